@@ -1,0 +1,55 @@
+// Package clock is the one place that tells the time. Timers come from package
+// time, which testing/synctest drives in tests; what a timer cannot show, the
+// wall clock's jumps, comes through here.
+package clock
+
+import (
+	"sync"
+	"time"
+)
+
+// Clock tells the time in two ways, since neither alone can be trusted: the
+// wall clock may jump, the monotonic one may stand still while the machine
+// sleeps.
+type Clock interface {
+	// Now is the wall clock's time, without a monotonic reading.
+	Now() time.Time
+	// Elapsed is monotonic: the time since some fixed moment of this process.
+	Elapsed() time.Duration
+}
+
+// System is the computer's clock.
+func System() Clock { return system{time.Now()} }
+
+type system struct{ start time.Time }
+
+func (system) Now() time.Time           { return time.Now().Round(0) }
+func (s system) Elapsed() time.Duration { return time.Since(s.start) }
+
+// Jumping is a System clock whose wall time a test can move, as a suspended
+// laptop or a corrected clock would.
+type Jumping struct {
+	start time.Time
+	mu    sync.Mutex // protects jump
+	jump  time.Duration
+}
+
+// NewJumping makes a clock that has not jumped yet.
+func NewJumping() *Jumping { return &Jumping{start: time.Now()} }
+
+// Jump moves the wall clock by d.
+func (j *Jumping) Jump(d time.Duration) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.jump += d
+}
+
+// Now implements Clock.
+func (j *Jumping) Now() time.Time {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return time.Now().Round(0).Add(j.jump)
+}
+
+// Elapsed implements Clock.
+func (j *Jumping) Elapsed() time.Duration { return time.Since(j.start) }

@@ -1,0 +1,187 @@
+// Package client speaks Langkeep's local API: the types that travel over it,
+// which the server shares, and a Client for Go programs.
+package client
+
+import (
+	"fmt"
+	"net/http"
+	"time"
+
+	"langkeep/agent/secret"
+)
+
+// State is what can be said of a profile's session.
+type State string
+
+// The states, as in docs/openapi.
+const (
+	Fresh          State = "fresh"            // a valid access token, refreshed on time; with method api-key: the key was last accepted
+	Retrying       State = "retrying"         // still valid; the last refresh failed for a passing reason
+	Stale          State = "stale"            // no valid access token, still trying
+	SignInRequired State = "sign-in-required" // refused for good, and no silent way back in
+	KeychainLocked State = "keychain-locked"  // no session in memory, and the keychain is locked, missing, silent or failing
+	SignedOut      State = "signed-out"
+)
+
+// Method is how a profile signs in.
+type Method string
+
+// The methods of sign-in.
+const (
+	Password     Method = "password"
+	AutoLogin    Method = "auto-login"
+	RefreshToken Method = "refresh-token"
+	APIKey       Method = "api-key"
+)
+
+// Profile is a named server and account, and its session. Unknown values are
+// null and never left out.
+type Profile struct {
+	Name               string     `json:"name"`
+	ServerURL          string     `json:"server_url"`
+	Username           *string    `json:"username"`
+	Method             *Method    `json:"method"` // null before the first sign-in
+	State              State      `json:"state"`
+	Reason             *string    `json:"reason"`        // a code, see docs/contract-notes.md
+	ReasonDetail       *string    `json:"reason_detail"` // what the server or the system said, cleaned
+	Saved              bool       `json:"saved"`         // the session is in the store
+	AccessExpiresAt    *time.Time `json:"access_expires_at"`
+	RefreshExpiresAt   *time.Time `json:"refresh_expires_at"`
+	LastRefreshAt      *time.Time `json:"last_refresh_at"`
+	NextAttemptAt      *time.Time `json:"next_attempt_at"`
+	FailingSince       *time.Time `json:"failing_since"`
+	ServerVersion      *string    `json:"server_version"`
+	ClockOffsetSeconds *int64     `json:"clock_offset_seconds"` // the server's clock minus this computer's
+	ProxyURL           *string    `json:"proxy_url"`
+}
+
+// Status is the body of GET /v1/status.
+type Status struct {
+	Version     string    `json:"version"`
+	StartedAt   time.Time `json:"started_at"`
+	Store       string    `json:"store"`        // keychain, file or memory
+	ConfigError *string   `json:"config_error"` // what is wrong with a file edited by hand, whose running settings are kept
+	Profiles    []Profile `json:"profiles"`
+}
+
+// Profiles is the body of GET /v1/profiles.
+type Profiles struct {
+	Profiles []Profile `json:"profiles"`
+}
+
+// Token is the body of GET /v1/profiles/{name}/token, as read: marshalled, it
+// redacts itself.
+type Token struct {
+	Profile     string      `json:"profile"`
+	ServerURL   string      `json:"server_url"`
+	AccessToken secret.Text `json:"access_token"`
+	TokenType   string      `json:"token_type"` // Bearer
+	ExpiresAt   *time.Time  `json:"expires_at"` // null when the token does not say
+	ExpiresIn   *int64      `json:"expires_in"` // whole seconds, rounded down
+}
+
+// NewProfile is the body of POST /v1/profiles.
+type NewProfile struct {
+	Name      string `json:"name"`
+	ServerURL string `json:"server_url"`
+	CAFile    string `json:"ca_file,omitempty"`
+	AllowHTTP bool   `json:"allow_http,omitempty"`
+}
+
+// ProfileChange is the body of PATCH /v1/profiles/{name}: nil leaves a setting
+// as it is.
+type ProfileChange struct {
+	ServerURL *string `json:"server_url,omitempty"`
+	CAFile    *string `json:"ca_file,omitempty"`
+	AllowHTTP *bool   `json:"allow_http,omitempty"`
+}
+
+// Login is the body of POST /v1/profiles/{name}/login. The secrets are read
+// with UnmarshalJSON and redact themselves when marshalled, so Client writes
+// them by hand.
+type Login struct {
+	Method           Method      `json:"method"`
+	Username         string      `json:"username,omitempty"`
+	Password         secret.Text `json:"password,omitzero"`
+	RefreshToken     secret.Text `json:"refresh_token,omitzero"`
+	APIKey           secret.Text `json:"api_key,omitzero"`
+	RememberPassword bool        `json:"remember_password,omitempty"`
+}
+
+// Problem is an error answer, application/problem+json (RFC 9457).
+type Problem struct {
+	Type       string `json:"type"` // ProblemBase and one of the Type constants
+	Title      string `json:"title"`
+	Status     int    `json:"status"`
+	Detail     string `json:"detail,omitempty"` // lower case, names the profile, says what to do
+	Reason     string `json:"reason,omitempty"` // as in Profile
+	MaxValid   *int64 `json:"max_valid,omitempty"`
+	HeldValid  *int64 `json:"held_valid,omitempty"`
+	RetryAfter *int64 `json:"retry_after,omitempty"` // seconds, as the header Retry-After
+}
+
+// ProblemBase is what every problem's type begins with.
+const ProblemBase = "urn:langkeep:problems/"
+
+// The last part of a problem's type.
+const (
+	TypeBadRequest        = "bad-request"
+	TypeUnauthorized      = "unauthorized"
+	TypeForbidden         = "forbidden"
+	TypeForbiddenOrigin   = "forbidden-origin"
+	TypeSignInRequired    = "sign-in-required"
+	TypeNotFound          = "not-found"
+	TypeMethodNotAllowed  = "method-not-allowed"
+	TypeTooLarge          = "too-large"
+	TypeConflict          = "conflict"
+	TypeNotSupported      = "not-supported"
+	TypeLifetimeTooShort  = "lifetime-too-short"
+	TypeForbiddenHost     = "forbidden-host"
+	TypeTooManyRequests   = "too-many-requests"
+	TypeInternal          = "internal"
+	TypeServerUnreachable = "server-unreachable"
+	TypeKeychainLocked    = "keychain-locked"
+)
+
+// statusOf is the HTTP status of each problem type.
+var statusOf = map[string]int{
+	TypeBadRequest:        http.StatusBadRequest,
+	TypeUnauthorized:      http.StatusUnauthorized,
+	TypeForbidden:         http.StatusForbidden,
+	TypeForbiddenOrigin:   http.StatusForbidden,
+	TypeSignInRequired:    http.StatusForbidden,
+	TypeNotFound:          http.StatusNotFound,
+	TypeMethodNotAllowed:  http.StatusMethodNotAllowed,
+	TypeTooLarge:          http.StatusRequestEntityTooLarge,
+	TypeConflict:          http.StatusConflict,
+	TypeNotSupported:      http.StatusConflict,
+	TypeLifetimeTooShort:  http.StatusConflict,
+	TypeForbiddenHost:     http.StatusMisdirectedRequest,
+	TypeTooManyRequests:   http.StatusTooManyRequests,
+	TypeInternal:          http.StatusInternalServerError,
+	TypeServerUnreachable: http.StatusServiceUnavailable,
+	TypeKeychainLocked:    http.StatusServiceUnavailable,
+}
+
+// NewProblem makes a problem of one of the Type constants; detail is for
+// people.
+func NewProblem(kind, detail string) *Problem {
+	status := statusOf[kind]
+	return &Problem{Type: ProblemBase + kind, Title: http.StatusText(status), Status: status, Detail: detail}
+}
+
+// Kind is the type without ProblemBase.
+func (p *Problem) Kind() string {
+	if len(p.Type) < len(ProblemBase) {
+		return p.Type
+	}
+	return p.Type[len(ProblemBase):]
+}
+
+// Error implements error.
+func (p *Problem) Error() string {
+	if p.Detail == "" {
+		return fmt.Sprintf("%s (%d)", p.Kind(), p.Status)
+	}
+	return p.Detail
+}
