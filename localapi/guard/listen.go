@@ -1,0 +1,212 @@
+package guard
+
+import (
+	"container/list"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"syscall"
+)
+
+// ErrNoSocket means that there can be no Unix socket: the system has none that
+// names the user on the other end, or the path is too long.
+var ErrNoSocket = errors.New("no unix socket can be had here")
+
+// maxConns is how many connections a listener keeps at once.
+const maxConns = 1024
+
+// ListenTCP listens on a loopback address (127.0.0.1, [::1] or localhost, and
+// a port; port 0 takes a free one) and on the same port of the other family's
+// loopback address, where the computer has one: otherwise another user could
+// listen there and be taken for us by whoever says localhost. The given
+// address comes first.
+func ListenTCP(addr string) ([]net.Listener, error) {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, fmt.Errorf("cannot listen on %q: %w: give an address as 127.0.0.1:17860", addr, err)
+	}
+	first, second := "127.0.0.1", "::1"
+	switch host {
+	case "127.0.0.1", "localhost":
+	case "::1":
+		first, second = second, first
+	default:
+		return nil, fmt.Errorf("cannot listen on %q: only this computer may reach the agent: give 127.0.0.1, [::1] or localhost, and a port", addr)
+	}
+	// A port that is free on one address may be taken on the other.
+	for try := 0; ; try++ {
+		listeners, err := listenBoth(first, second, port)
+		if err == nil {
+			return listeners, nil
+		}
+		if port != "0" || try == 20 {
+			return nil, fmt.Errorf("%w: end the program that listens there, or choose another port with --listen", err)
+		}
+	}
+}
+
+func listenBoth(first, second, port string) ([]net.Listener, error) {
+	a, err := listen(first, port)
+	if err != nil {
+		return nil, err
+	}
+	port = strconv.Itoa(a.Addr().(*net.TCPAddr).Port)
+	b, err := listen(second, port)
+	if err == nil {
+		return []net.Listener{guarded(a, maxConns), guarded(b, maxConns)}, nil
+	}
+	// If not even a free port can be had there, the computer has no such
+	// address. Systems differ in how they say so.
+	probe, probeErr := listen(second, "0")
+	if probeErr != nil {
+		return []net.Listener{guarded(a, maxConns)}, nil
+	}
+	_ = probe.Close()
+	_ = a.Close()
+	return nil, err
+}
+
+// listen asks for plain TCP: the user behind a multipath connection cannot be
+// looked up.
+func listen(host, port string) (net.Listener, error) {
+	var lc net.ListenConfig
+	lc.SetMultipathTCP(false)
+	return lc.Listen(context.Background(), "tcp", net.JoinHostPort(host, port))
+}
+
+// rawConn is what TCP and Unix connections have in common.
+type rawConn interface {
+	net.Conn
+	syscall.Conn
+	CloseWrite() error
+}
+
+// What a connection is doing. Only a request that the guard has let through
+// makes it busy: whatever a stranger sends keeps no connection open.
+const (
+	fresh  int32 = iota // none of its requests has been let through
+	idle                // between requests
+	busy                // in the middle of one
+	doomed              // being closed to make room
+)
+
+// conn is a connection and what the guard knows of it.
+type conn struct {
+	rawConn
+	listener *listener
+	place    *list.Element // in listener.conns
+	state    atomic.Int32
+
+	socket        bool
+	local, remote netip.AddrPort // unused on a socket
+	hosts         [3]string      // what Host may be, with our port
+	origins       [3]string      // the Origin that goes with each
+
+	peerOnce sync.Once
+	uid      uint32
+	peerErr  error
+}
+
+func newConn(raw rawConn) *conn {
+	c := &conn{rawConn: raw}
+	local, ok := raw.LocalAddr().(*net.TCPAddr)
+	if !ok {
+		c.socket = true
+		return c
+	}
+	c.local = unmapped(local)
+	c.remote = unmapped(raw.RemoteAddr().(*net.TCPAddr))
+	port := strconv.Itoa(local.Port)
+	for i, name := range [...]string{"127.0.0.1:", "localhost:", "[::1]:"} {
+		c.hosts[i] = name + port
+		c.origins[i] = "http://" + name + port
+	}
+	return c
+}
+
+func unmapped(a *net.TCPAddr) netip.AddrPort {
+	ap := a.AddrPort()
+	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+}
+
+// admit marks the connection as busy with a request; false means that it is
+// being closed.
+func (c *conn) admit() bool {
+	return c.state.CompareAndSwap(idle, busy) || c.state.CompareAndSwap(fresh, busy) || c.state.Load() == busy
+}
+
+// Close implements net.Conn.
+func (c *conn) Close() error {
+	c.listener.forget(c)
+	return c.rawConn.Close()
+}
+
+type connKey struct{}
+
+func connOf(r *http.Request) *conn {
+	c, _ := r.Context().Value(connKey{}).(*conn)
+	return c
+}
+
+// listener keeps at most limit connections: the oldest one that waits is
+// closed for a new one.
+type listener struct {
+	net.Listener
+	limit int
+
+	mu    sync.Mutex // protects conns
+	conns list.List  // of *conn, the oldest first
+}
+
+func guarded(l net.Listener, limit int) *listener { return &listener{Listener: l, limit: limit} }
+
+// Accept implements net.Listener.
+func (l *listener) Accept() (net.Conn, error) {
+	for {
+		raw, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		c := newConn(raw.(rawConn))
+		c.listener = l
+		victim := l.remember(c)
+		if victim != nil {
+			_ = victim.Close()
+		}
+		if victim != c {
+			return c, nil
+		}
+	}
+}
+
+// remember returns the connection that must go to make room for c: the oldest
+// that has had no request let through, else the oldest between two requests,
+// else c itself.
+func (l *listener) remember(c *conn) *conn {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c.place = l.conns.PushBack(c)
+	if l.conns.Len() <= l.limit {
+		return nil
+	}
+	for _, state := range [...]int32{fresh, idle} {
+		for e := l.conns.Front(); e != c.place; e = e.Next() {
+			if old := e.Value.(*conn); old.state.CompareAndSwap(state, doomed) {
+				return old
+			}
+		}
+	}
+	return c
+}
+
+func (l *listener) forget(c *conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.conns.Remove(c.place)
+}

@@ -1,0 +1,14 @@
+//go:build !linux && !darwin
+
+package guard
+
+import (
+	"net"
+	"syscall"
+)
+
+// ListenSocket has no socket to offer: Windows' Unix sockets do not name the
+// user on the other end.
+func ListenSocket(string) (net.Listener, error) { return nil, ErrNoSocket }
+
+func socketUser(syscall.Conn) (uint32, error) { return 0, ErrNoSocket }
