@@ -1,0 +1,310 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"langkeep/agent/paths"
+)
+
+func TestValidName(t *testing.T) {
+	for _, name := range []string{"a", "0", "prod", "a.b_c-d", "1.13", "a" + strings.Repeat("-", 61) + "z", "console", "com10", "com", "lpt", "nul1", "xcon", "a.con"} {
+		if err := ValidName(name); err != nil {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+	for name, rule := range map[string]string{
+		"": "1 to 63", strings.Repeat("a", 64): "1 to 63",
+		"Prod": "only a-z", "prød": "only a-z", "a b": "only a-z", "a/b": "only a-z", `a\b`: "only a-z", "a:b": "only a-z", "a\n": "only a-z", "a\x00b": "only a-z",
+		".a": "begin and end", "a.": "begin and end", "-a": "begin and end", "a_": "begin and end", "..": "begin and end",
+		"con": "Windows", "nul": "Windows", "aux": "Windows", "prn": "Windows", "com1": "Windows", "lpt9": "Windows", "com0": "Windows",
+		"con.prod": "Windows", "nul.a.b": "Windows", "lpt1.x": "Windows",
+	} {
+		if err := ValidName(name); err == nil || !strings.Contains(err.Error(), rule) {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+}
+
+func write(t *testing.T, path, content string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+func TestLoadConfig(t *testing.T) {
+	full := Config{
+		Listen: "[::1]:18000", Store: "file", DefaultProfile: "prod", LogLevel: "debug", AllowUsers: []string{"bob", "1001"},
+		Notify: Notify{SignInRequired: true, Offline: false, BackToNormal: true},
+	}
+	with := func(change func(*Config)) Config {
+		c := Default()
+		change(&c)
+		return c
+	}
+	for content, want := range map[string]Config{
+		"":             Default(),
+		"schema = 1\n": Default(),
+		"# mine\nschema = 1\nlisten = \"[::1]:18000\"\nstore = 'file'\ndefault_profile = \"prod\"\nlog_level = \"debug\"\nallow_users = [\"bob\", \"1001\"]\n[notify]\noffline = false\n": full,
+		"notify.offline = false\r\nstore = \"memory\"\r\n": with(func(c *Config) { c.Notify.Offline = false; c.Store = "memory" }),
+		"listen = \"127.0.0.9:0\"":                         with(func(c *Config) { c.Listen = "127.0.0.9:0" }),
+	} {
+		path := filepath.Join(t.TempDir(), "config.toml")
+		write(t, path, content)
+		if got, err := LoadConfig(path); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%q: got %+v, %v", content, got, err)
+		}
+		if read(t, path) != content {
+			t.Errorf("%q was touched", content)
+		}
+	}
+	if got, err := LoadConfig(filepath.Join(t.TempDir(), "config.toml")); err != nil || !reflect.DeepEqual(got, Default()) {
+		t.Errorf("without a file: %+v, %v", got, err)
+	}
+}
+
+func TestLoadConfigErrors(t *testing.T) {
+	for content, want := range map[string]string{
+		"schema = 1\n\nlissten = \"x\"\n":                ":3: unknown setting \"lissten\"",
+		"[notify]\nonline = true\n":                      ":2: unknown setting \"notify.online\"",
+		"[proxy]\n":                                      ":1: unknown setting \"proxy\"",
+		"listen = \n":                                    ":1: ",
+		"store = \"file\"\nstore = \"memory\"\n":         ":2: ",
+		"listen = 5\n":                                   ":1: ",
+		"\nlisten = \"0.0.0.0:17860\"\n":                 ":2: listen: \"0.0.0.0\" is not a loopback address",
+		"listen = \"localhost:17860\"":                   ":1: listen: \"localhost\" is not a loopback address",
+		"listen = \"127.0.0.1\"":                         ":1: listen: \"127.0.0.1\" is no address",
+		"listen = \"127.0.0.1:65536\"":                   ":1: listen: \"65536\" is no port",
+		"# a\n# b\nstore = \"disk\"":                     ":3: store: \"disk\" is no store",
+		"log_level = \"loud\"":                           ":1: log_level: \"loud\" is no log level",
+		"default_profile = \"Prod\"":                     ":1: default_profile: \"Prod\" can't be",
+		"allow_users = [\"bob\", \"\"]":                  ":1: allow_users: a user's name is empty",
+		"schema = 2\nfrom_the_future = true":             ":1: schema 2 was written by a newer langkeep",
+		"from_the_future = true\n\nschema = 9":           ":3: schema 9 was written by a newer langkeep",
+		"schema = -1":                                    ":1: schema -1 does not exist",
+		"schema = \"1\"":                                 ":1: ",
+		"# " + strings.Repeat("x", 1<<20) + "\nschema=1": "the file is too large",
+		"\x00": ":1: ",
+	} {
+		path := filepath.Join(t.TempDir(), "config.toml")
+		write(t, path, content)
+		got, err := LoadConfig(path)
+		if err == nil || !strings.HasPrefix(err.Error(), path) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%.60q: got %+v, %v", content, got, err)
+		}
+		if strings.Contains(want, "newer") && !errors.Is(err, paths.ErrNewer) {
+			t.Errorf("%.60q: not ErrNewer: %v", content, err)
+		}
+		if read(t, path) != content {
+			t.Errorf("%.60q was touched", content)
+		}
+		if _, err := os.Stat(path + ".bak"); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%.60q: a backup was made", content)
+		}
+	}
+}
+
+// TestMigration: an older file is kept as .bak, and only its schema changes.
+func TestMigration(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "prod.toml")
+	before := "# mine\nschema = 0 # old\nserver_url = \"https://a.example\" # here\n"
+	write(t, path, before)
+	p, err := LoadProfile(path)
+	if err != nil || p.ServerURL != "https://a.example" {
+		t.Fatalf("got %+v, %v", p, err)
+	}
+	if got := read(t, path+".bak"); got != before {
+		t.Errorf("the backup has %q", got)
+	}
+	if got := read(t, path); got != strings.Replace(before, "schema = 0", "schema = 1", 1) {
+		t.Errorf("the file has %q", got)
+	}
+	if all, errs := LoadProfiles(dir); len(all) != 1 || errs != nil {
+		t.Errorf("the backup is taken for a profile: %v, %v", all, errs)
+	}
+}
+
+var everySetting = Profile{
+	Name: "prod", ServerURL: "https://lf.example.com:8443/team/a", Username: `ann "a" 'b' ü\`, Method: "password", CAFile: "/etc/ca.pem",
+	AllowHTTP: true, KeyLifetime: 24 * time.Hour, Proxy: true, ProxyPort: 17861,
+}
+
+func TestSaveProfile(t *testing.T) {
+	dir := t.TempDir()
+	for _, p := range []Profile{everySetting, {Name: "dev", ServerURL: "http://127.0.0.1:7860"}} {
+		if err := SaveProfile(dir, p); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := LoadProfile(filepath.Join(dir, p.Name+".toml")); err != nil || got != p {
+			t.Errorf("got %+v, %v", got, err)
+		}
+	}
+	if got, want := read(t, filepath.Join(dir, "dev.toml")), "schema = 1\nserver_url = 'http://127.0.0.1:7860'\n"; got != want {
+		t.Errorf("the file has %q", got)
+	}
+	all, errs := LoadProfiles(dir)
+	if errs != nil || len(all) != 2 || all["prod"] != everySetting {
+		t.Errorf("got %+v, %v", all, errs)
+	}
+	if err := RemoveProfile(dir, "dev"); err != nil {
+		t.Error(err)
+	}
+	if err := RemoveProfile(dir, "dev"); err != nil {
+		t.Errorf("one that is gone: %v", err)
+	}
+	if all, errs := LoadProfiles(dir); errs != nil || len(all) != 1 {
+		t.Errorf("got %+v, %v", all, errs)
+	}
+	if err := RemoveProfile(dir, "../prod"); err == nil {
+		t.Error("a name that is a path")
+	}
+}
+
+// TestSaveProfileKeepsComments: only what changed is written anew.
+func TestSaveProfileKeepsComments(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "prod.toml")
+	write(t, path, "# my server\n\nserver_url   = \"https://a.example\"  # moved in May\nMethod = \"password\" # mine\n\n  key_lifetime = \"60m\"\n\"proxy\" = true # on\n# the end")
+	p, err := LoadProfile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := SaveProfile(dir, p); err != nil {
+		t.Fatal(err)
+	}
+	p.ServerURL, p.Method, p.Proxy, p.ProxyPort = "https://b.example", "api-key", false, 17861
+	if err := SaveProfile(dir, p); err != nil {
+		t.Fatal(err)
+	}
+	want := "# my server\n\nserver_url = 'https://b.example'  # moved in May\nmethod = 'api-key' # mine\n\n  key_lifetime = \"60m\"\nproxy = false # on\n# the end\nproxy_port = 17861\n"
+	if got := read(t, path); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	if got, err := LoadProfile(path); err != nil || got != p {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
+// TestSaveProfileRefuses: what can't be read is never written over, and what
+// could not be read again is never written.
+func TestSaveProfileRefuses(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "prod.toml")
+	for _, content := range []string{"schema = 2\n", "server_url = \n", "server_url = 'https://a.example'\nmine = 1\n", ""} {
+		write(t, path, content)
+		if err := SaveProfile(dir, everySetting); err == nil || !strings.Contains(err.Error(), path) {
+			t.Errorf("over %q: %v", content, err)
+		}
+		if got := read(t, path); got != content {
+			t.Errorf("%q became %q", content, got)
+		}
+	}
+	for name, change := range map[string]func(*Profile){
+		"name":         func(p *Profile) { p.Name = "../prod" },
+		"server_url":   func(p *Profile) { p.ServerURL = "" },
+		"method":       func(p *Profile) { p.Method = "sso" },
+		"ca_file":      func(p *Profile) { p.CAFile = "ca.pem" },
+		"key_lifetime": func(p *Profile) { p.KeyLifetime = time.Second },
+		"proxy_port":   func(p *Profile) { p.ProxyPort = -1 },
+	} {
+		p := everySetting
+		p.Name = "other"
+		change(&p)
+		if err := SaveProfile(dir, p); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("a bad %s: %v", name, err)
+		}
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
+		t.Errorf("left behind: %v, %v", entries, err)
+	}
+}
+
+func TestLoadProfileErrors(t *testing.T) {
+	const url = "server_url = \"https://a.example\"\n"
+	for content, want := range map[string]string{
+		"":                               ": server_url: is missing",
+		"server_url = \"\"":              ":1: server_url: is missing",
+		"server_url = \"a.example\"":     ":1: server_url: not an http or https URL",
+		"server_url = \"ftp://a\"":       ":1: server_url: not an http or https URL",
+		"server_url = \"https://\"":      ":1: server_url: not an http or https URL",
+		"server_url = \"https:a\"":       ":1: server_url: not an http or https URL",
+		"server_url = \"https://a:b/\"":  ":1: server_url: not an http or https URL",
+		"server_url = \"https://u@a\"":   ":1: server_url: the URL has a user name",
+		"server_url = \"https://a/?q\"":  ":1: server_url: the URL has a query",
+		"server_url = \"https://a/?\"":   ":1: server_url: the URL has a query",
+		"server_url = \"https://a/#f\"":  ":1: server_url: the URL has a query",
+		url + "method = \"sso\"":         ":2: method: \"sso\" is no method",
+		url + "ca_file = \"ca.pem\"":     ":2: ca_file: \"ca.pem\" is not an absolute path",
+		url + "key_lifetime = \"59s\"":   ":2: key_lifetime: \"59s\" is too short",
+		url + "key_lifetime = \"soon\"":  ":2: key_lifetime: \"soon\" is no duration",
+		url + "key_lifetime = 3600":      ":2: ",
+		url + "proxy_port = 65536":       ":2: proxy_port: 65536 is no port",
+		url + "proxy_port = -1":          ":2: proxy_port: -1 is no port",
+		url + "password = \"hunter2\"\n": ":2: unknown setting \"password\"",
+		url + "[more]\n":                 ":2: unknown setting \"more\"",
+		url + "proxy = \"on\"":           ":2: ",
+	} {
+		path := filepath.Join(t.TempDir(), "prod.toml")
+		write(t, path, content)
+		if got, err := LoadProfile(path); err == nil || !strings.HasPrefix(err.Error(), path+want) {
+			t.Errorf("%q: got %+v, %v", content, got, err)
+		}
+	}
+	// A password in the wrong place must not reach a log.
+	path := filepath.Join(t.TempDir(), "prod.toml")
+	for _, content := range []string{
+		"server_url = \"https://ann:hunter2@a.example\"", "server_url = \"https://ann:hunter2@a.example:port\"",
+		"server_url = \"https://a.example/%zz?hunter2\"",
+	} {
+		write(t, path, content)
+		if _, err := LoadProfile(path); err == nil || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%q: %v", content, err)
+		}
+	}
+	if _, err := LoadProfile(filepath.Join(t.TempDir(), "prod.toml")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a missing file: %v", err)
+	}
+}
+
+func TestLoadProfiles(t *testing.T) {
+	dir := t.TempDir()
+	const good = "server_url = \"https://a.example\"\n"
+	for name, content := range map[string]string{
+		"a.toml": good, "b.toml": "oops", "C.toml": good, "con.toml": good,
+		".tmp-a.toml.1": "", ".#a.toml": "", ".a.toml": "", "a.toml.bak": "", "a.toml~": "", "README": "",
+	} {
+		write(t, filepath.Join(dir, name), content)
+	}
+	if err := os.Mkdir(filepath.Join(dir, "d.toml"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	all, errs := LoadProfiles(dir)
+	if len(all) != 1 || all["a"].ServerURL != "https://a.example" {
+		t.Errorf("got %+v", all)
+	}
+	said := fmt.Sprint(errs)
+	if len(errs) != 3 || !strings.Contains(said, "b.toml:1: ") || !strings.Contains(said, "C.toml: ") || !strings.Contains(said, "con.toml: ") {
+		t.Errorf("got %v", errs)
+	}
+	if all, errs := LoadProfiles(filepath.Join(dir, "missing")); all == nil || len(all) != 0 || errs != nil {
+		t.Errorf("a missing folder: %v, %v", all, errs)
+	}
+}

@@ -1,0 +1,249 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/pelletier/go-toml/v2"
+
+	"langkeep/agent/paths"
+)
+
+// Profile is one profiles/NAME.toml: a Langflow server and an account. A zero
+// field is a setting that was not made.
+type Profile struct {
+	Name        string // the file's, not in it
+	ServerURL   string // may end in a root path
+	Username    string
+	Method      string // password, auto-login, refresh-token or api-key; "" before the first sign-in
+	CAFile      string // absolute; PEM
+	AllowHTTP   bool
+	KeyLifetime time.Duration // of a managed key
+	Proxy       bool
+	ProxyPort   int
+}
+
+// profileFile is a Profile in its file.
+type profileFile struct {
+	Schema      int    `toml:"schema"`
+	ServerURL   string `toml:"server_url"`
+	Username    string `toml:"username"`
+	Method      string `toml:"method"`
+	CAFile      string `toml:"ca_file"`
+	AllowHTTP   bool   `toml:"allow_http"`
+	KeyLifetime string `toml:"key_lifetime"` // a Go duration
+	Proxy       bool   `toml:"proxy"`
+	ProxyPort   int    `toml:"proxy_port"`
+}
+
+// minKeyLifetime keeps a managed key from being replaced all the time.
+const minKeyLifetime = time.Minute
+
+// LoadProfile reads one profile. An error names the file and the line; a
+// missing file is fs.ErrNotExist.
+func LoadProfile(path string) (Profile, error) {
+	p, _, err := loadProfile(path)
+	return p, err
+}
+
+func loadProfile(path string) (Profile, *document, error) {
+	var f profileFile
+	name := strings.TrimSuffix(filepath.Base(path), ".toml")
+	if err := ValidName(name); err != nil {
+		return Profile{}, nil, fmt.Errorf("%s: %w; rename the file", path, err)
+	}
+	doc, err := load(path, &f)
+	if err != nil {
+		return Profile{}, nil, err
+	}
+	if err := doc.check(f.faults()); err != nil {
+		return Profile{}, nil, err
+	}
+	lifetime, err := parseLifetime(f.KeyLifetime)
+	if err != nil {
+		return Profile{}, nil, err
+	}
+	return Profile{
+		Name: name, ServerURL: f.ServerURL, Username: f.Username, Method: f.Method, CAFile: f.CAFile,
+		AllowHTTP: f.AllowHTTP, KeyLifetime: lifetime, Proxy: f.Proxy, ProxyPort: f.ProxyPort,
+	}, doc, nil
+}
+
+// LoadProfiles reads every NAME.toml in dir, by name. One that can't be read is
+// among the errors, and keeps none of the others from being read. A missing
+// dir has no profiles.
+func LoadProfiles(dir string) (map[string]Profile, []error) {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return map[string]Profile{}, nil
+	}
+	if err != nil {
+		return nil, []error{err}
+	}
+	profiles := make(map[string]Profile, len(entries))
+	var errs []error
+	for _, e := range entries {
+		if e.IsDir() || !isSettings(e.Name()) {
+			continue
+		}
+		p, err := LoadProfile(filepath.Join(dir, e.Name()))
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		profiles[p.Name] = p
+	}
+	return profiles, errs
+}
+
+// isSettings tells a file of settings from what editors, WriteFile and
+// migrations leave beside it.
+func isSettings(name string) bool {
+	return strings.HasSuffix(name, ".toml") && !strings.HasPrefix(name, ".")
+}
+
+// SaveProfile writes the profile into dir. In a file that is there only the
+// settings that changed are written anew, so a person's comments stay; a file
+// that can't be read is an error, and is left alone. A symbolic link is
+// replaced by a file.
+func SaveProfile(dir string, p Profile) error {
+	if err := ValidName(p.Name); err != nil {
+		return err
+	}
+	path := filepath.Join(dir, p.Name+".toml")
+	want := p.file()
+	doc := &document{path: path}
+	if err := doc.check(want.faults()); err != nil {
+		return err
+	}
+	old, found, err := loadProfile(path)
+	if err == nil {
+		doc = found
+	} else if errors.Is(err, fs.ErrNotExist) {
+		doc.set("schema", fmt.Sprint("schema = ", paths.Schema))
+	} else {
+		return err
+	}
+	before, err := old.file().lines()
+	if err != nil {
+		return err
+	}
+	after, err := want.lines()
+	if err != nil {
+		return err
+	}
+	for i, line := range after {
+		if line != before[i] {
+			key, _, _ := strings.Cut(line, " = ")
+			doc.set(key, line)
+		}
+	}
+	return paths.WriteFile(path, doc.data)
+}
+
+func (p Profile) file() profileFile {
+	f := profileFile{
+		Schema: paths.Schema, ServerURL: p.ServerURL, Username: p.Username, Method: p.Method, CAFile: p.CAFile,
+		AllowHTTP: p.AllowHTTP, Proxy: p.Proxy, ProxyPort: p.ProxyPort,
+	}
+	if p.KeyLifetime != 0 {
+		f.KeyLifetime = p.KeyLifetime.String()
+	}
+	return f
+}
+
+// lines are the settings in the order of the fields, one a line.
+func (f profileFile) lines() ([]string, error) {
+	data, err := toml.Marshal(f)
+	if err != nil {
+		return nil, err
+	}
+	return strings.Split(strings.TrimSuffix(string(data), "\n"), "\n"), nil
+}
+
+// RemoveProfile deletes the profile's file from dir; one that isn't there is
+// fine.
+func RemoveProfile(dir, name string) error {
+	if err := ValidName(name); err != nil {
+		return err
+	}
+	err := os.Remove(filepath.Join(dir, name+".toml"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// faults are what is wrong with the settings, by key.
+func (f profileFile) faults() map[string]error {
+	_, lifetime := parseLifetime(f.KeyLifetime)
+	return map[string]error{
+		"server_url":   checkServerURL(f.ServerURL),
+		"method":       checkMethod(f.Method),
+		"ca_file":      checkCAFile(f.CAFile),
+		"key_lifetime": lifetime,
+		"proxy_port":   checkPort(f.ProxyPort),
+	}
+}
+
+// checkServerURL sees that the URL can be one of a server and holds no
+// password; whether plain HTTP is allowed is for the client of the server to
+// say.
+func checkServerURL(raw string) error {
+	if raw == "" {
+		return errors.New("is missing; write one such as https://langflow.example.com")
+	}
+	u, err := url.Parse(raw)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.Opaque != "" {
+		return errors.New("not an http or https URL; write one such as https://langflow.example.com")
+	}
+	if u.User != nil {
+		return errors.New("the URL has a user name or password in it; take it out and sign in with langkeep login")
+	}
+	if u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
+		return errors.New("the URL has a query or a fragment; take it out")
+	}
+	return nil
+}
+
+func checkMethod(method string) error {
+	switch method {
+	case "", "password", "auto-login", "refresh-token", "api-key":
+		return nil
+	}
+	return fmt.Errorf("%q is no method; use password, auto-login, refresh-token or api-key", method)
+}
+
+func checkCAFile(path string) error {
+	if path == "" || filepath.IsAbs(path) {
+		return nil
+	}
+	return fmt.Errorf("%q is not an absolute path; write it in full", path)
+}
+
+func parseLifetime(s string) (time.Duration, error) {
+	if s == "" {
+		return 0, nil
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil {
+		return 0, fmt.Errorf("%q is no duration; write one such as 24h", s)
+	}
+	if d < minKeyLifetime {
+		return 0, fmt.Errorf("%q is too short; use %v or more", s, minKeyLifetime)
+	}
+	return d, nil
+}
+
+func checkPort(port int) error {
+	if port < 0 || port > 65535 {
+		return fmt.Errorf("%d is no port; use one up to 65535", port)
+	}
+	return nil
+}

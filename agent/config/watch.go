@@ -1,0 +1,65 @@
+package config
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+
+	"langkeep/agent/paths"
+)
+
+// debounce is how long the files must be quiet: editors write in several steps.
+const debounce = 200 * time.Millisecond
+
+// Watch calls changed after config.toml or a profile was edited, made, renamed
+// or removed, by langkeep too, and once at its start, so that nothing is missed
+// between reading and watching. It returns nil when ctx ends, or why it can't
+// watch. It sees the folders, not the targets of symbolic links in them.
+func Watch(ctx context.Context, p paths.Paths, log *slog.Logger, changed func()) error {
+	w, err := fsnotify.NewWatcher()
+	if err != nil {
+		return fmt.Errorf("watch the settings: %w", err)
+	}
+	defer w.Close()
+	// The folders rather than the files: an editor that renames a new file over
+	// the old one would take a file's watch away with it.
+	for _, dir := range []string{p.Config, p.ProfilesDir()} {
+		if err := w.Add(dir); err != nil {
+			return fmt.Errorf("watch %s: %w", dir, err)
+		}
+	}
+	return settle(ctx, w.Events, w.Errors, log, changed)
+}
+
+// settle is Watch once it has the events of the folders.
+func settle(ctx context.Context, events <-chan fsnotify.Event, errs <-chan error, log *slog.Logger, changed func()) error {
+	quiet := time.NewTimer(0)
+	defer quiet.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-quiet.C:
+			changed()
+		case e, ok := <-events:
+			if !ok {
+				return errors.New("watch the settings: the watch ended")
+			}
+			if isSettings(filepath.Base(e.Name)) && e.Op != fsnotify.Chmod {
+				quiet.Reset(debounce)
+			}
+		case err, ok := <-errs:
+			if !ok {
+				return errors.New("watch the settings: the watch ended")
+			}
+			// Events may be lost (fsnotify.ErrEventOverflow): look at all of it.
+			log.Warn("watching the settings", "err", err)
+			quiet.Reset(debounce)
+		}
+	}
+}

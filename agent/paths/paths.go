@@ -1,0 +1,290 @@
+// Package paths is the one table of every file that Langkeep uses, and the one
+// way to write them.
+package paths
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+)
+
+// Paths are the folders, all absolute.
+type Paths struct {
+	Config string // what a person edits; no secret in it
+	State  string // what must outlive a reboot
+	Run    string // what need not: the owner's token, the socket
+	Home   string // LANGKEEP_HOME, absolute and cleaned, else ""
+}
+
+// Resolve finds the folders for this user on this system. It creates nothing.
+func Resolve(getenv func(string) string) (Paths, error) {
+	return resolve(runtime.GOOS, getenv, os.Getuid(), private)
+}
+
+// resolve is Resolve for any system; private tells whether a folder is this
+// user's alone.
+func resolve(goos string, getenv func(string) string, uid int, private func(string) bool) (Paths, error) {
+	if home := getenv("LANGKEEP_HOME"); home != "" {
+		home, err := filepath.Abs(home)
+		if err != nil {
+			return Paths{}, fmt.Errorf("find LANGKEEP_HOME: %w", err)
+		}
+		return Paths{
+			Config: filepath.Join(home, "config"),
+			State:  filepath.Join(home, "state"),
+			Run:    filepath.Join(home, "run"),
+			Home:   home,
+		}, nil
+	}
+	// needed is a variable without which there is no place for files.
+	needed := func(name string) (string, error) {
+		v := getenv(name)
+		if !absolute(goos, v) {
+			return "", fmt.Errorf("%s must be set to an absolute path, but is %q; set it, or LANGKEEP_HOME", name, v)
+		}
+		return v, nil
+	}
+	switch goos {
+	case "windows":
+		roaming, err := needed("AppData")
+		if err != nil {
+			return Paths{}, err
+		}
+		local, err := needed("LocalAppData")
+		if err != nil {
+			return Paths{}, err
+		}
+		return Paths{
+			Config: filepath.Join(roaming, "langkeep"),
+			State:  filepath.Join(local, "langkeep"),
+			Run:    filepath.Join(local, "langkeep", "run"),
+		}, nil
+	case "darwin":
+		home, err := needed("HOME")
+		if err != nil {
+			return Paths{}, err
+		}
+		dir := filepath.Join(home, "Library", "Application Support", "langkeep")
+		return Paths{Config: dir, State: filepath.Join(dir, "state"), Run: filepath.Join(dir, "run")}, nil
+	}
+	// XDG Base Directory Specification 0.8: a relative path counts as unset.
+	xdg := func(name string, fallback ...string) (string, error) {
+		if v := getenv(name); absolute(goos, v) {
+			return filepath.Join(v, "langkeep"), nil
+		}
+		home, err := needed("HOME")
+		if err != nil {
+			return "", err
+		}
+		return filepath.Join(append([]string{home}, append(fallback, "langkeep")...)...), nil
+	}
+	config, err := xdg("XDG_CONFIG_HOME", ".config")
+	if err != nil {
+		return Paths{}, err
+	}
+	state, err := xdg("XDG_STATE_HOME", ".local", "state")
+	if err != nil {
+		return Paths{}, err
+	}
+	p := Paths{Config: config, State: state, Run: filepath.Join(state, "run")}
+	// su and sudo may leave another user's XDG_RUNTIME_DIR behind.
+	for _, dir := range []string{getenv("XDG_RUNTIME_DIR"), "/run/user/" + strconv.Itoa(uid)} {
+		if absolute(goos, dir) && private(dir) {
+			p.Run = filepath.Join(dir, "langkeep")
+			break
+		}
+	}
+	return p, nil
+}
+
+// absolute is filepath.IsAbs for any system.
+func absolute(goos, path string) bool {
+	if goos == "windows" {
+		return strings.HasPrefix(path, `\\`) ||
+			len(path) > 2 && path[1] == ':' && (path[2] == '\\' || path[2] == '/')
+	}
+	return strings.HasPrefix(path, "/")
+}
+
+// ConfigFile is what holds for all profiles.
+func (p Paths) ConfigFile() string { return filepath.Join(p.Config, "config.toml") }
+
+// ProfilesDir holds one file a profile.
+func (p Paths) ProfilesDir() string { return filepath.Join(p.Config, "profiles") }
+
+// ProfileFile is the settings of one profile.
+func (p Paths) ProfileFile(name string) string {
+	return filepath.Join(p.ProfilesDir(), name+".toml")
+}
+
+// Lock is held by the one agent of this user. It is never deleted.
+func (p Paths) Lock() string { return filepath.Join(p.State, "lock") }
+
+// Agent says where the running agent listens.
+func (p Paths) Agent() string { return filepath.Join(p.State, "agent.json") }
+
+// Clients has the hashes of the client tokens.
+func (p Paths) Clients() string { return filepath.Join(p.State, "clients.json") }
+
+// Audit is the audit trail.
+func (p Paths) Audit() string { return filepath.Join(p.State, "audit.jsonl") }
+
+// Log is the agent's log.
+func (p Paths) Log() string { return filepath.Join(p.State, "log") }
+
+// Secrets is the file store's one file.
+func (p Paths) Secrets() string { return filepath.Join(p.State, "secrets.age") }
+
+// Token is the owner's token.
+func (p Paths) Token() string { return filepath.Join(p.Run, "token") }
+
+// Socket is the Unix socket of the local API.
+func (p Paths) Socket() string { return filepath.Join(p.Run, "agent.sock") }
+
+// KeychainService is the service that keychain items are kept under: one of
+// its own for each LANGKEEP_HOME, so that two agents never share a secret.
+func (p Paths) KeychainService() string {
+	if p.Home == "" {
+		return "langkeep"
+	}
+	sum := sha256.Sum256([]byte(p.Home))
+	return "langkeep-" + hex.EncodeToString(sum[:4])
+}
+
+// Create makes the folders that are missing, for this user alone. A folder of
+// ours that is open to others is closed to them; one that is a symbolic link
+// or somebody else's is an error that names it.
+func (p Paths) Create() error {
+	if p.Home != "" {
+		if err := createHome(p.Home); err != nil {
+			return err
+		}
+	}
+	for _, dir := range []string{p.Config, p.ProfilesDir(), p.State, p.Run} {
+		if err := createDir(dir); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// createHome makes the folder that LANGKEEP_HOME names. One that is there may
+// hold other things of the person's, so it keeps its mode, except that nobody
+// else may swap the folders below it.
+func createHome(dir string) error {
+	info, err := os.Stat(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return createDir(dir)
+	}
+	if err != nil {
+		return fmt.Errorf("look at LANGKEEP_HOME: %w", err)
+	}
+	if !info.IsDir() {
+		return fmt.Errorf("LANGKEEP_HOME %s is not a folder; choose another", dir)
+	}
+	if !ours(info) || info.Mode()&fs.ModeSticky != 0 {
+		return fmt.Errorf("LANGKEEP_HOME %s is shared with other users; choose a folder of your own", dir)
+	}
+	if runtime.GOOS != "windows" && info.Mode().Perm()&0o022 != 0 {
+		return os.Chmod(dir, info.Mode().Perm()&^0o022)
+	}
+	return nil
+}
+
+// createDir makes one folder of ours, or checks and closes the one that is
+// there.
+func createDir(dir string) error {
+	// The parents are the person's (~/.config): made 0700 where missing, as the
+	// XDG specification asks, and otherwise left alone.
+	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
+		return fmt.Errorf("create a folder: %w", err)
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("create a folder: %w", err)
+	}
+	info, err := os.Lstat(dir)
+	if err != nil {
+		return fmt.Errorf("look at a folder: %w", err)
+	}
+	switch {
+	case info.Mode()&fs.ModeSymlink != 0:
+		return fmt.Errorf("%s is a symbolic link; put a folder in its place, or set LANGKEEP_HOME", dir)
+	case !info.IsDir():
+		return fmt.Errorf("%s is not a folder; move it away", dir)
+	case !ours(info):
+		return fmt.Errorf("%s belongs to another user; move it away, or set LANGKEEP_HOME", dir)
+	}
+	if err := restrict(dir, info); err != nil {
+		return fmt.Errorf("close %s to other users: %w", dir, err)
+	}
+	return nil
+}
+
+// WriteFile replaces the file at path, or makes it, for this user alone. After
+// a crash at any moment the file is either the old or the new one; a leftover
+// .tmp- file may lie beside it. A symbolic link at path is replaced, never
+// followed.
+func WriteFile(path string, data []byte) (err error) {
+	dir, name := filepath.Split(path)
+	// CreateTemp makes a file of mode 0600 and refuses one that is there.
+	f, err := os.CreateTemp(dir, ".tmp-"+name+".*")
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	defer func() {
+		if err != nil {
+			_ = f.Close() // a second close is harmless
+			_ = os.Remove(f.Name())
+			err = fmt.Errorf("write %s: %w", path, err)
+		}
+	}()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if err := restrict(f.Name(), info); err != nil {
+		return err
+	}
+	if _, err := f.Write(data); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	return syncDir(dir)
+}
+
+// ErrTooLarge is what ReadFile says of a file over its limit.
+var ErrTooLarge = errors.New("the file is too large")
+
+// ReadFile reads a file of at most limit bytes. It follows symbolic links, for
+// people who keep their settings elsewhere. A missing file is fs.ErrNotExist.
+func ReadFile(path string, limit int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(data)) > limit {
+		return nil, fmt.Errorf("%s: %w: more than %d bytes", path, ErrTooLarge, limit)
+	}
+	return data, nil
+}

@@ -1,0 +1,46 @@
+//go:build !windows
+
+package paths
+
+import (
+	"io/fs"
+	"os"
+	"syscall"
+)
+
+// ours tells whether this user owns the file.
+func ours(info fs.FileInfo) bool {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	return ok && int(st.Uid) == os.Getuid()
+}
+
+// private tells whether dir is a folder of this user's alone.
+func private(dir string) bool {
+	info, err := os.Lstat(dir)
+	return err == nil && info.IsDir() && ours(info) && info.Mode().Perm() == 0o700
+}
+
+// restrict takes the rights of others away.
+func restrict(path string, info fs.FileInfo) error {
+	want := fs.FileMode(0o600)
+	if info.IsDir() {
+		want = 0o700
+	}
+	if info.Mode().Perm() == want {
+		return nil
+	}
+	return os.Chmod(path, want)
+}
+
+// syncDir makes a rename in dir outlive a power cut.
+func syncDir(dir string) error {
+	if dir == "" {
+		dir = "."
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}

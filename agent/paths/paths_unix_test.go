@@ -1,0 +1,182 @@
+//go:build !windows
+
+package paths
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+func mode(t *testing.T, path string) fs.FileMode {
+	t.Helper()
+	info, err := os.Lstat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.Mode()
+}
+
+func under(dir string) Paths {
+	return Paths{
+		Home: dir, Config: filepath.Join(dir, "config"), State: filepath.Join(dir, "state"), Run: filepath.Join(dir, "run"),
+	}
+}
+
+func TestCreate(t *testing.T) {
+	p := under(filepath.Join(t.TempDir(), "a", "b"))
+	// A loose umask must not open anything, nor a strict one stop it.
+	for _, umask := range []int{0o000, 0o077} {
+		old := syscall.Umask(umask)
+		err := p.Create()
+		syscall.Umask(old)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, dir := range []string{p.Home, p.Config, p.ProfilesDir(), p.State, p.Run} {
+			if m := mode(t, dir); m != fs.ModeDir|0o700 {
+				t.Errorf("umask %03o: %s has %v", umask, dir, m)
+			}
+		}
+	}
+}
+
+// TestCreateTightens: a folder of ours that was opened to others is closed.
+func TestCreateTightens(t *testing.T) {
+	p := under(t.TempDir())
+	if err := p.Create(); err != nil {
+		t.Fatal(err)
+	}
+	for dir, m := range map[string]fs.FileMode{p.Home: 0o775, p.Config: 0o755, p.Run: 0o777, p.State: 0o500} {
+		if err := os.Chmod(dir, m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := p.Create(); err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{p.Config, p.State, p.Run} {
+		if m := mode(t, dir).Perm(); m != 0o700 {
+			t.Errorf("%s has %v", dir, m)
+		}
+	}
+	// LANGKEEP_HOME may be a person's own folder: only writing is taken away.
+	if m := mode(t, p.Home).Perm(); m != 0o755 {
+		t.Errorf("LANGKEEP_HOME has %v", m)
+	}
+}
+
+func TestCreateRefuses(t *testing.T) {
+	for name, plant := range map[string]func(p Paths) (string, error){
+		"a symbolic link": func(p Paths) (string, error) {
+			return p.State, os.Symlink(filepath.Dir(p.Home), p.State)
+		},
+		"a dangling link": func(p Paths) (string, error) { return p.Run, os.Symlink("nowhere", p.Run) },
+		"a file":          func(p Paths) (string, error) { return p.Config, os.WriteFile(p.Config, nil, 0o600) },
+		"a shared home":   func(p Paths) (string, error) { return p.Home, os.Chmod(p.Home, 0o777|fs.ModeSticky) },
+		"a home that is a file": func(p Paths) (string, error) {
+			if err := os.Remove(p.Home); err != nil {
+				return "", err
+			}
+			return p.Home, os.WriteFile(p.Home, nil, 0o600)
+		},
+		"another user's folder": func(p Paths) (string, error) {
+			if os.Getuid() != 0 {
+				return "", nil
+			}
+			if err := os.Mkdir(p.Run, 0o700); err != nil {
+				return "", err
+			}
+			return p.Run, os.Chown(p.Run, 12345, 12345)
+		},
+		"another user's home": func(p Paths) (string, error) {
+			if os.Getuid() != 0 {
+				return "", nil
+			}
+			return p.Home, os.Chown(p.Home, 12345, 12345)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := under(filepath.Join(t.TempDir(), "home"))
+			if err := os.Mkdir(p.Home, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			bad, err := plant(p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if bad == "" {
+				t.Skip("only root can make another user's folder")
+			}
+			if err := p.Create(); err == nil || !strings.Contains(err.Error(), bad) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+func TestPrivate(t *testing.T) {
+	dir := t.TempDir()
+	for m, want := range map[fs.FileMode]bool{0o700: true, 0o755: false, 0o710: false, 0o500: false} {
+		if err := os.Chmod(dir, m); err != nil {
+			t.Fatal(err)
+		}
+		if private(dir) != want {
+			t.Errorf("mode %o: %v", m, !want)
+		}
+	}
+	if err := os.Chmod(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(dir, link); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{link, file, dir + "/nothing"} {
+		if private(path) {
+			t.Errorf("%s", path)
+		}
+	}
+	if os.Getuid() == 0 {
+		if err := os.Chown(dir, 12345, 12345); err != nil {
+			t.Fatal(err)
+		}
+		if private(dir) {
+			t.Error("another user's folder")
+		}
+	}
+}
+
+// TestWriteFileSymlink: a planted link is replaced, and its target untouched.
+func TestWriteFileSymlink(t *testing.T) {
+	dir := t.TempDir()
+	target, path := filepath.Join(dir, "target"), filepath.Join(dir, "f")
+	if err := os.WriteFile(target, []byte("theirs"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(target, path); err != nil {
+		t.Fatal(err)
+	}
+	old := syscall.Umask(0)
+	err := WriteFile(path, []byte("ours"))
+	syscall.Umask(old)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m := mode(t, path); m != 0o600 {
+		t.Errorf("mode %v", m)
+	}
+	if data, err := os.ReadFile(target); err != nil || string(data) != "theirs" {
+		t.Errorf("the target has %q, %v", data, err)
+	}
+	if data, err := os.ReadFile(path); err != nil || string(data) != "ours" {
+		t.Errorf("got %q, %v", data, err)
+	}
+}

@@ -1,0 +1,37 @@
+package paths
+
+import (
+	"fmt"
+	"io/fs"
+
+	"golang.org/x/sys/windows"
+)
+
+// ours is true: restrict fails on what this user may not change, and the
+// folders are below the user's own profile.
+func ours(fs.FileInfo) bool { return true }
+
+// private is false: there is no XDG_RUNTIME_DIR.
+func private(string) bool { return false }
+
+// restrict gives a file or folder an access list with this user alone.
+func restrict(path string, info fs.FileInfo) error {
+	user, err := windows.GetCurrentProcessToken().GetTokenUser()
+	if err != nil {
+		return fmt.Errorf("find the user's SID: %w", err)
+	}
+	sd, err := windows.SecurityDescriptorFromString(sddl(user.User.Sid.String(), info.IsDir()))
+	if err != nil {
+		return err
+	}
+	dacl, _, err := sd.DACL()
+	if err != nil {
+		return err
+	}
+	return windows.SetNamedSecurityInfo(path, windows.SE_FILE_OBJECT,
+		windows.DACL_SECURITY_INFORMATION|windows.PROTECTED_DACL_SECURITY_INFORMATION, nil, nil, dacl, nil)
+}
+
+// syncDir does nothing: Windows can't sync a folder, and NTFS keeps a journal
+// of names.
+func syncDir(string) error { return nil }

@@ -1,0 +1,30 @@
+package paths
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Schema is what every file of Langkeep carries today, as "schema". A file
+// that people write by hand may leave it out.
+const Schema = 1
+
+// ErrNewer is what CheckSchema says of a file that a newer Langkeep wrote. It
+// must be left alone.
+var ErrNewer = errors.New("was written by a newer langkeep; update this one")
+
+// CheckSchema judges the schema that a file carries: older is true for one that
+// is to be migrated, after a Backup. where names the file, and its line.
+func CheckSchema(where string, found int) (older bool, err error) {
+	switch {
+	case found > Schema:
+		return false, fmt.Errorf("%s: schema %d %w", where, found, ErrNewer)
+	case found < 0:
+		return false, fmt.Errorf("%s: schema %d does not exist; write %d", where, found, Schema)
+	}
+	return found < Schema, nil
+}
+
+// Backup keeps data, a file's old content, beside it with .bak appended to its
+// name.
+func Backup(path string, data []byte) error { return WriteFile(path+".bak", data) }
