@@ -1,0 +1,3 @@
+package keychain
+
+func systemError(err error) error { return securityError(err) }

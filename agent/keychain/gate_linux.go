@@ -1,0 +1,204 @@
+package keychain
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/godbus/dbus/v5"
+)
+
+// The Secret Service API draft 0.2 of freedesktop.org.
+const (
+	secretsName      = "org.freedesktop.secrets"
+	secretsPath      = dbus.ObjectPath("/org/freedesktop/secrets")
+	loginCollection  = secretsPath + "/collection/login"
+	serviceInterface = "org.freedesktop.Secret.Service"
+	collectionIface  = "org.freedesktop.Secret.Collection"
+	promptInterface  = "org.freedesktop.Secret.Prompt"
+	noObject         = dbus.ObjectPath("/")
+)
+
+// newGate makes the gate of the Secret Service.
+func newGate() gate { return secretService{} }
+
+// secretService speaks to the Secret Service over a connection of its own each
+// time: the one that go-keyring shares with the rest of the program is closed
+// by the tray, and takes any signal on it for the answer to a prompt.
+type secretService struct{}
+
+// connect joins the session bus. It never starts one: a bus that nobody else
+// is on would have an empty keychain.
+func connect(ctx context.Context) (*dbus.Conn, error) {
+	conn, err := dbus.SessionBusPrivateNoAutoStartup(dbus.WithContext(ctx))
+	if err != nil {
+		return nil, fmt.Errorf("%w: no session bus; start the agent in a desktop session, or with --store file", ErrMissing)
+	}
+	err = conn.Auth(nil)
+	if err == nil {
+		err = conn.Hello()
+	}
+	if err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("%w: the session bus: %w", busError(ctx, err), err)
+	}
+	return conn, nil
+}
+
+func (secretService) check(ctx context.Context) error {
+	conn, err := connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	collection, err := defaultCollection(ctx, conn)
+	if err != nil {
+		return err
+	}
+	if collection == noObject {
+		return fmt.Errorf("%w: the Secret Service has no keyring yet; sign in to make one", ErrMissing)
+	}
+	locked, err := isLocked(ctx, conn, collection)
+	if err != nil {
+		return err
+	}
+	if locked {
+		return ErrLocked
+	}
+	return nil
+}
+
+// defaultCollection is the one that go-keyring 0.2.8 takes: login, else the
+// default alias; noObject if there is neither.
+func defaultCollection(ctx context.Context, conn *dbus.Conn) (dbus.ObjectPath, error) {
+	var all []dbus.ObjectPath
+	if err := property(ctx, conn, secretsPath, serviceInterface, "Collections", &all); err != nil {
+		return "", err
+	}
+	for _, path := range all {
+		if path == loginCollection {
+			return path, nil
+		}
+	}
+	var path dbus.ObjectPath
+	err := conn.Object(secretsName, secretsPath).CallWithContext(ctx, serviceInterface+".ReadAlias", 0, "default").Store(&path)
+	if err != nil {
+		return "", serviceError(ctx, err)
+	}
+	return path, nil
+}
+
+func isLocked(ctx context.Context, conn *dbus.Conn, collection dbus.ObjectPath) (bool, error) {
+	locked := true
+	err := property(ctx, conn, collection, collectionIface, "Locked", &locked)
+	return locked, err
+}
+
+// property reads one property of the Secret Service into v.
+func property(ctx context.Context, conn *dbus.Conn, path dbus.ObjectPath, iface, name string, v any) error {
+	var val dbus.Variant
+	err := conn.Object(secretsName, path).CallWithContext(ctx, "org.freedesktop.DBus.Properties.Get", 0, iface, name).Store(&val)
+	if err == nil {
+		err = val.Store(v)
+	}
+	if err != nil {
+		return serviceError(ctx, err)
+	}
+	return nil
+}
+
+func (secretService) open(ctx context.Context) error {
+	conn, err := connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	service := conn.Object(secretsName, secretsPath)
+	collection, err := defaultCollection(ctx, conn)
+	if err != nil {
+		return err
+	}
+	var prompt dbus.ObjectPath
+	if collection == noObject {
+		// As libsecret does. The prompt asks for a new password.
+		label := map[string]dbus.Variant{collectionIface + ".Label": dbus.MakeVariant("Default keyring")}
+		err = service.CallWithContext(ctx, serviceInterface+".CreateCollection", 0, label, "default").Store(&collection, &prompt)
+	} else {
+		var unlocked []dbus.ObjectPath
+		err = service.CallWithContext(ctx, serviceInterface+".Unlock", 0, []dbus.ObjectPath{collection}).Store(&unlocked, &prompt)
+	}
+	if err != nil {
+		return serviceError(ctx, err)
+	}
+	if prompt != noObject {
+		if err := ask(ctx, conn, prompt); err != nil {
+			return err
+		}
+	}
+	return secretService{}.check(ctx)
+}
+
+// ask shows a prompt and waits until the person is done with it. One that nobody
+// answers is left on the screen, where a late answer still unlocks: asked to
+// dismiss it, gnome-keyring 42.1 crashes (tried).
+func ask(ctx context.Context, conn *dbus.Conn, prompt dbus.ObjectPath) error {
+	completed := []dbus.MatchOption{
+		dbus.WithMatchObjectPath(prompt), dbus.WithMatchInterface(promptInterface), dbus.WithMatchMember("Completed"),
+	}
+	if err := conn.AddMatchSignalContext(ctx, completed...); err != nil {
+		return serviceError(ctx, err)
+	}
+	signals := make(chan *dbus.Signal, 8)
+	conn.Signal(signals)
+	object := conn.Object(secretsName, prompt)
+	if err := object.CallWithContext(ctx, promptInterface+".Prompt", 0, "").Err; err != nil {
+		return serviceError(ctx, err)
+	}
+	for {
+		select {
+		case sig, ok := <-signals:
+			if !ok {
+				return fmt.Errorf("%w: the session bus went away", ErrFailing)
+			}
+			if sig.Path != prompt || sig.Name != promptInterface+".Completed" {
+				continue
+			}
+			if len(sig.Body) > 0 && sig.Body[0] == true {
+				return fmt.Errorf("%w: the question was closed without an answer", ErrLocked)
+			}
+			return nil
+		case <-ctx.Done():
+			return fmt.Errorf("%w: nobody answered its question", ErrSilent)
+		}
+	}
+}
+
+// serviceError wraps an error of a call to the Secret Service.
+func serviceError(ctx context.Context, err error) error {
+	return fmt.Errorf("%w: the Secret Service: %w", busError(ctx, err), err)
+}
+
+// busError tells what an error of D-Bus means for the keychain.
+func busError(ctx context.Context, err error) error {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return ErrSilent
+	}
+	return systemError(err)
+}
+
+// systemError tells what an error means that go-keyring passes on.
+func systemError(err error) error {
+	var e dbus.Error
+	if !errors.As(err, &e) {
+		return ErrFailing
+	}
+	switch e.Name {
+	case "org.freedesktop.DBus.Error.ServiceUnknown", "org.freedesktop.DBus.Error.NameHasNoOwner":
+		return ErrMissing
+	case "org.freedesktop.Secret.Error.IsLocked":
+		return ErrLocked
+	case "org.freedesktop.DBus.Error.NoReply", "org.freedesktop.DBus.Error.Timeout", "org.freedesktop.DBus.Error.TimedOut":
+		return ErrSilent
+	}
+	return ErrFailing
+}

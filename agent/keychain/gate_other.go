@@ -1,0 +1,14 @@
+//go:build !linux
+
+package keychain
+
+import "context"
+
+// newGate makes a gate that lets everything through: neither macOS nor Windows
+// tells beforehand whether it would ask.
+func newGate() gate { return noGate{} }
+
+type noGate struct{}
+
+func (noGate) check(context.Context) error { return nil }
+func (noGate) open(context.Context) error  { return nil }

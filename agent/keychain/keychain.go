@@ -1,0 +1,145 @@
+// Package keychain keeps secrets at rest: in the system's keychain, in an
+// encrypted file, or in memory only. There is never a fallback from one to
+// another.
+package keychain
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+	"unicode/utf8"
+
+	"langkeep/agent/secret"
+)
+
+// What can be wrong. Only ErrNotFound means that an item is absent: after any
+// other error nothing is known about it, and it must be neither given up nor
+// written over.
+var (
+	ErrNotFound = errors.New("not in the keychain")
+	ErrLocked   = errors.New("the keychain is locked")
+	ErrMissing  = errors.New("there is no keychain")
+	ErrSilent   = errors.New("the keychain does not answer")
+	ErrTooBig   = errors.New("too big for the keychain")
+	ErrFailing  = errors.New("the keychain is failing")
+)
+
+// Item is one secret and what it may be used for.
+type Item struct {
+	Origin     string // the only origin that may be given the secret
+	Username   string
+	CookieName string // the refresh cookie's name, learned at sign-in; else ""
+	Secret     secret.Text
+	ExpiresAt  time.Time // zero: unknown or never
+	ID         string    // of an API key, else ""
+}
+
+// Store keeps items by account, see Account. Its methods may be called from
+// many goroutines.
+type Store interface {
+	// Kind is "keychain", "file" or "memory".
+	Kind() string
+	// Ready is nil if items can be read and written without asking anyone;
+	// else ErrLocked, ErrMissing, ErrSilent or ErrFailing.
+	Ready(ctx context.Context) error
+	// Unlock asks the person, who may take a minute, so it is called only when
+	// a person did something that needs it. It fails like Ready.
+	Unlock(ctx context.Context) error
+	// Get fails like Ready, or with ErrNotFound.
+	Get(ctx context.Context, account string) (Item, error)
+	// Set has read the item back when it returns nil. It replaces an item that
+	// can't be parsed, and says so in the log, since nothing else would ever
+	// mend it; one that a newer Langkeep wrote stays, and is ErrFailing. An
+	// item that is too big is ErrTooBig before anything is touched.
+	Set(ctx context.Context, account string, it Item) error
+	// Delete is nil if there is no such item.
+	Delete(ctx context.Context, account string) error
+	// Close waits for a call in flight, but not for one that hangs.
+	Close() error
+}
+
+// What an account can hold.
+const (
+	RefreshToken = "refresh-token"
+	AccessToken  = "access-token"
+	Password     = "password"
+	APIKey       = "api-key"
+)
+
+// Account names an item: a profile, and one of the constants above.
+func Account(profile, what string) string { return profile + "/" + what }
+
+// itemVersion is the field v of the items that this program writes.
+const itemVersion = 1
+
+// itemJSON is an item at rest.
+type itemJSON struct {
+	V          int        `json:"v"`
+	Origin     string     `json:"origin"`
+	Username   string     `json:"username"`
+	CookieName string     `json:"cookie_name"`
+	Secret     string     `json:"secret"`
+	ExpiresAt  *time.Time `json:"expires_at"`
+	ID         string     `json:"id,omitempty"`
+}
+
+// encode writes an item as compactly as JSON allows: Windows has room for
+// 2,560 bytes.
+func encode(it Item) (string, error) {
+	if !utf8.ValidString(it.Secret.Reveal()) || !utf8.ValidString(it.Username) {
+		// encoding/json would put other characters in its place.
+		return "", fmt.Errorf("%w: a secret or user name that is not UTF-8 can't be kept", ErrFailing)
+	}
+	j := itemJSON{
+		V: itemVersion, Origin: it.Origin, Username: it.Username, CookieName: it.CookieName,
+		Secret: it.Secret.Reveal(), ID: it.ID,
+	}
+	if !it.ExpiresAt.IsZero() {
+		at := it.ExpiresAt.UTC()
+		j.ExpiresAt = &at
+	}
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false) // six bytes for each of <, > and &
+	if err := enc.Encode(j); err != nil {
+		return "", fmt.Errorf("%w: encode the item", ErrFailing)
+	}
+	return string(bytes.TrimSuffix(buf.Bytes(), []byte("\n"))), nil
+}
+
+// decode reads an item. Its errors never quote what it read.
+func decode(account, data string) (Item, error) {
+	j, err := parse(account, data)
+	if err != nil {
+		return Item{}, err
+	}
+	it := Item{Origin: j.Origin, Username: j.Username, CookieName: j.CookieName, Secret: secret.New(j.Secret), ID: j.ID}
+	if j.ExpiresAt != nil {
+		it.ExpiresAt = j.ExpiresAt.UTC()
+	}
+	return it, nil
+}
+
+// Why an item can't be parsed; both come wrapped together with ErrFailing.
+var (
+	errNewer   = errors.New("was written by a newer langkeep; update this one")
+	errCorrupt = errors.New("can't be parsed; sign in again to replace it")
+)
+
+func parse(account, data string) (itemJSON, error) {
+	// The version first: a newer item may have fields of other types.
+	var v struct {
+		V int `json:"v"`
+	}
+	if err := json.Unmarshal([]byte(data), &v); err == nil && v.V > itemVersion {
+		return itemJSON{}, fmt.Errorf("%w: %s %w", ErrFailing, account, errNewer)
+	}
+	var j itemJSON
+	if err := json.Unmarshal([]byte(data), &j); err != nil || j.V != itemVersion {
+		return itemJSON{}, fmt.Errorf("%w: %s %w", ErrFailing, account, errCorrupt)
+	}
+	return j, nil
+}

@@ -1,0 +1,328 @@
+package keychain
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/zalando/go-keyring"
+)
+
+// ring is what the system's keychain must do. go-keyring's calls take no
+// context and may block for ever.
+type ring interface {
+	Get(service, account string) (string, error)
+	Set(service, account, data string) error
+	Delete(service, account string) error
+}
+
+// gate knows, where the system tells, whether the ring would ask the person.
+type gate interface {
+	// check is nil if a call of the ring will not ask anyone, as far as can be
+	// known.
+	check(ctx context.Context) error
+	// open asks the person, until ctx ends.
+	open(ctx context.Context) error
+}
+
+// goKeyring is the ring of zalando/go-keyring.
+type goKeyring struct{}
+
+func (goKeyring) Get(service, account string) (string, error) { return keyring.Get(service, account) }
+func (goKeyring) Set(service, account, data string) error     { return keyring.Set(service, account, data) }
+func (goKeyring) Delete(service, account string) error        { return keyring.Delete(service, account) }
+
+// The longest that a call may take.
+const (
+	quickLimit = 5 * time.Second  // nobody is asked
+	askLimit   = 60 * time.Second // a person is
+)
+
+// grace is what a call that heeds its context gets for each step of coming back
+// by itself.
+const grace = 200 * time.Millisecond
+
+// sizeLimit is the greatest length of an item in bytes, 0 for none.
+//
+// Windows: CRED_MAX_CREDENTIAL_BLOB_SIZE, 5*512 bytes. macOS: go-keyring
+// writes one command of 4,096 bytes at most, in which the item stands in
+// base64; what is left after the longest service and account is 2,950.
+// go-keyring itself leaks a process when that is exceeded.
+func sizeLimit(goos string) int {
+	switch goos {
+	case "windows":
+		return 2560
+	case "darwin":
+		return 2900
+	}
+	return 0
+}
+
+// osConfig is what a test may want otherwise.
+type osConfig struct {
+	service    string // no colon: Windows puts one between service and account
+	ring       ring
+	gate       gate
+	limit      int // bytes an item, 0 for none
+	quick, ask time.Duration
+	log        *slog.Logger
+}
+
+// osStore is the system's keychain. One goroutine, own, makes every call, one
+// at a time: go-keyring's Linux half mixes up concurrent prompts, and a call
+// that hangs must not be joined by others.
+type osStore struct {
+	osConfig
+	calls   chan *call
+	once    sync.Once
+	closing chan struct{} // closed by Close
+	closed  chan struct{} // closed when own has ended
+}
+
+// NewOS makes a Store of the system's keychain, with the items kept under
+// service, see paths.KeychainService. It touches nothing yet.
+func NewOS(service string, log *slog.Logger) Store {
+	return newOS(osConfig{
+		service: service, ring: goKeyring{}, gate: newGate(),
+		limit: sizeLimit(runtime.GOOS), quick: quickLimit, ask: askLimit, log: log,
+	})
+}
+
+func newOS(c osConfig) *osStore {
+	s := &osStore{osConfig: c, calls: make(chan *call), closing: make(chan struct{}), closed: make(chan struct{})}
+	go s.own()
+	return s
+}
+
+// call is one thing to do with the keychain.
+type call struct {
+	ctx   context.Context
+	asks  bool // a person is asked
+	run   func(context.Context) error
+	reply chan error // has room for one
+}
+
+// do has own run f, and returns what f did.
+func (s *osStore) do(ctx context.Context, asks bool, f func(context.Context) error) error {
+	c := &call{ctx: ctx, asks: asks, run: f, reply: make(chan error, 1)}
+	select {
+	case s.calls <- c:
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-s.closing:
+		return errClosed
+	}
+	select {
+	case err := <-c.reply:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+var errClosed = fmt.Errorf("%w: it was closed", ErrFailing)
+
+// own makes the calls. While one hangs or asks a person, the others are
+// refused at once rather than left to wait.
+func (s *osStore) own() {
+	defer close(s.closed)
+	var (
+		now     *call        // in flight, and its caller waits
+		done    chan error   // of the call in flight, nil when there is none
+		cancel  func()       // of the call in flight
+		timer   = newTimer() // runs while now is set
+		refusal error        // what others are told meanwhile; nil: they wait
+		closing = s.closing
+	)
+	for closing != nil || now != nil && !now.asks {
+		calls := s.calls
+		if closing == nil || done != nil && refusal == nil {
+			calls = nil
+		}
+		select {
+		case <-closing:
+			closing = nil
+		case c := <-calls:
+			if refusal != nil {
+				c.reply <- refusal
+				continue
+			}
+			if c.ctx.Err() != nil { // nobody waits for it any more
+				c.reply <- c.ctx.Err()
+				continue
+			}
+			limit := s.quick
+			if c.asks {
+				limit, refusal = s.ask, fmt.Errorf("%w: it waits for an answer on the screen", ErrLocked)
+			}
+			var ctx context.Context
+			ctx, cancel = context.WithTimeout(c.ctx, limit)
+			now, done = c, make(chan error, 1)
+			timer.Reset(limit + 2*grace)
+			go func(done chan<- error) { done <- c.run(ctx) }(done)
+		case err := <-done:
+			timer.Stop()
+			cancel()
+			if now != nil {
+				now.reply <- err
+			} else {
+				s.log.Info("the keychain answers again")
+			}
+			now, done, refusal = nil, nil, nil
+		case <-timer.C:
+			// go-keyring can't be stopped: its goroutine stays behind.
+			refusal = fmt.Errorf("%w; look for its question on the screen, or restart it", ErrSilent)
+			now.reply <- refusal
+			now = nil
+			s.log.Warn("a call of the keychain hangs")
+		}
+	}
+	if now != nil { // a question that nobody will answer now
+		now.reply <- errClosed
+	}
+	if cancel != nil {
+		cancel()
+	}
+}
+
+// newTimer makes a timer that does not run.
+func newTimer() *time.Timer {
+	t := time.NewTimer(time.Hour)
+	t.Stop()
+	return t
+}
+
+func (*osStore) Kind() string { return "keychain" }
+
+func (s *osStore) Ready(ctx context.Context) error { return s.do(ctx, false, s.probe) }
+
+func (s *osStore) Unlock(ctx context.Context) error {
+	return s.do(ctx, true, func(ctx context.Context) error {
+		if err := s.gate.open(ctx); err != nil {
+			return err
+		}
+		return s.probe(ctx)
+	})
+}
+
+// probe reads an item that does not exist: macOS asks the person for it, and a
+// network logon on Windows has no keychain to read it from.
+func (s *osStore) probe(ctx context.Context) error {
+	_, err := s.get(ctx, "probe")
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+func (s *osStore) Get(ctx context.Context, account string) (Item, error) {
+	var it Item
+	err := s.do(ctx, false, func(ctx context.Context) error {
+		data, err := s.get(ctx, account)
+		if err != nil {
+			return err
+		}
+		it, err = decode(account, data)
+		return err
+	})
+	if err != nil {
+		return Item{}, err
+	}
+	return it, nil
+}
+
+func (s *osStore) Set(ctx context.Context, account string, it Item) error {
+	data, err := encode(it)
+	if err != nil {
+		return err
+	}
+	if s.limit > 0 && len(data) > s.limit {
+		return fmt.Errorf("%w: %s needs %d bytes, and %d is the most; use --store file", ErrTooBig, account, len(data), s.limit)
+	}
+	return s.do(ctx, false, func(ctx context.Context) error {
+		old, err := s.get(ctx, account)
+		switch {
+		case err == nil:
+			_, err := parse(account, old)
+			if errors.Is(err, errNewer) {
+				return err
+			}
+			if err != nil {
+				s.log.Warn("replacing a keychain item that can't be parsed", "account", account)
+			}
+		case !errors.Is(err, ErrNotFound):
+			return err
+		}
+		if err := s.check(ctx); err != nil {
+			return err
+		}
+		if err := s.explain(account, s.ring.Set(s.service, account, data)); err != nil {
+			return err
+		}
+		// macOS says nothing when it refuses a write; and what was not read
+		// back must not be taken for saved.
+		back, err := s.get(ctx, account)
+		if errors.Is(err, ErrNotFound) || err == nil && back != data {
+			return fmt.Errorf("%w: %s was written but does not read back", ErrFailing, account)
+		}
+		return err
+	})
+}
+
+func (s *osStore) Delete(ctx context.Context, account string) error {
+	return s.do(ctx, false, func(ctx context.Context) error {
+		if err := s.check(ctx); err != nil {
+			return err
+		}
+		err := s.explain(account, s.ring.Delete(s.service, account))
+		if errors.Is(err, ErrNotFound) {
+			return nil
+		}
+		return err
+	})
+}
+
+// check is nil if the ring may be called. What comes back to it after its limit
+// must not go on: its caller was told that it failed.
+func (s *osStore) check(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return s.gate.check(ctx)
+}
+
+// get reads the data of one item, if nobody need be asked.
+func (s *osStore) get(ctx context.Context, account string) (string, error) {
+	if err := s.check(ctx); err != nil {
+		return "", err
+	}
+	data, err := s.ring.Get(s.service, account)
+	return data, s.explain(account, err)
+}
+
+// explain turns an error of go-keyring into one of this package.
+func (s *osStore) explain(account string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, keyring.ErrNotFound):
+		return fmt.Errorf("%s: %w", account, ErrNotFound)
+	case errors.Is(err, keyring.ErrSetDataTooBig):
+		return fmt.Errorf("%w: %s", ErrTooBig, account)
+	}
+	kind := systemError(err)
+	if kind == ErrNotFound {
+		return fmt.Errorf("%s: %w", account, ErrNotFound)
+	}
+	return fmt.Errorf("%w: %w", kind, err)
+}
+
+func (s *osStore) Close() error {
+	s.once.Do(func() { close(s.closing) })
+	<-s.closed
+	return nil
+}

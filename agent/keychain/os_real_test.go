@@ -1,0 +1,281 @@
+//go:build real && linux
+
+package keychain
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/godbus/dbus/v5"
+	"github.com/zalando/go-keyring"
+
+	"langkeep/agent/keychain/keychaintest"
+	"langkeep/agent/paths"
+	"langkeep/agent/secret"
+)
+
+// enter puts this process into the session.
+func enter(t *testing.T, s *keychaintest.Session) {
+	t.Helper()
+	t.Setenv("DBUS_SESSION_BUS_ADDRESS", s.Address())
+	// go-keyring's connection is shared by the whole process: leave the bus of
+	// the test before, and this one afterwards.
+	leave := func() {
+		if conn, err := dbus.SessionBus(); err == nil {
+			conn.Close()
+		}
+	}
+	leave()
+	t.Cleanup(leave)
+}
+
+func openOS(t *testing.T, service string) Store {
+	t.Helper()
+	s := NewOS(service, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+func TestRealStore(t *testing.T) {
+	session := keychaintest.Start(t)
+	enter(t, session)
+	s := openOS(t, "langkeep")
+	if s.Kind() != "keychain" {
+		t.Error(s.Kind())
+	}
+	testStore(t, s, func(account, data string) {
+		if err := keyring.Set("langkeep", account, data); err != nil {
+			t.Fatal(err)
+		}
+	}, func() Store { return openOS(t, "langkeep") })
+	if n := session.Prompts(); n != 0 {
+		t.Errorf("%d prompts", n)
+	}
+}
+
+func TestRealSizes(t *testing.T) {
+	enter(t, keychaintest.Start(t))
+	s := openOS(t, "langkeep")
+	for _, n := range []int{1, 900, 2560, 3000, 100 << 10} {
+		it := Item{Secret: secret.New(strings.Repeat("x", n))}
+		start := time.Now()
+		if err := s.Set(t.Context(), "prod/refresh-token", it); err != nil {
+			t.Fatalf("%d bytes: %v", n, err)
+		}
+		set := time.Since(start)
+		start = time.Now()
+		got, err := s.Get(t.Context(), "prod/refresh-token")
+		if err != nil || !got.Secret.Equal(it.Secret) {
+			t.Fatalf("%d bytes: %v", n, err)
+		}
+		t.Logf("%d bytes: set %v, get %v", n, set, time.Since(start))
+	}
+}
+
+func TestRealLocked(t *testing.T) {
+	session := keychaintest.Start(t)
+	enter(t, session)
+	s, ctx := openOS(t, "langkeep"), t.Context()
+	if err := s.Set(ctx, "prod/password", everything); err != nil {
+		t.Fatal(err)
+	}
+	session.Lock()
+	start := time.Now()
+	_, get := s.Get(ctx, "prod/password")
+	for what, err := range map[string]error{
+		"get": get, "ready": s.Ready(ctx), "set": s.Set(ctx, "prod/password", Item{Secret: secret.New("new")}),
+		"delete": s.Delete(ctx, "prod/password"),
+	} {
+		if !errors.Is(err, ErrLocked) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if took := time.Since(start); took > time.Second {
+		t.Errorf("locked: answers only after %v", took)
+	}
+	if n := session.Prompts(); n != 0 {
+		t.Errorf("%d prompts that nobody asked for", n)
+	}
+	session.Unlock()
+	if it, err := s.Get(ctx, "prod/password"); err != nil || !sameItem(it, everything) {
+		t.Errorf("unlocked again: %+v, %v", it, err)
+	}
+}
+
+func TestRealUnlock(t *testing.T) {
+	session := keychaintest.Start(t)
+	enter(t, session)
+	c := osConfig{service: "langkeep", ring: goKeyring{}, gate: newGate(), quick: quickLimit, ask: time.Second, log: slog.New(slog.DiscardHandler)}
+	s, ctx := newOS(c), t.Context()
+	defer s.Close()
+	if err := s.Set(ctx, "prod/password", everything); err != nil {
+		t.Fatal(err)
+	}
+	session.Lock()
+
+	session.Person(keychaintest.Away)
+	done := make(chan error)
+	go func() { done <- s.Unlock(ctx) }()
+	eventually(t, "the prompt shows", func() bool { return session.Showing() == 1 })
+	if _, err := s.Get(ctx, "prod/password"); !errors.Is(err, ErrLocked) {
+		t.Errorf("get during the prompt: %v", err)
+	}
+	if err := <-done; !errors.Is(err, ErrSilent) {
+		t.Errorf("nobody answered: %v", err)
+	}
+	session.Person(keychaintest.Consents)
+	eventually(t, "a late answer unlocks", func() bool { return s.Ready(ctx) == nil })
+
+	session.Lock()
+	session.Person(keychaintest.Cancels)
+	if err := s.Unlock(ctx); !errors.Is(err, ErrLocked) {
+		t.Errorf("the person said no: %v", err)
+	}
+	session.Person(keychaintest.Consents)
+	if err := s.Unlock(ctx); err != nil {
+		t.Errorf("the person said yes: %v", err)
+	}
+	if n := session.Prompts(); n != 3 {
+		t.Errorf("%d prompts, want 3", n)
+	}
+	if it, err := s.Get(ctx, "prod/password"); err != nil || !sameItem(it, everything) {
+		t.Errorf("unlocked: %+v, %v", it, err)
+	}
+}
+
+// TestRealFresh: a keyring daemon that no one ever logged in to has no
+// collection; a person's action makes one.
+func TestRealFresh(t *testing.T) {
+	session := keychaintest.StartBus(t)
+	session.StartLocked()
+	enter(t, session)
+	s, ctx := openOS(t, "langkeep"), t.Context()
+	if err := s.Ready(ctx); !errors.Is(err, ErrMissing) {
+		t.Errorf("ready: %v", err)
+	}
+	if err := s.Set(ctx, "prod/password", everything); !errors.Is(err, ErrMissing) {
+		t.Errorf("set: %v", err)
+	}
+	if n := session.Prompts(); n != 0 {
+		t.Errorf("%d prompts that nobody asked for", n)
+	}
+	session.Person(keychaintest.Consents)
+	if err := s.Unlock(ctx); err != nil {
+		t.Fatalf("unlock: %v", err)
+	}
+	if err := s.Set(ctx, "prod/password", everything); err != nil {
+		t.Errorf("set: %v", err)
+	}
+	if it, err := s.Get(ctx, "prod/password"); err != nil || !sameItem(it, everything) {
+		t.Errorf("get: %+v, %v", it, err)
+	}
+}
+
+func TestRealMissing(t *testing.T) {
+	session := keychaintest.StartBus(t)
+	enter(t, session)
+	s, ctx := openOS(t, "langkeep"), t.Context()
+	missing := func(when string) {
+		t.Helper()
+		_, get := s.Get(ctx, "prod/password")
+		for what, err := range map[string]error{"get": get, "ready": s.Ready(ctx), "unlock": s.Unlock(ctx)} {
+			if !errors.Is(err, ErrMissing) {
+				t.Errorf("%s, %s: %v", when, what, err)
+			}
+		}
+	}
+	missing("no keyring daemon")
+	t.Setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path="+t.TempDir()+"/nothing")
+	missing("no bus")
+	t.Setenv("DBUS_SESSION_BUS_ADDRESS", "")
+	os.Unsetenv("DBUS_SESSION_BUS_ADDRESS")
+	t.Setenv("XDG_RUNTIME_DIR", t.TempDir())
+	missing("no address of a bus")
+}
+
+func TestRealDaemonKilled(t *testing.T) {
+	session := keychaintest.Start(t)
+	enter(t, session)
+	s, ctx := openOS(t, "langkeep"), t.Context()
+	if err := s.Set(ctx, "prod/password", everything); err != nil {
+		t.Fatal(err)
+	}
+	session.StopDaemon()
+	if _, err := s.Get(ctx, "prod/password"); !errors.Is(err, ErrMissing) {
+		t.Errorf("killed: %v", err)
+	}
+	session.StartLocked()
+	if _, err := s.Get(ctx, "prod/password"); !errors.Is(err, ErrLocked) {
+		t.Errorf("restarted, locked: %v", err)
+	}
+	session.Unlock()
+	if it, err := s.Get(ctx, "prod/password"); err != nil || !sameItem(it, everything) {
+		t.Errorf("restarted: %+v, %v", it, err)
+	}
+	// In the middle: no answer may be wrong, and afterwards all is well.
+	stop := make(chan struct{})
+	done := make(chan error)
+	go func() {
+		for {
+			select {
+			case <-stop:
+				done <- nil
+				return
+			default:
+			}
+			err := s.Set(ctx, "prod/refresh-token", everything)
+			if errors.Is(err, ErrNotFound) || errors.Is(err, ErrTooBig) {
+				done <- err
+				return
+			}
+		}
+	}()
+	for range 3 {
+		session.StopDaemon()
+		session.StartDaemon()
+	}
+	close(stop)
+	if err := <-done; err != nil {
+		t.Errorf("killed in the middle: %v", err)
+	}
+	if err := s.Set(ctx, "prod/refresh-token", everything); err != nil {
+		t.Errorf("after it all: %v", err)
+	}
+	if n := session.Prompts(); n != 0 {
+		t.Errorf("%d prompts", n)
+	}
+}
+
+func TestRealServices(t *testing.T) {
+	enter(t, keychaintest.Start(t))
+	ctx := t.Context()
+	plain := openOS(t, paths.Paths{}.KeychainService())
+	other := openOS(t, paths.Paths{Home: "/srv/langkeep"}.KeychainService())
+	if err := plain.Set(ctx, "prod/password", everything); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := other.Get(ctx, "prod/password"); !errors.Is(err, ErrNotFound) {
+		t.Errorf("seen from another LANGKEEP_HOME: %v", err)
+	}
+	if err := other.Delete(ctx, "prod/password"); err != nil {
+		t.Error(err)
+	}
+	if _, err := plain.Get(ctx, "prod/password"); err != nil {
+		t.Errorf("another LANGKEEP_HOME deleted it: %v", err)
+	}
+}
+
+// eventually waits for what another process does.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("never: %s", what)
+		}
+	}
+}

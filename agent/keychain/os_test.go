@@ -1,0 +1,393 @@
+package keychain
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"maps"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/zalando/go-keyring"
+
+	"langkeep/agent/secret"
+)
+
+// fakeRing is a ring that a test can break. As the gate it is open unless
+// locked.
+type fakeRing struct {
+	mu       sync.Mutex // protects the following
+	items    map[string]string
+	inFlight int
+	most     int // calls in flight at once
+	sets     int
+	locked   error
+	before   func(op string) error                   // runs in each call, outside mu
+	change   func(items map[string]string, k string) // runs after each Set
+}
+
+func (r *fakeRing) do(op string, f func() error) error {
+	r.mu.Lock()
+	r.inFlight++
+	r.most = max(r.most, r.inFlight)
+	before := r.before
+	r.mu.Unlock()
+	var err error
+	if before != nil {
+		err = before(op)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.inFlight--
+	if err != nil {
+		return err
+	}
+	return f()
+}
+
+func (r *fakeRing) Get(service, account string) (string, error) {
+	var data string
+	err := r.do("get", func() error {
+		var ok bool
+		if data, ok = r.items[service+":"+account]; !ok {
+			return keyring.ErrNotFound
+		}
+		return nil
+	})
+	return data, err
+}
+
+func (r *fakeRing) Set(service, account, data string) error {
+	return r.do("set", func() error {
+		r.sets++
+		r.items[service+":"+account] = data
+		if r.change != nil {
+			r.change(r.items, service+":"+account)
+		}
+		return nil
+	})
+}
+
+func (r *fakeRing) Delete(service, account string) error {
+	return r.do("delete", func() error {
+		if _, ok := r.items[service+":"+account]; !ok {
+			return keyring.ErrNotFound
+		}
+		delete(r.items, service+":"+account)
+		return nil
+	})
+}
+
+func (r *fakeRing) check(context.Context) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.locked
+}
+
+func (r *fakeRing) open(ctx context.Context) error {
+	return r.do("open", func() error {
+		r.locked = nil
+		return nil
+	})
+}
+
+func (r *fakeRing) set(f func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	f()
+}
+
+func newFake() (*fakeRing, *osStore) {
+	r := &fakeRing{items: map[string]string{}}
+	return r, newOS(osConfig{
+		service: "langkeep", ring: r, gate: r, limit: sizeLimit("windows"),
+		quick: quickLimit, ask: askLimit, log: slog.New(slog.DiscardHandler),
+	})
+}
+
+// bubble runs f with a store over a fake ring in a synctest bubble, which also
+// sees that Close leaves no goroutine behind.
+func bubble(t *testing.T, f func(t *testing.T, r *fakeRing, s *osStore)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		r, s := newFake()
+		defer s.Close()
+		f(t, r, s)
+	})
+}
+
+func TestOSStore(t *testing.T) {
+	bubble(t, func(t *testing.T, r *fakeRing, s *osStore) {
+		testStore(t, s, func(account, data string) { r.items["langkeep:"+account] = data },
+			func() Store { _ = s.Close(); s = newOS(s.osConfig); return s })
+	})
+}
+
+const account = "prod/refresh-token"
+
+var errOdd = errors.New("failed to unlock correct collection '/org/freedesktop/secrets/aliases/default'")
+
+// TestOSFaults: whatever goes wrong, the item that was there stays, and nothing
+// is called absent that may not be.
+func TestOSFaults(t *testing.T) {
+	huge := Item{Secret: secret.New(strings.Repeat("x", 2560))}
+	for name, tc := range map[string]struct {
+		brk  func(r *fakeRing)
+		do   func(ctx context.Context, s *osStore) error
+		want error
+	}{
+		"get, false failure to unlock": {
+			func(r *fakeRing) { r.before = fail("get", errOdd) }, get, ErrFailing},
+		"set, the old item can't be read": {
+			func(r *fakeRing) { r.before = fail("get", errOdd) }, set, ErrFailing},
+		"set, refused": {
+			func(r *fakeRing) { r.before = fail("set", errOdd) }, set, ErrFailing},
+		"set, go-keyring finds it too big": {
+			func(r *fakeRing) { r.before = fail("set", keyring.ErrSetDataTooBig) }, set, ErrTooBig},
+		"delete, refused": {
+			func(r *fakeRing) { r.before = fail("delete", errOdd) },
+			func(ctx context.Context, s *osStore) error { return s.Delete(ctx, account) }, ErrFailing},
+		"ready, failing": {
+			func(r *fakeRing) { r.before = fail("get", errOdd) },
+			func(ctx context.Context, s *osStore) error { return s.Ready(ctx) }, ErrFailing},
+		"get, locked": {
+			func(r *fakeRing) { r.locked = ErrLocked; r.before = fail("get", errors.New("touched")) }, get, ErrLocked},
+		"set, missing": {
+			func(r *fakeRing) { r.locked = ErrMissing; r.before = fail("set", errors.New("touched")) }, set, ErrMissing},
+		"set, too big": {
+			func(r *fakeRing) { r.before = fail("get", errors.New("touched")) },
+			func(ctx context.Context, s *osStore) error { return s.Set(ctx, account, huge) }, ErrTooBig},
+		"unlock, refused": {
+			func(r *fakeRing) { r.locked = ErrLocked; r.before = fail("open", ErrLocked) },
+			func(ctx context.Context, s *osStore) error { return s.Unlock(ctx) }, ErrLocked},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, r *fakeRing, s *osStore) {
+				if err := s.Set(t.Context(), account, everything); err != nil {
+					t.Fatal(err)
+				}
+				before := maps.Clone(r.items)
+				tc.brk(r)
+				if err := tc.do(t.Context(), s); !errors.Is(err, tc.want) || errors.Is(err, ErrNotFound) {
+					t.Errorf("got %v, want %v", err, tc.want)
+				}
+				if !maps.Equal(r.items, before) {
+					t.Error("the items changed")
+				}
+			})
+		})
+	}
+}
+
+func get(ctx context.Context, s *osStore) error {
+	_, err := s.Get(ctx, account)
+	return err
+}
+
+func set(ctx context.Context, s *osStore) error {
+	return s.Set(ctx, account, Item{Secret: secret.New("new")})
+}
+
+func fail(op string, err error) func(string) error {
+	return func(now string) error {
+		if now == op {
+			return err
+		}
+		return nil
+	}
+}
+
+// TestOSReadBack: a write that can't be read back is no write.
+func TestOSReadBack(t *testing.T) {
+	for name, change := range map[string]func(map[string]string, string){
+		"lost":    func(items map[string]string, k string) { delete(items, k) },
+		"changed": func(items map[string]string, k string) { items[k] = items[k][:len(items[k])-2] },
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, r *fakeRing, s *osStore) {
+				r.change = change
+				err := set(t.Context(), s)
+				if !errors.Is(err, ErrFailing) || errors.Is(err, ErrNotFound) {
+					t.Errorf("got %v", err)
+				}
+			})
+		})
+	}
+}
+
+// TestOSHangs: nobody waits longer than the limit, or at all behind a call that
+// hangs; when it comes back it does not go on, and all is well again.
+func TestOSHangs(t *testing.T) {
+	bubble(t, func(t *testing.T, r *fakeRing, s *osStore) {
+		release := make(chan struct{})
+		r.before = func(string) error { <-release; return nil }
+		start := time.Now()
+		if err := set(t.Context(), s); !errors.Is(err, ErrSilent) {
+			t.Errorf("the call that hangs: %v", err)
+		}
+		if took := time.Since(start); took < quickLimit || took > quickLimit+time.Second {
+			t.Errorf("it took %v", took)
+		}
+		start = time.Now()
+		for _, err := range []error{get(t.Context(), s), set(t.Context(), s), s.Ready(t.Context()), s.Unlock(t.Context())} {
+			if !errors.Is(err, ErrSilent) {
+				t.Errorf("a call behind it: %v", err)
+			}
+		}
+		if took := time.Since(start); took != 0 {
+			t.Errorf("the calls behind it took %v", took)
+		}
+		r.set(func() { r.before = nil })
+		close(release)
+		synctest.Wait()
+		if r.sets != 0 {
+			t.Error("a call went on after its caller was told that it failed")
+		}
+		if err := set(t.Context(), s); err != nil {
+			t.Errorf("after it came back: %v", err)
+		}
+	})
+}
+
+// TestOSUnlock: a person gets more time than a program, and meanwhile nobody
+// else waits.
+func TestOSUnlock(t *testing.T) {
+	bubble(t, func(t *testing.T, r *fakeRing, s *osStore) {
+		r.locked = ErrLocked
+		r.before = func(op string) error {
+			if op == "open" {
+				time.Sleep(30 * time.Second)
+			}
+			return nil
+		}
+		done := make(chan error)
+		go func() { done <- s.Unlock(t.Context()) }()
+		synctest.Wait()
+		start := time.Now()
+		if err := get(t.Context(), s); !errors.Is(err, ErrLocked) {
+			t.Errorf("while the person is asked: %v", err)
+		}
+		if took := time.Since(start); took != 0 {
+			t.Errorf("it waited %v", took)
+		}
+		if err := <-done; err != nil {
+			t.Errorf("unlock: %v", err)
+		}
+		if err := get(t.Context(), s); !errors.Is(err, ErrNotFound) {
+			t.Errorf("unlocked: %v", err)
+		}
+	})
+}
+
+func TestOSOneCallAtATime(t *testing.T) {
+	bubble(t, func(t *testing.T, r *fakeRing, s *osStore) {
+		r.before = func(string) error { time.Sleep(10 * time.Millisecond); return nil }
+		var wg sync.WaitGroup
+		for i := range 20 {
+			wg.Go(func() {
+				if err := s.Set(t.Context(), Account(string(rune('a'+i)), Password), everything); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if r.most != 1 || len(r.items) != 20 {
+			t.Errorf("%d calls at once, %d items", r.most, len(r.items))
+		}
+	})
+}
+
+// TestOSCallerLeaves: a caller that gives up is not waited for, and what it
+// wanted is not begun.
+func TestOSCallerLeaves(t *testing.T) {
+	bubble(t, func(t *testing.T, r *fakeRing, s *osStore) {
+		r.before = func(string) error { time.Sleep(time.Second); return nil }
+		go func() { _ = get(t.Context(), s) }()
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		if err := set(ctx, s); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v", err)
+		}
+		time.Sleep(time.Minute)
+		if r.sets != 0 {
+			t.Error("it was done all the same")
+		}
+		if err := get(t.Context(), s); !errors.Is(err, ErrNotFound) {
+			t.Errorf("the next caller: %v", err)
+		}
+	})
+}
+
+func TestOSClose(t *testing.T) {
+	for name, tc := range map[string]struct {
+		brk  func(r *fakeRing, release <-chan struct{})
+		do   func(ctx context.Context, s *osStore) error
+		wait time.Duration // how long after the call was made Close is called
+		want error         // of the call
+		most time.Duration // that Close may take
+	}{
+		"waits for a write": {
+			func(r *fakeRing, _ <-chan struct{}) {
+				r.before = func(string) error { time.Sleep(time.Second); return nil }
+			}, set, 0, nil, 3 * time.Second},
+		"not for one that hangs": {
+			func(r *fakeRing, release <-chan struct{}) { r.before = func(string) error { <-release; return nil } },
+			set, 6 * time.Second, ErrSilent, 0},
+		"not for a person": {
+			func(r *fakeRing, release <-chan struct{}) { r.before = func(string) error { <-release; return nil } },
+			func(ctx context.Context, s *osStore) error { return s.Unlock(ctx) }, time.Second, ErrFailing, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, r *fakeRing, s *osStore) {
+				release := make(chan struct{})
+				defer close(release)
+				tc.brk(r, release)
+				done := make(chan error, 1)
+				go func() { done <- tc.do(t.Context(), s) }()
+				synctest.Wait()
+				time.Sleep(tc.wait)
+				start := time.Now()
+				if err := s.Close(); err != nil {
+					t.Error(err)
+				}
+				if took := time.Since(start); took > tc.most {
+					t.Errorf("Close took %v", took)
+				}
+				if err := <-done; !errors.Is(err, tc.want) {
+					t.Errorf("the call: %v", err)
+				}
+				if err := get(t.Context(), s); !errors.Is(err, ErrFailing) {
+					t.Errorf("after Close: %v", err)
+				}
+			})
+		})
+	}
+}
+
+func TestSystemErrors(t *testing.T) {
+	for code, want := range map[string]error{
+		"36": ErrLocked, "51": ErrLocked, "128": ErrLocked, "44": ErrNotFound, "37": ErrMissing, "50": ErrMissing, "1": ErrFailing,
+	} {
+		err := exec.Command("sh", "-c", "exit "+code).Run()
+		if got := securityError(err); got != want {
+			t.Errorf("macOS, exit code %s: %v", code, got)
+		}
+	}
+	if got := securityError(errors.New("odd")); got != ErrFailing {
+		t.Errorf("macOS: %v", got)
+	}
+	for code, want := range map[syscall.Errno]error{1168: ErrNotFound, 1312: ErrMissing, 5: ErrFailing} {
+		if got := credentialError(code); got != want {
+			t.Errorf("Windows, error %d: %v", code, got)
+		}
+	}
+	if got := credentialError(errors.New("odd")); got != ErrFailing {
+		t.Errorf("Windows: %v", got)
+	}
+}
