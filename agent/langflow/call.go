@@ -1,0 +1,226 @@
+package langflow
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"langkeep/agent/secret"
+)
+
+const (
+	callTimeout  = 30 * time.Second // redirects and body included
+	maxBody      = 1 << 20          // bytes, decompressed; Langflow's answers here are under 10 KB
+	maxRedirects = 5
+)
+
+// call is one request of the API.
+type call struct {
+	op, method, path string
+	header           http.Header
+	form             url.Values
+	secrets          []secret.Text // never to be seen in an error
+	// repeatable lets the transport send a POST again when a kept connection
+	// turns out to be dead.
+	repeatable bool
+	// givesTokens leaves the Date of a success to issuedAt.
+	givesTokens bool
+	// refused knows this call's own words for a 401 or 403, "" for all others.
+	// May be nil.
+	refused func(detail string) Kind
+}
+
+// answer is a server's, read to its end.
+type answer struct {
+	op       string
+	status   int
+	header   http.Header
+	body     []byte // a JSON object
+	secrets  []secret.Text
+	sent     time.Time     // our wall clock
+	received time.Time     // the same
+	took     time.Duration // monotonic
+}
+
+func (a *answer) error(k Kind, detail string) *Error {
+	return &Error{Op: a.op, Kind: k, Status: a.status, Detail: clean(detail, a.secrets...)}
+}
+
+func (a *answer) notLangflow(detail string) *Error { return a.error(NotLangflow, detail) }
+
+func (a *answer) cookies() []*http.Cookie { return (&http.Response{Header: a.header}).Cookies() }
+
+// call sends a request, follows its redirects and returns a successful answer
+// whose body is a JSON object, or the error that says what went wrong.
+func (c *Client) call(ctx context.Context, req call) (*answer, error) {
+	limited, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	target := c.url.JoinPath("/api/v1", req.path)
+	for redirects := 0; ; redirects++ {
+		a, err := c.exchange(limited, req, target)
+		if err != nil {
+			return nil, transportError(ctx, req.op, err, req.secrets)
+		}
+		if !req.givesTokens || a.status/100 != 2 {
+			c.observe(a)
+		}
+		if a.status/100 != 3 {
+			return a, c.judge(req, a)
+		}
+		if redirects == maxRedirects {
+			return nil, a.notLangflow("it redirects in a circle")
+		}
+		if target, err = a.redirect(req, target); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// exchange is one request and its answer. A body that is too long or not JSON
+// is nil.
+func (c *Client) exchange(ctx context.Context, req call, target *url.URL) (*answer, error) {
+	var body io.Reader
+	if req.form != nil {
+		body = strings.NewReader(req.form.Encode())
+	}
+	r, err := http.NewRequestWithContext(ctx, req.method, target.String(), body)
+	if err != nil {
+		return nil, err
+	}
+	if req.header != nil {
+		r.Header = req.header.Clone()
+	}
+	r.Header.Set("Accept", "application/json")
+	r.Header.Set("User-Agent", c.userAgent)
+	if req.form != nil {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	if req.repeatable {
+		r.Header["X-Idempotency-Key"] = nil // known to net/http, never sent
+	}
+	a := &answer{op: req.op, secrets: req.secrets, sent: c.clock.Now()}
+	start := c.clock.Elapsed()
+	resp, err := c.transport.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	a.received, a.took = c.clock.Now(), c.clock.Elapsed()-start
+	a.status, a.header = resp.StatusCode, resp.Header
+	if a.status/100 == 3 || a.status >= 500 || a.status == http.StatusTooManyRequests {
+		return a, nil // the status says it all
+	}
+	data, err := io.ReadAll(io.LimitReader(resp.Body, maxBody)) // cut short, it is no JSON
+	if err != nil {
+		return nil, err
+	}
+	var object map[string]json.RawMessage
+	if json.Unmarshal(data, &object) == nil && object != nil {
+		a.body = data
+	}
+	return a, nil
+}
+
+// redirect returns where an answer leads, or an error if that is no place to
+// follow to: a credential never leaves its origin, and a changed method would
+// not be the same request.
+func (a *answer) redirect(req call, from *url.URL) (*url.URL, error) {
+	location := a.header.Get("Location")
+	to, err := from.Parse(location)
+	if location == "" || err != nil {
+		return nil, a.notLangflow("a redirect to nowhere")
+	}
+	follow := origin(to) == origin(from)
+	switch a.status {
+	case http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther:
+		follow = follow && req.method == http.MethodGet
+	default:
+		return nil, a.notLangflow("")
+	}
+	if !follow {
+		return nil, a.error(Moved, to.Scheme+"://"+to.Host+to.EscapedPath())
+	}
+	return to, nil
+}
+
+// judge returns the error that an answer amounts to, nil for a success. The
+// Content-Type is not asked: gateways get it wrong.
+func (c *Client) judge(req call, a *answer) error {
+	switch {
+	case a.status >= 500:
+		e := a.error(ServerError, "")
+		if a.status == http.StatusServiceUnavailable {
+			e.RetryAfter = retryAfter(a.header, c.clock.Now())
+		}
+		return e
+	case a.status == http.StatusTooManyRequests:
+		e := a.error(RateLimited, "")
+		e.RetryAfter = retryAfter(a.header, c.clock.Now())
+		return e
+	case a.body == nil:
+		return a.notLangflow("the answer is not json")
+	case a.status < 300:
+		return nil
+	}
+	detail, autoLogin := a.detail()
+	detail = strings.TrimSuffix(detail, ".") // of some versions
+	kind, known := BadRequest, Kind("")
+	switch a.status {
+	case http.StatusUnauthorized, http.StatusForbidden:
+		kind = Refused
+		if req.refused != nil {
+			known = req.refused(detail)
+		}
+		fallthrough
+	case http.StatusBadRequest:
+		if k := kindByDetail(detail); k != "" {
+			known = k
+		}
+	}
+	if known != "" {
+		// Not cleaned: "password" is a common password, too.
+		return &Error{Op: a.op, Kind: known, Status: a.status, Detail: detail}
+	}
+	if autoLogin != nil && !*autoLogin {
+		kind = AutoLoginOff // 400 up to 1.7, then 403
+	}
+	return a.error(kind, detail)
+}
+
+// detail returns what a JSON error says: the string detail, or the message in
+// it. FastAPI's 422 is left unread, for it can echo the input.
+func (a *answer) detail() (text string, autoLogin *bool) {
+	var body struct{ Detail json.RawMessage }
+	if json.Unmarshal(a.body, &body) != nil {
+		return "", nil
+	}
+	if json.Unmarshal(body.Detail, &text) == nil {
+		return text, nil
+	}
+	var object struct {
+		Message   string
+		AutoLogin *bool `json:"auto_login"`
+	}
+	if json.Unmarshal(body.Detail, &object) != nil {
+		return "", nil
+	}
+	return object.Message, object.AutoLogin
+}
+
+// errOdd is why a Date is not believed.
+var errOdd = errors.New("no usable Date")
+
+// date reads an answer's Date. One that went through a cache (Age, RFC 9111)
+// tells when the answer was made, not when it was sent.
+func (a *answer) date() (time.Time, error) {
+	if age := a.header.Get("Age"); age != "" && age != "0" {
+		return time.Time{}, errOdd
+	}
+	return http.ParseTime(a.header.Get("Date"))
+}

@@ -1,0 +1,261 @@
+// Package langflow speaks the part of a Langflow server's API that keeps
+// people signed in. It decides by what the server answers and never by its
+// version number; facts about Langflow were seen on 1.0 to 1.13.
+package langflow
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"langkeep/agent/clock"
+	"langkeep/agent/secret"
+)
+
+// Options are a Client's. The zero value will do.
+type Options struct {
+	Transport http.RoundTripper // nil: NewTransport(nil)
+	AllowHTTP bool              // http:// to other computers too
+	Clock     clock.Clock       // nil: the system's
+	UserAgent string            // "": langkeep
+}
+
+// Client calls one server. It keeps no credential and is safe for concurrent
+// use. Each call ends within 30 s.
+type Client struct {
+	url       *url.URL // normalised, with the root path
+	transport http.RoundTripper
+	clock     clock.Clock
+	userAgent string
+
+	mu       sync.Mutex // protects the following
+	offset   time.Duration
+	measured bool
+}
+
+// New makes a client of the server at serverURL, which need not be normalised.
+// It fails with an *Error of kind PlainHTTP where Options forbid the address.
+func New(serverURL string, o Options) (*Client, error) {
+	u, err := parseURL(serverURL)
+	if err != nil {
+		return nil, err
+	}
+	if u.Scheme == "http" && !o.AllowHTTP && !loopback(u.Hostname()) {
+		return nil, &Error{Op: "connect to " + u.String(), Kind: PlainHTTP}
+	}
+	c := &Client{url: u, transport: o.Transport, clock: o.Clock, userAgent: o.UserAgent}
+	if c.transport == nil {
+		if c.transport, err = NewTransport(nil); err != nil {
+			return nil, err
+		}
+	}
+	if c.clock == nil {
+		c.clock = clock.System()
+	}
+	if c.userAgent == "" {
+		c.userAgent = "langkeep"
+	}
+	return c, nil
+}
+
+// URL is the server's address, normalised.
+func (c *Client) URL() string { return c.url.String() }
+
+// Version asks for the server's version, without a credential, and so tells
+// whether Langflow answers at all: kind NotLangflow if something else does.
+// langflow-base calls itself "Langflow Base" and counts as well.
+func (c *Client) Version(ctx context.Context) (string, error) {
+	const op = "ask for the version"
+	a, err := c.call(ctx, call{op: op, method: http.MethodGet, path: "/version"})
+	if err != nil {
+		var e *Error
+		if errors.As(err, &e) && e.Kind == BadRequest {
+			e.Kind = NotLangflow
+		}
+		return "", err
+	}
+	var v struct{ Version, Package string }
+	if json.Unmarshal(a.body, &v) != nil || clean(v.Version) == "" || v.Package == "" {
+		return "", a.notLangflow("the answer has no version")
+	}
+	return clean(v.Version), nil
+}
+
+// Login signs in with a password. Every call counts against the server's rate
+// limit (from 1.10, 5 a minute and address), a success too.
+func (c *Client) Login(ctx context.Context, username string, password secret.Text) (*Tokens, error) {
+	return c.tokens(ctx, call{
+		op: "sign in", method: http.MethodPost, path: "/login",
+		form:    url.Values{"username": {username}, "password": {password.Reveal()}},
+		secrets: []secret.Text{password},
+	}, "")
+}
+
+// AutoLogin signs in where the server lets everybody in. Up to 1.10.0 the
+// access token lives 365 days and there is no refresh token.
+func (c *Client) AutoLogin(ctx context.Context) (*Tokens, error) {
+	return c.tokens(ctx, call{op: "auto login", method: http.MethodGet, path: "/auto_login"}, "")
+}
+
+// Refresh gets a new pair for a refresh token. cookieName is the one learned
+// at sign-in; with "" (a token from a browser) the token goes under each name
+// that this server may call its cookie.
+func (c *Client) Refresh(ctx context.Context, refresh secret.Text, cookieName string) (*Tokens, error) {
+	const op = "refresh"
+	names := []string{cookieName}
+	if cookieName == "" {
+		names = c.cookieNames()
+	}
+	var cookies []string
+	for _, name := range names {
+		if !validCookieName(name) || !validCookieValue(refresh.Reveal()) {
+			return nil, &Error{Op: op, Kind: BadRequest, Detail: "this can't be a refresh token: it is empty or has characters no cookie can carry"}
+		}
+		cookies = append(cookies, name+"="+refresh.Reveal())
+	}
+	// Set by hand: up to 1.11.0 the cookie is Secure even over plain HTTP, and
+	// an RFC-abiding jar would not send it there.
+	return c.tokens(ctx, call{
+		op: op, method: http.MethodPost, path: "/refresh",
+		header:     http.Header{"Cookie": {strings.Join(cookies, "; ")}},
+		repeatable: true,
+		secrets:    []secret.Text{refresh},
+	}, cookieName)
+}
+
+// Logout tells the server that the user left. It revokes nothing (up to 1.13):
+// both tokens stay valid until their own end.
+func (c *Client) Logout(ctx context.Context, access secret.Text) error {
+	cred := Bearer(access)
+	_, err := c.call(ctx, call{
+		op: "sign out", method: http.MethodPost, path: "/logout",
+		header: cred.header(), repeatable: true, secrets: []secret.Text{access},
+	})
+	return err
+}
+
+// Credential is an access token or an API key.
+type Credential struct {
+	text secret.Text
+	key  bool
+}
+
+// Bearer makes a credential of an access token.
+func Bearer(access secret.Text) Credential { return Credential{text: access} }
+
+// Key makes a credential of an API key.
+func Key(key secret.Text) Credential { return Credential{text: key, key: true} }
+
+func (c Credential) header() http.Header {
+	if c.key {
+		return http.Header{"X-Api-Key": {c.text.Reveal()}}
+	}
+	return http.Header{"Authorization": {"Bearer " + c.text.Reveal()}}
+}
+
+func (c Credential) refused(detail string) Kind {
+	switch {
+	case c.key && keyRefused(detail):
+		return KeyRefused
+	case !c.key && tokenRefused(detail):
+		return TokenRefused
+	}
+	return ""
+}
+
+// User is an account of the server.
+type User struct{ ID, Username string }
+
+// WhoAmI proves a credential. A refused one is of kind TokenRefused or
+// KeyRefused.
+func (c *Client) WhoAmI(ctx context.Context, cred Credential) (User, error) {
+	const op = "check the credential"
+	if !visible(cred.text.Reveal()) {
+		return User{}, &Error{Op: op, Kind: BadRequest, Detail: "it is empty or has characters no header can carry"}
+	}
+	a, err := c.call(ctx, call{
+		op: op, method: http.MethodGet, path: "/users/whoami",
+		header: cred.header(), secrets: []secret.Text{cred.text}, refused: cred.refused,
+	})
+	if err != nil {
+		return User{}, err
+	}
+	var u struct{ ID, Username string }
+	if json.Unmarshal(a.body, &u) != nil || clean(u.ID) == "" || clean(u.Username) == "" {
+		return User{}, a.notLangflow("the answer is not a user")
+	}
+	return User{ID: clean(u.ID), Username: clean(u.Username)}, nil
+}
+
+// tokens makes a call that answers with a token pair.
+func (c *Client) tokens(ctx context.Context, req call, cookieName string) (*Tokens, error) {
+	req.givesTokens = true
+	a, err := c.call(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	var body struct {
+		AccessToken  secret.Text `json:"access_token"`
+		RefreshToken secret.Text `json:"refresh_token"`
+	}
+	if json.Unmarshal(a.body, &body) != nil || !visible(body.AccessToken.Reveal()) {
+		c.observe(a)
+		return nil, a.notLangflow("the answer has no access token")
+	}
+	t := &Tokens{Access: body.AccessToken, CookieName: cookieName}
+	// Python's None has been seen as text where there is no value.
+	if r := body.RefreshToken.Reveal(); r != "" && r != "None" {
+		if !validCookieValue(r) {
+			c.observe(a)
+			return nil, a.notLangflow("the refresh token has characters no cookie can carry")
+		}
+		t.Refresh = body.RefreshToken
+	}
+	for _, cookie := range a.cookies() {
+		if learned := cookie.Name; learned == plainCookie || strings.HasPrefix(learned, plainCookie+"_") {
+			t.CookieName = learned
+		}
+	}
+	now := c.issuedAt(a, t.Access)
+	t.AccessExpiry, t.AccessLifetime = Inspect(t.Access, now)
+	t.RefreshExpiry, t.RefreshLifetime = Inspect(t.Refresh, now)
+	return t, nil
+}
+
+// plainCookie is the refresh cookie's name on a server without a root path,
+// and on every server before 1.12.7.
+const plainCookie = "refresh_token_lf"
+
+// cookieNames are all names that the server may give its refresh cookie.
+func (c *Client) cookieNames() []string {
+	names := []string{plainCookie}
+	if c.url.Path != "" {
+		// As Python's quote with nothing safe does it.
+		names = append(names, plainCookie+"_"+strings.ReplaceAll(url.QueryEscape(c.url.Path), "+", "%20"))
+	}
+	return names
+}
+
+// validCookieName and validCookieValue keep what comes from a person or a file
+// from ending the cookie or the header (RFC 6265, section 4.1.1).
+func validCookieName(s string) bool {
+	return visible(s) && !strings.ContainsAny(s, `()<>@,;:\"/[]?={}`)
+}
+
+func validCookieValue(s string) bool { return visible(s) && !strings.ContainsAny(s, `",;\`) }
+
+// visible tells whether s is not empty and has only printable ASCII without
+// spaces, as a token in a header must.
+func visible(s string) bool {
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return s != ""
+}

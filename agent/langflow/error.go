@@ -1,0 +1,257 @@
+package langflow
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"langkeep/agent/secret"
+)
+
+// Kind says what went wrong. It is the reason of the local API.
+type Kind string
+
+// The kinds of error. Only those that Final names speak about the session
+// itself; all others pass.
+const (
+	Unreachable        Kind = "unreachable"          // no connection, or it broke
+	TimedOut           Kind = "timed-out"            // no whole answer before the deadline
+	Certificate        Kind = "certificate"          // TLS without trust
+	NotLangflow        Kind = "not-langflow"         // HTML, a captive portal, anything but the expected JSON
+	ServerError        Kind = "server-error"         // 5xx
+	RateLimited        Kind = "rate-limited"         // 429
+	Moved              Kind = "moved"                // a redirect that is not followed
+	PlainHTTP          Kind = "plain-http"           // http:// to another computer, and nobody allowed it
+	Refused            Kind = "refused"              // 401 or 403 in JSON, with words that are not Langflow's
+	SessionEnded       Kind = "session-ended"        // the refresh token is not accepted
+	WrongPassword      Kind = "wrong-password"       // of a sign-in
+	Inactive           Kind = "inactive-user"        // the account was deactivated
+	WaitingForApproval Kind = "waiting-for-approval" // the account was never approved
+	AutoLoginOff       Kind = "auto-login-off"       // not a failure of the account
+	TokenRefused       Kind = "token-refused"        // whoami with a bearer token
+	KeyRefused         Kind = "key-refused"          // whoami with an API key
+	BadRequest         Kind = "bad-request"          // any other 4xx in JSON
+)
+
+// Error is what every call of a Client fails with, but for a context that its
+// caller cancelled.
+type Error struct {
+	Op     string // sign in, refresh, …
+	Kind   Kind
+	Status int // HTTP's; 0 without an answer
+	// Detail is what the server or the system said: printable, at most 200
+	// characters, without the secrets of the request. May be empty.
+	Detail string
+	// RetryAfter is how long a 429 or 503 asks to wait, at most an hour; 0 if
+	// it does not say.
+	RetryAfter time.Duration
+
+	cause error
+}
+
+// Error tells people what happened and what to do.
+func (e *Error) Error() string {
+	s := e.Op + ": " + e.Kind.words()
+	switch {
+	case e.Status != 0 && e.Detail != "":
+		s += fmt.Sprintf(" (%d: %s)", e.Status, e.Detail)
+	case e.Status != 0:
+		s += fmt.Sprintf(" (%d)", e.Status)
+	case e.Detail != "":
+		s += " (" + e.Detail + ")"
+	}
+	if e.RetryAfter > 0 {
+		s += "; try again in " + e.RetryAfter.String()
+	}
+	return s
+}
+
+// Unwrap returns the cause, if there is one besides the server's answer.
+func (e *Error) Unwrap() error { return e.cause }
+
+// Final tells whether the server refused this account or session for good.
+// It is true for Langflow's own words only (1.0 to 1.13), since a gateway's
+// 401 says nothing about the session behind it.
+func (e *Error) Final() bool {
+	switch e.Kind {
+	case SessionEnded, Inactive, WrongPassword, WaitingForApproval:
+		return true
+	}
+	return false
+}
+
+func (k Kind) words() string {
+	switch k {
+	case Unreachable:
+		return "the server can't be reached"
+	case TimedOut:
+		return "the server did not answer in time"
+	case Certificate:
+		return "the server's certificate is not trusted; if it is of a private authority, name that with --ca-file"
+	case NotLangflow:
+		return "what answered is not langflow; check the url, and whether this network wants a sign-in of its own"
+	case ServerError:
+		return "the server failed"
+	case RateLimited:
+		return "the server had too many sign-ins"
+	case Moved:
+		return "the server is elsewhere now; if you trust the new address, make it the profile's url"
+	case PlainHTTP:
+		return "passwords and tokens would cross the network unencrypted; use https, or say --allow-http"
+	case SessionEnded:
+		return "the session has ended; sign in again"
+	case WrongPassword:
+		return "wrong user name or password"
+	case Inactive:
+		return "the account is not active; ask the server's administrator"
+	case WaitingForApproval:
+		return "the account waits for the administrator's approval"
+	case AutoLoginOff:
+		return "the server has no auto login; sign in with a password"
+	case TokenRefused:
+		return "the access token was refused"
+	case KeyRefused:
+		return "the api key was refused; make a new one"
+	case Refused:
+		return "the server, or something before it, refused"
+	}
+	return "the server did not understand"
+}
+
+// kindByDetail are Langflow's own words, of 1.0 to 1.13, without the dot that
+// some versions end them with. They come with 400, 401 or 403.
+func kindByDetail(detail string) Kind {
+	switch detail {
+	case "Invalid refresh token":
+		return SessionEnded
+	case "Incorrect username or password":
+		return WrongPassword
+	case "User account is inactive", "Inactive user":
+		return Inactive
+	case "Waiting for approval":
+		return WaitingForApproval
+	}
+	return ""
+}
+
+// tokenRefused tells whether detail is what /users/whoami says of a bearer
+// token. "User not found" comes with 403 (1.13), the rest with 401.
+func tokenRefused(detail string) bool {
+	switch detail {
+	case "Token has expired", "Token is invalid", "Invalid token", "Invalid token type", "Invalid token payload", "Invalid token details",
+		"Token validation failed", "Token authentication failed", "Could not validate credentials",
+		"User not found", "User not found or is inactive":
+		return true
+	}
+	return false
+}
+
+// keyRefused tells whether detail is what Langflow says of an API key.
+func keyRefused(detail string) bool {
+	switch detail {
+	case "Invalid API key", "Invalid or missing API key", "API key authentication failed":
+		return true
+	}
+	return false
+}
+
+// transportError makes an error of what a RoundTripper or a body's reader
+// returned. ctx is the caller's.
+func transportError(ctx context.Context, op string, err error, secrets []secret.Text) error {
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return fmt.Errorf("%s: %w", op, ctx.Err())
+	}
+	e := &Error{Op: op, Kind: Unreachable, cause: err}
+	var timeout net.Error
+	switch {
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
+		e.Kind = TimedOut
+	default:
+		e.Detail = clean(err.Error(), secrets...)
+	}
+	if detail, ok := certificateDetail(err); ok {
+		e.Kind, e.Detail = Certificate, clean(detail, secrets...)
+	}
+	return e
+}
+
+// certificateDetail names the issuer, which tells a company's TLS inspection
+// from a server's own mistake.
+func certificateDetail(err error) (string, bool) {
+	var verification *tls.CertificateVerificationError
+	if errors.As(err, &verification) {
+		detail := verification.Err.Error()
+		if len(verification.UnverifiedCertificates) > 0 {
+			detail = "issued by " + verification.UnverifiedCertificates[0].Issuer.String() + ": " + detail
+		}
+		return detail, true
+	}
+	var (
+		authority x509.UnknownAuthorityError
+		hostname  x509.HostnameError
+		invalid   x509.CertificateInvalidError
+	)
+	if errors.As(err, &authority) || errors.As(err, &hostname) || errors.As(err, &invalid) {
+		return err.Error(), true
+	}
+	return "", false
+}
+
+// clean makes foreign text fit for a terminal and a log: printable, on one
+// line, at most 200 characters, and without the secrets, in whichever escaping
+// they came back.
+func clean(s string, secrets ...secret.Text) string {
+	scrub := func(s string) string {
+		for _, t := range secrets {
+			for _, form := range []string{t.Reveal(), url.QueryEscape(t.Reveal()), url.PathEscape(t.Reveal())} {
+				if form != "" {
+					s = strings.ReplaceAll(s, form, secret.Redacted)
+				}
+			}
+		}
+		return s
+	}
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsSpace(r) {
+			return ' '
+		}
+		if !unicode.IsGraphic(r) || r == unicode.ReplacementChar {
+			return -1
+		}
+		return r
+	}, scrub(s))
+	// Once more, since dropping a character may have joined a secret's halves.
+	r := []rune(scrub(strings.TrimSpace(s)))
+	return string(r[:min(len(r), 200)])
+}
+
+// maxRetryAfter bounds what a server can make us wait, 1 h.
+const maxRetryAfter = time.Hour
+
+// retryAfter reads the header of a 429 or 503 (RFC 9110, section 10.2.3). A
+// date counts from the response's own Date, or from now where that is missing.
+// Nonsense is 0.
+func retryAfter(h http.Header, now time.Time) time.Duration {
+	v := strings.TrimSpace(h.Get("Retry-After"))
+	n, err := strconv.ParseUint(v, 10, 64)
+	if err == nil || errors.Is(err, strconv.ErrRange) {
+		return time.Duration(min(n, uint64(maxRetryAfter/time.Second))) * time.Second
+	}
+	at, err := http.ParseTime(v)
+	if err != nil {
+		return 0
+	}
+	if date, err := http.ParseTime(h.Get("Date")); err == nil {
+		now = date
+	}
+	return max(0, min(at.Sub(now), maxRetryAfter))
+}

@@ -1,0 +1,81 @@
+package langflow
+
+import (
+	"time"
+
+	"langkeep/agent/secret"
+)
+
+// Offset is the server's clock minus ours, from the newest response with a
+// usable Date; known is false before the first.
+func (c *Client) Offset() (offset time.Duration, known bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.offset, c.measured
+}
+
+// offsetOf measures the offset from one answer. A Date has whole seconds, and
+// uvicorn makes it once a second, so the server's clock read anything from
+// Date to Date + 2 s at some moment between sending and receiving. Where that
+// leaves room for a difference of at most 2 s, there is none: such a clock is
+// as right as ours. Else the upper end is taken, which lets tokens look
+// shorter-lived than they are, never longer.
+func offsetOf(a *answer, date time.Time) time.Duration {
+	const tick, tolerance = 2 * time.Second, 2 * time.Second
+	sent := a.sent
+	// Our wall clock may have been put back meanwhile.
+	if s := a.received.Add(-a.took); s.Before(sent) {
+		sent = s
+	}
+	low, high := date.Sub(a.received), date.Add(tick).Sub(sent)
+	if low <= tolerance && high >= -tolerance {
+		return 0
+	}
+	return high
+}
+
+// observe takes the offset from any answer. Without a token to hold it against,
+// a Date more than ten years off what is known is not believed.
+func (c *Client) observe(a *answer) {
+	date, err := a.date()
+	if err != nil {
+		return
+	}
+	offset := offsetOf(a, date)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if (offset - c.offset).Abs() <= maxLifetime {
+		c.offset, c.measured = offset, true
+	}
+}
+
+// issuedAt returns the server's time when it made a token, and takes the
+// offset from the same answer. That is its Date, unless the token would then
+// be born dead or live for over ten years: such a Date is odd, so our clock
+// and the offset known before decide, then our clock alone, and the offset
+// stays as it was. If the token is odd by all of them, the Date is not to
+// blame.
+func (c *Client) issuedAt(a *answer, token secret.Text) time.Time {
+	offset, _ := c.Offset()
+	ours := a.received.Add(offset)
+	date, err := a.date()
+	exp, ok := expClaim(token)
+	switch {
+	case err != nil:
+	case !ok:
+		c.observe(a)
+		return date
+	case believable(exp, date):
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.offset, c.measured = offsetOf(a, date), true
+		return date
+	case !believable(exp, ours) && !believable(exp, a.received):
+		c.observe(a)
+		return date
+	}
+	if ok && !believable(exp, ours) && believable(exp, a.received) {
+		return a.received
+	}
+	return ours
+}
