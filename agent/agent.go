@@ -1,0 +1,427 @@
+// Package agent keeps sessions with Langflow servers alive: it holds each
+// profile's token pair, renews it in time, tells passing failures from final
+// ones, and keeps what must outlive it in a store. It knows neither HTTP
+// handlers nor the desktop: those are views of its snapshots.
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"langkeep/agent/clock"
+	"langkeep/agent/config"
+	"langkeep/agent/keychain"
+	"langkeep/agent/langflow"
+)
+
+// Config is what an Agent is made of.
+type Config struct {
+	Store keychain.Store
+	Clock clock.Clock
+	Log   *slog.Logger
+	// ProfilesDir is where profiles are kept.
+	ProfilesDir string
+	// Transport makes the way to servers with the CA certificates, PEM, in
+	// addition to the system's.
+	Transport func(ca []byte) (http.RoundTripper, error)
+	// Network describes the addresses of this computer: a change of it makes
+	// every session due. Nil looks at the interfaces.
+	Network func() string
+	// UserAgent is sent to servers.
+	UserAgent string
+}
+
+// Agent keeps the sessions.
+type Agent struct {
+	store       keychain.Store
+	clock       clock.Clock
+	log         *slog.Logger
+	profilesDir string
+	transport   func(ca []byte) (http.RoundTripper, error)
+	network     func() string
+	userAgent   string
+
+	life    context.Context // of all work; ends with Run
+	cancel  context.CancelFunc
+	working sync.WaitGroup
+	hands   chan struct{} // bounds the work that the schedule starts
+	kick    chan struct{} // the head of the queue has changed
+	saver   *saver
+
+	// table is held while the set of profiles or their settings change, files
+	// included, so that a reload never undoes a change it has not seen. Whoever
+	// needs a session's op as well takes that first.
+	table sync.Mutex
+
+	mu            sync.Mutex // protects the following, and every session's fields; after table
+	stopping      bool
+	sessions      map[string]*session
+	queue         queue
+	slots         map[string]time.Duration // by origin: clock.Elapsed when the next silent sign-in may run
+	subscriptions map[*Subscription]struct{}
+	transports    map[string]http.RoundTripper // by CA
+	watchingStore bool
+}
+
+// New makes an agent without profiles: see Reload. Call Run to set it going.
+func New(c Config) *Agent {
+	a := &Agent{
+		store: c.Store, clock: c.Clock, log: c.Log, profilesDir: c.ProfilesDir,
+		transport: c.Transport, network: c.Network, userAgent: c.UserAgent,
+		hands: make(chan struct{}, parallel), kick: make(chan struct{}, 1),
+		saver:    newSaver(c.Store, c.Log),
+		sessions: map[string]*session{}, slots: map[string]time.Duration{},
+		subscriptions: map[*Subscription]struct{}{}, transports: map[string]http.RoundTripper{},
+	}
+	a.life, a.cancel = context.WithCancel(context.Background())
+	if a.transport == nil {
+		a.transport = func(ca []byte) (http.RoundTripper, error) { return langflow.NewTransport(ca) }
+	}
+	if a.network == nil {
+		a.network = addresses
+	}
+	return a
+}
+
+// addresses lists this computer's network addresses.
+func addresses() string {
+	list, err := net.InterfaceAddrs()
+	if err != nil {
+		return ""
+	}
+	var b strings.Builder
+	for _, address := range list {
+		b.WriteString(address.String())
+		b.WriteByte(' ')
+	}
+	return b.String()
+}
+
+// Run keeps the sessions until ctx ends, then stops all work and writes to the
+// store what is still to be written.
+func (a *Agent) Run(ctx context.Context) {
+	var saving sync.WaitGroup
+	saverCtx, stopSaver := context.WithCancel(context.WithoutCancel(ctx))
+	saving.Go(func() { a.saver.run(saverCtx) })
+	a.loop(ctx)
+	a.mu.Lock()
+	a.stopping = true
+	a.mu.Unlock()
+	a.cancel()
+	a.working.Wait()
+	stopSaver()
+	saving.Wait()
+}
+
+// background runs work that ends with the agent. The caller holds a.mu.
+func (a *Agent) background(work func(ctx context.Context)) {
+	if a.stopping {
+		return
+	}
+	a.working.Go(func() { work(a.life) })
+}
+
+// session finds a profile's session.
+func (a *Agent) session(name string) (*session, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if s := a.sessions[name]; s != nil {
+		return s, nil
+	}
+	return nil, noProfile(name)
+}
+
+// names lists the profiles in order. The caller holds a.mu.
+func (a *Agent) names() []string {
+	names := make([]string, 0, len(a.sessions))
+	for name := range a.sessions {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Profiles describes every profile, by name.
+func (a *Agent) Profiles() []Snapshot {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	all := make([]Snapshot, 0, len(a.sessions))
+	for _, name := range a.names() {
+		all = append(all, a.snapshot(a.sessions[name]))
+	}
+	return all
+}
+
+// Profile describes one profile.
+func (a *Agent) Profile(name string) (Snapshot, error) {
+	s, err := a.session(name)
+	if err != nil {
+		return Snapshot{}, err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.snapshot(s), nil
+}
+
+// Reload takes up the profiles as they are in their files, and returns what is
+// wrong with those that can't be read, which stay as they are. A profile whose
+// file is gone is dropped from memory; its secrets stay, since editors replace
+// files in more than one step.
+func (a *Agent) Reload(ctx context.Context) []error {
+	a.table.Lock()
+	profiles, errs := config.LoadProfiles(a.profilesDir)
+	var changed []string
+	a.mu.Lock()
+	for name, s := range a.sessions {
+		if p, ok := profiles[name]; !ok || p != s.profile {
+			changed = append(changed, name)
+		}
+	}
+	for name, p := range profiles {
+		if a.sessions[name] == nil {
+			a.add(p)
+		}
+	}
+	a.mu.Unlock()
+	a.table.Unlock()
+	for _, name := range changed {
+		if err := a.takeUp(ctx, name); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errs
+}
+
+// takeUp puts in force what one profile's file says by now.
+func (a *Agent) takeUp(ctx context.Context, name string) error {
+	s, release, err := a.seize(ctx, name)
+	if err != nil {
+		return nil // removed meanwhile
+	}
+	defer release()
+	a.table.Lock()
+	defer a.table.Unlock()
+	p, err := config.LoadProfile(a.profileFile(name))
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		a.drop(s)
+		return nil
+	case err != nil:
+		return nil // LoadProfiles has said so
+	}
+	return a.apply(ctx, s, p)
+}
+
+func (a *Agent) profileFile(name string) string {
+	return filepath.Join(a.profilesDir, name+".toml")
+}
+
+// drop takes a session out of memory. Its secrets stay where they are.
+func (a *Agent) drop(s *session) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s.stop()
+	a.plan(s, time.Time{})
+	s.removed = true
+	if a.sessions[s.name] == s {
+		delete(a.sessions, s.name)
+	}
+	for u := range a.subscriptions {
+		u.put(Event{Snapshot: Snapshot{Name: s.name}, Removed: true})
+	}
+}
+
+// add makes a session for a profile and looks at it at once. The caller holds
+// a.mu.
+func (a *Agent) add(p config.Profile) *session {
+	s := newSession(p)
+	a.renewContext(s)
+	a.connect(s)
+	a.sessions[p.Name] = s
+	a.plan(s, a.clock.Now())
+	a.changed(s)
+	return s
+}
+
+// connect makes the session's client from its profile. The caller holds a.mu.
+func (a *Agent) connect(s *session) {
+	s.client, s.clientErr, s.version = nil, nil, ""
+	s.origin, _ = langflow.Origin(s.profile.ServerURL)
+	var ca []byte
+	if s.profile.CAFile != "" {
+		if ca, s.clientErr = os.ReadFile(s.profile.CAFile); s.clientErr != nil {
+			s.clientErr = &langflow.Error{Op: "read the CA", Kind: langflow.Certificate, Detail: s.clientErr.Error()}
+			return
+		}
+	}
+	transport := a.transports[string(ca)]
+	if transport == nil {
+		var err error
+		if transport, err = a.transport(ca); err != nil {
+			s.clientErr = &langflow.Error{Op: "read the CA", Kind: langflow.Certificate, Detail: err.Error()}
+			return
+		}
+		a.transports[string(ca)] = transport
+	}
+	s.client, s.clientErr = langflow.New(s.profile.ServerURL, langflow.Options{
+		Transport: transport, AllowHTTP: s.profile.AllowHTTP, Clock: a.clock, UserAgent: a.userAgent,
+	})
+}
+
+// keepProfile writes a profile's file. The caller holds a.table.
+func (a *Agent) keepProfile(p config.Profile) error {
+	if err := config.SaveProfile(a.profilesDir, p); err != nil {
+		return &Error{Kind: Internal, Profile: p.Name, Message: fmt.Sprintf("can't write its file: %v", err), Err: err}
+	}
+	return nil
+}
+
+// Add makes a new profile, signed out.
+func (a *Agent) Add(p config.Profile) (Snapshot, error) {
+	if err := config.ValidName(p.Name); err != nil {
+		return Snapshot{}, &Error{Kind: BadRequest, Message: err.Error()}
+	}
+	p, err := checked(p)
+	if err != nil {
+		return Snapshot{}, err
+	}
+	a.table.Lock()
+	defer a.table.Unlock()
+	if s, _ := a.session(p.Name); s != nil {
+		return Snapshot{}, &Error{Kind: Conflict, Profile: p.Name, Message: "it exists already: choose another name, or change it"}
+	}
+	if _, err := os.Stat(a.profileFile(p.Name)); err == nil {
+		return Snapshot{}, &Error{Kind: Conflict, Profile: p.Name, Message: "its file exists but can't be read: mend or delete it"}
+	}
+	if err := a.keepProfile(p); err != nil {
+		return Snapshot{}, err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.snapshot(a.add(p)), nil
+}
+
+// checked normalises a profile's settings.
+func checked(p config.Profile) (config.Profile, error) {
+	url, err := langflow.ParseURL(p.ServerURL)
+	if err != nil {
+		return p, &Error{Kind: BadRequest, Profile: p.Name, Message: err.Error()}
+	}
+	p.ServerURL = url
+	if _, err := langflow.New(url, langflow.Options{Transport: http.DefaultTransport, AllowHTTP: p.AllowHTTP}); err != nil {
+		e := errorOf(p.Name, err)
+		e.Kind = BadRequest
+		return p, e
+	}
+	if p.CAFile != "" {
+		ca, err := os.ReadFile(p.CAFile)
+		if err == nil {
+			_, err = langflow.NewTransport(ca)
+		}
+		if err != nil {
+			return p, &Error{Kind: BadRequest, Profile: p.Name, Message: fmt.Sprintf("can't use its ca file: %v", err)}
+		}
+	}
+	return p, nil
+}
+
+// Change is a change of a profile's settings: nil leaves one as it is.
+type Change struct {
+	ServerURL *string
+	CAFile    *string
+	AllowHTTP *bool
+}
+
+// Change changes a profile. A server of another origin signs it out first.
+func (a *Agent) Change(ctx context.Context, name string, c Change) (Snapshot, error) {
+	s, release, err := a.seize(ctx, name)
+	if err != nil {
+		return Snapshot{}, err
+	}
+	defer release()
+	a.table.Lock()
+	defer a.table.Unlock()
+	a.mu.Lock()
+	p := s.profile
+	a.mu.Unlock()
+	if c.ServerURL != nil {
+		p.ServerURL = *c.ServerURL
+	}
+	if c.CAFile != nil {
+		p.CAFile = *c.CAFile
+	}
+	if c.AllowHTTP != nil {
+		p.AllowHTTP = *c.AllowHTTP
+	}
+	if err := a.apply(ctx, s, p); err != nil {
+		return Snapshot{}, err
+	}
+	a.mu.Lock()
+	p = s.profile
+	a.mu.Unlock()
+	if err := a.keepProfile(p); err != nil {
+		return Snapshot{}, err
+	}
+	return a.Profile(name)
+}
+
+// apply puts changed settings of a seized session in force. The caller holds
+// a.table.
+func (a *Agent) apply(ctx context.Context, s *session, p config.Profile) error {
+	p, err := checked(p)
+	if err != nil {
+		return err
+	}
+	origin, err := langflow.Origin(p.ServerURL)
+	if err != nil {
+		return &Error{Kind: BadRequest, Profile: p.Name, Message: err.Error()}
+	}
+	a.mu.Lock()
+	other := origin != s.origin || p.Username != s.profile.Username || p.Method != s.profile.Method
+	a.mu.Unlock()
+	if other {
+		if err := a.signOut(ctx, s); err != nil {
+			return err
+		}
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s.profile = p
+	a.connect(s)
+	s.succeeded()
+	if s.holds() || !s.loaded {
+		a.plan(s, a.clock.Now())
+	}
+	return nil
+}
+
+// Remove deletes a profile and its secrets, and returns what it was last. If
+// the secrets can't be deleted the profile stays.
+func (a *Agent) Remove(ctx context.Context, name string) (Snapshot, error) {
+	s, release, err := a.seize(ctx, name)
+	if err != nil {
+		return Snapshot{}, err
+	}
+	defer release()
+	a.table.Lock()
+	defer a.table.Unlock()
+	if err := a.signOut(ctx, s); err != nil {
+		return Snapshot{}, err
+	}
+	if err := config.RemoveProfile(a.profilesDir, name); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return Snapshot{}, &Error{Kind: Internal, Profile: name, Message: fmt.Sprintf("can't delete its file: %v", err), Err: err}
+	}
+	last, err := a.Profile(name)
+	a.drop(s)
+	return last, err
+}

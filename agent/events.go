@@ -1,0 +1,92 @@
+package agent
+
+import (
+	"sync"
+)
+
+// Event is a profile's new snapshot, or with Removed its end.
+type Event struct {
+	Snapshot
+	Removed bool
+}
+
+// Subscription tells of changes, the newest for each profile: a slow reader
+// misses steps in between but never the last.
+type Subscription struct {
+	ready chan struct{}
+
+	mu     sync.Mutex // protects the following
+	events map[string]Event
+	order  []string
+}
+
+// Ready receives when Take has something to give.
+func (u *Subscription) Ready() <-chan struct{} { return u.ready }
+
+// Take returns what has changed since the last call, oldest first.
+func (u *Subscription) Take() []Event {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	taken := make([]Event, 0, len(u.order))
+	for _, name := range u.order {
+		taken = append(taken, u.events[name])
+	}
+	clear(u.events)
+	u.order = u.order[:0]
+	return taken
+}
+
+func (u *Subscription) put(e Event) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if _, waiting := u.events[e.Name]; !waiting {
+		u.order = append(u.order, e.Name)
+	}
+	u.events[e.Name] = e
+	select {
+	case u.ready <- struct{}{}:
+	default:
+	}
+}
+
+// Subscribe returns a Subscription that begins with every profile's snapshot.
+// Give it back to Unsubscribe.
+func (a *Agent) Subscribe() *Subscription {
+	u := &Subscription{ready: make(chan struct{}, 1), events: map[string]Event{}}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, name := range a.names() {
+		u.put(Event{Snapshot: a.snapshot(a.sessions[name])})
+	}
+	a.subscriptions[u] = struct{}{}
+	return u
+}
+
+// Unsubscribe ends a Subscription.
+func (a *Agent) Unsubscribe(u *Subscription) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.subscriptions, u)
+}
+
+// changed tells subscribers of the session's snapshot, if it differs from the
+// last one. The caller holds a.mu.
+func (a *Agent) changed(s *session) {
+	if s.removed {
+		return
+	}
+	snap := a.snapshot(s)
+	// The offset is measured anew with every response: no change by itself.
+	last := s.published
+	last.Offset, last.OffsetKnown = snap.Offset, snap.OffsetKnown
+	if snap == last {
+		return
+	}
+	if snap.State != last.State {
+		a.log.Info("state", "profile", s.name, "state", snap.State, "reason", snap.Reason)
+	}
+	s.published = snap
+	for u := range a.subscriptions {
+		u.put(Event{Snapshot: snap})
+	}
+}

@@ -1,0 +1,311 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"langkeep/agent/keychain"
+	"langkeep/agent/langflow"
+	"langkeep/agent/secret"
+)
+
+// Credentials are what a person signs in with.
+type Credentials struct {
+	Method           string // password, auto-login, refresh-token or api-key
+	Username         string
+	Password         secret.Text
+	RefreshToken     secret.Text
+	APIKey           secret.Text
+	RememberPassword bool
+}
+
+func (c Credentials) check(profile string) error {
+	missing := ""
+	switch c.Method {
+	case methodPassword:
+		if c.Username == "" || c.Password.Empty() {
+			missing = "a user name and a password"
+		}
+	case methodRefreshToken:
+		if c.RefreshToken.Empty() {
+			missing = "a refresh token"
+		}
+	case methodAPIKey:
+		if c.APIKey.Empty() {
+			missing = "an api key"
+		}
+	case methodAutoLogin:
+	default:
+		return &Error{Kind: BadRequest, Profile: profile,
+			Message: fmt.Sprintf("unknown method %q: use password, auto-login, refresh-token or api-key", c.Method)}
+	}
+	if missing != "" {
+		return &Error{Kind: BadRequest, Profile: profile, Message: "method " + c.Method + " needs " + missing}
+	}
+	return nil
+}
+
+// seize stops the work under way on a session and takes its place: until the
+// returned function is called nobody else works on it. Its context is that of
+// the new work.
+func (a *Agent) seize(ctx context.Context, name string) (*session, func(), error) {
+	for {
+		s, err := a.session(name)
+		if err != nil {
+			return nil, nil, err
+		}
+		a.mu.Lock()
+		s.stop()
+		a.mu.Unlock()
+		if err := s.acquire(ctx); err != nil {
+			a.mu.Lock()
+			a.renewContext(s)
+			a.mu.Unlock()
+			return nil, nil, err
+		}
+		a.mu.Lock()
+		if s.removed {
+			a.mu.Unlock()
+			s.release()
+			continue // perhaps there is another one of that name by now
+		}
+		a.renewContext(s)
+		a.mu.Unlock()
+		return s, func() {
+			a.mu.Lock()
+			if !s.removed && s.index < 0 && !s.next.IsZero() {
+				a.plan(s, a.clock.Now()) // the interrupted work is still to be done
+			}
+			a.changed(s)
+			a.mu.Unlock()
+			s.release()
+		}, nil
+	}
+}
+
+// renewContext gives the session a context for work to come, if its last one
+// has ended. The caller holds a.mu.
+func (a *Agent) renewContext(s *session) {
+	if s.ctx == nil || s.ctx.Err() != nil {
+		s.ctx, s.stop = context.WithCancel(a.life)
+	}
+}
+
+// Login signs a profile in. Whatever goes wrong, what was held before stays.
+func (a *Agent) Login(ctx context.Context, name string, c Credentials) (Snapshot, error) {
+	if err := c.check(name); err != nil {
+		return Snapshot{}, err
+	}
+	// A person is here: the keychain may ask them.
+	if err := a.store.Ready(ctx); errors.Is(err, keychain.ErrLocked) {
+		if err := a.store.Unlock(ctx); err != nil {
+			return Snapshot{}, keychainError(name, err)
+		}
+	} else if err != nil {
+		return Snapshot{}, keychainError(name, err)
+	}
+	s, release, err := a.seize(ctx, name)
+	if err != nil {
+		return Snapshot{}, err
+	}
+	defer release()
+	a.mu.Lock()
+	client, clientErr := s.client, s.clientErr
+	a.slots[s.origin] = max(a.slots[s.origin], a.clock.Elapsed()+silentInterval) // it counts for the server's limit
+	a.mu.Unlock()
+	if clientErr != nil {
+		return Snapshot{}, errorOf(name, clientErr)
+	}
+	version, err := client.Version(ctx)
+	if err != nil {
+		return Snapshot{}, errorOf(name, err)
+	}
+	tokens, username, err := signIn(ctx, client, c)
+	if err != nil {
+		return Snapshot{}, errorOf(name, err)
+	}
+	if err := a.takeOver(ctx, s, c, tokens, username, version); err != nil {
+		return Snapshot{}, err
+	}
+	return a.Profile(name)
+}
+
+// signIn asks the server for what the credentials give: a pair, or nothing for
+// an API key that it accepts; and the account's name.
+func signIn(ctx context.Context, client *langflow.Client, c Credentials) (tokens *langflow.Tokens, username string, err error) {
+	proof := langflow.Key(c.APIKey)
+	switch c.Method {
+	case methodPassword:
+		tokens, err = client.Login(ctx, c.Username, c.Password)
+	case methodAutoLogin:
+		tokens, err = client.AutoLogin(ctx)
+	case methodRefreshToken:
+		tokens, err = client.Refresh(ctx, c.RefreshToken, "")
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	if tokens != nil {
+		proof = langflow.Bearer(tokens.Access)
+	}
+	user, err := client.WhoAmI(ctx, proof)
+	if err != nil {
+		return nil, "", err
+	}
+	if c.Method == methodPassword {
+		return tokens, c.Username, nil
+	}
+	return tokens, user.Username, nil
+}
+
+// takeOver stores a new sign-in and puts it in the place of what was held.
+func (a *Agent) takeOver(ctx context.Context, s *session, c Credentials, tokens *langflow.Tokens, username, version string) error {
+	a.mu.Lock()
+	origin, old := s.origin, s.profile
+	a.mu.Unlock()
+	next := &session{name: s.name, origin: origin, profile: old}
+	next.profile.Method, next.profile.Username = c.Method, username
+	if tokens != nil {
+		next.pair = pair{Tokens: *tokens, received: a.clock.Now(), elapsed: a.clock.Elapsed()}
+	} else {
+		next.apiKey = c.APIKey
+	}
+	account, item, _ := a.itemOf(next)
+
+	a.saver.forget(a.accounts(s.name)...)
+	saveErr := a.store.Set(ctx, account, item)
+	if errors.Is(saveErr, keychain.ErrTooBig) {
+		return keychainError(s.name, saveErr)
+	}
+	// What belonged to the sign-in before goes only now that the new one is
+	// there; if it can't go, it is of no use to the new profile's settings.
+	for _, other := range a.accounts(s.name) {
+		if other == account {
+			continue
+		}
+		if other == keychain.Account(s.name, keychain.Password) && c.RememberPassword && c.Method == methodPassword {
+			remembered := keychain.Item{Origin: origin, Username: username, Secret: c.Password}
+			if err := a.store.Set(ctx, other, remembered); err != nil {
+				a.log.Warn("can't remember the password", "profile", s.name, "error", err)
+				saveErr = errors.Join(saveErr, err)
+			}
+			continue
+		}
+		if err := a.store.Delete(ctx, other); err != nil {
+			a.log.Warn("can't remove an earlier secret", "item", other, "error", err)
+		}
+	}
+
+	a.table.Lock()
+	defer a.table.Unlock()
+	a.mu.Lock()
+	profile := s.profile // its other settings may have been edited meanwhile
+	a.mu.Unlock()
+	profile.Method, profile.Username = c.Method, username
+	if err := a.keepProfile(profile); err != nil {
+		return err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s.forget()
+	s.profile, s.version, s.loaded = profile, version, true
+	s.pair, s.apiKey = next.pair, next.apiKey
+	s.saved, s.saveErr = saveErr == nil, saveErr
+	if tokens == nil {
+		s.accepted = true
+		a.wellAgain(s)
+		return nil
+	}
+	a.dateRenewal(s)
+	if saveErr != nil {
+		a.saver.save(a.itemOf(s))
+	}
+	a.wellAgain(s)
+	return nil
+}
+
+// itemOf is what the store keeps of a session, and what is told of how that
+// went.
+func (a *Agent) itemOf(s *session) (account string, item keychain.Item, told func(error)) {
+	item = keychain.Item{Origin: s.origin, Username: s.profile.Username, CookieName: s.pair.CookieName}
+	what := keychain.RefreshToken
+	switch {
+	case !s.apiKey.Empty():
+		what, item.Secret = keychain.APIKey, s.apiKey
+	case s.pair.Refresh.Empty():
+		what, item.Secret, item.ExpiresAt = keychain.AccessToken, s.pair.Access, s.pair.AccessExpiry
+	default:
+		item.Secret, item.ExpiresAt = s.pair.Refresh, s.pair.RefreshExpiry
+	}
+	return keychain.Account(s.name, what), item, func(err error) {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		s.saved, s.saveErr = err == nil, err
+		a.changed(s)
+	}
+}
+
+// accounts are the names of all items that the store may have of a profile.
+func (a *Agent) accounts(name string) []string {
+	var all []string
+	for _, what := range []string{keychain.RefreshToken, keychain.AccessToken, keychain.Password, keychain.APIKey} {
+		all = append(all, keychain.Account(name, what))
+	}
+	return all
+}
+
+// Logout ends the session here and deletes its secrets. Langflow itself
+// revokes nothing (all versions up to 1.13.0): the tokens die at their end.
+func (a *Agent) Logout(ctx context.Context, name string) (Snapshot, error) {
+	s, release, err := a.seize(ctx, name)
+	if err != nil {
+		return Snapshot{}, err
+	}
+	defer release()
+	if err := a.signOut(ctx, s); err != nil {
+		return Snapshot{}, err
+	}
+	return a.Profile(name)
+}
+
+// signOut deletes a seized session's secrets, in the store first: if that
+// fails, everything stays as it was.
+func (a *Agent) signOut(ctx context.Context, s *session) error {
+	a.mu.Lock()
+	client, access, left := s.client, s.pair.Access, a.left(s)
+	account, item, told := a.itemOf(s)
+	held := s.holds()
+	a.mu.Unlock()
+	accounts := a.accounts(s.name)
+	a.saver.forget(accounts...)
+	if err := a.store.Ready(ctx); errors.Is(err, keychain.ErrLocked) {
+		if err := a.store.Unlock(ctx); err != nil {
+			return keychainError(s.name, err)
+		}
+	}
+	for _, other := range accounts {
+		if err := a.store.Delete(ctx, other); err != nil {
+			if held {
+				a.saver.save(account, item, told) // the session goes on
+			}
+			return keychainError(s.name, err)
+		}
+	}
+	if client != nil && left > 0 {
+		// A courtesy that can't fail us: the server only clears cookies.
+		ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+		defer cancel()
+		if err := client.Logout(ctx, access); err != nil {
+			a.log.Debug("logout", "profile", s.name, "error", err)
+		}
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s.forget()
+	s.loaded = true
+	a.plan(s, time.Time{})
+	a.changed(s)
+	return nil
+}

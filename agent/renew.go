@@ -1,0 +1,556 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"langkeep/agent/keychain"
+	"langkeep/agent/langflow"
+	"langkeep/agent/secret"
+)
+
+// errInterrupted ends work on a session that somebody has seized: to sign it
+// in or out, to change it or to remove it.
+var errInterrupted = errors.New("interrupted")
+
+// errShortLived is a passing failure: a server whose clock is wrong can hand
+// out tokens that have already ended.
+var errShortLived = errors.New("the server gave a token that has already ended: check its clock")
+
+// start begins what the session needs, unless it is under way: loads what the
+// store has for it, then proves what it holds or, if that is due or renew is
+// set, renews it. However many wait for it, it is done once, and goes on when
+// they give up. The caller holds a.mu.
+func (a *Agent) start(s *session, renew bool) *flight {
+	if s.flight != nil {
+		return s.flight
+	}
+	f := &flight{renews: renew, done: make(chan struct{}), err: errInterrupted}
+	if a.stopping {
+		close(f.done)
+		return f
+	}
+	s.flight = f
+	ctx := s.ctx
+	a.working.Go(func() {
+		err := a.work(ctx, s, renew)
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		s.flight, f.err = nil, err
+		close(f.done)
+	})
+	return f
+}
+
+// wait waits for the flight's end.
+func (f *flight) wait(ctx context.Context) error {
+	select {
+	case <-f.done:
+		return f.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// work is what a flight does.
+func (a *Agent) work(ctx context.Context, s *session, renew bool) error {
+	if err := s.acquire(ctx); err != nil {
+		return errInterrupted
+	}
+	defer s.release()
+	err := a.step(ctx, s, renew)
+	if ctx.Err() != nil {
+		return errInterrupted
+	}
+	return err
+}
+
+// step is the work itself, by whoever holds s.op.
+func (a *Agent) step(ctx context.Context, s *session, renew bool) error {
+	if err := a.load(ctx, s); err != nil {
+		return err
+	}
+	a.mu.Lock()
+	if !renew {
+		renew = !a.clock.Now().Before(s.renewAt)
+		if !renew && !s.needsProof && s.index >= 0 {
+			a.mu.Unlock()
+			return nil // somebody has seen to it meanwhile
+		}
+	}
+	client, clientErr := s.client, s.clientErr
+	holds, key, ended, silent := s.holds(), s.apiKey, s.ended != "", s.silent
+	access, left := s.pair.Access, a.left(s)
+	a.mu.Unlock()
+	switch {
+	case !holds && !ended:
+		return signInError(s.name, "")
+	case clientErr != nil:
+		return a.failed(ctx, s, clientErr)
+	case !key.Empty():
+		return a.proveKey(ctx, s, client, key)
+	case silent:
+		return a.signInSilently(ctx, s, client)
+	case left >= time.Second && !renew && !ended:
+		_, err := client.WhoAmI(ctx, langflow.Bearer(access))
+		if err == nil {
+			a.proved(ctx, s)
+			return nil
+		}
+		if !refusal(err) {
+			return a.failed(ctx, s, err)
+		}
+		a.mu.Lock()
+		s.rejectAccess()
+		a.mu.Unlock()
+	}
+	return a.renew(ctx, s, client)
+}
+
+// refusal tells whether a server's answer is about the credential.
+func refusal(err error) bool {
+	var lf *langflow.Error
+	if !errors.As(err, &lf) {
+		return false
+	}
+	switch lf.Kind {
+	case langflow.TokenRefused, langflow.KeyRefused, langflow.Refused:
+		return true
+	}
+	return lf.Final()
+}
+
+// load reads what the store has for the session, once.
+func (a *Agent) load(ctx context.Context, s *session) error {
+	a.mu.Lock()
+	loaded, profile, origin := s.loaded, s.profile, s.origin
+	a.mu.Unlock()
+	if loaded {
+		return nil
+	}
+	whats := []string{keychain.RefreshToken, keychain.AccessToken}
+	if profile.Method == methodAPIKey {
+		whats = []string{keychain.APIKey}
+	}
+	var item keychain.Item
+	var what string
+	var err error
+	for _, what = range whats {
+		item, err = a.stored(ctx, s.name, what, origin, profile.Username)
+		if !errors.Is(err, keychain.ErrNotFound) {
+			break
+		}
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if ctx.Err() != nil {
+		return errInterrupted
+	}
+	if err != nil && !errors.Is(err, keychain.ErrNotFound) {
+		s.storeErr = err
+		a.changed(s)
+		return keychainError(s.name, err)
+	}
+	s.loaded, s.storeErr = true, nil
+	defer a.changed(s)
+	if err != nil {
+		a.plan(s, time.Time{})
+		return nil
+	}
+	s.saved, s.needsProof = true, true
+	held := pair{received: a.clock.Now(), elapsed: a.clock.Elapsed()}
+	switch what {
+	case keychain.APIKey:
+		s.apiKey = item.Secret
+	case keychain.AccessToken:
+		held.Access, held.AccessExpiry, held.CookieName = item.Secret, item.ExpiresAt, item.CookieName
+		s.renewAt = item.ExpiresAt
+	default:
+		held.Refresh, held.RefreshExpiry, held.CookieName = item.Secret, item.ExpiresAt, item.CookieName
+	}
+	s.pair = held
+	return nil
+}
+
+// stored gets one of a profile's items. One that was made for another origin
+// or another account is not ours to use: that is ErrNotFound, and it stays.
+func (a *Agent) stored(ctx context.Context, name, what, origin, username string) (keychain.Item, error) {
+	item, err := a.store.Get(ctx, keychain.Account(name, what))
+	if err != nil {
+		return keychain.Item{}, err
+	}
+	if item.Origin != origin || (username != "" && item.Username != "" && item.Username != username) {
+		a.log.Warn("not using a stored secret made for another server or account", "profile", name, "item", what)
+		return keychain.Item{}, keychain.ErrNotFound
+	}
+	return item, nil
+}
+
+// proveKey tries a profile's API key.
+func (a *Agent) proveKey(ctx context.Context, s *session, client *langflow.Client, key secret.Text) error {
+	_, err := client.WhoAmI(ctx, langflow.Key(key))
+	var lf *langflow.Error
+	switch {
+	case err == nil:
+		a.proved(ctx, s)
+		return nil
+	case errors.As(err, &lf) && (lf.Kind == langflow.KeyRefused || lf.Final()):
+		return a.end(ctx, s, string(lf.Kind), lf.Detail)
+	default:
+		return a.failed(ctx, s, err)
+	}
+}
+
+// renew gets a new pair: with the refresh token, or silently.
+func (a *Agent) renew(ctx context.Context, s *session, client *langflow.Client) error {
+	a.mu.Lock()
+	refresh, cookie, access, left := s.pair.Refresh, s.pair.CookieName, s.pair.Access, a.left(s)
+	a.mu.Unlock()
+	if refresh.Empty() {
+		// Langflow up to 1.10.0 gives auto login a token for a year and nothing
+		// to refresh it with: it is kept as long as it passes.
+		if left >= time.Second && !access.Empty() {
+			if _, err := client.WhoAmI(ctx, langflow.Bearer(access)); err == nil {
+				a.proved(ctx, s)
+				return nil
+			} else if !refusal(err) {
+				return a.failed(ctx, s, err)
+			}
+		}
+		return a.signInAgain(ctx, s, client, string(langflow.SessionEnded), "")
+	}
+	tokens, err := client.Refresh(ctx, refresh, cookie)
+	var lf *langflow.Error
+	switch {
+	case err == nil:
+		return a.adopt(ctx, s, tokens)
+	case !errors.As(err, &lf):
+		return a.failed(ctx, s, err)
+	case lf.Final():
+		return a.signInAgain(ctx, s, client, string(lf.Kind), lf.Detail)
+	case lf.Kind == langflow.Refused && a.refusedAgain(ctx, s, client):
+		return a.signInAgain(ctx, s, client, string(lf.Kind), lf.Detail)
+	default:
+		return a.failed(ctx, s, err)
+	}
+}
+
+// refusedAgain notes a refusal in words that we don't know. It counts when it
+// is the second, refusedTwice after the first, and what answers is Langflow.
+func (a *Agent) refusedAgain(ctx context.Context, s *session, client *langflow.Client) bool {
+	a.mu.Lock()
+	now := a.clock.Now()
+	first := s.refusedAt
+	if first.IsZero() || first.After(now) {
+		s.refusedAt = now
+	}
+	a.mu.Unlock()
+	if first.IsZero() || now.Sub(first) < refusedTwice {
+		return false
+	}
+	_, err := client.Version(ctx)
+	return err == nil
+}
+
+// signInAgain looks for a silent way back in after a refusal for good.
+func (a *Agent) signInAgain(ctx context.Context, s *session, client *langflow.Client, reason, detail string) error {
+	silent, err := a.hasSilentWay(ctx, s)
+	if err != nil {
+		return a.failed(ctx, s, err)
+	}
+	if !silent {
+		return a.end(ctx, s, reason, detail)
+	}
+	a.mu.Lock()
+	s.ended, s.endedDetail, s.silent = reason, detail, true
+	s.rejectAccess()
+	a.mu.Unlock()
+	return a.signInSilently(ctx, s, client)
+}
+
+// hasSilentWay tells whether the session can be had again without its user.
+func (a *Agent) hasSilentWay(ctx context.Context, s *session) (bool, error) {
+	a.mu.Lock()
+	method := s.profile.Method
+	a.mu.Unlock()
+	if method == methodAutoLogin {
+		return true, nil
+	}
+	if method != methodPassword {
+		return false, nil
+	}
+	_, _, err := a.rememberedPassword(ctx, s)
+	if errors.Is(err, keychain.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// rememberedPassword returns the name and password that may be used silently.
+// One that the server has refused carries the time of that as its expiry, and
+// stays unused until a sign-in replaces it.
+func (a *Agent) rememberedPassword(ctx context.Context, s *session) (string, secret.Text, error) {
+	a.mu.Lock()
+	origin, username := s.origin, s.profile.Username
+	a.mu.Unlock()
+	item, err := a.stored(ctx, s.name, keychain.Password, origin, username)
+	if err == nil && !item.ExpiresAt.IsZero() {
+		err = keychain.ErrNotFound
+	}
+	return item.Username, item.Secret, err
+}
+
+// signInSilently uses the remembered password or auto login, when the bucket
+// of its server lets it.
+func (a *Agent) signInSilently(ctx context.Context, s *session, client *langflow.Client) error {
+	if wait := a.awaitSlot(s); wait > 0 {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		if ctx.Err() != nil {
+			return errInterrupted
+		}
+		a.plan(s, a.clock.Now().Add(wait))
+		a.changed(s)
+		return a.waiting(s)
+	}
+	a.mu.Lock()
+	method, reason, detail := s.profile.Method, s.ended, s.endedDetail
+	a.mu.Unlock()
+	var tokens *langflow.Tokens
+	var err error
+	if method == methodAutoLogin {
+		tokens, err = client.AutoLogin(ctx)
+	} else {
+		var username string
+		var password secret.Text
+		if username, password, err = a.rememberedPassword(ctx, s); err == nil {
+			tokens, err = client.Login(ctx, username, password)
+		}
+	}
+	var lf *langflow.Error
+	switch {
+	case err == nil:
+		a.log.Info("signed in again", "profile", s.name)
+		return a.adopt(ctx, s, tokens)
+	case errors.As(err, &lf) && lf.Final():
+		a.suspendPassword(ctx, s)
+		return a.end(ctx, s, string(lf.Kind), lf.Detail)
+	case errors.As(err, &lf) && lf.Kind == langflow.AutoLoginOff, errors.Is(err, keychain.ErrNotFound):
+		if lf != nil {
+			reason, detail = string(lf.Kind), lf.Detail
+		}
+		return a.end(ctx, s, reason, detail)
+	default:
+		return a.failed(ctx, s, err)
+	}
+}
+
+// suspendPassword marks the remembered password as refused.
+func (a *Agent) suspendPassword(ctx context.Context, s *session) {
+	a.mu.Lock()
+	origin, username := s.origin, s.profile.Username
+	a.mu.Unlock()
+	item, err := a.stored(ctx, s.name, keychain.Password, origin, username)
+	if err != nil {
+		return
+	}
+	item.ExpiresAt = a.clock.Now()
+	a.saver.save(keychain.Account(s.name, keychain.Password), item, nil)
+}
+
+// awaitSlot is how long to wait for this session's turn to sign in silently at
+// its server: at most two a minute there over all profiles, so that Langflow's
+// limit of five leaves room for people, and the first spread over a minute
+// when many wait.
+func (a *Agent) awaitSlot(s *session) time.Duration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	now := a.clock.Elapsed()
+	if s.slot > 0 {
+		if s.slot > now {
+			return s.slot - now
+		}
+		s.slot = 0
+		return 0
+	}
+	slot := max(now, a.slots[s.origin])
+	if slot == now && a.waitingAt(s.origin) > 2 {
+		slot += jitter(time.Minute)
+	}
+	a.slots[s.origin] = slot + silentInterval
+	if slot > now {
+		s.slot = slot
+	}
+	return slot - now
+}
+
+// waitingAt counts the sessions of an origin that hold no valid token. The
+// caller holds a.mu.
+func (a *Agent) waitingAt(origin string) int {
+	n := 0
+	for _, s := range a.sessions {
+		if s.origin == origin && s.holds() && !a.valid(s) {
+			n++
+		}
+	}
+	return n
+}
+
+// waiting is what readers are told while a silent sign-in waits for its turn.
+// The caller holds a.mu.
+func (a *Agent) waiting(s *session) error {
+	wait := s.next.Sub(a.clock.Now())
+	return &Error{
+		Kind: ServerUnreachable, Profile: s.name, Reason: s.ended, RetryAfter: max(wait, time.Second),
+		Message: fmt.Sprintf("the server ended this session; signing in again by itself in %d s", int(max(wait, 0).Seconds())),
+	}
+}
+
+// adopt takes a new pair into use and sees to its being saved.
+func (a *Agent) adopt(ctx context.Context, s *session, tokens *langflow.Tokens) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if ctx.Err() != nil {
+		return errInterrupted
+	}
+	old := s.pair
+	s.pair = pair{Tokens: *tokens, received: a.clock.Now(), elapsed: a.clock.Elapsed()}
+	if tokens.Refresh.Empty() && !old.Refresh.Empty() && s.ended == "" {
+		s.pair.Refresh, s.pair.RefreshExpiry, s.pair.RefreshLifetime = old.Refresh, old.RefreshExpiry, old.RefreshLifetime
+	}
+	if s.pair.CookieName == "" {
+		s.pair.CookieName = old.CookieName
+	}
+	if !a.valid(s) {
+		s.rejectAccess()
+		return a.failedLocked(s, errShortLived)
+	}
+	a.dateRenewal(s)
+	s.revived()
+	a.saver.save(a.itemOf(s))
+	a.wellAgain(s)
+	return nil
+}
+
+// dateRenewal sets when a pair that was just received is due. The caller holds
+// a.mu.
+func (a *Agent) dateRenewal(s *session) {
+	s.lastPair = s.pair.received
+	s.renewAt = renewal(s.pair.received, s.pair.AccessLifetime, s.pair.RefreshLifetime)
+	if s.pair.Refresh.Empty() {
+		s.renewAt = s.pair.received.Add(a.left(s)) // there is nothing to renew it with before
+	}
+}
+
+// proved notes that the server accepted what is held.
+func (a *Agent) proved(ctx context.Context, s *session) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if ctx.Err() != nil {
+		return
+	}
+	s.revived()
+	s.accepted = !s.apiKey.Empty()
+	a.wellAgain(s)
+}
+
+// wellAgain plans the next look at a session that the server has just served,
+// and wakes those that wait for the same server. The caller holds a.mu.
+func (a *Agent) wellAgain(s *session) {
+	if s.version == "" || s.failure != nil {
+		a.background(func(ctx context.Context) { a.askVersion(ctx, s) })
+	}
+	s.needsProof = false
+	s.succeeded()
+	a.planHeld(s)
+	a.changed(s)
+	for _, other := range a.sessions {
+		if other != s && other.origin == s.origin && other.failure != nil && !other.silent {
+			a.planSoon(other, time.Second)
+		}
+	}
+}
+
+// askVersion learns the server's version: at the first contact, and after an
+// outage, which may have been an upgrade.
+func (a *Agent) askVersion(ctx context.Context, s *session) {
+	a.mu.Lock()
+	client := s.client
+	a.mu.Unlock()
+	if client == nil {
+		return
+	}
+	version, err := client.Version(ctx)
+	if err != nil {
+		return // the next success asks again
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if s.client == client {
+		s.version = version
+		a.changed(s)
+	}
+}
+
+// end notes that the session was refused for good, and that there is no silent
+// way back. The refresh token stays, and is tried once an hour till its end.
+func (a *Agent) end(ctx context.Context, s *session, reason, detail string) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if ctx.Err() != nil {
+		return errInterrupted
+	}
+	if s.ended == "" || s.silent {
+		a.log.Warn("sign-in required", "profile", s.name, "reason", reason)
+	}
+	s.succeeded() // the server answered: this is no outage
+	s.rejectAccess()
+	s.accepted, s.silent, s.slot = false, false, 0
+	s.ended, s.endedDetail = reason, detail
+	again := time.Time{}
+	if !s.apiKey.Empty() || (!s.pair.Refresh.Empty() && (s.pair.RefreshExpiry.IsZero() || s.pair.RefreshExpiry.After(a.serverNow(s)))) {
+		again = a.clock.Now().Add(signInRetry)
+	}
+	a.plan(s, again)
+	a.changed(s)
+	return signInError(s.name, reason)
+}
+
+// failed notes a passing failure and plans the next attempt.
+func (a *Agent) failed(ctx context.Context, s *session, err error) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if ctx.Err() != nil {
+		return errInterrupted
+	}
+	return a.failedLocked(s, err)
+}
+
+func (a *Agent) failedLocked(s *session, err error) error {
+	now := a.clock.Now()
+	s.failure, s.failedAt = err, a.clock.Elapsed()
+	s.failures++
+	if s.since.IsZero() {
+		s.since = now
+	}
+	wait := backoff(s.failures)
+	var lf *langflow.Error
+	if errors.As(err, &lf) && lf.RetryAfter > 0 {
+		wait = max(wait, lf.RetryAfter)
+		s.notBefore = now.Add(lf.RetryAfter)
+	} else if left := a.left(s); left > 0 {
+		wait = min(wait, max(left, time.Second)) // its end is a moment to try at
+	}
+	if !s.refusedAt.IsZero() && s.ended == "" {
+		wait = max(wait, refusedTwice)
+	}
+	a.log.Info("can't renew the session now", "profile", s.name, "error", err, "again_in", wait.Round(time.Second))
+	a.plan(s, now.Add(wait))
+	a.changed(s)
+	if errors.Is(err, errShortLived) {
+		return &Error{Kind: ServerUnreachable, Profile: s.name, Reason: string(langflow.ServerError), Message: err.Error()}
+	}
+	return err
+}

@@ -1,0 +1,142 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"langkeep/agent/keychain"
+)
+
+// saver brings refreshed secrets to the store in the background, so that no
+// reader waits for a keychain. Of several secrets for one account only the
+// newest counts. A failed write is tried again; the session lives on in memory
+// meanwhile.
+type saver struct {
+	store keychain.Store
+	log   *slog.Logger
+	wake  chan struct{}
+
+	mu      sync.Mutex // protects the following
+	pending map[string]wish
+	busy    string        // the account being written
+	idle    chan struct{} // closed when busy is done
+}
+
+// wish is an item to be stored; told hears how each attempt went.
+type wish struct {
+	item keychain.Item
+	told func(error)
+}
+
+func newSaver(store keychain.Store, log *slog.Logger) *saver {
+	return &saver{store: store, log: log, wake: make(chan struct{}, 1), pending: map[string]wish{}}
+}
+
+// save asks for the item to be stored; told may be nil.
+func (v *saver) save(account string, item keychain.Item, told func(error)) {
+	v.mu.Lock()
+	v.pending[account] = wish{item, told}
+	v.mu.Unlock()
+	select {
+	case v.wake <- struct{}{}:
+	default:
+	}
+}
+
+// forget drops what is still to be stored for the accounts and waits for a
+// write to one of them that is under way.
+func (v *saver) forget(accounts ...string) {
+	for _, account := range accounts {
+		v.mu.Lock()
+		delete(v.pending, account)
+		var wait chan struct{}
+		if v.busy == account {
+			wait = v.idle
+		}
+		v.mu.Unlock()
+		if wait != nil {
+			<-wait
+		}
+	}
+}
+
+// run writes what is pending until ctx ends, then once more all that is left.
+func (v *saver) run(ctx context.Context) {
+	const longest = 2 * time.Minute
+	wait := time.Duration(0)
+	for {
+		if v.writeAll(ctx) {
+			wait = 0
+		} else {
+			wait = min(max(2*wait, 2*time.Second), longest)
+		}
+		var retry <-chan time.Time
+		if wait > 0 {
+			retry = time.After(wait)
+		}
+		select {
+		case <-v.wake:
+		case <-retry:
+		case <-ctx.Done():
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+			defer cancel()
+			v.writeAll(last)
+			return
+		}
+	}
+}
+
+// writeAll tries each pending item once and tells whether none is left.
+func (v *saver) writeAll(ctx context.Context) bool {
+	v.mu.Lock()
+	accounts := make([]string, 0, len(v.pending))
+	for account := range v.pending {
+		accounts = append(accounts, account)
+	}
+	v.mu.Unlock()
+	done := true
+	for _, account := range accounts {
+		if ctx.Err() != nil {
+			return false
+		}
+		done = v.write(ctx, account) && done
+	}
+	return done
+}
+
+// write stores one account's newest item, and tells whether it is off the
+// list. An item that is too big is dropped: waiting does not make it smaller.
+func (v *saver) write(ctx context.Context, account string) bool {
+	v.mu.Lock()
+	w, ok := v.pending[account]
+	if !ok {
+		v.mu.Unlock()
+		return true
+	}
+	delete(v.pending, account)
+	idle := make(chan struct{})
+	v.busy, v.idle = account, idle
+	v.mu.Unlock()
+
+	err := v.store.Set(ctx, account, w.item)
+
+	v.mu.Lock()
+	v.busy = ""
+	_, newer := v.pending[account]
+	again := err != nil && !newer && !errors.Is(err, keychain.ErrTooBig)
+	if again {
+		v.pending[account] = w
+	}
+	v.mu.Unlock()
+	close(idle)
+	if err != nil {
+		v.log.Warn("can't store a secret now; the session lives on in memory", "item", account, "error", err)
+	}
+	if w.told != nil {
+		w.told(err)
+	}
+	return !again
+}
