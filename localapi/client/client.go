@@ -1,0 +1,354 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"langkeep/agent/secret"
+)
+
+// ErrNoAgent means that no agent answers, or that it went away before it did.
+var ErrNoAgent = errors.New("no agent answers")
+
+const (
+	// maxBody bounds an answer: a thousand profiles are under 1 MB.
+	maxBody = 8 << 20
+	// dialTimeout is for this computer only, so it can be short.
+	dialTimeout = 3 * time.Second
+	// answerTimeout bounds a call without a deadline of its own: longer than
+	// the agent waits for a server and a person at the keychain's prompt.
+	answerTimeout = 3 * time.Minute
+)
+
+// Options say where an agent is and what proves to it who asks.
+type Options struct {
+	Socket string      // the Unix socket's path; then URL is not used
+	URL    string      // http://127.0.0.1:17860, or another loopback address
+	Token  secret.Text // the owner's or a client's token; over the socket it may be empty
+}
+
+// Client speaks to one agent. It is safe for use by several goroutines. An
+// agent that was started again may have another address, and its owner another
+// token: after ErrNoAgent or a Problem of TypeUnauthorized use Find again.
+type Client struct {
+	base  string // what routes are appended to
+	token secret.Text
+	http  *http.Client
+	close func()
+}
+
+// New makes a Client. It opens no connection. The error is for an URL that is
+// not a loopback address.
+func New(o Options) (*Client, error) {
+	transport := &http.Transport{
+		// An agent is on this computer: a token must never go to a proxy.
+		Proxy:                  nil,
+		ResponseHeaderTimeout:  answerTimeout,
+		MaxResponseHeaderBytes: 64 << 10,
+		DisableCompression:     true,
+	}
+	base := "http://langkeep"
+	if o.Socket != "" {
+		dialer := net.Dialer{Timeout: dialTimeout}
+		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return dialer.DialContext(ctx, "unix", o.Socket)
+		}
+	} else {
+		u, err := loopback(o.URL)
+		if err != nil {
+			return nil, err
+		}
+		base = u
+		transport.DialContext = (&net.Dialer{Timeout: dialTimeout, Control: onlyLoopback}).DialContext
+	}
+	return &Client{
+		base:  base,
+		token: o.Token,
+		http: &http.Client{
+			Transport: transport,
+			// The agent redirects nobody; whoever does is not the agent.
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+		close: transport.CloseIdleConnections,
+	}, nil
+}
+
+// Close closes the connections that no call uses.
+func (c *Client) Close() { c.close() }
+
+// loopback checks an agent's URL and returns it without a slash at the end.
+func loopback(raw string) (string, error) {
+	u, err := url.Parse(raw)
+	if err != nil || u.Scheme != "http" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || strings.Trim(u.Path, "/") != "" {
+		return "", fmt.Errorf("the agent's URL %q must be like http://127.0.0.1:17860", raw)
+	}
+	if host := u.Hostname(); host != "localhost" {
+		if addr, err := netip.ParseAddr(host); err != nil || !addr.IsLoopback() {
+			return "", fmt.Errorf("the agent's URL %q must be of this computer: 127.0.0.1, [::1] or localhost", raw)
+		}
+	}
+	return "http://" + u.Host, nil
+}
+
+// onlyLoopback refuses to connect to any other computer, whatever the name
+// localhost resolves to.
+func onlyLoopback(_, address string, _ syscall.RawConn) error {
+	addr, err := netip.ParseAddrPort(address)
+	if err != nil || !addr.Addr().IsLoopback() {
+		return fmt.Errorf("%s is not an address of this computer", address)
+	}
+	return nil
+}
+
+// Status is everything that the agent knows.
+func (c *Client) Status(ctx context.Context) (Status, error) {
+	return get[Status](ctx, c, "/v1/status")
+}
+
+// StatusJSON is the body of GET /v1/status, byte for byte.
+func (c *Client) StatusJSON(ctx context.Context) ([]byte, error) {
+	return c.call(ctx, http.MethodGet, "/v1/status", nil)
+}
+
+// Profiles are all profiles that this client may see.
+func (c *Client) Profiles(ctx context.Context) ([]Profile, error) {
+	p, err := get[Profiles](ctx, c, "/v1/profiles")
+	return p.Profiles, err
+}
+
+// Profile is one profile.
+func (c *Client) Profile(ctx context.Context, name string) (Profile, error) {
+	return c.profile(ctx, http.MethodGet, name, "", nil)
+}
+
+// ProfileJSON is the body of GET /v1/profiles/{name}, byte for byte.
+func (c *Client) ProfileJSON(ctx context.Context, name string) ([]byte, error) {
+	r, err := route(name, "")
+	if err != nil {
+		return nil, err
+	}
+	return c.call(ctx, http.MethodGet, r, nil)
+}
+
+// AddProfile makes a profile, which is signed out. Only the owner may.
+func (c *Client) AddProfile(ctx context.Context, p NewProfile) (Profile, error) {
+	return post[Profile](ctx, c, "/v1/profiles", p)
+}
+
+// ChangeProfile changes a profile's settings. A ServerURL of another origin
+// signs out first. Only the owner may.
+func (c *Client) ChangeProfile(ctx context.Context, name string, change ProfileChange) (Profile, error) {
+	return c.profile(ctx, http.MethodPatch, name, "", change)
+}
+
+// RemoveProfile takes a profile away with all its secrets, and returns what it
+// was. Only the owner may.
+func (c *Client) RemoveProfile(ctx context.Context, name string) (Profile, error) {
+	return c.profile(ctx, http.MethodDelete, name, "", nil)
+}
+
+// Login signs a profile in. A refusal is a Problem of TypeSignInRequired with
+// its Reason.
+func (c *Client) Login(ctx context.Context, name string, l Login) (Profile, error) {
+	return c.profile(ctx, http.MethodPost, name, "/login", l.revealed())
+}
+
+// revealed is the body that Login sends: the one place where these secrets
+// become JSON.
+func (l Login) revealed() map[string]any {
+	body := map[string]any{"method": l.Method}
+	if l.Username != "" {
+		body["username"] = l.Username
+	}
+	if l.RememberPassword {
+		body["remember_password"] = true
+	}
+	for key, s := range map[string]secret.Text{"password": l.Password, "refresh_token": l.RefreshToken, "api_key": l.APIKey} {
+		if !s.Empty() {
+			body[key] = s.Reveal()
+		}
+	}
+	return body
+}
+
+// Logout forgets a profile's session and its secrets; the profile stays.
+func (c *Client) Logout(ctx context.Context, name string) (Profile, error) {
+	return c.profile(ctx, http.MethodPost, name, "/logout", nil)
+}
+
+// Refresh renews a profile's token now, at most every 5 s.
+func (c *Client) Refresh(ctx context.Context, name string) (Profile, error) {
+	return c.profile(ctx, http.MethodPost, name, "/refresh", nil)
+}
+
+// AnyLifetime is the minValid that leaves it to the agent how long a token must
+// live: the smaller of 60 s and a tenth of its lifetime, where that can be had.
+const AnyLifetime time.Duration = -1
+
+// Token is an access token that lives for at least minValid. The Problem's
+// types are TypeSignInRequired, TypeServerUnreachable (with HeldValid and
+// RetryAfter), TypeLifetimeTooShort (with MaxValid), TypeKeychainLocked and,
+// for profiles with an API key, TypeNotSupported.
+func (c *Client) Token(ctx context.Context, name string, minValid time.Duration) (Token, error) {
+	body, err := c.TokenJSON(ctx, name, minValid)
+	if err != nil {
+		return Token{}, err
+	}
+	return decode[Token]([]byte(body.Reveal()))
+}
+
+// TokenJSON is the body of GET /v1/profiles/{name}/token, byte for byte.
+func (c *Client) TokenJSON(ctx context.Context, name string, minValid time.Duration) (secret.Text, error) {
+	r, err := route(name, "/token")
+	if err != nil {
+		return secret.Text{}, err
+	}
+	if minValid >= 0 {
+		r += "?min_valid=" + url.QueryEscape(minValid.String())
+	}
+	body, err := c.call(ctx, http.MethodGet, r, nil)
+	return secret.New(string(body)), err
+}
+
+// Stop asks the agent to end, which it does a little later. Only the owner may.
+func (c *Client) Stop(ctx context.Context) error {
+	_, err := c.call(ctx, http.MethodPost, "/v1/stop", nil)
+	return err
+}
+
+// profile calls a route of one profile that answers with it.
+func (c *Client) profile(ctx context.Context, method, name, action string, body any) (Profile, error) {
+	r, err := route(name, action)
+	if err != nil {
+		return Profile{}, err
+	}
+	answer, err := c.call(ctx, method, r, body)
+	if err != nil {
+		return Profile{}, err
+	}
+	return decode[Profile](answer)
+}
+
+// route is a profile's route. Names of dots would make another one of it.
+func route(name, action string) (string, error) {
+	if strings.Trim(name, ".") == "" {
+		return "", NewProblem(TypeBadRequest, fmt.Sprintf("%q is not a profile's name", name))
+	}
+	return "/v1/profiles/" + url.PathEscape(name) + action, nil
+}
+
+func get[T any](ctx context.Context, c *Client, route string) (T, error) {
+	answer, err := c.call(ctx, http.MethodGet, route, nil)
+	if err != nil {
+		var zero T
+		return zero, err
+	}
+	return decode[T](answer)
+}
+
+func post[T any](ctx context.Context, c *Client, route string, body any) (T, error) {
+	answer, err := c.call(ctx, http.MethodPost, route, body)
+	if err != nil {
+		var zero T
+		return zero, err
+	}
+	return decode[T](answer)
+}
+
+// decode reads an answer. The error quotes nothing of it, for it may hold a
+// token.
+func decode[T any](answer []byte) (T, error) {
+	var v T
+	if err := json.Unmarshal(answer, &v); err != nil {
+		return v, errors.New("the agent's answer is not the JSON expected; is it another version? restart it with langkeep restart")
+	}
+	return v, nil
+}
+
+// call sends a request and returns the whole answer, a Problem, or an error
+// that wraps ErrNoAgent or ctx's.
+func (c *Client) call(ctx context.Context, method, route string, body any) ([]byte, error) {
+	res, err := c.send(ctx, method, route, body)
+	if err != nil {
+		return nil, err
+	}
+	defer res.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(res.Body, maxBody+1))
+	if err != nil {
+		return nil, failure(ctx, err)
+	}
+	if len(answer) > maxBody {
+		return nil, fmt.Errorf("the agent's answer is over %d MB", maxBody>>20)
+	}
+	if res.StatusCode/100 != 2 {
+		return nil, c.problem(res, answer)
+	}
+	return answer, nil
+}
+
+// send sends a request and returns the answer with its body still to be read.
+func (c *Client) send(ctx context.Context, method, route string, body any) (*http.Response, error) {
+	var content io.Reader
+	if body != nil {
+		encoded, err := json.Marshal(body)
+		if err != nil {
+			return nil, fmt.Errorf("encode the request: %w", err)
+		}
+		content = bytes.NewReader(encoded)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, c.base+route, content)
+	if err != nil {
+		return nil, fmt.Errorf("make the request: %w", err)
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if !c.token.Empty() {
+		req.Header.Set("Authorization", "Bearer "+c.token.Reveal())
+	}
+	res, err := c.http.Do(req)
+	if err != nil {
+		return nil, failure(ctx, err)
+	}
+	return res, nil
+}
+
+// failure is the error of a request that got no whole answer.
+func failure(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	// The URL in it says nothing that helps.
+	var wrapped *url.Error
+	if errors.As(err, &wrapped) {
+		err = wrapped.Err
+	}
+	return fmt.Errorf("%w: %w", ErrNoAgent, err)
+}
+
+// problem is the error that an answer other than 2xx tells of.
+func (c *Client) problem(res *http.Response, answer []byte) error {
+	var p Problem
+	kind, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type"))
+	if kind != "application/problem+json" || json.Unmarshal(answer, &p) != nil || !strings.HasPrefix(p.Type, ProblemBase) {
+		return fmt.Errorf("%w: something else does at %s (HTTP %d)", ErrNoAgent, c.base, res.StatusCode)
+	}
+	p.Status = res.StatusCode
+	if seconds, err := strconv.ParseInt(res.Header.Get("Retry-After"), 10, 64); err == nil && p.RetryAfter == nil && seconds >= 0 {
+		p.RetryAfter = &seconds
+	}
+	return &p
+}

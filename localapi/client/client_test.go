@@ -1,0 +1,350 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"langkeep/agent/secret"
+)
+
+// serve starts a server that answers every request with handler, and a Client
+// of it.
+func serve(t *testing.T, handler http.HandlerFunc) *Client {
+	t.Helper()
+	server := httptest.NewServer(handler)
+	t.Cleanup(server.Close)
+	c, err := New(Options{URL: server.URL, Token: secret.New("lk_owner")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c
+}
+
+func TestRequests(t *testing.T) {
+	ctx := t.Context()
+	server, ca, allow := "https://flows.example.org", "", true
+	for name, test := range map[string]struct {
+		call  func(*Client) error
+		want  string // method, path and body
+		reply string
+	}{
+		"status":   {func(c *Client) error { _, err := c.Status(ctx); return err }, "GET /v1/status ", "{}"},
+		"profiles": {func(c *Client) error { _, err := c.Profiles(ctx); return err }, "GET /v1/profiles ", "{}"},
+		"profile":  {func(c *Client) error { _, err := c.Profile(ctx, "a.b"); return err }, "GET /v1/profiles/a.b ", "{}"},
+		"add": {func(c *Client) error {
+			_, err := c.AddProfile(ctx, NewProfile{Name: "prod", ServerURL: server, AllowHTTP: true})
+			return err
+		}, `POST /v1/profiles {"name":"prod","server_url":"https://flows.example.org","allow_http":true}`, "{}"},
+		"change": {func(c *Client) error {
+			_, err := c.ChangeProfile(ctx, "prod", ProfileChange{CAFile: &ca, AllowHTTP: &allow})
+			return err
+		}, `PATCH /v1/profiles/prod {"ca_file":"","allow_http":true}`, "{}"},
+		"remove": {func(c *Client) error { _, err := c.RemoveProfile(ctx, "prod"); return err }, "DELETE /v1/profiles/prod ", "{}"},
+		"password": {func(c *Client) error {
+			_, err := c.Login(ctx, "prod", Login{Method: Password, Username: "ana", Password: secret.New(`pa"ss`), RememberPassword: true})
+			return err
+		}, `POST /v1/profiles/prod/login {"method":"password","password":"pa\"ss","remember_password":true,"username":"ana"}`, "{}"},
+		"refresh token": {func(c *Client) error {
+			_, err := c.Login(ctx, "prod", Login{Method: RefreshToken, RefreshToken: secret.New("r")})
+			return err
+		}, `POST /v1/profiles/prod/login {"method":"refresh-token","refresh_token":"r"}`, "{}"},
+		"api key": {func(c *Client) error {
+			_, err := c.Login(ctx, "prod", Login{Method: APIKey, APIKey: secret.New("sk-1")})
+			return err
+		}, `POST /v1/profiles/prod/login {"api_key":"sk-1","method":"api-key"}`, "{}"},
+		"logout":      {func(c *Client) error { _, err := c.Logout(ctx, "prod"); return err }, "POST /v1/profiles/prod/logout ", "{}"},
+		"refresh":     {func(c *Client) error { _, err := c.Refresh(ctx, "prod"); return err }, "POST /v1/profiles/prod/refresh ", "{}"},
+		"any token":   {func(c *Client) error { _, err := c.Token(ctx, "prod", AnyLifetime); return err }, "GET /v1/profiles/prod/token ", "{}"},
+		"token":       {func(c *Client) error { _, err := c.Token(ctx, "prod", 90*time.Second); return err }, "GET /v1/profiles/prod/token?min_valid=1m30s ", "{}"},
+		"stop":        {func(c *Client) error { return c.Stop(ctx) }, "POST /v1/stop ", ""},
+		"odd name":    {func(c *Client) error { _, err := c.Profile(ctx, "a/../b?c"); return err }, "GET /v1/profiles/a%2F..%2Fb%3Fc ", "{}"},
+		"status json": {func(c *Client) error { _, err := c.StatusJSON(ctx); return err }, "GET /v1/status ", "{}"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var got, bearer string
+			c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+				body, _ := io.ReadAll(r.Body)
+				got, bearer = fmt.Sprintf("%s %s %s", r.Method, r.RequestURI, body), r.Header.Get("Authorization")
+				_, _ = io.WriteString(w, test.reply)
+			})
+			if err := test.call(c); err != nil {
+				t.Fatal(err)
+			}
+			if got != test.want {
+				t.Errorf("sent %s\nwant %s", got, test.want)
+			}
+			if bearer != "Bearer lk_owner" {
+				t.Errorf("Authorization is %q", bearer)
+			}
+		})
+	}
+}
+
+func TestNamesOfDotsAreRefused(t *testing.T) {
+	c := serve(t, func(w http.ResponseWriter, r *http.Request) { t.Errorf("sent %s", r.RequestURI) })
+	for _, name := range []string{"", ".", ".."} {
+		var p *Problem
+		if _, err := c.RemoveProfile(t.Context(), name); !errors.As(err, &p) || p.Kind() != TypeBadRequest {
+			t.Errorf("%q: %v", name, err)
+		}
+		if _, err := c.TokenJSON(t.Context(), name, AnyLifetime); !errors.As(err, &p) {
+			t.Errorf("the token of %q: %v", name, err)
+		}
+		if _, err := c.ProfileJSON(t.Context(), name); !errors.As(err, &p) {
+			t.Errorf("the JSON of %q: %v", name, err)
+		}
+	}
+}
+
+func TestTokenIsTheBodyByteForByte(t *testing.T) {
+	const body = `{"profile":"prod", "access_token":"eyJ.a.b","expires_at":null,"expires_in":59,"new":1}` + "\n"
+	c := serve(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, body) })
+	raw, err := c.TokenJSON(t.Context(), "prod", AnyLifetime)
+	if err != nil || raw.Reveal() != body {
+		t.Errorf("got %q, %v", raw.Reveal(), err)
+	}
+	token, err := c.Token(t.Context(), "prod", AnyLifetime)
+	if err != nil || token.AccessToken.Reveal() != "eyJ.a.b" || *token.ExpiresIn != 59 || token.ExpiresAt != nil {
+		t.Errorf("got %+v, %v", token, err)
+	}
+}
+
+func TestProblems(t *testing.T) {
+	for name, test := range map[string]struct {
+		status      int
+		contentType string
+		header      string // Retry-After
+		body        string
+		problem     bool // else ErrNoAgent
+		retry       int64
+	}{
+		"problem":      {403, "application/problem+json", "", `{"type":"urn:langkeep:problems/sign-in-required","detail":"d"}`, true, -1},
+		"retry header": {503, "application/problem+json; charset=utf-8", "7", `{"type":"urn:langkeep:problems/server-unreachable","detail":"d"}`, true, 7},
+		"retry body":   {503, "application/problem+json", "7", `{"type":"urn:langkeep:problems/server-unreachable","detail":"d","retry_after":8}`, true, 8},
+		"html":         {404, "text/html", "", "<html>", false, -1},
+		"redirect":     {302, "text/html", "", "", false, -1},
+		"other type":   {404, "application/problem+json", "", `{"type":"about:blank"}`, false, -1},
+		"broken":       {404, "application/problem+json", "", `{"type":`, false, -1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Content-Type", test.contentType)
+				if test.header != "" {
+					w.Header().Set("Retry-After", test.header)
+				}
+				w.Header().Set("Location", "/elsewhere")
+				w.WriteHeader(test.status)
+				_, _ = io.WriteString(w, test.body)
+			})
+			_, err := c.Status(t.Context())
+			var p *Problem
+			if errors.As(err, &p) != test.problem || errors.Is(err, ErrNoAgent) == test.problem {
+				t.Fatalf("got %v", err)
+			}
+			if p == nil {
+				return
+			}
+			if p.Status != test.status || p.Error() != "d" {
+				t.Errorf("got %+v", p)
+			}
+			if got := p.RetryAfter; test.retry < 0 && got != nil || test.retry >= 0 && (got == nil || *got != test.retry) {
+				t.Errorf("Retry-After is %v, want %d", got, test.retry)
+			}
+		})
+	}
+}
+
+func TestAnswersAreBounded(t *testing.T) {
+	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		chunk := []byte(strings.Repeat(" ", 1<<20))
+		for range maxBody>>20 + 1 {
+			if _, err := w.Write(chunk); err != nil {
+				return
+			}
+		}
+	})
+	if _, err := c.Status(t.Context()); err == nil || !strings.Contains(err.Error(), "over 8 MB") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestABadAnswerIsNotQuoted(t *testing.T) {
+	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, `{"access_token":["eyJhbGci"]}`)
+	})
+	if _, err := c.Token(t.Context(), "prod", AnyLifetime); err == nil || strings.Contains(err.Error(), "eyJ") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestNoAgent(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed := "http://" + listener.Addr().String()
+	_ = listener.Close()
+	for name, o := range map[string]Options{
+		"tcp":    {URL: closed},
+		"socket": {Socket: filepath.Join(t.TempDir(), "agent.sock")},
+	} {
+		c, err := New(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Status(t.Context()); !errors.Is(err, ErrNoAgent) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	// One that ends in the middle of its answer.
+	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "100")
+		_, _ = io.WriteString(w, "{")
+	})
+	if _, err := c.Status(t.Context()); !errors.Is(err, ErrNoAgent) {
+		t.Errorf("half an answer: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := c.Status(ctx); err != context.Canceled {
+		t.Errorf("cancelled: %v", err)
+	}
+}
+
+func TestNoProxyGetsTheToken(t *testing.T) {
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { t.Errorf("the proxy was asked for %s", r.URL) }))
+	defer proxy.Close()
+	// net/http never uses a proxy for 127.0.0.1, so ask the transport itself.
+	for _, name := range []string{"HTTP_PROXY", "http_proxy", "ALL_PROXY"} {
+		t.Setenv(name, proxy.URL)
+	}
+	c := serve(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "{}") })
+	if c.http.Transport.(*http.Transport).Proxy != nil {
+		t.Error("the transport looks for a proxy")
+	}
+	if _, err := c.Status(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestLoopbackOnly(t *testing.T) {
+	for raw, ok := range map[string]bool{
+		"http://127.0.0.1:17860":      true,
+		"http://127.0.0.1:17860/":     true,
+		"http://[::1]:17860":          true,
+		"http://localhost:17860":      true,
+		"http://127.8.8.8:1":          true,
+		"https://127.0.0.1:17860":     false,
+		"http://192.0.2.1:17860":      false,
+		"http://0.0.0.0:17860":        false,
+		"http://example.org":          false,
+		"http://localhost.example":    false,
+		"http://127.0.0.1:1/v1":       false,
+		"http://me@127.0.0.1:1":       false,
+		"http://127.0.0.1:1?a=b":      false,
+		"127.0.0.1:17860":             false,
+		"http://127.0.0.1.nip.io:1":   false,
+		"http://[::ffff:192.0.2.1]:1": false,
+		"":                            false,
+		"unix:///tmp/agent.sock":      false,
+		"http://2130706433:1":         false,
+		"http://127.0.0.1:1\x1b[31m":  false,
+		"http://127.0.0.1:17860#code": false,
+	} {
+		if _, err := New(Options{URL: raw}); (err == nil) != ok {
+			t.Errorf("%q: %v", raw, err)
+		}
+	}
+	for address, ok := range map[string]bool{"127.0.0.1:1": true, "[::1]:1": true, "192.0.2.1:1": false, "[2001:db8::1]:1": false, "x": false} {
+		if err := onlyLoopback("tcp", address, nil); (err == nil) != ok {
+			t.Errorf("connect to %s: %v", address, err)
+		}
+	}
+}
+
+func TestEvents(t *testing.T) {
+	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/v1/events" {
+			t.Errorf("asked for %s", r.URL)
+		}
+		w.Header().Set("Content-Type", "text/event-stream")
+		_, _ = io.WriteString(w, ": hello\n\nevent: state\ndata: {\"name\":\"prod\",\ndata: \"state\":\"fresh\"}\n\n"+
+			"event: later\ndata: what a newer agent says\n\nevent:removed\r\ndata:{\"name\":\"prod\"}\r\n\r\nid: 1\nevent: state\ndata: {\"name\":\"lost\"}\n")
+	})
+	var got []string
+	for e, err := range c.Events(t.Context()) {
+		if err != nil {
+			if !errors.Is(err, ErrNoAgent) {
+				t.Errorf("ended with %v", err)
+			}
+			got = append(got, "end")
+			continue
+		}
+		got = append(got, fmt.Sprint(e.Profile.Name, " ", e.Profile.State, " ", e.Removed))
+	}
+	if want := "prod fresh false,prod  true,end"; strings.Join(got, ",") != want {
+		t.Errorf("got %q, want %q", strings.Join(got, ","), want)
+	}
+}
+
+func TestEventsEndWithTheContext(t *testing.T) {
+	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, "event: state\ndata: {\"name\":\"prod\"}\n\n")
+		w.(http.Flusher).Flush()
+		<-r.Context().Done()
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var last error
+	for _, err := range c.Events(ctx) {
+		last = err
+		cancel()
+	}
+	if last != context.Canceled {
+		t.Errorf("ended with %v", last)
+	}
+	for range c.Events(t.Context()) {
+		break // leaves the connection without a leak: the server's Close waits for it
+	}
+}
+
+func TestEventsRefused(t *testing.T) {
+	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/problem+json")
+		w.WriteHeader(http.StatusUnauthorized)
+		_ = json.NewEncoder(w).Encode(NewProblem(TypeUnauthorized, "no"))
+	})
+	for _, err := range c.Events(t.Context()) {
+		var p *Problem
+		if !errors.As(err, &p) || p.Kind() != TypeUnauthorized {
+			t.Errorf("got %v", err)
+		}
+	}
+}
+
+func FuzzEvents(f *testing.F) {
+	f.Add("event: state\ndata: {\"name\":\"prod\"}\n\n")
+	f.Add("data\n\n:\n\r\n")
+	f.Fuzz(func(t *testing.T, stream string) {
+		ends := 0
+		for _, err := range parseEvents(strings.NewReader(stream)) {
+			if err != nil {
+				ends++
+			}
+		}
+		if ends != 1 {
+			t.Errorf("%d ends", ends)
+		}
+	})
+}

@@ -1,0 +1,98 @@
+package client
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"net/http"
+)
+
+// Event is a change of a profile.
+type Event struct {
+	Profile Profile // as it is now; only its Name if it was removed
+	Removed bool
+}
+
+// Events begins with an Event for every profile and goes on with each change.
+// It ends with an error: ctx's, a Problem, or one that wraps ErrNoAgent when
+// the agent ends.
+func (c *Client) Events(ctx context.Context) iter.Seq2[Event, error] {
+	return func(yield func(Event, error) bool) {
+		res, err := c.send(ctx, http.MethodGet, "/v1/events", nil)
+		if err != nil {
+			yield(Event{}, err)
+			return
+		}
+		defer res.Body.Close()
+		if res.StatusCode != http.StatusOK {
+			answer, err := io.ReadAll(io.LimitReader(res.Body, maxBody))
+			if err != nil {
+				yield(Event{}, failure(ctx, err))
+				return
+			}
+			yield(Event{}, c.problem(res, answer))
+			return
+		}
+		for e, err := range parseEvents(res.Body) {
+			if err != nil {
+				err = failure(ctx, err)
+			}
+			if !yield(e, err) {
+				return
+			}
+		}
+	}
+}
+
+// maxEvent bounds one event: a profile is under 2 KB.
+const maxEvent = 1 << 20
+
+// parseEvents reads server-sent events (WHATWG HTML, section 9.2) as the agent
+// writes them. The names state and removed are Langkeep's; events of other
+// names come from a newer agent and are skipped. The last value is an error.
+func parseEvents(r io.Reader) iter.Seq2[Event, error] {
+	return func(yield func(Event, error) bool) {
+		lines := bufio.NewScanner(r)
+		lines.Buffer(nil, maxEvent)
+		var name string
+		var data []byte
+		for lines.Scan() {
+			line := lines.Bytes()
+			if len(line) > 0 {
+				field, value, _ := bytes.Cut(line, []byte(":"))
+				value = bytes.TrimPrefix(value, []byte(" "))
+				switch string(field) {
+				case "event":
+					name = string(value)
+				case "data":
+					if len(data)+len(value) > maxEvent {
+						yield(Event{}, bufio.ErrTooLong)
+						return
+					}
+					data = append(append(data, value...), '\n')
+				}
+				continue
+			}
+			e := Event{Removed: name == "removed"}
+			known := name == "state" || e.Removed
+			if known && json.Unmarshal(data, &e.Profile) != nil {
+				yield(Event{}, fmt.Errorf("the event %s is not the JSON expected", name))
+				return
+			}
+			if known && !yield(e, nil) {
+				return
+			}
+			name, data = "", data[:0]
+		}
+		err := lines.Err()
+		if err == nil {
+			err = errors.New("it ended the stream of events")
+		}
+		yield(Event{}, err)
+	}
+}

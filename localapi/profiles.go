@@ -1,0 +1,138 @@
+package localapi
+
+import (
+	"net/http"
+	"time"
+
+	"langkeep/agent"
+	"langkeep/agent/config"
+	"langkeep/localapi/client"
+	"langkeep/localapi/guard"
+)
+
+// Present is a snapshot as the API shows it.
+func Present(s agent.Snapshot) client.Profile {
+	p := client.Profile{
+		Name: s.Name, ServerURL: s.ServerURL, Username: known(s.Username),
+		State: client.State(s.State), Reason: known(s.Reason), ReasonDetail: known(s.Detail), Saved: s.Saved,
+		AccessExpiresAt: moment(s.AccessExpires), RefreshExpiresAt: moment(s.RefreshExpires),
+		LastRefreshAt: moment(s.LastRefresh), NextAttemptAt: moment(s.NextAttempt),
+		FailingSince: moment(s.FailingSince), ServerVersion: known(s.ServerVersion),
+	}
+	if s.Method != "" {
+		p.Method = new(client.Method(s.Method))
+	}
+	if s.OffsetKnown {
+		p.ClockOffsetSeconds = new(wholeSeconds(s.Offset))
+	}
+	return p
+}
+
+func known(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+// moment is a time as the API writes it: UTC, whole seconds.
+func moment(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return new(t.UTC().Truncate(time.Second))
+}
+
+// seen are the profiles that a caller may see.
+func (s *Server) seen(caller *guard.Caller) []client.Profile {
+	all := []client.Profile{} // never null
+	for _, snapshot := range s.Agent.Profiles() {
+		if caller.Sees(snapshot.Name) {
+			all = append(all, Present(snapshot))
+		}
+	}
+	return all
+}
+
+func (s *Server) status(w http.ResponseWriter, _ *http.Request, caller *guard.Caller, _ string) error {
+	status := client.Status{Version: s.Version, StartedAt: *moment(s.Started), Store: s.Store, Profiles: s.seen(caller)}
+	if err := s.ConfigError(); err != nil {
+		status.ConfigError = known(err.Error())
+	}
+	return answer(w, http.StatusOK, status)
+}
+
+func (s *Server) profiles(w http.ResponseWriter, _ *http.Request, caller *guard.Caller, _ string) error {
+	return answer(w, http.StatusOK, client.Profiles{Profiles: s.seen(caller)})
+}
+
+// show answers with a profile, or with what went wrong.
+func show(w http.ResponseWriter, status int, snapshot agent.Snapshot, err error) error {
+	if err != nil {
+		return err
+	}
+	return answer(w, status, Present(snapshot))
+}
+
+func (s *Server) profile(w http.ResponseWriter, _ *http.Request, _ *guard.Caller, name string) error {
+	snapshot, err := s.Agent.Profile(name)
+	return show(w, http.StatusOK, snapshot, err)
+}
+
+func (s *Server) addProfile(w http.ResponseWriter, r *http.Request, _ *guard.Caller, _ string) error {
+	var body client.NewProfile
+	if err := read(r, &body); err != nil {
+		return err
+	}
+	snapshot, err := s.Agent.Add(config.Profile{
+		Name: body.Name, ServerURL: body.ServerURL, CAFile: body.CAFile, AllowHTTP: body.AllowHTTP,
+	})
+	return show(w, http.StatusCreated, snapshot, err)
+}
+
+func (s *Server) changeProfile(w http.ResponseWriter, r *http.Request, _ *guard.Caller, name string) error {
+	var body client.ProfileChange
+	if err := read(r, &body); err != nil {
+		return err
+	}
+	snapshot, err := s.Agent.Change(r.Context(), name, agent.Change{
+		ServerURL: body.ServerURL, CAFile: body.CAFile, AllowHTTP: body.AllowHTTP,
+	})
+	return show(w, http.StatusOK, snapshot, err)
+}
+
+func (s *Server) removeProfile(w http.ResponseWriter, r *http.Request, _ *guard.Caller, name string) error {
+	snapshot, err := s.Agent.Remove(r.Context(), name)
+	return show(w, http.StatusOK, snapshot, err)
+}
+
+func (s *Server) login(w http.ResponseWriter, r *http.Request, _ *guard.Caller, name string) error {
+	var body client.Login
+	if err := read(r, &body); err != nil {
+		return err
+	}
+	snapshot, err := s.Agent.Login(r.Context(), name, agent.Credentials{
+		Method: string(body.Method), Username: body.Username, Password: body.Password,
+		RefreshToken: body.RefreshToken, APIKey: body.APIKey, RememberPassword: body.RememberPassword,
+	})
+	return show(w, http.StatusOK, snapshot, err)
+}
+
+func (s *Server) logout(w http.ResponseWriter, r *http.Request, _ *guard.Caller, name string) error {
+	snapshot, err := s.Agent.Logout(r.Context(), name)
+	return show(w, http.StatusOK, snapshot, err)
+}
+
+// refresh may ask a person to unlock the keychain, but not on behalf of a
+// program.
+func (s *Server) refresh(w http.ResponseWriter, r *http.Request, caller *guard.Caller, name string) error {
+	snapshot, err := s.Agent.Refresh(r.Context(), name, caller.Owner || caller.Page)
+	return show(w, http.StatusOK, snapshot, err)
+}
+
+func (s *Server) stop(w http.ResponseWriter, _ *http.Request, _ *guard.Caller, _ string) error {
+	s.Log.Info("asked to stop")
+	w.WriteHeader(http.StatusAccepted)
+	s.Stop()
+	return nil
+}

@@ -1,0 +1,337 @@
+// Package words says what the local API tells in words for people, the same in
+// the terminal, the tray and the page. Whatever comes from outside goes through
+// Safe.
+package words
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+	"unicode"
+
+	"langkeep/localapi/client"
+)
+
+// None stands where there is nothing to tell.
+const None = "–"
+
+// Safe makes foreign text fit for a terminal: control and format characters,
+// which could move the cursor or turn the direction of writing, become spaces
+// or go.
+func Safe(s string) string {
+	return strings.TrimSpace(strings.Map(func(r rune) rune {
+		switch {
+		case unicode.IsSpace(r):
+			return ' '
+		case !unicode.IsGraphic(r), r == unicode.ReplacementChar:
+			return -1
+		}
+		return r
+	}, s))
+}
+
+// Remaining is a time that is left, rounded down: 20 s, 52 min, 5 h 10 min,
+// 22 h, 6 d 4 h, 359 d.
+func Remaining(d time.Duration) string {
+	const day = 24 * time.Hour
+	two := func(first, second int, unit, subunit string) string {
+		if first >= 10 || second == 0 {
+			return fmt.Sprintf("%d %s", first, unit)
+		}
+		return fmt.Sprintf("%d %s %d %s", first, unit, second, subunit)
+	}
+	d = max(d, 0)
+	switch {
+	case d < time.Minute:
+		return fmt.Sprintf("%d s", d/time.Second)
+	case d < time.Hour:
+		return fmt.Sprintf("%d min", d/time.Minute)
+	case d < day:
+		return two(int(d/time.Hour), int(d%time.Hour/time.Minute), "h", "min")
+	default:
+		return two(int(d/day), int(d%day/time.Hour), "d", "h")
+	}
+}
+
+// TokenLeft is how long the access token lives, by the server's clock; None if
+// there is none or that is not known.
+func TokenLeft(p client.Profile, now time.Time) string { return left(p, p.AccessExpiresAt, now) }
+
+// SessionLeft is how long the session could go without a refresh; None if that
+// is not known.
+func SessionLeft(p client.Profile, now time.Time) string { return left(p, p.RefreshExpiresAt, now) }
+
+func left(p client.Profile, end *time.Time, now time.Time) string {
+	if end == nil {
+		return None
+	}
+	if p.ClockOffsetSeconds != nil {
+		now = now.Add(time.Duration(*p.ClockOffsetSeconds) * time.Second)
+	}
+	if d := end.Sub(now); d >= time.Second {
+		return Remaining(d)
+	}
+	return None
+}
+
+// State is the state in two words, for a table that tells the rest beside it.
+func State(p client.Profile) string {
+	switch p.State {
+	case client.Fresh:
+		return "fresh"
+	case client.Retrying:
+		return "server away"
+	case client.Stale:
+		return "offline"
+	case client.SignInRequired:
+		return "sign in"
+	case client.KeychainLocked:
+		return "keychain " + keychainState(p)
+	case client.SignedOut:
+		return "signed out"
+	}
+	return Safe(string(p.State)) // from a newer agent
+}
+
+func keychainState(p client.Profile) string {
+	switch text(p.Reason) {
+	case "missing", "silent", "failing":
+		return text(p.Reason)
+	}
+	return "locked"
+}
+
+// Short is the state in a few words, for the tray and for changes as they come:
+// fresh, 52 min.
+func Short(p client.Profile, now time.Time) string {
+	token := TokenLeft(p, now)
+	switch {
+	case p.State == client.Fresh && token != None:
+		return "fresh, " + token
+	case p.State == client.Retrying && token != None:
+		return "fresh, " + token + ", server away"
+	}
+	return State(p)
+}
+
+// Next is when the agent next tries something by itself, or what a person has
+// to do: in 41 min.
+func Next(p client.Profile, now time.Time) string {
+	switch {
+	case p.State == client.SignInRequired, p.State == client.SignedOut:
+		return "langkeep login " + Safe(p.Name)
+	case p.NextAttemptAt == nil:
+		return None
+	}
+	return in(*p.NextAttemptAt, now)
+}
+
+func in(at, now time.Time) string {
+	if d := at.Sub(now); d >= time.Second {
+		return "in " + Remaining(d)
+	}
+	return "now"
+}
+
+// Long is the state in sentences, for a page about one profile. Clock times are
+// in now's location.
+func Long(p client.Profile, now time.Time) string {
+	switch p.State {
+	case client.Fresh:
+		return joined(fresh(p, now), NotSaved(p))
+	case client.Retrying:
+		again := "trying again by itself"
+		if p.NextAttemptAt != nil {
+			again = "trying again " + in(*p.NextAttemptAt, now)
+		}
+		if token := TokenLeft(p, now); token != None {
+			again = "Still valid for " + token + "; " + again
+		} else {
+			again = "Still valid; " + again
+		}
+		return joined(Reason(p), again+".", NotSaved(p))
+	case client.Stale:
+		reason := Reason(p)
+		if away(p) && p.FailingSince != nil {
+			reason = fmt.Sprintf("Can't reach %s since %s.", Host(p), Clock(*p.FailingSince, now))
+		}
+		return joined(reason, "Nothing is lost; it comes back by itself.")
+	case client.SignInRequired:
+		return joined(Reason(p), "Sign in again.")
+	case client.KeychainLocked:
+		return Reason(p)
+	case client.SignedOut:
+		return "Signed out."
+	}
+	return Safe(string(p.State)) + "."
+}
+
+func fresh(p client.Profile, now time.Time) string {
+	who := "Signed in"
+	if name := Safe(text(p.Username)); name != "" {
+		who += " as " + name
+	}
+	if p.Method != nil && *p.Method == client.APIKey {
+		return who + " with an API key."
+	}
+	if p.NextAttemptAt == nil {
+		return who + ". Refreshes by itself."
+	}
+	return who + ". Refreshes by itself; next " + in(*p.NextAttemptAt, now) + "."
+}
+
+// NotSaved says that the store does not have the session, and why; "" if it
+// has.
+func NotSaved(p client.Profile) string {
+	if p.Saved {
+		return ""
+	}
+	why := ""
+	switch text(p.Reason) {
+	case "locked", "missing", "silent", "failing":
+		why = " (keychain " + text(p.Reason) + ")"
+	}
+	return "Not saved yet" + why + ": if the agent ends now, you have to sign in again."
+}
+
+func joined(sentences ...string) string {
+	var kept []string
+	for _, s := range sentences {
+		if s != "" {
+			kept = append(kept, s)
+		}
+	}
+	return strings.Join(kept, " ")
+}
+
+// Clock is a local time: 14:05 if it is less than a day away, else with its
+// date.
+func Clock(at, now time.Time) string {
+	at = at.In(now.Location())
+	if at.Sub(now).Abs() < 24*time.Hour {
+		return at.Format("15:04")
+	}
+	return at.Format("2 Jan 2006 15:04")
+}
+
+// Host is the server's name and port.
+func Host(p client.Profile) string {
+	if u, err := url.Parse(p.ServerURL); err == nil && u.Host != "" {
+		return Safe(u.Host)
+	}
+	return Safe(p.ServerURL)
+}
+
+// away tells whether the reason is that there was no answer at all.
+func away(p client.Profile) bool {
+	switch text(p.Reason) {
+	case "", "unreachable", "timed-out":
+		return true
+	}
+	return false
+}
+
+// Reason says why a profile is not fresh, in one or two sentences. A reason
+// from a newer agent is told by what the server said.
+func Reason(p client.Profile) string {
+	return reason(text(p.Reason), Safe(text(p.ReasonDetail)), Host(p))
+}
+
+// Refused says why a sign-in failed, or "" if the problem is of another kind.
+func Refused(p *client.Problem) string {
+	switch p.Reason {
+	case "wrong-password", "inactive-user", "waiting-for-approval", "auto-login-off", "key-refused", "token-refused":
+		return reason(p.Reason, "", "")
+	case "session-ended":
+		return "The server does not accept this token."
+	}
+	return ""
+}
+
+func reason(code, detail, host string) string {
+	// with is detail in brackets, where there is any.
+	with := func(words string) string {
+		if detail == "" {
+			return words + "."
+		}
+		return words + " (" + detail + ")."
+	}
+	switch code {
+	case "", "unreachable":
+		return "Can't reach " + host + "."
+	case "timed-out":
+		return "Can't reach " + host + " (timed out)."
+	case "certificate":
+		return with("The certificate isn't trusted") + " Add its CA with --ca-file."
+	case "not-langflow":
+		return "Something answers there, but it isn't Langflow."
+	case "server-error":
+		return with(host + " has a problem of its own")
+	case "rate-limited":
+		return "Too many sign-ins from here."
+	case "moved":
+		if strings.HasPrefix(detail, "http://") || strings.HasPrefix(detail, "https://") {
+			return "The server moved to " + detail + ". Use that address?"
+		}
+		return with("The server moved")
+	case "plain-http":
+		return "http:// sends your password unprotected. Use https://, or allow it for this server."
+	case "refused":
+		return with("Something in front of Langflow refused")
+	case "session-ended":
+		return "The server ended this session (its secret key may have changed)."
+	case "wrong-password":
+		return "That user name and password don't match."
+	case "inactive-user":
+		return "This account was deactivated by an administrator."
+	case "waiting-for-approval":
+		return "This account waits for an administrator's approval."
+	case "auto-login-off":
+		return "This server wants a user name and password."
+	case "token-refused":
+		return "The server does not accept this token."
+	case "key-refused":
+		return "The server does not accept this API key."
+	case "bad-request":
+		return with("The server did not understand")
+	case "locked":
+		return "The keychain is locked, so the saved session can't be read. Unlock it."
+	case "missing":
+		return "There is no keychain here, so the saved session can't be read. Start one, or use --store file."
+	case "silent":
+		return "The keychain doesn't answer, so the saved session can't be read. Look for its prompt."
+	case "failing":
+		return with("The keychain fails, so the saved session can't be read")
+	case "too-big":
+		return "The keychain can't hold a secret of this size. Use --store file."
+	}
+	if detail != "" {
+		return Safe(code) + ": " + detail + "."
+	}
+	return Safe(code) + "."
+}
+
+// Problem is an error of the API as one line, lower case, with what the token
+// route tells beside it.
+func Problem(p *client.Problem) string {
+	line := Safe(p.Error())
+	seconds := func(n *int64) string { return Remaining(time.Duration(*n) * time.Second) }
+	if p.MaxValid != nil {
+		line += "; a new token lives " + seconds(p.MaxValid)
+	}
+	if p.HeldValid != nil && *p.HeldValid > 0 {
+		line += "; the token held lives " + seconds(p.HeldValid)
+	}
+	if p.RetryAfter != nil && *p.RetryAfter > 0 {
+		line += "; try again in " + seconds(p.RetryAfter)
+	}
+	return line
+}
+
+func text(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}

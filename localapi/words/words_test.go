@@ -1,0 +1,281 @@
+package words
+
+import (
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"langkeep/localapi/client"
+)
+
+var now = time.Date(2026, 3, 5, 14, 20, 0, 0, time.FixedZone("", 3600))
+
+// profile makes one that is signed in as ana, changed by the functions given.
+func profile(change ...func(*client.Profile)) client.Profile {
+	p := client.Profile{
+		Name: "prod", ServerURL: "https://flows.example.org/team/a", Username: new("ana"), Method: new(client.Password),
+		State: client.Fresh, Saved: true,
+		AccessExpiresAt:  new(now.Add(52*time.Minute + 30*time.Second).UTC()),
+		RefreshExpiresAt: new(now.Add(6*24*time.Hour + 23*time.Hour).UTC()),
+		NextAttemptAt:    new(now.Add(41 * time.Minute).UTC()),
+	}
+	for _, c := range change {
+		c(&p)
+	}
+	return p
+}
+
+func state(s client.State) func(*client.Profile) { return func(p *client.Profile) { p.State = s } }
+
+func because(code, detail string) func(*client.Profile) {
+	return func(p *client.Profile) {
+		p.Reason = &code
+		if detail != "" {
+			p.ReasonDetail = &detail
+		}
+	}
+}
+
+func noToken(p *client.Profile) { p.AccessExpiresAt = nil }
+
+func next(d time.Duration) func(*client.Profile) {
+	return func(p *client.Profile) { p.NextAttemptAt = new(now.Add(d)) }
+}
+
+func TestRemaining(t *testing.T) {
+	const day = 24 * time.Hour
+	for d, want := range map[time.Duration]string{
+		-time.Hour:                       "0 s",
+		999 * time.Millisecond:           "0 s",
+		20 * time.Second:                 "20 s",
+		59*time.Second + 999*1e6:         "59 s",
+		time.Minute:                      "1 min",
+		52*time.Minute + 59*time.Second:  "52 min",
+		time.Hour:                        "1 h",
+		5*time.Hour + 10*time.Minute:     "5 h 10 min",
+		9*time.Hour + 59*time.Minute:     "9 h 59 min",
+		22*time.Hour + 50*time.Minute:    "22 h",
+		day:                              "1 d",
+		6*day + 4*time.Hour:              "6 d 4 h",
+		7 * day:                          "7 d",
+		359*day + 23*time.Hour:           "359 d",
+		time.Duration(1<<63 - 1):         "106751 d",
+		10*day + 23*time.Hour + 1:        "10 d",
+		23*time.Hour + 59*time.Minute:    "23 h",
+		time.Hour + 59*time.Second:       "1 h",
+		time.Hour + time.Minute + 1:      "1 h 1 min",
+		day + 59*time.Minute:             "1 d",
+		day + time.Hour + 59*time.Minute: "1 d 1 h",
+	} {
+		if got := Remaining(d); got != want {
+			t.Errorf("%v is %q, want %q", d, got, want)
+		}
+	}
+}
+
+func TestStates(t *testing.T) {
+	for name, test := range map[string]struct {
+		p                        client.Profile
+		state, short, next, long string
+	}{
+		"fresh": {profile(), "fresh", "fresh, 52 min", "in 41 min",
+			"Signed in as ana. Refreshes by itself; next in 41 min."},
+		"fresh, the server's clock ahead": {profile(func(p *client.Profile) { p.ClockOffsetSeconds = new(int64(600)) }),
+			"fresh", "fresh, 42 min", "in 41 min", "Signed in as ana. Refreshes by itself; next in 41 min."},
+		"fresh, nobody's name, no schedule": {profile(func(p *client.Profile) { p.Username, p.NextAttemptAt = nil, nil }),
+			"fresh", "fresh, 52 min", "–", "Signed in. Refreshes by itself."},
+		"fresh, not saved": {profile(because("locked", ""), func(p *client.Profile) { p.Saved = false }),
+			"fresh", "fresh, 52 min", "in 41 min",
+			"Signed in as ana. Refreshes by itself; next in 41 min. Not saved yet (keychain locked): if the agent ends now, you have to sign in again."},
+		"api key": {profile(noToken, func(p *client.Profile) { p.Method = new(client.APIKey) }),
+			"fresh", "fresh", "in 41 min", "Signed in as ana with an API key."},
+		"retrying": {profile(state(client.Retrying), because("timed-out", ""), next(20*time.Second)),
+			"server away", "fresh, 52 min, server away", "in 20 s",
+			"Can't reach flows.example.org (timed out). Still valid for 52 min; trying again in 20 s."},
+		"retrying, right now": {profile(state(client.Retrying), because("server-error", "HTTP 502"), next(-time.Second)),
+			"server away", "fresh, 52 min, server away", "now",
+			"flows.example.org has a problem of its own (HTTP 502). Still valid for 52 min; trying again now."},
+		"retrying, api key": {profile(state(client.Retrying), noToken, because("unreachable", "connection refused"), func(p *client.Profile) { p.NextAttemptAt = nil }),
+			"server away", "server away", "–", "Can't reach flows.example.org. Still valid; trying again by itself."},
+		"stale": {profile(state(client.Stale), noToken, because("unreachable", ""), func(p *client.Profile) { p.FailingSince = new(now.Add(-15 * time.Minute).UTC()) }, next(90*time.Second)),
+			"offline", "offline", "in 1 min", "Can't reach flows.example.org since 14:05. Nothing is lost; it comes back by itself."},
+		"stale since yesterday": {profile(state(client.Stale), noToken, because("timed-out", ""), func(p *client.Profile) { p.FailingSince = new(now.Add(-25 * time.Hour).UTC()) }),
+			"offline", "offline", "in 41 min", "Can't reach flows.example.org since 4 Mar 2026 13:20. Nothing is lost; it comes back by itself."},
+		"stale for another reason": {profile(state(client.Stale), noToken, because("not-langflow", ""), func(p *client.Profile) { p.FailingSince = new(now) }),
+			"offline", "offline", "in 41 min", "Something answers there, but it isn't Langflow. Nothing is lost; it comes back by itself."},
+		"sign in": {profile(state(client.SignInRequired), because("session-ended", "Invalid refresh token")),
+			"sign in", "sign in", "langkeep login prod", "The server ended this session (its secret key may have changed). Sign in again."},
+		"keychain locked": {profile(state(client.KeychainLocked), noToken, because("locked", ""), func(p *client.Profile) { p.NextAttemptAt = nil }),
+			"keychain locked", "keychain locked", "–", "The keychain is locked, so the saved session can't be read. Unlock it."},
+		"keychain missing": {profile(state(client.KeychainLocked), noToken, because("missing", ""), next(20*time.Second)),
+			"keychain missing", "keychain missing", "in 20 s", "There is no keychain here, so the saved session can't be read. Start one, or use --store file."},
+		"signed out":      {profile(state(client.SignedOut), noToken), "signed out", "signed out", "langkeep login prod", "Signed out."},
+		"a newer agent's": {profile(state("half\x1b[31m-asleep")), "half[31m-asleep", "half[31m-asleep", "in 41 min", "half[31m-asleep."},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, c := range []struct{ what, got, want string }{
+				{"State", State(test.p), test.state},
+				{"Short", Short(test.p, now), test.short},
+				{"Next", Next(test.p, now), test.next},
+				{"Long", Long(test.p, now), test.long},
+			} {
+				if c.got != c.want {
+					t.Errorf("%s is\n%q, want\n%q", c.what, c.got, c.want)
+				}
+			}
+		})
+	}
+}
+
+func TestReason(t *testing.T) {
+	for code, want := range map[string]string{
+		"unreachable":          "Can't reach flows.example.org.",
+		"timed-out":            "Can't reach flows.example.org (timed out).",
+		"certificate":          "The certificate isn't trusted (issuer X). Add its CA with --ca-file.",
+		"not-langflow":         "Something answers there, but it isn't Langflow.",
+		"server-error":         "flows.example.org has a problem of its own (issuer X).",
+		"rate-limited":         "Too many sign-ins from here.",
+		"moved":                "The server moved (issuer X).",
+		"plain-http":           "http:// sends your password unprotected. Use https://, or allow it for this server.",
+		"refused":              "Something in front of Langflow refused (issuer X).",
+		"session-ended":        "The server ended this session (its secret key may have changed).",
+		"wrong-password":       "That user name and password don't match.",
+		"inactive-user":        "This account was deactivated by an administrator.",
+		"waiting-for-approval": "This account waits for an administrator's approval.",
+		"auto-login-off":       "This server wants a user name and password.",
+		"token-refused":        "The server does not accept this token.",
+		"key-refused":          "The server does not accept this API key.",
+		"bad-request":          "The server did not understand (issuer X).",
+		"locked":               "The keychain is locked, so the saved session can't be read. Unlock it.",
+		"missing":              "There is no keychain here, so the saved session can't be read. Start one, or use --store file.",
+		"silent":               "The keychain doesn't answer, so the saved session can't be read. Look for its prompt.",
+		"failing":              "The keychain fails, so the saved session can't be read (issuer X).",
+		"too-big":              "The keychain can't hold a secret of this size. Use --store file.",
+		"a-newer-one":          "a-newer-one: issuer X.",
+	} {
+		if got := Reason(profile(because(code, "issuer\x1b X"))); got != want {
+			t.Errorf("%s is %q, want %q", code, got, want)
+		}
+		if got := Reason(profile(because(code, ""))); strings.Contains(got, "(") && strings.Contains(got, "()") || !strings.HasSuffix(got, ".") && !strings.HasSuffix(got, "?") {
+			t.Errorf("%s without a detail is %q", code, got)
+		}
+	}
+	moved := "The server moved to https://new.example.org. Use that address?"
+	if got := Reason(profile(because("moved", "https://new.example.org"))); got != moved {
+		t.Errorf("moved is %q, want %q", got, moved)
+	}
+}
+
+func TestProblem(t *testing.T) {
+	for want, p := range map[string]*client.Problem{
+		"ask again":                          {Detail: "ask again"},
+		"not-found (404)":                    {Type: client.ProblemBase + "not-found", Status: 404},
+		"too short; a new token lives 1 min": {Detail: "too short", MaxValid: new(int64(60))},
+		"away; the token held lives 12 min; try again in 42 s": {Detail: "away", HeldValid: new(int64(720)), RetryAfter: new(int64(42))},
+		"away":     {Detail: "away", HeldValid: new(int64(0)), RetryAfter: new(int64(0))},
+		"a[2J b c": {Detail: "a\x1b[2J b\nc\u202e"},
+	} {
+		if got := Problem(p); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
+func TestRefused(t *testing.T) {
+	for code, want := range map[string]string{
+		"wrong-password": "That user name and password don't match.",
+		"session-ended":  "The server does not accept this token.",
+		"unreachable":    "",
+		"":               "",
+	} {
+		if got := Refused(&client.Problem{Reason: code}); got != want {
+			t.Errorf("%q is %q, want %q", code, got, want)
+		}
+	}
+}
+
+func TestTable(t *testing.T) {
+	profiles := []client.Profile{
+		profile(func(p *client.Profile) { p.ServerURL = "https://flows.example.org" }),
+		profile(func(p *client.Profile) { p.Name, p.ServerURL = "staging", "https://stage.example.org" },
+			state(client.SignInRequired), noToken, func(p *client.Profile) { p.RefreshExpiresAt = nil }),
+		profile(func(p *client.Profile) { p.Name, p.ServerURL = "laptop", "http://127.0.0.1:7860" },
+			state(client.Retrying), next(20*time.Second)),
+	}
+	for name, test := range map[string]struct {
+		profiles []client.Profile
+		width    int
+		want     string
+	}{
+		"as it is read": {profiles[:1], 80, `
+PROFILE  SERVER                     STATE  TOKEN   SESSION   NEXT
+prod     https://flows.example.org  fresh  52 min  6 d 23 h  in 41 min
+`},
+		"short of room": {profiles, 80, `
+PROFILE  SERVER            STATE        TOKEN   SESSION   NEXT
+prod     flows.ex…ple.org  fresh        52 min  6 d 23 h  in 41 min
+staging  stage.ex…ple.org  sign in      –       –         langkeep login staging
+laptop   http://1….1:7860  server away  52 min  6 d 23 h  in 20 s
+`},
+		"a wide terminal": {profiles, 100, `
+PROFILE  SERVER                     STATE        TOKEN   SESSION   NEXT
+prod     https://flows.example.org  fresh        52 min  6 d 23 h  in 41 min
+staging  https://stage.example.org  sign in      –       –         langkeep login staging
+laptop   http://127.0.0.1:7860      server away  52 min  6 d 23 h  in 20 s
+`},
+		"a narrow one is 80 too": {profiles[:1], 20, `
+PROFILE  SERVER                     STATE  TOKEN   SESSION   NEXT
+prod     https://flows.example.org  fresh  52 min  6 d 23 h  in 41 min
+`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var b strings.Builder
+			if err := Table(&b, test.profiles, now, test.width, false); err != nil {
+				t.Fatal(err)
+			}
+			if got := "\n" + b.String(); got != test.want {
+				t.Errorf("got%swant%s", got, test.want)
+			}
+		})
+	}
+}
+
+func TestTableFits(t *testing.T) {
+	long := profile(func(p *client.Profile) {
+		p.Name = strings.Repeat("n", 63)
+		p.ServerURL = "https://" + strings.Repeat("s", 200) + "\x1b]0;title\a.example.org"
+	})
+	all := []client.Profile{long}
+	for _, s := range []client.State{client.Fresh, client.Retrying, client.Stale, client.SignInRequired, client.KeychainLocked, client.SignedOut} {
+		p := long
+		p.State = s
+		p.Reason = new("missing")
+		p.AccessExpiresAt, p.NextAttemptAt = new(now.Add(9*time.Hour+59*time.Minute)), new(now.Add(9*time.Hour+59*time.Minute))
+		p.RefreshExpiresAt = p.AccessExpiresAt
+		all = append(all, p)
+	}
+	var b strings.Builder
+	if err := Table(&b, all, now, 80, false); err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(b.String()) {
+		if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > 80 {
+			t.Errorf("%d characters: %s", n, line)
+		}
+	}
+	if strings.ContainsAny(b.String(), "\x1b\a") {
+		t.Errorf("not safe for a terminal: %q", b.String())
+	}
+}
+
+func TestColourIsNeverAlone(t *testing.T) {
+	all := []client.Profile{profile(), profile(state(client.Stale)), profile(state(client.SignInRequired)), profile(state(client.SignedOut))}
+	var plain, coloured strings.Builder
+	_ = Table(&plain, all, now, 80, false)
+	_ = Table(&coloured, all, now, 80, true)
+	strip := strings.NewReplacer("\x1b[31m", "", "\x1b[32m", "", "\x1b[33m", "", "\x1b[0m", "")
+	if got := strip.Replace(coloured.String()); got != plain.String() || coloured.String() == plain.String() {
+		t.Errorf("without its colours it is\n%s, want\n%s", got, plain.String())
+	}
+}
