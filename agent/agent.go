@@ -54,7 +54,6 @@ type Agent struct {
 	life    context.Context // of all work; ends with Run
 	cancel  context.CancelFunc
 	working sync.WaitGroup
-	hands   chan struct{} // bounds the work that the schedule starts
 	kick    chan struct{} // the head of the queue has changed
 	saver   *saver
 
@@ -67,6 +66,7 @@ type Agent struct {
 	stopping      bool
 	sessions      map[string]*session
 	queue         queue
+	hands         map[string]chan struct{} // by origin: bounds the work at one server
 	slots         map[string]time.Duration // by origin: clock.Elapsed when the next silent sign-in may run
 	subscriptions map[*Subscription]struct{}
 	transports    map[string]http.RoundTripper // by CA
@@ -78,8 +78,7 @@ func New(c Config) *Agent {
 	a := &Agent{
 		store: c.Store, clock: c.Clock, log: c.Log, profilesDir: c.ProfilesDir,
 		transport: c.Transport, network: c.Network, userAgent: c.UserAgent,
-		hands: make(chan struct{}, parallel), kick: make(chan struct{}, 1),
-		saver:    newSaver(c.Store, c.Log),
+		kick: make(chan struct{}, 1), saver: newSaver(c.Store, c.Log), hands: map[string]chan struct{}{},
 		sessions: map[string]*session{}, slots: map[string]time.Duration{},
 		subscriptions: map[*Subscription]struct{}{}, transports: map[string]http.RoundTripper{},
 	}
@@ -180,6 +179,9 @@ func (a *Agent) Profile(name string) (Snapshot, error) {
 func (a *Agent) Reload(ctx context.Context) []error {
 	a.table.Lock()
 	profiles, errs := config.LoadProfiles(a.profilesDir)
+	for name, p := range profiles {
+		profiles[name] = normal(p)
+	}
 	var changed []string
 	a.mu.Lock()
 	for name, s := range a.sessions {
@@ -219,7 +221,7 @@ func (a *Agent) takeUp(ctx context.Context, name string) error {
 	case err != nil:
 		return nil // LoadProfiles has said so
 	}
-	return a.apply(ctx, s, p)
+	return a.apply(ctx, s, normal(p))
 }
 
 func (a *Agent) profileFile(name string) string {
@@ -309,6 +311,15 @@ func (a *Agent) Add(p config.Profile) (Snapshot, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.snapshot(a.add(p)), nil
+}
+
+// normal writes a hand-edited profile's URL as Add would. One that can't be
+// parsed stays as it is: the session's client says what is wrong with it.
+func normal(p config.Profile) config.Profile {
+	if url, err := langflow.ParseURL(p.ServerURL); err == nil {
+		p.ServerURL = url
+	}
+	return p
 }
 
 // checked normalises a profile's settings.

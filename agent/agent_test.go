@@ -478,11 +478,13 @@ func TestUnknownRefusalCountsTwice(t *testing.T) {
 	bubble(t, langflowtest.Options{AccessLifetime: 10 * time.Minute}, func(r *rig) {
 		r.signIn("prod", false)
 		r.server.Fault("/refresh", langflowtest.JSON(401, `{"detail":"the gateway says no"}`))
-		time.Sleep(8*time.Minute + 10*time.Second)
+		for r.server.Count("/refresh") == 0 {
+			time.Sleep(time.Second)
+		}
 		if s := r.is("prod", Retrying); s.Reason != string(langflow.Refused) {
 			t.Errorf("the reason is %q", s.Reason)
 		}
-		time.Sleep(refusedTwice)
+		time.Sleep(refusedTwice + time.Second)
 		r.is("prod", SignInRequired)
 		r.server.ClearFaults()
 		time.Sleep(time.Hour + time.Second)

@@ -60,11 +60,30 @@ func (a *Agent) work(ctx context.Context, s *session, renew bool) error {
 		return errInterrupted
 	}
 	defer s.release()
+	hand := a.handOf(s)
+	select {
+	case hand <- struct{}{}:
+		defer func() { <-hand }()
+	case <-ctx.Done():
+		return errInterrupted
+	}
 	err := a.step(ctx, s, renew)
 	if ctx.Err() != nil {
 		return errInterrupted
 	}
 	return err
+}
+
+// handOf is what work at the session's server takes turns by, so that a
+// thousand sessions do not all ask at once, and those of a server that hangs do
+// not hold up the others.
+func (a *Agent) handOf(s *session) chan struct{} {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.hands[s.origin] == nil {
+		a.hands[s.origin] = make(chan struct{}, parallel)
+	}
+	return a.hands[s.origin]
 }
 
 // step is the work itself, by whoever holds s.op.

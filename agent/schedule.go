@@ -19,7 +19,7 @@ const (
 	wakeSpread      = 3 * time.Second // over which everything is looked at after a wake
 	minRenewal      = time.Second
 	silentInterval  = 30 * time.Second // between two silent sign-ins at one server: two a minute
-	parallel        = 16               // sessions worked on at once by the schedule
+	parallel        = 8                // sessions worked on at once at one server
 )
 
 // renewal is when a pair that was received now should be renewed: at 80 % of
@@ -155,18 +155,7 @@ func (a *Agent) startDue() time.Duration {
 	now := a.clock.Now()
 	for len(a.queue) > 0 && !a.queue[0].next.After(now) {
 		s := heap.Pop(&a.queue).(*session)
-		a.background(func(ctx context.Context) {
-			select {
-			case a.hands <- struct{}{}:
-				defer func() { <-a.hands }()
-			case <-ctx.Done():
-				return
-			}
-			a.mu.Lock()
-			f := a.start(s, false)
-			a.mu.Unlock()
-			_ = f.wait(ctx) // the session itself notes what went wrong
-		})
+		a.start(s, false) // the session itself notes what goes wrong
 	}
 	wait := tick
 	if a.storeBlocked() {
