@@ -91,7 +91,7 @@ func findTCP(ctx context.Context, p paths.Paths) (*Client, error) {
 		return nil, fmt.Errorf("%w: %s: %w", ErrNoAgent, p.Agent(), err)
 	}
 	// The file may be left from an agent that was killed, and somebody else may
-	// listen there now.
+	// listen there now. The token that they see then has ended with that agent.
 	if _, err := c.StatusJSON(ctx); err != nil {
 		var p *Problem
 		if !errors.As(err, &p) {

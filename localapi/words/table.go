@@ -14,73 +14,81 @@ import (
 // say, or says less.
 const Width = 80
 
-// column is one of the table's; the shorter a column may get, the later a
-// reader misses what was cut.
-type column struct {
-	title string
-	least int // never cut below this
-	cut   func(string, int) string
-}
+// The columns of the table.
+const (
+	profileColumn = iota
+	serverColumn
+	stateColumn
+	tokenColumn
+	sessionColumn
+	nextColumn
+	columns
+)
+
+const (
+	gap         = 2  // between two columns
+	leastServer = 12 // what a server's address is never cut below
+	leastName   = 8
+)
 
 // Table writes what `langkeep status` shows, at most width characters wide.
-// Where that is too little, servers are shortened first, then names. The
-// colours of state say nothing that its words don't.
+// Where that is too little, servers are shortened first, then what to do next,
+// then names. The colours of state say nothing that its words don't.
 func Table(w io.Writer, profiles []client.Profile, now time.Time, width int, colour bool) error {
-	columns := []column{
-		{"PROFILE", 8, middle},
-		{"SERVER", 12, Server},
-		{title: "STATE"},
-		{title: "TOKEN"},
-		{title: "SESSION"},
-		{"NEXT", 8, end},
-	}
-	rows := make([][]string, 0, len(profiles)+1)
-	titles := make([]string, len(columns))
-	for i, c := range columns {
-		titles[i] = c.title
-	}
-	rows = append(rows, titles)
+	rows := [][columns]string{{"PROFILE", "SERVER", "STATE", "TOKEN", "SESSION", "NEXT"}}
 	for _, p := range profiles {
-		rows = append(rows, []string{
+		rows = append(rows, [columns]string{
 			Safe(p.Name), Safe(p.ServerURL), State(p), TokenLeft(p, now), SessionLeft(p, now), Next(p, now),
 		})
 	}
-
-	const gap = 2
-	widths := make([]int, len(columns))
-	total := gap * (len(columns) - 1)
-	for i := range columns {
-		for _, row := range rows {
-			widths[i] = max(widths[i], utf8.RuneCountInString(row[i]))
+	widths, over := measure(rows, max(width, Width))
+	if over > widths[serverColumn]-leastServer {
+		for i := range rows {
+			// The name is in the first column too.
+			if strings.HasPrefix(rows[i][nextColumn], login) {
+				rows[i][nextColumn] = strings.TrimSpace(login)
+			}
 		}
-		total += widths[i]
+		widths, over = measure(rows, max(width, Width))
 	}
-	for _, i := range []int{1, 0, 5} {
-		shorter := min(max(total-max(width, Width), 0), max(widths[i]-columns[i].least, 0))
-		widths[i] -= shorter
-		total -= shorter
+	shrink := func(column, least int) {
+		by := max(min(over, widths[column]-least), 0)
+		widths[column] -= by
+		over -= by
 	}
+	shrink(serverColumn, leastServer)
+	shrink(profileColumn, leastName)
 
 	var b strings.Builder
 	for r, row := range rows {
+		row[profileColumn] = middle(row[profileColumn], widths[profileColumn])
+		row[serverColumn] = server(row[serverColumn], widths[serverColumn])
 		for i, cell := range row {
-			if columns[i].cut != nil {
-				cell = columns[i].cut(cell, widths[i])
-			}
 			pad := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell)+gap)
-			if i == len(row)-1 {
+			if i == nextColumn {
 				pad = ""
 			}
-			if colour && r > 0 && columns[i].title == "STATE" {
+			if colour && r > 0 && i == stateColumn {
 				cell = paint(profiles[r-1].State, cell)
 			}
-			b.WriteString(cell)
-			b.WriteString(pad)
+			b.WriteString(cell + pad)
 		}
 		b.WriteByte('\n')
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// measure returns how wide each column is, and by how much all are over width.
+func measure(rows [][columns]string, width int) (widths [columns]int, over int) {
+	over = gap*(columns-1) - width
+	for i := range columns {
+		for _, row := range rows {
+			widths[i] = max(widths[i], utf8.RuneCountInString(row[i]))
+		}
+		over += widths[i]
+	}
+	return widths, max(over, 0)
 }
 
 // paint colours a state: green all is well, yellow it sees to itself, red a
@@ -98,9 +106,9 @@ func paint(s client.State, cell string) string {
 	return fmt.Sprintf("\x1b[%dm%s\x1b[0m", code, cell)
 }
 
-// Server shortens a URL to width characters: without https://, which goes
+// server shortens a URL to width characters: without https://, which goes
 // without saying, then in its middle.
-func Server(u string, width int) string {
+func server(u string, width int) string {
 	if utf8.RuneCountInString(u) <= width {
 		return u
 	}
@@ -115,13 +123,4 @@ func middle(s string, width int) string {
 	}
 	head := width / 2
 	return string(r[:head]) + "…" + string(r[len(r)-(width-1-head):])
-}
-
-// end cuts at the end.
-func end(s string, width int) string {
-	r := []rune(s)
-	if len(r) <= width {
-		return s
-	}
-	return string(r[:width-1]) + "…"
 }

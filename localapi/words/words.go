@@ -115,12 +115,15 @@ func Short(p client.Profile, now time.Time) string {
 	return State(p)
 }
 
+// login is the command that signs in, up to the profile's name.
+const login = "langkeep login "
+
 // Next is when the agent next tries something by itself, or what a person has
 // to do: in 41 min.
 func Next(p client.Profile, now time.Time) string {
 	switch {
 	case p.State == client.SignInRequired, p.State == client.SignedOut:
-		return "langkeep login " + Safe(p.Name)
+		return login + Safe(p.Name)
 	case p.NextAttemptAt == nil:
 		return None
 	}
@@ -313,13 +316,10 @@ func reason(code, detail, host string) string {
 }
 
 // Problem is an error of the API as one line, lower case, with what the token
-// route tells beside it.
+// route tells beside it. The longest life of a token is in its detail.
 func Problem(p *client.Problem) string {
 	line := Safe(p.Error())
 	seconds := func(n *int64) string { return Remaining(time.Duration(*n) * time.Second) }
-	if p.MaxValid != nil {
-		line += "; a new token lives " + seconds(p.MaxValid)
-	}
 	if p.HeldValid != nil && *p.HeldValid > 0 {
 		line += "; the token held lives " + seconds(p.HeldValid)
 	}

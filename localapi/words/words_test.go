@@ -169,9 +169,8 @@ func TestReason(t *testing.T) {
 
 func TestProblem(t *testing.T) {
 	for want, p := range map[string]*client.Problem{
-		"ask again":                          {Detail: "ask again"},
-		"not-found (404)":                    {Type: client.ProblemBase + "not-found", Status: 404},
-		"too short; a new token lives 1 min": {Detail: "too short", MaxValid: new(int64(60))},
+		"ask again":       {Detail: "ask again"},
+		"not-found (404)": {Type: client.ProblemBase + "not-found", Status: 404},
 		"away; the token held lives 12 min; try again in 42 s": {Detail: "away", HeldValid: new(int64(720)), RetryAfter: new(int64(42))},
 		"away":     {Detail: "away", HeldValid: new(int64(0)), RetryAfter: new(int64(0))},
 		"a[2J b c": {Detail: "a\x1b[2J b\nc\u202e"},
@@ -217,6 +216,14 @@ PROFILE  SERVER            STATE        TOKEN   SESSION   NEXT
 prod     flows.ex…ple.org  fresh        52 min  6 d 23 h  in 41 min
 staging  stage.ex…ple.org  sign in      –       –         langkeep login staging
 laptop   http://1….1:7860  server away  52 min  6 d 23 h  in 20 s
+`},
+		"names are long": {[]client.Profile{
+			profile(func(p *client.Profile) { p.Name, p.ServerURL = "laboratory-upstairs", "http://127.0.0.1:39109" }, state(client.SignedOut), noToken),
+			profiles[0],
+		}, 80, `
+PROFILE              SERVER         STATE       TOKEN   SESSION   NEXT
+laboratory-upstairs  http:/…:39109  signed out  –       6 d 23 h  langkeep login
+prod                 flows.…le.org  fresh       52 min  6 d 23 h  in 41 min
 `},
 		"a wide terminal": {profiles, 100, `
 PROFILE  SERVER                     STATE        TOKEN   SESSION   NEXT

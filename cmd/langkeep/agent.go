@@ -1,0 +1,242 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/gofrs/flock"
+
+	"langkeep/agent/paths"
+	"langkeep/localapi/client"
+)
+
+const (
+	startLimit = 10 * time.Second      // for an agent to answer
+	stopLimit  = 15 * time.Second      // for an agent to end
+	pollEvery  = 20 * time.Millisecond // while waiting for either
+)
+
+// connect finds the agent, or starts one in the background if none runs and
+// that is wanted.
+func (a *app) connect(ctx context.Context) (*client.Client, error) {
+	p, err := paths.Resolve(a.getenv)
+	if err != nil {
+		return nil, err
+	}
+	c, err := client.Find(ctx, a.getenv, p)
+	if !errors.Is(err, client.ErrNoAgent) {
+		return c, err
+	}
+	if a.noStart {
+		return nil, fmt.Errorf("%w: start it with langkeep start", client.ErrNoAgent)
+	}
+	return a.startAgent(ctx, p, nil)
+}
+
+// ownAgent refuses what only makes sense for the agent of this computer's user,
+// not for one that the environment names.
+func (a *app) ownAgent(what string) (paths.Paths, error) {
+	if a.getenv("LANGKEEP_URL") != "" {
+		return paths.Paths{}, usagef("LANGKEEP_URL names the agent to use, so there is none to %s: unset it and LANGKEEP_TOKEN first", what)
+	}
+	return paths.Resolve(a.getenv)
+}
+
+// startAgent runs `langkeep run` in the background, with flags, and waits until
+// it answers. If it ends before that, the error has its exit code and what it
+// said last.
+//
+// The agent's stderr is a pipe that is read only so long: after that the agent
+// writes into a broken pipe, which outliveStderr makes harmless. So there is no
+// file to clean up and nothing that holds on to the terminal.
+func (a *app) startAgent(ctx context.Context, p paths.Paths, flags []string) (*client.Client, error) {
+	exe, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("find this program's file: %w", err)
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, fmt.Errorf("start the agent: %w", err)
+	}
+	defer r.Close() // ends the reading below
+	cmd := exec.Command(exe, append([]string{"run"}, flags...)...)
+	cmd.Dir = filepath.Dir(exe) // keeps no other folder busy
+	cmd.Env = agentEnv(os.Environ(), p)
+	cmd.Stderr = w
+	cmd.SysProcAttr = detached()
+	keepInherited()
+	err = cmd.Start()
+	_ = w.Close()
+	if err != nil {
+		return nil, fmt.Errorf("start the agent: %w", err)
+	}
+	said := make(chan string, 1)
+	go func() { said <- lastLine(r) }()
+	ended := make(chan struct{})
+	go func() {
+		_ = cmd.Wait() // ProcessState tells
+		close(ended)
+	}()
+
+	limit := time.NewTimer(startLimit)
+	defer limit.Stop()
+	poll := time.NewTicker(pollEvery)
+	defer poll.Stop()
+	childEnded := ended
+	for {
+		if c := a.ready(ctx, p); c != nil {
+			// An agent that was faster will do, but not before the one started
+			// here has seen that and ended: it must not come up later, after a stop.
+			if running, err := client.ReadRunning(p); childEnded == nil || err == nil && running.PID == cmd.Process.Pid {
+				return c, nil
+			}
+			c.Close()
+		}
+		select {
+		case <-poll.C:
+		case <-childEnded:
+			childEnded = nil
+			if lockFree(p) {
+				return nil, exitError{max(cmd.ProcessState.ExitCode(), exitFailed), fmt.Errorf("the agent did not start: %s", <-said)}
+			}
+			// Another agent holds it, which will answer soon.
+		case <-limit.C:
+			return nil, fmt.Errorf("%w after %v: see its log, %s", client.ErrNoAgent, startLimit, p.Log())
+		case <-ctx.Done():
+			select {
+			case <-ended:
+			default:
+				_ = cmd.Process.Kill() // it is made to outlive that
+			}
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// ready returns a client of the agent if it answers; else nil, within a second:
+// the socket may be there before the agent has all it needs.
+func (a *app) ready(ctx context.Context, p paths.Paths) *client.Client {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	c, err := client.Find(ctx, a.getenv, p)
+	if err != nil {
+		return nil
+	}
+	if _, err := c.Profiles(ctx); err != nil {
+		c.Close()
+		return nil
+	}
+	return c
+}
+
+// agentEnv is the environment of an agent in the background: without what is
+// for commands, and with paths that hold in any folder.
+func agentEnv(environ []string, p paths.Paths) []string {
+	var env []string
+	for _, kv := range environ {
+		name, value, _ := strings.Cut(kv, "=")
+		switch name {
+		case "LANGKEEP_TOKEN", "LANGKEEP_URL", "LANGKEEP_PROFILE":
+			continue
+		case "LANGKEEP_HOME":
+			value = p.Home
+		case "LANGKEEP_PASSPHRASE_FILE":
+			if abs, err := filepath.Abs(value); err == nil && value != "" {
+				value = abs
+			}
+		}
+		env = append(env, name+"="+value)
+	}
+	return env
+}
+
+// lastLine reads to the end and returns the last line that says something,
+// without the program's name.
+func lastLine(r io.Reader) string {
+	const keep = 4 << 10
+	var tail []byte
+	buf := make([]byte, keep)
+	for {
+		n, err := r.Read(buf)
+		tail = append(tail, buf[:n]...)
+		tail = tail[max(0, len(tail)-keep):]
+		if err != nil {
+			break
+		}
+	}
+	lines := strings.Split(strings.TrimSpace(string(tail)), "\n")
+	if last := strings.TrimPrefix(lines[len(lines)-1], "langkeep: "); last != "" {
+		return last
+	}
+	return "it said nothing; langkeep run may say more"
+}
+
+// outliveStderr lets an agent go on when nobody reads its stderr any more:
+// without it, the Go runtime ends a program that writes to a broken pipe there.
+func outliveStderr() {
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+}
+
+// stopAgent ends the agent and waits until it is gone. It returns false if none
+// ran.
+func (a *app) stopAgent(ctx context.Context, p paths.Paths) (bool, error) {
+	c, err := client.Find(ctx, a.getenv, p)
+	if errors.Is(err, client.ErrNoAgent) {
+		if lockFree(p) {
+			return false, nil
+		}
+		return false, fmt.Errorf("an agent%s holds %s but doesn't answer: end it by hand", processOf(p), p.Lock())
+	}
+	if err != nil {
+		return false, err
+	}
+	defer c.Close()
+	process := processOf(p)
+	// It may be gone before its answer is here.
+	if err := c.Stop(ctx); err != nil && !errors.Is(err, client.ErrNoAgent) {
+		return false, err
+	}
+	limit := time.NewTimer(stopLimit)
+	defer limit.Stop()
+	poll := time.NewTicker(pollEvery)
+	defer poll.Stop()
+	for !lockFree(p) {
+		select {
+		case <-poll.C:
+		case <-limit.C:
+			return false, fmt.Errorf("the agent%s did not end within %v: see its log, %s", process, stopLimit, p.Log())
+		case <-ctx.Done():
+			return false, ctx.Err()
+		}
+	}
+	return true, nil
+}
+
+// lockFree tells whether no agent holds the lock. Where it can't be had for
+// another reason, such as a folder that isn't there, no agent runs either.
+func lockFree(p paths.Paths) bool {
+	lock := flock.New(p.Lock())
+	locked, err := lock.TryLock()
+	if locked {
+		_ = lock.Unlock()
+	}
+	return locked || err != nil
+}
+
+// processOf names the agent's process, or nothing if that is not known.
+func processOf(p paths.Paths) string {
+	running, err := client.ReadRunning(p)
+	if err != nil {
+		return ""
+	}
+	return fmt.Sprintf(" (process %d)", running.PID)
+}

@@ -1,0 +1,37 @@
+package main
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+)
+
+func newLogout(a *app) *cobra.Command {
+	return a.takesProfile(&cobra.Command{
+		Use:   "logout [NAME]",
+		Short: "Sign out of a server",
+		Long: `Sign a profile out: forget its session, and a remembered password, here and in
+the keychain. The profile stays. Langflow revokes nothing at a logout, so tokens
+handed out before stay valid until their own end.`,
+		Example: `  langkeep logout prod`,
+		RunE:    func(cmd *cobra.Command, args []string) error { return a.logout(cmd.Context(), args) },
+	})
+}
+
+func (a *app) logout(ctx context.Context, args []string) error {
+	c, err := a.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	name, err := a.profileName(ctx, c, args)
+	if err != nil {
+		return err
+	}
+	p, err := c.Logout(ctx, name)
+	if err != nil {
+		return err
+	}
+	a.say(p.Name + ": signed out")
+	return nil
+}

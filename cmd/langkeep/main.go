@@ -1,0 +1,97 @@
+// Langkeep keeps people signed in to Langflow: an agent in the background, and
+// the commands that speak to it.
+//
+// The rules of the terminal: results go to stdout and nothing else does; words
+// for people go to stderr, each line after "langkeep: ", lower case, with what
+// to do next. A prompt goes to stderr too.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"langkeep/agent/clock"
+	"langkeep/localapi/words"
+)
+
+// version is set when a release is built, with -ldflags -X.
+var version = "dev"
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // so that a second Ctrl-C ends at once
+	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.Getenv))
+}
+
+// app is what every command needs.
+type app struct {
+	stdin  io.Reader
+	stdout io.Writer
+	stderr io.Writer
+	getenv func(string) string
+	clock  clock.Clock
+
+	noStart bool // --no-start
+}
+
+// run is the whole program; it returns the exit code.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(string) string) int {
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, getenv: getenv, clock: clock.System()}
+	// What fails before a command runs is about how it was called.
+	running := false
+	root := newRoot(a)
+	for _, c := range root.Commands() {
+		if inner := c.RunE; inner != nil {
+			c.RunE = func(cmd *cobra.Command, args []string) error {
+				running = true
+				return inner(cmd, args)
+			}
+		}
+	}
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	cmd, err := root.ExecuteContextC(ctx)
+	if err == nil {
+		return exitDone
+	}
+	if !running {
+		err = usageError{err}
+	}
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		a.say("interrupted")
+		return exitFailed
+	}
+	a.say(wordsOf(err))
+	var usage usageError
+	if errors.As(err, &usage) {
+		a.say("usage: " + cmd.UseLine())
+	}
+	return codeOf(err)
+}
+
+// say tells a person something. Each line of it is made fit for a terminal.
+func (a *app) say(s string) {
+	for line := range strings.Lines(s) {
+		if line = words.Safe(line); line != "" {
+			fmt.Fprintf(a.stderr, "langkeep: %s\n", line)
+		}
+	}
+}
+
+// lower makes a sentence a part of a line: without its capital and its dot.
+func lower(sentence string) string {
+	if sentence == "" {
+		return ""
+	}
+	return strings.ToLower(sentence[:1]) + strings.TrimSuffix(sentence[1:], ".")
+}

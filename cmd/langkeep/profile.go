@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"langkeep/agent/config"
+	"langkeep/agent/paths"
+	"langkeep/localapi/client"
+	"langkeep/localapi/words"
+)
+
+// profileName is the profile that a command is about: the one named, else
+// LANGKEEP_PROFILE, else default_profile of config.toml, else the only one.
+func (a *app) profileName(ctx context.Context, c *client.Client, args []string) (string, error) {
+	if len(args) > 0 {
+		return args[0], nil
+	}
+	if name := a.getenv("LANGKEEP_PROFILE"); name != "" {
+		return name, nil
+	}
+	p, err := paths.Resolve(a.getenv)
+	if err != nil {
+		return "", err
+	}
+	conf, confErr := config.LoadConfig(p.ConfigFile())
+	if confErr == nil && conf.DefaultProfile != "" {
+		return conf.DefaultProfile, nil
+	}
+	profiles, err := c.Profiles(ctx)
+	if err != nil {
+		return "", err
+	}
+	switch {
+	case len(profiles) == 1:
+		return profiles[0].Name, nil
+	case len(profiles) == 0:
+		return "", usagef("there is no profile yet: langkeep login NAME URL makes one")
+	case confErr != nil:
+		return "", usagef("name a profile, %s; config.toml has no default to tell: %w", listed(profiles), confErr)
+	}
+	return "", usagef("name a profile: %s", listed(profiles))
+}
+
+func listed(profiles []client.Profile) string {
+	names := make([]string, len(profiles))
+	for i, p := range profiles {
+		names[i] = p.Name
+	}
+	last := len(names) - 1
+	return strings.Join(names[:last], ", ") + " or " + names[last]
+}
+
+// completeProfile completes a profile's name, from an agent that runs already:
+// Tab must neither start a program nor wait.
+func (a *app) completeProfile(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	const none = cobra.ShellCompDirectiveNoFileComp
+	if len(args) > 0 {
+		return nil, none
+	}
+	ctx, cancel := context.WithTimeout(cmd.Context(), time.Second)
+	defer cancel()
+	p, err := paths.Resolve(a.getenv)
+	if err != nil {
+		return nil, none
+	}
+	c, err := client.Find(ctx, a.getenv, p)
+	if err != nil {
+		return nil, none
+	}
+	defer c.Close()
+	profiles, err := c.Profiles(ctx)
+	if err != nil {
+		return nil, none
+	}
+	var names []string
+	for _, p := range profiles {
+		// What follows a tab is a description to the shell.
+		names = append(names, words.Safe(p.Name)+"\t"+words.Safe(p.ServerURL))
+	}
+	return names, none
+}

@@ -1,0 +1,39 @@
+package main
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"langkeep/localapi/words"
+)
+
+func newRefresh(a *app) *cobra.Command {
+	return a.takesProfile(&cobra.Command{
+		Use:   "refresh [NAME]",
+		Short: "Renew a token now",
+		Long: `Renew a profile's token now, rather than when it is due. The agent does this by
+itself in time; it helps after a change on the server, or to see whether the
+server answers. At most one refresh runs every 5 seconds.`,
+		Example: `  langkeep refresh prod`,
+		RunE:    func(cmd *cobra.Command, args []string) error { return a.refresh(cmd.Context(), args) },
+	})
+}
+
+func (a *app) refresh(ctx context.Context, args []string) error {
+	c, err := a.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	name, err := a.profileName(ctx, c, args)
+	if err != nil {
+		return err
+	}
+	p, err := c.Refresh(ctx, name)
+	if err != nil {
+		return err
+	}
+	a.say(p.Name + ": " + words.Short(p, a.clock.Now()))
+	return nil
+}

@@ -1,0 +1,72 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"github.com/spf13/cobra"
+)
+
+type removeOptions struct {
+	*app
+	all bool
+}
+
+func newRemove(a *app) *cobra.Command {
+	o := &removeOptions{app: a}
+	cmd := a.takesProfile(&cobra.Command{
+		Use:   "remove [NAME|--all]",
+		Short: "Remove a profile and its secrets",
+		Long: `Remove a profile: sign it out, and delete its settings and every secret of it in
+the keychain. With --all, every profile.`,
+		Example: `  langkeep remove staging
+  langkeep remove --all`,
+		RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), args) },
+	})
+	cmd.Flags().BoolVar(&o.all, "all", false, "remove every profile")
+	return cmd
+}
+
+func (o *removeOptions) run(ctx context.Context, args []string) error {
+	if o.all && len(args) > 0 {
+		return usagef("either a name or --all, not both")
+	}
+	c, err := o.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	var names []string
+	if o.all {
+		profiles, err := c.Profiles(ctx)
+		if err != nil {
+			return err
+		}
+		for _, p := range profiles {
+			names = append(names, p.Name)
+		}
+	} else {
+		name, err := o.profileName(ctx, c, args)
+		if err != nil {
+			return err
+		}
+		names = []string{name}
+	}
+	// One that can't be removed keeps none of the others.
+	var failed error
+	for _, name := range names {
+		if _, err := c.RemoveProfile(ctx, name); err != nil {
+			if !o.all || ctx.Err() != nil {
+				return err
+			}
+			o.say(name + ": " + wordsOf(err))
+			failed = err
+			continue
+		}
+		o.say(name + ": removed")
+	}
+	if failed != nil {
+		return exitError{codeOf(failed), errors.New("some profiles are still there: remove them again later")}
+	}
+	return nil
+}

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+)
+
+// usageTemplate is the second part of every help text.
+const usageTemplate = `USAGE
+  {{.UseLine}}{{if .HasExample}}
+
+EXAMPLES
+{{.Example}}{{end}}{{if .HasAvailableSubCommands}}
+
+COMMANDS{{range .Commands}}{{if .IsAvailableCommand}}
+  {{rpad .Name .NamePadding}} {{.Short}}{{end}}{{end}}
+
+langkeep COMMAND --help tells more.{{end}}{{if and .HasParent .HasAvailableLocalFlags}}
+
+FLAGS
+{{.LocalFlags.FlagUsages | trimTrailingWhitespaces}}{{end}}
+`
+
+// newRoot makes the command langkeep with all its commands.
+func newRoot(a *app) *cobra.Command {
+	// Cobra would take an agent that Windows starts at login, from the Explorer,
+	// for a program clicked by mistake, and end it.
+	cobra.MousetrapHelpText = ""
+	root := &cobra.Command{
+		Use:   "langkeep COMMAND",
+		Short: "Keeps you signed in to Langflow",
+		Long: `Langkeep keeps you signed in to Langflow. Sign in once; from then on any local
+program gets a valid token from the agent, which refreshes it in time.`,
+		Example: `  langkeep login prod https://flows.example.org
+  langkeep status
+  langkeep token prod --output header | curl -H @- https://flows.example.org/api/v1/users/whoami`,
+		SilenceUsage:               true,
+		SilenceErrors:              true,
+		DisableFlagsInUseLine:      true,
+		SuggestionsMinimumDistance: 2,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return nil
+			}
+			if like := cmd.SuggestionsFor(args[0]); len(like) > 0 {
+				return fmt.Errorf("there is no command %q: is it %s", args[0], like[0])
+			}
+			return fmt.Errorf("there is no command %q: langkeep alone lists them", args[0])
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetUsageTemplate(usageTemplate)
+	root.CompletionOptions.DisableDefaultCmd = true
+	root.SetHelpCommand(&cobra.Command{
+		Use:    "help [COMMAND]",
+		Short:  "Help about any command",
+		Hidden: true, DisableFlagsInUseLine: true,
+		RunE: func(_ *cobra.Command, args []string) error {
+			cmd, rest, err := root.Find(args)
+			if err != nil {
+				return usageError{err}
+			}
+			if err := root.ValidateArgs(rest); cmd == root && err != nil {
+				return usageError{err}
+			}
+			return cmd.Help()
+		},
+	})
+	root.AddCommand(
+		newRun(a), newStart(a), newStop(a), newRestart(a),
+		newLogin(a), newLogout(a), newRemove(a), newRefresh(a),
+		newStatus(a), newToken(a),
+		newDemo(a), newVersion(a), newCompletion(a),
+	)
+	for _, c := range root.Commands() {
+		c.DisableFlagsInUseLine = true
+	}
+	return root
+}
+
+// needsAgent gives a command the flag of those that start the agent.
+func (a *app) needsAgent(cmd *cobra.Command) *cobra.Command {
+	cmd.Flags().BoolVar(&a.noStart, "no-start", false, "fail with exit code 5 if no agent runs, rather than start one")
+	return cmd
+}
+
+// takesProfile gives a command that takes one profile what goes with it.
+func (a *app) takesProfile(cmd *cobra.Command) *cobra.Command {
+	cmd.Args = cobra.MaximumNArgs(1)
+	cmd.ValidArgsFunction = a.completeProfile
+	return a.needsAgent(cmd)
+}

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"langkeep/agent/paths"
+	"langkeep/localapi/client"
+)
+
+// args are the flags that were given, for another process.
+func (f *runFlags) args() []string {
+	var args []string
+	if f.headless {
+		args = append(args, "--headless")
+	}
+	if f.listen != "" {
+		args = append(args, "--listen="+f.listen)
+	}
+	if f.store != "" {
+		args = append(args, "--store="+f.store)
+	}
+	return args
+}
+
+type startOptions struct {
+	*app
+	flags runFlags
+}
+
+func newStart(a *app) *cobra.Command {
+	o := &startOptions{app: a}
+	cmd := &cobra.Command{
+		Use:   "start [--headless] [--listen ADDR] [--store keychain|file|memory]",
+		Short: "Start the agent in the background",
+		Long: `Start the agent in the background and wait until it answers. Commands that
+need the agent do this by themselves. If one runs already, nothing changes. The
+flags are those of langkeep run; without them config.toml decides.`,
+		Example: `  langkeep start
+  langkeep start --headless --store file`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context()) },
+	}
+	o.flags.add(cmd)
+	return cmd
+}
+
+func (o *startOptions) run(ctx context.Context) error {
+	if err := o.flags.check(); err != nil {
+		return err
+	}
+	p, err := o.ownAgent("start")
+	if err != nil {
+		return err
+	}
+	c, err := client.Find(ctx, o.getenv, p)
+	if err == nil {
+		c.Close()
+		o.say("the agent runs already" + processOf(p))
+		if len(o.flags.args()) > 0 {
+			o.say("what you asked for is for a new one: langkeep restart takes the same flags")
+		}
+		return nil
+	}
+	if !errors.Is(err, client.ErrNoAgent) {
+		return err
+	}
+	return o.startAndSay(ctx, p, o.flags)
+}
+
+// startAndSay starts the agent and says which process it is.
+func (a *app) startAndSay(ctx context.Context, p paths.Paths, flags runFlags) error {
+	c, err := a.startAgent(ctx, p, flags.args())
+	if err != nil {
+		return err
+	}
+	c.Close()
+	a.say("the agent runs" + processOf(p))
+	return nil
+}

@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"langkeep/localapi/client"
+	"langkeep/localapi/words"
+)
+
+type statusOptions struct {
+	*app
+	json, watch, ready bool
+}
+
+func newStatus(a *app) *cobra.Command {
+	o := &statusOptions{app: a}
+	cmd := a.takesProfile(&cobra.Command{
+		Use:   "status [NAME] [--json|--watch|--ready]",
+		Short: "Show how the sessions are",
+		Long: `Show every profile in a table: its state, what is left of its token and of the
+session, and when the agent acts next. With a name, more about that one. --watch
+follows the changes until Ctrl-C: on a terminal the table is drawn anew, elsewhere
+each change is a line. --json is for programs.
+
+The exit code is 0, whatever the state. With --ready nothing is printed, and it is
+0 only if every profile, or the one named, is fresh or retrying; else 3 for a
+sign-in that is required, 6 for a keychain, 4 for a server that is away.`,
+		Example: `  langkeep status
+  langkeep status prod
+  langkeep status --json | jq '.profiles[].state'
+  until langkeep status prod --ready; do sleep 1; done`,
+		RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), args) },
+	})
+	cmd.Flags().BoolVar(&o.json, "json", false, "print what the local API answers")
+	cmd.Flags().BoolVar(&o.watch, "watch", false, "follow the changes")
+	cmd.Flags().BoolVar(&o.ready, "ready", false, "print nothing, and exit 0 only if there is a valid token")
+	return cmd
+}
+
+func (o *statusOptions) run(ctx context.Context, args []string) error {
+	if o.json && o.watch || o.json && o.ready || o.watch && o.ready {
+		return usagef("--json, --watch and --ready are one at a time")
+	}
+	c, err := o.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { c.Close() }()
+	switch {
+	case o.json:
+		return o.printJSON(ctx, c, args)
+	case o.watch:
+		return newWatch(o.app, args).run(ctx, c)
+	}
+	if len(args) > 0 {
+		p, err := c.Profile(ctx, args[0])
+		if err != nil {
+			return err
+		}
+		if o.ready {
+			return ready([]client.Profile{p})
+		}
+		return o.result(o.long(p))
+	}
+	status, err := c.Status(ctx)
+	if err != nil {
+		return err
+	}
+	if status.ConfigError != nil {
+		o.say("the settings are as before, since a file can't be used: " + *status.ConfigError)
+	}
+	if o.ready {
+		return ready(status.Profiles)
+	}
+	if len(status.Profiles) == 0 {
+		o.say(noProfiles)
+		return nil
+	}
+	width, colour, _ := o.screen()
+	return words.Table(o.stdout, status.Profiles, o.clock.Now(), width, colour)
+}
+
+const noProfiles = "no profile yet: langkeep login NAME URL makes one"
+
+func (o *statusOptions) printJSON(ctx context.Context, c *client.Client, args []string) error {
+	body, err := []byte(nil), error(nil)
+	if len(args) > 0 {
+		body, err = c.ProfileJSON(ctx, args[0])
+	} else {
+		body, err = c.StatusJSON(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	return o.result(string(body))
+}
+
+// ready is nil if all profiles, and at least one, have a valid token. Its exit
+// code is that of the first state for which a person is needed most.
+func ready(profiles []client.Profile) error {
+	if len(profiles) == 0 {
+		return exitError{exitSignIn, fmt.Errorf(noProfiles)}
+	}
+	for _, code := range []int{exitSignIn, exitKeychainLocked, exitUnreachable, exitFailed} {
+		for _, p := range profiles {
+			if codeOfState(p.State) == code {
+				return exitError{code, fmt.Errorf("not ready: %s: %s", p.Name, words.State(p))}
+			}
+		}
+	}
+	return nil
+}
+
+// long is all about one profile.
+func (o *statusOptions) long(p client.Profile) string {
+	now := o.clock.Now()
+	var b strings.Builder
+	line := func(what, value string) {
+		if value != "" && value != words.None {
+			fmt.Fprintf(&b, "  %-12s %s\n", what, value)
+		}
+	}
+	fmt.Fprintf(&b, "%s  %s\n%s\n\n", words.Safe(p.Name), words.Safe(p.ServerURL), words.Long(p, now))
+	line("state", words.State(p))
+	if p.Method != nil {
+		line("method", words.Safe(string(*p.Method)))
+	}
+	line("token", words.TokenLeft(p, now))
+	line("session", words.SessionLeft(p, now))
+	if p.LastRefreshAt != nil {
+		line("refreshed", words.Clock(*p.LastRefreshAt, now))
+	}
+	line("next", words.Next(p, now))
+	if p.ServerVersion != nil {
+		line("Langflow", words.Safe(*p.ServerVersion))
+	}
+	if p.ReasonDetail != nil {
+		line("it said", words.Safe(*p.ReasonDetail))
+	}
+	if p.ProxyURL != nil {
+		line("proxy", words.Safe(*p.ProxyURL))
+	}
+	return b.String()
+}

@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"golang.org/x/term"
+
+	"langkeep/agent/secret"
+	"langkeep/localapi/words"
+)
+
+// terminal returns the descriptor of a stream that is a terminal.
+func terminal(stream any) (fd int, ok bool) {
+	f, ok := stream.(*os.File)
+	if !ok {
+		return 0, false
+	}
+	fd = int(f.Fd())
+	return fd, term.IsTerminal(fd)
+}
+
+// asks tells whether a person can be asked.
+func (a *app) asks() bool {
+	_, ok := terminal(a.stdin)
+	return ok
+}
+
+// screen tells whether stdout is a terminal, how wide it is, and whether it may
+// have colours (https://no-color.org).
+func (a *app) screen() (width int, colour, ok bool) {
+	fd, ok := terminal(a.stdout)
+	if !ok {
+		return words.Width, false, false
+	}
+	width, _, err := term.GetSize(fd)
+	if err != nil {
+		width = words.Width
+	}
+	colour = a.getenv("NO_COLOR") == "" && a.getenv("TERM") != "dumb" && understandsEscapes(fd)
+	return width, colour, true
+}
+
+// maxLine bounds what is read as one line, 64 KiB.
+const maxLine = 64 << 10
+
+// readLine reads up to the end of a line and not a byte more, so that what
+// follows is left to others. The line's end is not part of it.
+func readLine(r io.Reader) (string, error) {
+	var line []byte
+	var b [1]byte
+	for {
+		n, err := r.Read(b[:])
+		if n == 1 && b[0] == '\n' {
+			break
+		}
+		line = append(line, b[:n]...)
+		if len(line) > maxLine {
+			return "", fmt.Errorf("it is over %d KiB", maxLine>>10)
+		}
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return "", err
+		}
+	}
+	s := strings.TrimSuffix(string(line), "\r")
+	if s == "" {
+		return "", errors.New("it is empty")
+	}
+	return s, nil
+}
+
+// ask asks a person for a line. An empty answer is fallback.
+func (a *app) ask(ctx context.Context, question, fallback string) (string, error) {
+	if fallback != "" {
+		question += " [" + words.Safe(fallback) + "]"
+	}
+	answer, err := a.answer(ctx, question, readLine)
+	if err != nil && fallback != "" && ctx.Err() == nil {
+		return fallback, nil
+	}
+	return answer, err
+}
+
+// askSecret asks a person for a line that is not shown.
+func (a *app) askSecret(ctx context.Context, question string) (secret.Text, error) {
+	fd, _ := terminal(a.stdin)
+	state, err := term.GetState(fd)
+	if err != nil {
+		return secret.Text{}, fmt.Errorf("ask for it: %w", err)
+	}
+	// Ctrl-C ends the waiting below, not the reading that turned the echo off.
+	defer func() { _ = term.Restore(fd, state) }()
+	answer, err := a.answer(ctx, question, func(io.Reader) (string, error) {
+		line, err := term.ReadPassword(fd)
+		if err == nil && len(line) == 0 {
+			return "", errors.New("it is empty")
+		}
+		return string(line), err
+	})
+	if ctx.Err() == nil {
+		fmt.Fprintln(a.stderr) // the line's end was not shown either
+	}
+	return secret.New(answer), err
+}
+
+// answer reads what a person types, until ctx ends.
+func (a *app) answer(ctx context.Context, question string, read func(io.Reader) (string, error)) (string, error) {
+	fmt.Fprintf(a.stderr, "langkeep: %s: ", question)
+	type result struct {
+		line string
+		err  error
+	}
+	done := make(chan result, 1)
+	go func() {
+		line, err := read(a.stdin)
+		done <- result{line, err}
+	}()
+	select {
+	case r := <-done:
+		if r.err != nil {
+			return "", fmt.Errorf("read the %s: %w", question, r.err)
+		}
+		return r.line, nil
+	case <-ctx.Done():
+		fmt.Fprintln(a.stderr)
+		return "", ctx.Err()
+	}
+}

@@ -1,0 +1,107 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// pseudoTerminal opens both ends of one.
+func pseudoTerminal(t *testing.T) (person, program *os.File) {
+	t.Helper()
+	person, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Skip("no pseudo-terminal here: ", err)
+	}
+	t.Cleanup(func() { _ = person.Close() })
+	fd := int(person.Fd())
+	if err := unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0); err != nil {
+		t.Fatal(err)
+	}
+	n, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	program, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = program.Close() })
+	return person, program
+}
+
+func echoes(t *testing.T, terminal *os.File) bool {
+	t.Helper()
+	state, err := unix.IoctlGetTermios(int(terminal.Fd()), unix.TCGETS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return state.Lflag&unix.ECHO != 0
+}
+
+// untilSilent waits until the echo is off: the program reads.
+func untilSilent(t *testing.T, terminal *os.File) {
+	t.Helper()
+	for limit := time.Now().Add(10 * time.Second); echoes(t, terminal); time.Sleep(time.Millisecond) {
+		if time.Now().After(limit) {
+			t.Fatal("the echo stays on")
+		}
+	}
+}
+
+func TestASecretIsNotShown(t *testing.T) {
+	person, program := pseudoTerminal(t)
+	var stderr bytes.Buffer
+	a := &app{stdin: program, stderr: &stderr}
+	if !a.asks() {
+		t.Fatal("a terminal is not taken for one")
+	}
+	type result struct {
+		secret string
+		err    error
+	}
+	done := make(chan result)
+	go func() {
+		s, err := a.askSecret(t.Context(), "password")
+		done <- result{s.Reveal(), err}
+	}()
+	untilSilent(t, program)
+	if _, err := person.WriteString("hunter2\n"); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-done; got.secret != "hunter2" || got.err != nil {
+		t.Errorf("read %q, %v", got.secret, got.err)
+	}
+	if !echoes(t, program) {
+		t.Error("the echo stays off")
+	}
+	if got := stderr.String(); got != "langkeep: password: \n" {
+		t.Errorf("stderr is %q", got)
+	}
+}
+
+func TestCtrlCBringsTheEchoBack(t *testing.T) {
+	person, program := pseudoTerminal(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	a := &app{stdin: program, stderr: new(bytes.Buffer)}
+	done := make(chan error)
+	go func() {
+		_, err := a.askSecret(ctx, "password")
+		done <- err
+	}()
+	untilSilent(t, program)
+	cancel()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	if !echoes(t, program) {
+		t.Error("the echo stays off")
+	}
+	_, _ = person.WriteString("\n") // lets the reading go
+}

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"langkeep/localapi/client"
+)
+
+type tokenOptions struct {
+	*app
+	minValid time.Duration
+	output   string
+}
+
+func newToken(a *app) *cobra.Command {
+	o := &tokenOptions{app: a}
+	cmd := a.takesProfile(&cobra.Command{
+		Use:   "token [NAME] [--min-valid D] [--output raw|json|header]",
+		Short: "Print a valid access token",
+		Long: `Print an access token that is valid for a while: from the agent's memory if it
+lives long enough, else after a refresh. Langflow takes it on most routes, but
+not on /run, /responses, webhooks and MCP, which want an API key.
+
+Exit codes: 3 sign-in required, 4 the server can't be reached and no good enough
+token is held, 6 the keychain is locked.`,
+		Example: `  curl -H "$(langkeep token prod --output header)" https://flows.example.org/api/v1/users/whoami
+  langkeep token prod --min-valid 30m
+  langkeep token prod --output json`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if cmd.Flags().Changed("min-valid") && o.minValid < 0 {
+				return usagef("--min-valid %v is below zero", o.minValid)
+			}
+			return o.run(cmd.Context(), args)
+		},
+	})
+	cmd.Flags().DurationVar(&o.minValid, "min-valid", client.AnyLifetime, "how long it must be valid, such as 90s or 10m (default: a minute, if that can be had)")
+	cmd.Flags().Lookup("min-valid").DefValue = "0s" // which help leaves out
+	cmd.Flags().StringVar(&o.output, "output", "raw", "raw, json, or header for the header Authorization")
+	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"raw", "json", "header"}, cobra.ShellCompDirectiveNoFileComp))
+	return cmd
+}
+
+func (o *tokenOptions) run(ctx context.Context, args []string) error {
+	switch o.output {
+	case "raw", "json", "header":
+	default:
+		return usagef("--output %q is not known: use raw, json or header", o.output)
+	}
+	c, err := o.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	name, err := o.profileName(ctx, c, args)
+	if err != nil {
+		return err
+	}
+	if o.output == "json" {
+		body, err := c.TokenJSON(ctx, name, o.minValid)
+		if err != nil {
+			return err
+		}
+		return o.result(body.Reveal())
+	}
+	token, err := c.Token(ctx, name, o.minValid)
+	if err != nil {
+		return err
+	}
+	out := token.AccessToken.Reveal()
+	// It goes into a command line or a header next.
+	if out == "" || strings.ContainsFunc(out, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return fmt.Errorf("the agent's answer has no usable token")
+	}
+	if o.output == "header" {
+		out = "Authorization: Bearer " + out
+	}
+	return o.result(out + "\n")
+}
+
+// result writes to stdout.
+func (a *app) result(s string) error {
+	if _, err := io.WriteString(a.stdout, s); err != nil {
+		return fmt.Errorf("write to stdout: %w", err)
+	}
+	return nil
+}
