@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"langkeep/agent/langflow"
 	"langkeep/agent/secret"
 	"langkeep/localapi/client"
 	"langkeep/localapi/words"
@@ -207,6 +208,11 @@ func (o *loginOptions) prepare(ctx context.Context, c *client.Client) (p client.
 		return p, undo, err
 	}
 	before := p.ServerURL
+	if o.change.ServerURL != nil {
+		if err := o.looksAt(ctx, *o.change.ServerURL); err != nil {
+			return p, undo, err
+		}
+	}
 	p, err = c.ChangeProfile(ctx, o.name, o.change)
 	if err != nil {
 		return p, undo, err
@@ -221,6 +227,26 @@ func (o *loginOptions) prepare(ctx context.Context, c *client.Client) (p client.
 		})
 	}
 	return p, undo, nil
+}
+
+// looksAt asks the new address of a profile whether Langflow is there, with no
+// credential: a mistyped one must not cost the session at the old one. Only what
+// speaks plainly against it counts; the agent knows the rest of the settings.
+func (o *loginOptions) looksAt(ctx context.Context, url string) error {
+	server, err := langflow.New(url, langflow.Options{AllowHTTP: true, Clock: o.clock, UserAgent: "langkeep/" + version})
+	if err != nil {
+		return nil // the agent says what is wrong with it
+	}
+	_, err = server.Version(ctx)
+	var lf *langflow.Error
+	if !errors.As(err, &lf) {
+		return ctx.Err()
+	}
+	switch lf.Kind {
+	case langflow.Unreachable, langflow.TimedOut, langflow.NotLangflow:
+		return client.NewProblem(client.TypeServerUnreachable, fmt.Sprintf("profile %q is left as it is: %v", o.name, lf))
+	}
+	return nil
 }
 
 // askFor asks for what the method needs and is not there yet.

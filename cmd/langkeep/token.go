@@ -29,7 +29,7 @@ not on /run, /responses, webhooks and MCP, which want an API key.
 
 Exit codes: 3 sign-in required, 4 the server can't be reached and no good enough
 token is held, 6 the keychain is locked.`,
-		Example: `  curl -H "$(langkeep token prod --output header)" https://flows.example.org/api/v1/users/whoami
+		Example: `  langkeep token prod --output header | curl -H @- https://flows.example.org/api/v1/users/whoami
   langkeep token prod --min-valid 30m
   langkeep token prod --output json`,
 		RunE: func(cmd *cobra.Command, args []string) error {
