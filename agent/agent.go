@@ -57,9 +57,9 @@ type Agent struct {
 	kick    chan struct{} // the head of the queue has changed
 	saver   *saver
 
-	// table is held while the set of profiles or their settings change, files
-	// included, so that a reload never undoes a change it has not seen. Whoever
-	// needs a session's op as well takes that first.
+	// table is held while the set of profiles or their files change, so that a
+	// reload never undoes a change it has not seen; never while the store or a
+	// server is asked. Whoever needs a session's op as well takes that first.
 	table sync.Mutex
 
 	mu            sync.Mutex // protects the following, and every session's fields; after table
@@ -212,16 +212,24 @@ func (a *Agent) takeUp(ctx context.Context, name string) error {
 	}
 	defer release()
 	a.table.Lock()
-	defer a.table.Unlock()
 	p, err := config.LoadProfile(a.profileFile(name))
-	switch {
-	case errors.Is(err, os.ErrNotExist):
+	if errors.Is(err, os.ErrNotExist) {
 		a.drop(s)
-		return nil
-	case err != nil:
+	}
+	a.table.Unlock()
+	if err != nil {
 		return nil // LoadProfiles has said so
 	}
-	return a.apply(ctx, s, normal(p))
+	a.mu.Lock()
+	seen := normal(p) == s.profile // a sign-in writes its file before it is done
+	a.mu.Unlock()
+	if seen {
+		return nil
+	}
+	if p, err = checked(p); err != nil {
+		return err
+	}
+	return a.apply(ctx, s, p)
 }
 
 func (a *Agent) profileFile(name string) string {
@@ -250,7 +258,9 @@ func (a *Agent) add(p config.Profile) *session {
 	a.renewContext(s)
 	a.connect(s)
 	a.sessions[p.Name] = s
-	a.plan(s, a.clock.Now())
+	if !s.loaded {
+		a.plan(s, a.clock.Now())
+	}
 	a.changed(s)
 	return s
 }
@@ -286,6 +296,13 @@ func (a *Agent) keepProfile(p config.Profile) error {
 		return &Error{Kind: Internal, Profile: p.Name, Message: fmt.Sprintf("can't write its file: %v", err), Err: err}
 	}
 	return nil
+}
+
+// replaceProfile is keepProfile for whoever does not hold a.table.
+func (a *Agent) replaceProfile(p config.Profile) error {
+	a.table.Lock()
+	defer a.table.Unlock()
+	return a.keepProfile(p)
 }
 
 // Add makes a new profile, signed out.
@@ -336,6 +353,9 @@ func checked(p config.Profile) (config.Profile, error) {
 	}
 	if p.CAFile != "" {
 		ca, err := os.ReadFile(p.CAFile)
+		if !filepath.IsAbs(p.CAFile) {
+			err = errors.New("write its path in full")
+		}
 		if err == nil {
 			_, err = langflow.NewTransport(ca)
 		}
@@ -360,11 +380,10 @@ func (a *Agent) Change(ctx context.Context, name string, c Change) (Snapshot, er
 		return Snapshot{}, err
 	}
 	defer release()
-	a.table.Lock()
-	defer a.table.Unlock()
 	a.mu.Lock()
-	p := s.profile
+	old := s.profile
 	a.mu.Unlock()
+	p := old
 	if c.ServerURL != nil {
 		p.ServerURL = *c.ServerURL
 	}
@@ -374,25 +393,22 @@ func (a *Agent) Change(ctx context.Context, name string, c Change) (Snapshot, er
 	if c.AllowHTTP != nil {
 		p.AllowHTTP = *c.AllowHTTP
 	}
-	if err := a.apply(ctx, s, p); err != nil {
+	if p, err = checked(p); err != nil {
 		return Snapshot{}, err
 	}
-	a.mu.Lock()
-	p = s.profile
-	a.mu.Unlock()
-	if err := a.keepProfile(p); err != nil {
+	// The file first, since it can be taken back and a sign-out can't.
+	if err := a.replaceProfile(p); err != nil {
 		return Snapshot{}, err
+	}
+	if err := a.apply(ctx, s, p); err != nil {
+		return Snapshot{}, errors.Join(err, a.replaceProfile(old))
 	}
 	return a.Profile(name)
 }
 
-// apply puts changed settings of a seized session in force. The caller holds
-// a.table.
+// apply puts changed settings of a seized session, which were checked, in
+// force.
 func (a *Agent) apply(ctx context.Context, s *session, p config.Profile) error {
-	p, err := checked(p)
-	if err != nil {
-		return err
-	}
 	origin, err := langflow.Origin(p.ServerURL)
 	if err != nil {
 		return &Error{Kind: BadRequest, Profile: p.Name, Message: err.Error()}
@@ -424,11 +440,11 @@ func (a *Agent) Remove(ctx context.Context, name string) (Snapshot, error) {
 		return Snapshot{}, err
 	}
 	defer release()
-	a.table.Lock()
-	defer a.table.Unlock()
 	if err := a.signOut(ctx, s); err != nil {
 		return Snapshot{}, err
 	}
+	a.table.Lock()
+	defer a.table.Unlock()
 	if err := config.RemoveProfile(a.profilesDir, name); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return Snapshot{}, &Error{Kind: Internal, Profile: name, Message: fmt.Sprintf("can't delete its file: %v", err), Err: err}
 	}

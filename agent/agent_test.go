@@ -5,8 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
+	"os"
+	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -27,6 +31,7 @@ type rig struct {
 	store  *faultyStore
 	clock  *clock.Jumping
 	dir    string
+	where  atomic.Value // string: the network that the computer is in
 	halt   func()
 }
 
@@ -36,14 +41,36 @@ type faultyStore struct {
 	mu       sync.Mutex
 	fault    error // of every call
 	setFault error
-	unlocked int // how often somebody was asked to unlock it
-	sets     int
+	unlocked int                            // how often somebody was asked to unlock it
+	before   func(op, account string) error // acts ahead of each call, may be nil
 }
 
 func (f *faultyStore) failing() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.fault
+}
+
+// call is what happens ahead of a call, which heeds its context as the
+// keychain's do.
+func (f *faultyStore) call(ctx context.Context, op, account string) error {
+	f.mu.Lock()
+	err, before := f.fault, f.before
+	if op == "set" {
+		err = errors.Join(err, f.setFault)
+	}
+	f.mu.Unlock()
+	if before != nil {
+		err = errors.Join(err, before(op, account))
+	}
+	return errors.Join(err, ctx.Err())
+}
+
+// hook has a function act ahead of each call.
+func (f *faultyStore) hook(before func(op, account string) error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.before = before
 }
 
 func (f *faultyStore) fail(all, set error) {
@@ -63,25 +90,21 @@ func (f *faultyStore) Unlock(context.Context) error {
 }
 
 func (f *faultyStore) Get(ctx context.Context, account string) (keychain.Item, error) {
-	if err := f.failing(); err != nil {
+	if err := f.call(ctx, "get", account); err != nil {
 		return keychain.Item{}, err
 	}
 	return f.Store.Get(ctx, account)
 }
 
 func (f *faultyStore) Set(ctx context.Context, account string, item keychain.Item) error {
-	f.mu.Lock()
-	err := errors.Join(f.fault, f.setFault)
-	f.sets++
-	f.mu.Unlock()
-	if err != nil {
+	if err := f.call(ctx, "set", account); err != nil {
 		return err
 	}
 	return f.Store.Set(ctx, account, item)
 }
 
 func (f *faultyStore) Delete(ctx context.Context, account string) error {
-	if err := f.failing(); err != nil {
+	if err := f.call(ctx, "delete", account); err != nil {
 		return err
 	}
 	return f.Store.Delete(ctx, account)
@@ -110,7 +133,7 @@ func (r *rig) start() {
 	r.Agent = New(Config{
 		Store: r.store, Clock: r.clock, Log: slog.New(slog.DiscardHandler), ProfilesDir: r.dir,
 		Transport: func([]byte) (http.RoundTripper, error) { return r.server.RoundTripper(), nil },
-		Network:   func() string { return "" },
+		Network:   func() string { where, _ := r.where.Load().(string); return where },
 	})
 	for _, err := range r.Reload(r.t.Context()) {
 		r.t.Error(err)
@@ -143,11 +166,36 @@ func (r *rig) signIn(name string, remember bool) {
 	}
 }
 
+// autoLogIn makes a profile and signs it in without a password.
+func (r *rig) autoLogIn(name string) {
+	r.t.Helper()
+	r.addProfile(name)
+	if _, err := r.Login(r.t.Context(), name, Credentials{Method: "auto-login"}); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// logIn is a person's sign-in with a password, which is not remembered.
+func (r *rig) logIn(ctx context.Context, name, username, password string) error {
+	_, err := r.Login(ctx, name, Credentials{Method: "password", Username: username, Password: secret.New(password)})
+	return err
+}
+
 func (r *rig) addProfile(name string) {
 	r.t.Helper()
 	if _, err := r.Add(config.Profile{Name: name, ServerURL: r.server.URL}); err != nil {
 		r.t.Fatal(err)
 	}
+}
+
+// keeps tells whether the store has the item.
+func (r *rig) keeps(account string) bool {
+	r.t.Helper()
+	_, err := r.store.Get(r.t.Context(), account)
+	if err != nil && !errors.Is(err, keychain.ErrNotFound) {
+		r.t.Fatal(err)
+	}
+	return err == nil
 }
 
 func (r *rig) is(name string, want State) Snapshot {
@@ -251,9 +299,10 @@ func TestOutage(t *testing.T) {
 		if e := r.noToken("prod", ServerUnreachable); e.HeldValid != 0 || e.RetryAfter <= 0 {
 			t.Errorf("with nothing valid: %+v", e)
 		}
+		r.server.Fault("/version", langflowtest.JSON(200, `{"version":"1.14.0","package":"Langflow"}`)) // that was an upgrade
 		r.server.Start()
 		time.Sleep(maxBackoff + 2*time.Second)
-		if s := r.is("prod", Fresh); s.Reason != "" || !s.FailingSince.IsZero() {
+		if s := r.is("prod", Fresh); s.Reason != "" || !s.FailingSince.IsZero() || s.ServerVersion != "1.14.0" {
 			t.Errorf("after the outage: %+v", s)
 		}
 		r.mustToken("prod")
@@ -484,7 +533,17 @@ func TestUnknownRefusalCountsTwice(t *testing.T) {
 		if s := r.is("prod", Retrying); s.Reason != string(langflow.Refused) {
 			t.Errorf("the reason is %q", s.Reason)
 		}
-		time.Sleep(refusedTwice + time.Second)
+		time.Sleep(refusedTwice / 2)
+		_, err := r.Refresh(r.t.Context(), "prod", false)
+		r.fails(err, ServerUnreachable)
+		r.server.Fault("/version", langflowtest.HTML(200)) // what answers is not Langflow
+		time.Sleep(2 * refusedTwice)
+		if s := r.is("prod", Retrying); s.Reason != string(langflow.Refused) {
+			t.Errorf("the reason is %q", s.Reason)
+		}
+		r.server.ClearFaults()
+		r.server.Fault("/refresh", langflowtest.JSON(401, `{"detail":"the gateway says no"}`))
+		time.Sleep(maxBackoff + time.Second)
 		r.is("prod", SignInRequired)
 		r.server.ClearFaults()
 		time.Sleep(time.Hour + time.Second)
@@ -612,6 +671,42 @@ func TestPersonUnlocks(t *testing.T) {
 	})
 }
 
+// On a new desktop the first sign-in is what makes the keychain.
+func TestFirstSignInMakesTheKeychain(t *testing.T) {
+	bubble(t, langflowtest.Options{}, func(r *rig) {
+		r.store.fail(keychain.ErrMissing, nil)
+		r.signIn("prod", false)
+		if !r.is("prod", Fresh).Saved || r.store.unlocked != 1 {
+			t.Errorf("asked %d times", r.store.unlocked)
+		}
+	})
+}
+
+// A server that hangs must not keep the readers of its other profiles waiting
+// for as many time limits as there are profiles.
+func TestManyProfilesOfAServerThatHangs(t *testing.T) {
+	bubble(t, langflowtest.Options{AccessLifetime: time.Minute}, func(r *rig) {
+		const profiles = 40
+		for i := range profiles {
+			r.signIn(fmt.Sprintf("p%d", i), false)
+		}
+		r.server.Fault("", langflowtest.Fault{Hang: true})
+		time.Sleep(5 * time.Minute)
+		for i := range profiles {
+			start := time.Now()
+			r.noToken(fmt.Sprintf("p%d", i), ServerUnreachable)
+			if waited := time.Since(start); waited > 2*handPatience+time.Second {
+				t.Errorf("a reader waited %v", waited)
+			}
+		}
+		r.server.ClearFaults()
+		time.Sleep(maxBackoff + 2*handPatience)
+		for i := range profiles {
+			r.mustToken(fmt.Sprintf("p%d", i))
+		}
+	})
+}
+
 func TestStoreRefusesWrite(t *testing.T) {
 	bubble(t, langflowtest.Options{AccessLifetime: time.Minute}, func(r *rig) {
 		r.signIn("prod", false)
@@ -725,10 +820,7 @@ func TestRemoveWithLockedStoreKeepsEverything(t *testing.T) {
 
 func TestLogout(t *testing.T) {
 	bubble(t, langflowtest.Options{AutoLogin: true}, func(r *rig) {
-		r.addProfile("prod")
-		if _, err := r.Login(r.t.Context(), "prod", Credentials{Method: "auto-login"}); err != nil {
-			t.Fatal(err)
-		}
+		r.autoLogIn("prod")
 		r.mustToken("prod")
 		if _, err := r.Logout(r.t.Context(), "prod"); err != nil {
 			t.Fatal(err)
@@ -747,10 +839,7 @@ func TestLogout(t *testing.T) {
 
 func TestLongLivedTokenWithoutRefreshToken(t *testing.T) {
 	bubble(t, langflowtest.Options{Version: "1.4", AutoLogin: true}, func(r *rig) {
-		r.addProfile("old")
-		if _, err := r.Login(r.t.Context(), "old", Credentials{Method: "auto-login"}); err != nil {
-			t.Fatal(err)
-		}
+		r.autoLogIn("old")
 		s := r.is("old", Fresh)
 		if !s.RefreshExpires.IsZero() || time.Until(s.AccessExpires) < 364*24*time.Hour {
 			t.Errorf("the token: %+v", s)
@@ -900,6 +989,776 @@ func TestDeactivatedUser(t *testing.T) {
 			t.Errorf("the reason is %q", s.Reason)
 		}
 	})
+}
+
+func TestRenewal(t *testing.T) {
+	const day = 24 * time.Hour
+	for _, tc := range []struct{ access, refresh, want time.Duration }{
+		{time.Hour, 7 * day, 48 * time.Minute},
+		{5 * time.Minute, 7 * day, 4 * time.Minute},
+		{time.Minute, 7 * day, 30 * time.Second},
+		{time.Hour, 20 * time.Minute, 10 * time.Minute},
+		{365 * day, 7 * day, 7 * day / 2},
+		{0, 0, 48 * time.Minute}, // unknown
+		{time.Second, 0, minRenewal},
+	} {
+		now := time.Now()
+		earliest, latest := 2*tc.want, time.Duration(0)
+		for range 1000 {
+			wait := renewal(now, tc.access, tc.refresh).Sub(now)
+			earliest, latest = min(earliest, wait), max(latest, wait)
+		}
+		if latest > tc.want || earliest < tc.want*9/10 {
+			t.Errorf("%v, %v: renewed after %v to %v, want up to a tenth before %v", tc.access, tc.refresh, earliest, latest, tc.want)
+		}
+		if tc.want > minRenewal && latest-earliest < tc.want/20 {
+			t.Errorf("%v, %v: always renewed after %v: many would move in step", tc.access, tc.refresh, latest)
+		}
+	}
+}
+
+// With no server to measure the clocks by, a token that may have ended is not
+// handed out.
+func TestClockJumpsInAnOutage(t *testing.T) {
+	for name, tc := range map[string]struct{ jump, sleep time.Duration }{
+		"slept":    {2 * time.Hour, 0},
+		"set back": {-2 * time.Hour, time.Hour},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, langflowtest.Options{}, func(r *rig) {
+				r.signIn("prod", false)
+				r.server.Stop()
+				r.clock.Jump(tc.jump)
+				time.Sleep(tc.sleep)
+				r.noToken("prod", ServerUnreachable)
+			})
+		})
+	}
+}
+
+// After a wake, and after a start, a reader gets no token that was not tried.
+func TestUnprovenTokenIsTried(t *testing.T) {
+	t.Run("wake", func(t *testing.T) {
+		bubble(t, langflowtest.Options{}, func(r *rig) {
+			r.signIn("prod", false)
+			r.server.RotateSecret()
+			r.allDue(true)
+			r.noToken("prod", SigningInRequired)
+		})
+	})
+	t.Run("refused", func(t *testing.T) {
+		bubble(t, langflowtest.Options{}, func(r *rig) {
+			r.signIn("prod", false)
+			r.server.RotateSecret()
+			r.server.Fault("/refresh", langflowtest.HTML(502))
+			r.allDue(true)
+			r.noToken("prod", ServerUnreachable)
+		})
+	})
+	t.Run("start", func(t *testing.T) {
+		bubble(t, langflowtest.Options{Version: "1.4", AutoLogin: true}, func(r *rig) {
+			r.autoLogIn("old")
+			r.halt()
+			r.server.RotateSecret()
+			r.server.Fault("/users/whoami", langflowtest.Fault{Delay: time.Second, Times: 1})
+			r.start()
+			synctest.Wait() // till the token is loaded, and being tried
+			r.mustToken("old")
+		})
+	})
+}
+
+func TestNetworkChangeEndsBackoff(t *testing.T) {
+	bubble(t, langflowtest.Options{AccessLifetime: time.Minute}, func(r *rig) {
+		r.signIn("prod", false)
+		r.server.Stop()
+		time.Sleep(time.Hour)
+		r.server.Start()
+		r.where.Store("another")
+		time.Sleep(tick + wakeSpread + time.Second)
+		r.is("prod", Fresh)
+	})
+}
+
+func TestOneProfileGetsThrough(t *testing.T) {
+	bubble(t, langflowtest.Options{AccessLifetime: time.Minute}, func(r *rig) {
+		for _, name := range []string{"a", "b", "c", "d"} {
+			r.signIn(name, false)
+		}
+		r.server.Stop()
+		time.Sleep(time.Hour)
+		r.server.Start()
+		time.Sleep(forcedInterval)
+		r.mustToken("a")
+		time.Sleep(2 * time.Second)
+		for _, name := range []string{"b", "c", "d"} {
+			r.is(name, Fresh)
+		}
+	})
+}
+
+// What gets through for one profile is no reason to ask too early for another.
+func TestRetryAfterOutlastsOthersSuccess(t *testing.T) {
+	bubble(t, langflowtest.Options{AccessLifetime: 10 * time.Minute}, func(r *rig) {
+		r.signIn("a", false)
+		r.signIn("b", false)
+		busy := langflowtest.Busy(429, "300")
+		busy.Times = 1
+		r.server.Fault("/refresh", busy)
+		for r.server.Count("/refresh") < 2 {
+			time.Sleep(time.Second)
+		}
+		time.Sleep(200 * time.Second)
+		if n := r.server.Count("/refresh"); n != 2 {
+			t.Errorf("%d attempts in spite of Retry-After", n-2)
+		}
+		time.Sleep(2 * time.Minute)
+		r.is("a", Fresh)
+		r.is("b", Fresh)
+	})
+}
+
+// A person's sign-in counts for the bucket, and where many wait the first of
+// them is spread over a minute.
+func TestBucket(t *testing.T) {
+	bubble(t, langflowtest.Options{}, func(r *rig) {
+		for _, name := range []string{"a", "b", "c", "d"} {
+			r.signIn(name, true)
+		}
+		s, _ := r.session("a")
+		if wait := r.awaitSlot(s); wait < silentInterval-time.Second || wait > silentInterval {
+			t.Errorf("a silent sign-in %v after a person's", wait)
+		}
+		time.Sleep(2 * time.Hour)
+		r.mu.Lock()
+		for _, s := range r.sessions {
+			s.rejectAccess()
+		}
+		r.mu.Unlock()
+		latest := time.Duration(0)
+		for range 100 {
+			s.slot = 0
+			clear(r.slots)
+			latest = max(latest, r.awaitSlot(s))
+		}
+		if latest < 30*time.Second || latest > time.Minute {
+			t.Errorf("the first sign-in of many waits up to %v", latest)
+		}
+	})
+}
+
+// If only some of the secrets can be deleted, the session goes on.
+func TestRemoveFailsHalfWay(t *testing.T) {
+	bubble(t, langflowtest.Options{}, func(r *rig) {
+		r.signIn("prod", false)
+		r.store.hook(func(op, account string) error {
+			if op == "delete" && account == "prod/password" {
+				return keychain.ErrFailing
+			}
+			return nil
+		})
+		_, err := r.Remove(r.t.Context(), "prod")
+		r.fails(err, KeychainBlocked)
+		r.mustToken("prod")
+		r.restart()
+		r.mustToken("prod")
+	})
+}
+
+func TestForcedRefreshesOfAFailingServer(t *testing.T) {
+	bubble(t, langflowtest.Options{}, func(r *rig) {
+		r.signIn("prod", false)
+		r.server.Fault("/refresh", langflowtest.HTML(502))
+		for start := time.Now(); time.Since(start) < 30*time.Second; time.Sleep(100 * time.Millisecond) {
+			_, err := r.Refresh(r.t.Context(), "prod", false)
+			r.fails(err, ServerUnreachable)
+		}
+		if n := r.server.Count("/refresh"); n > 8 {
+			t.Errorf("%d refreshes were forced in 30 s", n)
+		}
+	})
+}
+
+// A refresh is interrupted for a person who then does not wait for their turn.
+func TestInterruptedForNothing(t *testing.T) {
+	bubble(t, langflowtest.Options{AccessLifetime: time.Minute}, func(r *rig) {
+		r.signIn("prod", false)
+		r.server.Fault("/refresh", langflowtest.Fault{Delay: 5 * time.Second, Times: 1})
+		for r.server.Count("/refresh") == 0 {
+			time.Sleep(time.Second)
+		}
+		gone, cancel := context.WithCancel(r.t.Context())
+		cancel()
+		if _, err := r.Logout(gone, "prod"); !errors.Is(err, context.Canceled) {
+			t.Errorf("whoever left got %v", err)
+		}
+		time.Sleep(5 * time.Minute)
+		r.is("prod", Fresh)
+	})
+}
+
+// A session that becomes due in the moment in which its last work ends.
+func TestDueWhileWorkEnds(t *testing.T) {
+	bubble(t, langflowtest.Options{}, func(r *rig) {
+		r.signIn("prod", false)
+		time.Sleep(time.Minute)
+		s, _ := r.session("prod")
+		r.mu.Lock()
+		s.flight = &flight{done: make(chan struct{})} // which has made its plans
+		r.plan(s, r.clock.Now())
+		r.mu.Unlock()
+		synctest.Wait()
+		r.mu.Lock()
+		s.flight = nil
+		r.mu.Unlock()
+		time.Sleep(2 * time.Hour)
+		r.is("prod", Fresh)
+	})
+}
+
+// What a gateway refuses keeps the token, which may be all that there is.
+func TestGatewayRefusesProof(t *testing.T) {
+	gateway := langflowtest.JSON(401, `{"detail":"the gateway says no"}`)
+	t.Run("refresh token", func(t *testing.T) {
+		bubble(t, langflowtest.Options{}, func(r *rig) {
+			r.signIn("prod", false)
+			r.server.Fault("", gateway)
+			r.clock.Jump(time.Minute) // a sleep, after which the token is tried
+			time.Sleep(tick + wakeSpread + time.Second)
+			r.is("prod", Retrying)
+			if _, err := r.Token(r.t.Context(), "prod", Wish); err != nil {
+				t.Errorf("the held token is not served: %v", err)
+			}
+		})
+	})
+	t.Run("access token alone", func(t *testing.T) {
+		bubble(t, langflowtest.Options{Version: "1.4", AutoLogin: true}, func(r *rig) {
+			r.autoLogIn("old")
+			r.server.SetAutoLogin(false)
+			r.server.Fault("/users/whoami", gateway)
+			time.Sleep(time.Hour + refusedTwice/2)
+			r.is("old", Retrying)
+			r.server.ClearFaults()
+			time.Sleep(time.Minute)
+			r.is("old", Fresh)
+		})
+	})
+}
+
+func TestUnknownRefusalOfAKey(t *testing.T) {
+	bubble(t, langflowtest.Options{}, func(r *rig) {
+		key := r.server.AddAPIKey("admin")
+		r.addProfile("ci")
+		if _, err := r.Login(r.t.Context(), "ci", Credentials{Method: "api-key", APIKey: key}); err != nil {
+			t.Fatal(err)
+		}
+		r.server.Fault("/users/whoami", langflowtest.JSON(401, `{"detail":"in other words"}`))
+		time.Sleep(proofAge + refusedTwice/2)
+		r.is("ci", Retrying)
+		time.Sleep(5 * time.Minute)
+		r.is("ci", SignInRequired)
+		r.server.ClearFaults()
+		time.Sleep(signInRetry)
+		r.is("ci", Fresh)
+	})
+}
+
+// Nothing is deleted by a final answer: a token without a refresh token is
+// tried again too.
+func TestRefusedAccessTokenIsTriedHourly(t *testing.T) {
+	bubble(t, langflowtest.Options{Version: "1.4", AutoLogin: true}, func(r *rig) {
+		r.autoLogIn("old")
+		r.server.SetAutoLogin(false)
+		r.server.Fault("/users/whoami", langflowtest.JSON(401, `{"detail":"Could not validate credentials"}`))
+		time.Sleep(time.Hour + time.Minute)
+		r.is("old", SignInRequired)
+		r.noToken("old", SigningInRequired)
+		r.server.ClearFaults()
+		time.Sleep(time.Hour)
+		r.is("old", Fresh)
+		r.mustToken("old")
+	})
+}
+
+// A clock that runs ahead of the server's makes a token look ended which the
+// server takes.
+func TestEndedTokenThatPasses(t *testing.T) {
+	bubble(t, langflowtest.Options{Version: "1.4", AutoLogin: true}, func(r *rig) {
+		r.autoLogIn("old")
+		item, err := r.store.Get(r.t.Context(), "old/access-token")
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.halt()
+		item.ExpiresAt = time.Now().Add(30 * time.Minute)
+		if err := r.store.Set(r.t.Context(), "old/access-token", item); err != nil {
+			t.Fatal(err)
+		}
+		r.start()
+		before := r.server.Count("/users/whoami")
+		time.Sleep(3 * time.Hour)
+		if n := r.server.Count("/users/whoami") - before; n > 6 {
+			t.Errorf("it was tried %d times in 3 h", n)
+		}
+		if n := r.server.Count("/auto_login"); n != 1 {
+			t.Errorf("%d sign-ins while the token passes", n)
+		}
+	})
+}
+
+func TestRefusedPasswordWithFailingStore(t *testing.T) {
+	bubble(t, langflowtest.Options{AccessLifetime: time.Minute}, func(r *rig) {
+		r.signIn("prod", true)
+		r.server.ChangePassword("admin", "another")
+		r.server.RotateSecret()
+		r.store.fail(nil, keychain.ErrFailing) // so that it can't be marked there
+		time.Sleep(5 * time.Hour)
+		r.is("prod", SignInRequired)
+		if n := r.server.Count("/login"); n != 2 {
+			t.Errorf("%d sign-ins, want the first and one refused", n)
+		}
+	})
+}
+
+func TestStoreFaultAtSilentSignIn(t *testing.T) {
+	bubble(t, langflowtest.Options{AccessLifetime: time.Minute}, func(r *rig) {
+		r.signIn("prod", true)
+		r.server.RotateSecret()
+		r.store.fail(keychain.ErrLocked, nil)
+		time.Sleep(2 * time.Minute)
+		if s := r.is("prod", Stale); s.Reason != "locked" {
+			t.Errorf("the reason is %q", s.Reason)
+		}
+		r.noToken("prod", KeychainBlocked)
+		_, err := r.Refresh(r.t.Context(), "prod", false)
+		r.fails(err, KeychainBlocked)
+		r.store.fail(nil, nil)
+		time.Sleep(maxBackoff + time.Second)
+		r.is("prod", Fresh)
+	})
+}
+
+func TestClockIsSetBack(t *testing.T) {
+	const month = 30 * 24 * time.Hour
+	t.Run("short tokens", func(t *testing.T) {
+		bubble(t, langflowtest.Options{AccessLifetime: time.Minute}, func(r *rig) {
+			r.signIn("prod", false)
+			time.Sleep(10 * time.Second)
+			r.clock.Jump(-time.Hour)
+			for range 30 {
+				time.Sleep(20 * time.Second)
+				r.is("prod", Fresh) // with no reader who would notice
+			}
+		})
+	})
+	t.Run("waiting to sign in", func(t *testing.T) {
+		bubble(t, langflowtest.Options{AccessLifetime: time.Minute}, func(r *rig) {
+			names := []string{"a", "b", "c", "d", "e"}
+			for _, name := range names {
+				r.signIn(name, true)
+			}
+			r.server.RotateSecret()
+			time.Sleep(time.Minute)
+			r.clock.Jump(-month)
+			time.Sleep(8 * time.Minute)
+			for _, name := range names {
+				r.is(name, Fresh)
+			}
+		})
+	})
+	t.Run("refused", func(t *testing.T) {
+		bubble(t, langflowtest.Options{AccessLifetime: time.Minute}, func(r *rig) {
+			r.signIn("prod", false)
+			r.server.Fault("/refresh", langflowtest.JSON(401, `{"detail":"Invalid refresh token"}`))
+			time.Sleep(2 * time.Minute)
+			r.is("prod", SignInRequired)
+			r.server.ClearFaults()
+			r.clock.Jump(-month)
+			time.Sleep(signInRetry)
+			r.is("prod", Fresh)
+		})
+	})
+}
+
+func TestTokenBornDeadReplacesNothing(t *testing.T) {
+	bubble(t, langflowtest.Options{}, func(r *rig) {
+		r.signIn("prod", false)
+		r.server.SetLifetimes(time.Millisecond, 7*24*time.Hour)
+		time.Sleep(50 * time.Minute)
+		r.is("prod", Retrying)
+		if _, err := r.Token(r.t.Context(), "prod", Wish); err != nil {
+			t.Errorf("the held token is not served: %v", err)
+		}
+	})
+}
+
+// A file that somebody has broken can't be written, and costs nothing else.
+func TestBrokenProfileFile(t *testing.T) {
+	users := []langflowtest.User{langflowtest.Admin(), {Name: "bob", Password: "bob-Password1"}}
+	elsewhere := "https://elsewhere.test"
+	for name, act := range map[string]func(r *rig) error{
+		"login": func(r *rig) error { return r.logIn(r.t.Context(), "prod", "bob", "bob-Password1") },
+		"change": func(r *rig) error {
+			_, err := r.Change(r.t.Context(), "prod", Change{ServerURL: &elsewhere})
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, langflowtest.Options{Users: users}, func(r *rig) {
+				r.signIn("prod", true)
+				good, err := os.ReadFile(r.profileFile("prod"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(r.profileFile("prod"), []byte("nonsense"), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				r.fails(act(r), Internal)
+				r.mustToken("prod")
+				if err := os.WriteFile(r.profileFile("prod"), good, 0o600); err != nil {
+					t.Fatal(err)
+				}
+				r.restart()
+				r.mustToken("prod")
+				if !r.keeps("prod/password") {
+					t.Error("the remembered password is gone")
+				}
+			})
+		})
+	}
+}
+
+func TestChangeWithLockedStoreKeepsEverything(t *testing.T) {
+	bubble(t, langflowtest.Options{}, func(r *rig) {
+		r.signIn("prod", true)
+		r.store.fail(keychain.ErrFailing, nil)
+		elsewhere := "https://elsewhere.test"
+		_, err := r.Change(r.t.Context(), "prod", Change{ServerURL: &elsewhere})
+		r.fails(err, KeychainBlocked)
+		r.store.fail(nil, nil)
+		r.mustToken("prod")
+		r.restart()
+		r.mustToken("prod")
+	})
+}
+
+// Whoever leaves once their sign-in was spent gets it all the same.
+func TestClientLeavesLogin(t *testing.T) {
+	bubble(t, langflowtest.Options{}, func(r *rig) {
+		r.signIn("prod", true)
+		ctx, cancel := context.WithCancel(r.t.Context())
+		r.store.hook(func(op, _ string) error {
+			if op == "set" {
+				cancel()
+			}
+			return nil
+		})
+		if err := r.logIn(ctx, "prod", "admin", langflowtest.Admin().Password); err != nil {
+			t.Error(err)
+		}
+		if !r.is("prod", Fresh).Saved || r.keeps("prod/password") {
+			t.Error("the sign-in is half in place")
+		}
+	})
+}
+
+func TestCAFileAppears(t *testing.T) {
+	bubble(t, langflowtest.Options{}, func(r *rig) {
+		r.signIn("prod", false)
+		r.halt()
+		p, err := config.LoadProfile(r.profileFile("prod"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.CAFile = filepath.Join(r.dir, "ca.pem")
+		if err := config.SaveProfile(r.dir, p); err != nil {
+			t.Fatal(err)
+		}
+		r.start()
+		time.Sleep(time.Minute)
+		if s := r.is("prod", Stale); s.Reason != string(langflow.Certificate) {
+			t.Errorf("the reason is %q", s.Reason)
+		}
+		if err := os.WriteFile(p.CAFile, []byte("a certificate"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(maxBackoff + time.Second)
+		r.is("prod", Fresh)
+	})
+}
+
+func TestLogoutDuringFailingWrite(t *testing.T) {
+	bubble(t, langflowtest.Options{AccessLifetime: time.Minute}, func(r *rig) {
+		r.signIn("prod", false)
+		r.store.hook(func(op, _ string) error {
+			if op != "set" {
+				return nil
+			}
+			time.Sleep(5 * time.Second)
+			return keychain.ErrSilent
+		})
+		for r.server.Count("/refresh") == 0 {
+			time.Sleep(time.Second)
+		}
+		if _, err := r.Logout(r.t.Context(), "prod"); err != nil {
+			t.Fatal(err)
+		}
+		r.store.hook(nil)
+		time.Sleep(5 * time.Minute)
+		if s := r.is("prod", SignedOut); s.Saved || s.Reason != "" || r.keeps("prod/refresh-token") {
+			t.Errorf("signed out, but saved is %v, reason %q, kept %v", s.Saved, s.Reason, r.keeps("prod/refresh-token"))
+		}
+	})
+}
+
+func TestStoreRefusesSignIn(t *testing.T) {
+	bubble(t, langflowtest.Options{}, func(r *rig) {
+		key := r.server.AddAPIKey("admin")
+		r.store.fail(nil, keychain.ErrFailing)
+		r.signIn("prod", true)
+		r.addProfile("ci")
+		if _, err := r.Login(r.t.Context(), "ci", Credentials{Method: "api-key", APIKey: key}); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"prod", "ci"} {
+			if s := r.is(name, Fresh); s.Saved || s.Reason != "failing" {
+				t.Errorf("%s: saved is %v, reason %q", name, s.Saved, s.Reason)
+			}
+		}
+		r.store.fail(nil, nil)
+		time.Sleep(5 * time.Minute)
+		for _, account := range []string{"prod/refresh-token", "prod/password", "ci/api-key"} {
+			if !r.keeps(account) {
+				t.Errorf("%s was not stored later", account)
+			}
+		}
+		if !r.is("prod", Fresh).Saved || !r.is("ci", Fresh).Saved {
+			t.Error("nobody is told that they are stored now")
+		}
+	})
+}
+
+func TestTooBigSignInKeepsUnsavedSession(t *testing.T) {
+	bubble(t, langflowtest.Options{}, func(r *rig) {
+		r.store.fail(nil, keychain.ErrFailing)
+		r.signIn("prod", false)
+		synctest.Wait() // till it could not be stored
+		r.store.fail(nil, nil)
+		tooBig := keychain.ErrTooBig
+		r.store.hook(func(op, _ string) (err error) {
+			if op == "set" {
+				err, tooBig = tooBig, nil // of the first alone
+			}
+			return err
+		})
+		r.fails(r.logIn(r.t.Context(), "prod", "admin", langflowtest.Admin().Password), NotSupported)
+		time.Sleep(5 * time.Minute)
+		if !r.is("prod", Fresh).Saved {
+			t.Error("the session that stayed was not stored later")
+		}
+	})
+}
+
+func TestAddedProfileIsSignedOut(t *testing.T) {
+	bubble(t, langflowtest.Options{}, func(r *rig) {
+		r.signIn("prod", false)
+		if err := config.RemoveProfile(r.dir, "prod"); err != nil {
+			t.Fatal(err)
+		}
+		r.Reload(r.t.Context())
+		// Its secrets are still there, but they belong to no profile.
+		s, err := r.Add(config.Profile{Name: "prod", ServerURL: r.server.URL})
+		if err != nil || s.State != SignedOut {
+			t.Errorf("added as %s, %v", s.State, err)
+		}
+		time.Sleep(time.Minute)
+		r.is("prod", SignedOut)
+	})
+}
+
+// A server that is upgraded to give refresh tokens: the access token is only
+// kept where there is none.
+func TestServerBeginsToGiveRefreshTokens(t *testing.T) {
+	bubble(t, langflowtest.Options{Version: "1.4", AutoLogin: true}, func(r *rig) {
+		r.autoLogIn("old")
+		if !r.keeps("old/access-token") {
+			t.Fatal("the access token is not kept")
+		}
+		s, _ := r.session("old")
+		tokens, err := s.client.Login(r.t.Context(), "admin", secret.New(langflowtest.Admin().Password))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.adopt(r.t.Context(), s, tokens); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if !r.keeps("old/refresh-token") || r.keeps("old/access-token") {
+			t.Error("the access token stays beside the refresh token")
+		}
+	})
+}
+
+// A token that ends while its refresh hangs is told of before that gives up.
+func TestSubscribersHearOfATokensEnd(t *testing.T) {
+	bubble(t, langflowtest.Options{AccessLifetime: 15 * time.Second}, func(r *rig) {
+		r.signIn("prod", false)
+		changes := r.Subscribe()
+		defer r.Unsubscribe(changes)
+		r.server.Fault("/refresh", langflowtest.Fault{Hang: true})
+		time.Sleep(24 * time.Second)
+		if e := changes.Take(); len(e) != 1 || e[0].State != Stale {
+			t.Errorf("subscribers were told %+v", e)
+		}
+	})
+}
+
+func TestSecretThatCannotBeSent(t *testing.T) {
+	bubble(t, langflowtest.Options{}, func(r *rig) {
+		r.addProfile("prod")
+		for _, c := range []Credentials{
+			{Method: "refresh-token", RefreshToken: secret.New("two words")}, {Method: "api-key", APIKey: secret.New("two words")},
+		} {
+			_, err := r.Login(r.t.Context(), "prod", c)
+			r.fails(err, BadRequest)
+		}
+		relative := "ca.pem"
+		_, err := r.Change(r.t.Context(), "prod", Change{CAFile: &relative})
+		r.fails(err, BadRequest)
+	})
+}
+
+// Everybody does everything at once for a while, and all goes wrong that can.
+// Once that is over every session is well or signed out, looked after, and told
+// of as it is.
+func TestAllAtOnce(t *testing.T) {
+	for seed := range uint64(2) {
+		bubble(t, langflowtest.Options{AccessLifetime: time.Minute}, func(r *rig) {
+			var mu sync.Mutex // protects dice and storeIsOdd
+			dice := rand.New(rand.NewPCG(seed, 1))
+			storeIsOdd := true
+			roll := func(n int) int {
+				mu.Lock()
+				defer mu.Unlock()
+				return dice.IntN(n)
+			}
+			seconds := func(n int) time.Duration { return time.Duration(roll(n*1000)) * time.Millisecond }
+			names := []string{"a", "b", "c", "d"}
+			admin := langflowtest.Admin()
+			for _, name := range names {
+				r.signIn(name, true)
+			}
+			r.store.hook(func(string, string) error {
+				mu.Lock()
+				odd := storeIsOdd
+				mu.Unlock()
+				switch n := roll(30); {
+				case odd && n < 2:
+					time.Sleep(seconds(5))
+				case odd && n == 2:
+					return keychain.ErrFailing
+				}
+				return nil
+			})
+			end := time.Now().Add(40 * time.Minute)
+			var everybody sync.WaitGroup
+			for range 8 {
+				everybody.Go(func() {
+					for time.Now().Before(end) {
+						time.Sleep(seconds(20))
+						name, yes := names[roll(len(names))], roll(2) == 0
+						ctx, cancel := context.WithTimeout(r.t.Context(), seconds(20))
+						switch roll(11) {
+						case 0, 1:
+							_, _ = r.Token(ctx, name, Wish)
+						case 2:
+							_, _ = r.Token(ctx, name, 58*time.Second)
+						case 3:
+							_, _ = r.Refresh(ctx, name, yes)
+						case 4, 5:
+							_, _ = r.Login(ctx, name, Credentials{Method: "password", Username: admin.Name,
+								Password: secret.New(admin.Password), RememberPassword: true})
+						case 6:
+							_, _ = r.Logout(ctx, name)
+						case 7:
+							_, _ = r.Remove(ctx, name)
+						case 8:
+							_, _ = r.Add(config.Profile{Name: name, ServerURL: r.server.URL})
+						case 9:
+							_, _ = r.Change(ctx, name, Change{AllowHTTP: &yes})
+						case 10:
+							if yes {
+								_ = os.Remove(r.profileFile(name))
+							}
+							r.Reload(ctx)
+						}
+						cancel()
+					}
+				})
+			}
+			everybody.Go(func() {
+				for time.Now().Before(end) {
+					time.Sleep(seconds(60))
+					switch roll(8) {
+					case 0:
+						r.server.Stop()
+						time.Sleep(seconds(60))
+						r.server.Start()
+					case 1:
+						r.server.RotateSecret()
+					case 2:
+						r.clock.Jump(seconds(7200) - time.Hour)
+					case 3:
+						r.server.Fault("", langflowtest.Fault{Delay: seconds(10)})
+					case 4:
+						r.server.Fault("/refresh", langflowtest.HTML(502))
+					case 5:
+						r.server.Fault("/login", langflowtest.Busy(429, "30"))
+					case 6:
+						r.store.fail(keychain.ErrLocked, nil)
+						time.Sleep(seconds(30))
+						r.store.fail(nil, nil)
+					case 7:
+						r.server.ClearFaults()
+					}
+				}
+			})
+			changes := r.Subscribe()
+			defer r.Unsubscribe(changes)
+			told := map[string]Event{}
+			everybody.Wait()
+			mu.Lock()
+			storeIsOdd = false
+			mu.Unlock()
+			r.server.ClearFaults()
+			time.Sleep(15 * time.Minute)
+			synctest.Wait()
+			for _, e := range changes.Take() {
+				told[e.Name] = e
+			}
+			for _, p := range r.Profiles() {
+				if e := told[p.Name]; e.Removed || e.State != p.State || e.Saved != p.Saved {
+					t.Errorf("seed %d: subscribers were told %+v of %+v", seed, e, p)
+				}
+				if p.State != SignedOut {
+					r.is(p.Name, Fresh)
+					r.mustToken(p.Name)
+				}
+				for _, account := range r.accounts(p.Name) {
+					if p.State == SignedOut && p.Method != "" && r.keeps(account) {
+						t.Errorf("seed %d: %s is left of a profile that is signed out", seed, account)
+					}
+				}
+			}
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			for name, s := range r.sessions {
+				if s.flight != nil || len(s.op) != 0 || s.holds() != (s.index >= 0) {
+					t.Errorf("seed %d: %s is at work or not looked after", seed, name)
+				}
+			}
+		})
+	}
 }
 
 func TestManySessions(t *testing.T) {

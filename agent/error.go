@@ -158,11 +158,17 @@ func serverError(profile, reason, detail string) *Error {
 
 // errorOf turns what a person's or a program's request ended with into an
 // Error. A failure of the server that is final for sign-in becomes
-// SigningInRequired, every other one ServerUnreachable.
+// SigningInRequired, every other one ServerUnreachable; one of the store
+// KeychainBlocked.
 func errorOf(profile string, err error) *Error {
 	var own *Error
 	if errors.As(err, &own) {
 		return own
+	}
+	for _, fault := range []error{keychain.ErrLocked, keychain.ErrMissing, keychain.ErrSilent, keychain.ErrFailing, keychain.ErrTooBig} {
+		if errors.Is(err, fault) {
+			return keychainError(profile, err)
+		}
 	}
 	var lf *langflow.Error
 	if !errors.As(err, &lf) {
@@ -172,6 +178,8 @@ func errorOf(profile string, err error) *Error {
 	switch {
 	case lf.Final(), lf.Kind == langflow.AutoLoginOff, lf.Kind == langflow.KeyRefused:
 		e = signInError(profile, string(lf.Kind))
+	case lf.Kind == langflow.BadRequest && lf.Status == 0: // it was not even sent
+		e = &Error{Kind: BadRequest, Profile: profile, Reason: string(lf.Kind), Message: "can't send that secret: " + lf.Detail}
 	default:
 		e = serverError(profile, string(lf.Kind), lf.Detail)
 		if lf.Kind == langflow.RateLimited {

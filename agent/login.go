@@ -62,6 +62,7 @@ func (a *Agent) seize(ctx context.Context, name string) (*session, func(), error
 		if err := s.acquire(ctx); err != nil {
 			a.mu.Lock()
 			a.renewContext(s)
+			a.resume(s)
 			a.mu.Unlock()
 			return nil, nil, err
 		}
@@ -75,13 +76,19 @@ func (a *Agent) seize(ctx context.Context, name string) (*session, func(), error
 		a.mu.Unlock()
 		return s, func() {
 			a.mu.Lock()
-			if !s.removed && s.index < 0 && !s.next.IsZero() {
-				a.plan(s, a.clock.Now()) // the interrupted work is still to be done
-			}
+			a.resume(s)
 			a.changed(s)
 			a.mu.Unlock()
 			s.release()
 		}, nil
+	}
+}
+
+// resume sees to it that work which was interrupted is still done. The caller
+// holds a.mu.
+func (a *Agent) resume(s *session) {
+	if !s.removed && s.index < 0 && !s.next.IsZero() {
+		a.plan(s, a.clock.Now())
 	}
 }
 
@@ -98,8 +105,8 @@ func (a *Agent) Login(ctx context.Context, name string, c Credentials) (Snapshot
 	if err := c.check(name); err != nil {
 		return Snapshot{}, err
 	}
-	// A person is here: the keychain may ask them.
-	if err := a.store.Ready(ctx); errors.Is(err, keychain.ErrLocked) {
+	// A person is here: the keychain may ask them, also to make the first one.
+	if err := a.store.Ready(ctx); errors.Is(err, keychain.ErrLocked) || errors.Is(err, keychain.ErrMissing) {
 		if err := a.store.Unlock(ctx); err != nil {
 			return Snapshot{}, keychainError(name, err)
 		}
@@ -112,6 +119,9 @@ func (a *Agent) Login(ctx context.Context, name string, c Credentials) (Snapshot
 	}
 	defer release()
 	a.mu.Lock()
+	if s.clientErr != nil {
+		a.connect(s) // its CA file may be there by now
+	}
 	client, clientErr := s.client, s.clientErr
 	a.slots[s.origin] = max(a.slots[s.origin], a.clock.Elapsed()+silentInterval) // it counts for the server's limit
 	a.mu.Unlock()
@@ -162,11 +172,17 @@ func signIn(ctx context.Context, client *langflow.Client, c Credentials) (tokens
 
 // takeOver stores a new sign-in and puts it in the place of what was held.
 func (a *Agent) takeOver(ctx context.Context, s *session, c Credentials, tokens *langflow.Tokens, username, version string) error {
+	// The sign-in is spent: whoever leaves now must not leave it half in place.
+	ctx = context.WithoutCancel(ctx)
 	a.mu.Lock()
 	origin, old := s.origin, s.profile
 	a.mu.Unlock()
 	next := &session{name: s.name, origin: origin, profile: old}
 	next.profile.Method, next.profile.Username = c.Method, username
+	// The file first, since it can be taken back.
+	if err := a.replaceProfile(next.profile); err != nil {
+		return err
+	}
 	if tokens != nil {
 		next.pair = pair{Tokens: *tokens, received: a.clock.Now(), elapsed: a.clock.Elapsed()}
 	} else {
@@ -177,7 +193,12 @@ func (a *Agent) takeOver(ctx context.Context, s *session, c Credentials, tokens 
 	a.saver.forget(a.accounts(s.name)...)
 	saveErr := a.store.Set(ctx, account, item)
 	if errors.Is(saveErr, keychain.ErrTooBig) {
-		return keychainError(s.name, saveErr)
+		a.mu.Lock()
+		if s.holds() && !s.saved {
+			a.saver.save(a.itemOf(s)) // still to be done for the session that stays
+		}
+		a.mu.Unlock()
+		return errors.Join(keychainError(s.name, saveErr), a.replaceProfile(old))
 	}
 	// What belonged to the sign-in before goes only now that the new one is
 	// there; if it can't go, it is of no use to the new profile's settings.
@@ -188,8 +209,8 @@ func (a *Agent) takeOver(ctx context.Context, s *session, c Credentials, tokens 
 		if other == keychain.Account(s.name, keychain.Password) && c.RememberPassword && c.Method == methodPassword {
 			remembered := keychain.Item{Origin: origin, Username: username, Secret: c.Password}
 			if err := a.store.Set(ctx, other, remembered); err != nil {
-				a.log.Warn("can't remember the password", "profile", s.name, "error", err)
-				saveErr = errors.Join(saveErr, err)
+				a.log.Warn("can't remember the password now", "profile", s.name, "error", err)
+				a.saver.save(other, remembered, nil)
 			}
 			continue
 		}
@@ -198,27 +219,17 @@ func (a *Agent) takeOver(ctx context.Context, s *session, c Credentials, tokens 
 		}
 	}
 
-	a.table.Lock()
-	defer a.table.Unlock()
-	a.mu.Lock()
-	profile := s.profile // its other settings may have been edited meanwhile
-	a.mu.Unlock()
-	profile.Method, profile.Username = c.Method, username
-	if err := a.keepProfile(profile); err != nil {
-		return err
-	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	s.forget()
-	s.profile, s.version, s.loaded = profile, version, true
+	s.profile, s.version, s.loaded = next.profile, version, true
 	s.pair, s.apiKey = next.pair, next.apiKey
 	s.saved, s.saveErr = saveErr == nil, saveErr
 	if tokens == nil {
 		s.accepted = true
-		a.wellAgain(s)
-		return nil
+	} else {
+		a.dateRenewal(s)
 	}
-	a.dateRenewal(s)
 	if saveErr != nil {
 		a.saver.save(a.itemOf(s))
 	}

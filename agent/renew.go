@@ -61,13 +61,18 @@ func (a *Agent) work(ctx context.Context, s *session, renew bool) error {
 	}
 	defer s.release()
 	hand := a.handOf(s)
+	patience := time.NewTimer(handPatience)
+	defer patience.Stop()
+	var err error
 	select {
 	case hand <- struct{}{}:
-		defer func() { <-hand }()
+		err = a.step(ctx, s, renew)
+		<-hand
+	case <-patience.C:
+		// Those in front of it wait for a server that hangs.
+		err = a.failed(ctx, s, &langflow.Error{Op: "wait for a turn", Kind: langflow.TimedOut})
 	case <-ctx.Done():
-		return errInterrupted
 	}
-	err := a.step(ctx, s, renew)
 	if ctx.Err() != nil {
 		return errInterrupted
 	}
@@ -92,8 +97,12 @@ func (a *Agent) step(ctx context.Context, s *session, renew bool) error {
 		return err
 	}
 	a.mu.Lock()
+	if s.clientErr != nil {
+		a.connect(s) // its CA file may be there by now
+	}
+	refreshes := !s.pair.Refresh.Empty()
 	if !renew {
-		renew = !a.clock.Now().Before(s.renewAt)
+		renew = refreshes && !a.clock.Now().Before(s.renewAt)
 		if !renew && !s.needsProof && s.index >= 0 {
 			a.mu.Unlock()
 			return nil // somebody has seen to it meanwhile
@@ -112,33 +121,40 @@ func (a *Agent) step(ctx context.Context, s *session, renew bool) error {
 		return a.proveKey(ctx, s, client, key)
 	case silent:
 		return a.signInSilently(ctx, s, client)
-	case left >= time.Second && !renew && !ended:
+	case left >= time.Second && !renew && refreshes:
 		_, err := client.WhoAmI(ctx, langflow.Bearer(access))
-		if err == nil {
+		switch {
+		case err == nil:
 			a.proved(ctx, s)
 			return nil
-		}
-		if !refusal(err) {
+		case refusal(err):
+			a.mu.Lock()
+			s.rejectAccess()
+			a.mu.Unlock()
+		case !unknownRefusal(err):
 			return a.failed(ctx, s, err)
 		}
-		a.mu.Lock()
-		s.rejectAccess()
-		a.mu.Unlock()
 	}
 	return a.renew(ctx, s, client)
 }
 
-// refusal tells whether a server's answer is about the credential.
+// refusal tells whether the server refused the credential in Langflow's words.
 func refusal(err error) bool {
 	var lf *langflow.Error
-	if !errors.As(err, &lf) {
-		return false
-	}
-	switch lf.Kind {
-	case langflow.TokenRefused, langflow.KeyRefused, langflow.Refused:
-		return true
-	}
-	return lf.Final()
+	return errors.As(err, &lf) && (lf.Kind == langflow.TokenRefused || lf.Kind == langflow.KeyRefused || lf.Final())
+}
+
+// unknownRefusal tells whether something refused it in words we don't know,
+// which may be Langflow's of another version, or those of a gateway.
+func unknownRefusal(err error) bool {
+	var lf *langflow.Error
+	return errors.As(err, &lf) && lf.Kind == langflow.Refused
+}
+
+// refused tells whether an answer is final: a refusal in Langflow's words, or
+// a second one in others.
+func (a *Agent) refused(ctx context.Context, s *session, client *langflow.Client, err error) bool {
+	return refusal(err) || unknownRefusal(err) && a.refusedAgain(ctx, s, client)
 }
 
 // load reads what the store has for the session, once.
@@ -185,7 +201,6 @@ func (a *Agent) load(ctx context.Context, s *session) error {
 		s.apiKey = item.Secret
 	case keychain.AccessToken:
 		held.Access, held.AccessExpiry, held.CookieName = item.Secret, item.ExpiresAt, item.CookieName
-		s.renewAt = item.ExpiresAt
 	default:
 		held.Refresh, held.RefreshExpiry, held.CookieName = item.Secret, item.ExpiresAt, item.CookieName
 	}
@@ -210,13 +225,13 @@ func (a *Agent) stored(ctx context.Context, name, what, origin, username string)
 // proveKey tries a profile's API key.
 func (a *Agent) proveKey(ctx context.Context, s *session, client *langflow.Client, key secret.Text) error {
 	_, err := client.WhoAmI(ctx, langflow.Key(key))
-	var lf *langflow.Error
 	switch {
 	case err == nil:
 		a.proved(ctx, s)
 		return nil
-	case errors.As(err, &lf) && (lf.Kind == langflow.KeyRefused || lf.Final()):
-		return a.end(ctx, s, string(lf.Kind), lf.Detail)
+	case a.refused(ctx, s, client, err):
+		reason, detail := reasonOf(err)
+		return a.end(ctx, s, reason, detail)
 	default:
 		return a.failed(ctx, s, err)
 	}
@@ -225,32 +240,31 @@ func (a *Agent) proveKey(ctx context.Context, s *session, client *langflow.Clien
 // renew gets a new pair: with the refresh token, or silently.
 func (a *Agent) renew(ctx context.Context, s *session, client *langflow.Client) error {
 	a.mu.Lock()
-	refresh, cookie, access, left := s.pair.Refresh, s.pair.CookieName, s.pair.Access, a.left(s)
+	refresh, cookie, access := s.pair.Refresh, s.pair.CookieName, s.pair.Access
 	a.mu.Unlock()
 	if refresh.Empty() {
 		// Langflow up to 1.10.0 gives auto login a token for a year and nothing
-		// to refresh it with: it is kept as long as it passes.
-		if left >= time.Second && !access.Empty() {
-			if _, err := client.WhoAmI(ctx, langflow.Bearer(access)); err == nil {
+		// to refresh it with: it is kept as long as it passes, whatever our
+		// clock says.
+		if !access.Empty() {
+			_, err := client.WhoAmI(ctx, langflow.Bearer(access))
+			switch {
+			case err == nil:
 				a.proved(ctx, s)
 				return nil
-			} else if !refusal(err) {
+			case !a.refused(ctx, s, client, err):
 				return a.failed(ctx, s, err)
 			}
 		}
 		return a.signInAgain(ctx, s, client, string(langflow.SessionEnded), "")
 	}
 	tokens, err := client.Refresh(ctx, refresh, cookie)
-	var lf *langflow.Error
 	switch {
 	case err == nil:
 		return a.adopt(ctx, s, tokens)
-	case !errors.As(err, &lf):
-		return a.failed(ctx, s, err)
-	case lf.Final():
-		return a.signInAgain(ctx, s, client, string(lf.Kind), lf.Detail)
-	case lf.Kind == langflow.Refused && a.refusedAgain(ctx, s, client):
-		return a.signInAgain(ctx, s, client, string(lf.Kind), lf.Detail)
+	case a.refused(ctx, s, client, err):
+		reason, detail := reasonOf(err)
+		return a.signInAgain(ctx, s, client, reason, detail)
 	default:
 		return a.failed(ctx, s, err)
 	}
@@ -284,7 +298,6 @@ func (a *Agent) signInAgain(ctx context.Context, s *session, client *langflow.Cl
 	}
 	a.mu.Lock()
 	s.ended, s.endedDetail, s.silent = reason, detail, true
-	s.rejectAccess()
 	a.mu.Unlock()
 	return a.signInSilently(ctx, s, client)
 }
@@ -300,7 +313,7 @@ func (a *Agent) hasSilentWay(ctx context.Context, s *session) (bool, error) {
 	if method != methodPassword {
 		return false, nil
 	}
-	_, _, err := a.rememberedPassword(ctx, s)
+	_, err := a.rememberedPassword(ctx, s)
 	if errors.Is(err, keychain.ErrNotFound) {
 		return false, nil
 	}
@@ -310,15 +323,18 @@ func (a *Agent) hasSilentWay(ctx context.Context, s *session) (bool, error) {
 // rememberedPassword returns the name and password that may be used silently.
 // One that the server has refused carries the time of that as its expiry, and
 // stays unused until a sign-in replaces it.
-func (a *Agent) rememberedPassword(ctx context.Context, s *session) (string, secret.Text, error) {
+func (a *Agent) rememberedPassword(ctx context.Context, s *session) (keychain.Item, error) {
 	a.mu.Lock()
-	origin, username := s.origin, s.profile.Username
+	origin, username, suspended := s.origin, s.profile.Username, s.suspended
 	a.mu.Unlock()
+	if suspended {
+		return keychain.Item{}, keychain.ErrNotFound
+	}
 	item, err := a.stored(ctx, s.name, keychain.Password, origin, username)
 	if err == nil && !item.ExpiresAt.IsZero() {
 		err = keychain.ErrNotFound
 	}
-	return item.Username, item.Secret, err
+	return item, err
 }
 
 // signInSilently uses the remembered password or auto login, when the bucket
@@ -338,15 +354,12 @@ func (a *Agent) signInSilently(ctx context.Context, s *session, client *langflow
 	method, reason, detail := s.profile.Method, s.ended, s.endedDetail
 	a.mu.Unlock()
 	var tokens *langflow.Tokens
+	var remembered keychain.Item
 	var err error
 	if method == methodAutoLogin {
 		tokens, err = client.AutoLogin(ctx)
-	} else {
-		var username string
-		var password secret.Text
-		if username, password, err = a.rememberedPassword(ctx, s); err == nil {
-			tokens, err = client.Login(ctx, username, password)
-		}
+	} else if remembered, err = a.rememberedPassword(ctx, s); err == nil {
+		tokens, err = client.Login(ctx, remembered.Username, remembered.Secret)
 	}
 	var lf *langflow.Error
 	switch {
@@ -354,7 +367,9 @@ func (a *Agent) signInSilently(ctx context.Context, s *session, client *langflow
 		a.log.Info("signed in again", "profile", s.name)
 		return a.adopt(ctx, s, tokens)
 	case errors.As(err, &lf) && lf.Final():
-		a.suspendPassword(ctx, s)
+		if method == methodPassword {
+			a.suspendPassword(s, remembered)
+		}
 		return a.end(ctx, s, string(lf.Kind), lf.Detail)
 	case errors.As(err, &lf) && lf.Kind == langflow.AutoLoginOff, errors.Is(err, keychain.ErrNotFound):
 		if lf != nil {
@@ -366,15 +381,12 @@ func (a *Agent) signInSilently(ctx context.Context, s *session, client *langflow
 	}
 }
 
-// suspendPassword marks the remembered password as refused.
-func (a *Agent) suspendPassword(ctx context.Context, s *session) {
+// suspendPassword marks the remembered password as refused: at once in memory,
+// and in the store as soon as that can be written.
+func (a *Agent) suspendPassword(s *session, item keychain.Item) {
 	a.mu.Lock()
-	origin, username := s.origin, s.profile.Username
+	s.suspended = true
 	a.mu.Unlock()
-	item, err := a.stored(ctx, s.name, keychain.Password, origin, username)
-	if err != nil {
-		return
-	}
 	item.ExpiresAt = a.clock.Now()
 	a.saver.save(keychain.Account(s.name, keychain.Password), item, nil)
 }
@@ -405,12 +417,12 @@ func (a *Agent) awaitSlot(s *session) time.Duration {
 	return slot - now
 }
 
-// waitingAt counts the sessions of an origin that hold no valid token. The
-// caller holds a.mu.
+// waitingAt counts the sessions of an origin that hold no valid token and may
+// get one by themselves. The caller holds a.mu.
 func (a *Agent) waitingAt(origin string) int {
 	n := 0
 	for _, s := range a.sessions {
-		if s.origin == origin && s.holds() && !a.valid(s) {
+		if s.origin == origin && s.holds() && !a.valid(s) && (s.ended == "" || s.silent) {
 			n++
 		}
 	}
@@ -442,15 +454,37 @@ func (a *Agent) adopt(ctx context.Context, s *session, tokens *langflow.Tokens) 
 	if s.pair.CookieName == "" {
 		s.pair.CookieName = old.CookieName
 	}
-	if !a.valid(s) {
-		s.rejectAccess()
+	if a.untilExpiry(s) < time.Second {
+		s.pair = old // which may be better
 		return a.failedLocked(s, errShortLived)
 	}
 	a.dateRenewal(s)
 	s.revived()
-	a.saver.save(a.itemOf(s))
+	account, item, told := a.itemOf(s)
+	if old.Refresh.Empty() != s.pair.Refresh.Empty() {
+		told = a.tidying(s, told)
+	}
+	a.saver.save(account, item, told)
 	a.wellAgain(s)
 	return nil
+}
+
+// tidying deletes the other one of the refresh token and the access token when
+// a server began or ceased to give refresh tokens and what is kept of the
+// session has been stored.
+func (a *Agent) tidying(s *session, told func(error)) func(error) {
+	other := keychain.Account(s.name, keychain.RefreshToken)
+	if !s.pair.Refresh.Empty() {
+		other = keychain.Account(s.name, keychain.AccessToken)
+	}
+	return func(err error) {
+		if err == nil {
+			if err := a.store.Delete(context.WithoutCancel(a.life), other); err != nil {
+				a.log.Warn("can't remove an earlier secret", "item", other, "error", err)
+			}
+		}
+		told(err)
+	}
 }
 
 // dateRenewal sets when a pair that was just received is due. The caller holds
@@ -458,9 +492,6 @@ func (a *Agent) adopt(ctx context.Context, s *session, tokens *langflow.Tokens) 
 func (a *Agent) dateRenewal(s *session) {
 	s.lastPair = s.pair.received
 	s.renewAt = renewal(s.pair.received, s.pair.AccessLifetime, s.pair.RefreshLifetime)
-	if s.pair.Refresh.Empty() {
-		s.renewAt = s.pair.received.Add(a.left(s)) // there is nothing to renew it with before
-	}
 }
 
 // proved notes that the server accepted what is held.
@@ -514,7 +545,7 @@ func (a *Agent) askVersion(ctx context.Context, s *session) {
 }
 
 // end notes that the session was refused for good, and that there is no silent
-// way back. The refresh token stays, and is tried once an hour till its end.
+// way back. What is held stays, and is tried once an hour till its end.
 func (a *Agent) end(ctx context.Context, s *session, reason, detail string) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -525,11 +556,17 @@ func (a *Agent) end(ctx context.Context, s *session, reason, detail string) erro
 		a.log.Warn("sign-in required", "profile", s.name, "reason", reason)
 	}
 	s.succeeded() // the server answered: this is no outage
-	s.rejectAccess()
 	s.accepted, s.silent, s.slot = false, false, 0
 	s.ended, s.endedDetail = reason, detail
+	alive := true
+	switch {
+	case !s.pair.Refresh.Empty():
+		alive = s.pair.RefreshExpiry.IsZero() || s.pair.RefreshExpiry.After(a.serverNow(s))
+	case !s.pair.Access.Empty():
+		alive = a.untilExpiry(s) > 0
+	}
 	again := time.Time{}
-	if !s.apiKey.Empty() || (!s.pair.Refresh.Empty() && (s.pair.RefreshExpiry.IsZero() || s.pair.RefreshExpiry.After(a.serverNow(s)))) {
+	if alive && s.holds() {
 		again = a.clock.Now().Add(signInRetry)
 	}
 	a.plan(s, again)

@@ -46,20 +46,19 @@ func (v *saver) save(account string, item keychain.Item, told func(error)) {
 	}
 }
 
-// forget drops what is still to be stored for the accounts and waits for a
-// write to one of them that is under way.
+// forget drops what is still to be stored for the accounts, once a write to
+// one of them that is under way has ended: one that fails is pending again.
 func (v *saver) forget(accounts ...string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
 	for _, account := range accounts {
-		v.mu.Lock()
+		for v.busy == account {
+			idle := v.idle
+			v.mu.Unlock()
+			<-idle
+			v.mu.Lock()
+		}
 		delete(v.pending, account)
-		var wait chan struct{}
-		if v.busy == account {
-			wait = v.idle
-		}
-		v.mu.Unlock()
-		if wait != nil {
-			<-wait
-		}
 	}
 }
 
@@ -124,19 +123,22 @@ func (v *saver) write(ctx context.Context, account string) bool {
 	err := v.store.Set(ctx, account, w.item)
 
 	v.mu.Lock()
-	v.busy = ""
 	_, newer := v.pending[account]
 	again := err != nil && !newer && !errors.Is(err, keychain.ErrTooBig)
 	if again {
 		v.pending[account] = w
 	}
 	v.mu.Unlock()
-	close(idle)
 	if err != nil {
 		v.log.Warn("can't store a secret now; the session lives on in memory", "item", account, "error", err)
 	}
 	if w.told != nil {
 		w.told(err)
 	}
+	// Only now, so that nobody who has waited in forget is told afterwards.
+	v.mu.Lock()
+	v.busy = ""
+	v.mu.Unlock()
+	close(idle)
 	return !again
 }

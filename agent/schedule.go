@@ -20,6 +20,7 @@ const (
 	minRenewal      = time.Second
 	silentInterval  = 30 * time.Second // between two silent sign-ins at one server: two a minute
 	parallel        = 8                // sessions worked on at once at one server
+	handPatience    = 30 * time.Second // to be one of them
 )
 
 // renewal is when a pair that was received now should be renewed: at 80 % of
@@ -104,11 +105,18 @@ func (a *Agent) plan(s *session, at time.Time) {
 }
 
 // planHeld plans for a session that is well: its renewal, or a proof if what
-// it holds was not tried for long. The caller holds a.mu.
+// it holds was not tried for long. What can't be refreshed is looked at again
+// when it ends, and where the server takes it for longer than it says, when the
+// next proof is due. The caller holds a.mu.
 func (a *Agent) planHeld(s *session) {
-	at := s.renewAt
-	if proof := a.clock.Now().Add(proofAge); at.IsZero() || proof.Before(at) {
-		at = proof
+	now := a.clock.Now()
+	at := now.Add(proofAge)
+	if !s.pair.Refresh.Empty() {
+		if s.renewAt.Before(at) {
+			at = s.renewAt
+		}
+	} else if left := a.left(s); left > 0 && left < proofAge {
+		at = now.Add(max(left, minRenewal))
 	}
 	a.plan(s, at)
 }
@@ -129,10 +137,14 @@ func (a *Agent) loop(ctx context.Context) {
 		w, e := a.clock.Now(), a.clock.Elapsed()
 		// Timers stand still in a sleep, so the wall clock runs ahead of them;
 		// where they don't, the timer itself is late.
-		jumped := (w.Sub(wall)-(e-elapsed)).Abs() > 2*time.Second || e-elapsed > 2*tick
+		jump := w.Sub(wall) - (e - elapsed)
+		jumped := jump.Abs() > 2*time.Second || e-elapsed > 2*tick
 		wall, elapsed = w, e
 		if jumped {
 			a.log.Info("the clock jumped: the computer slept, or its time was set")
+			if jump < 0 {
+				a.setBack(jump)
+			}
 			a.allDue(true)
 		}
 		if e-ticked >= lockedTick {
@@ -154,6 +166,12 @@ func (a *Agent) startDue() time.Duration {
 	defer a.mu.Unlock()
 	now := a.clock.Now()
 	for len(a.queue) > 0 && !a.queue[0].next.After(now) {
+		if s := a.queue[0]; s.flight != nil {
+			// It may be about to end, with its plans made: taken from the queue
+			// now, nobody would put the session back.
+			a.plan(s, now.Add(minRenewal))
+			continue
+		}
 		s := heap.Pop(&a.queue).(*session)
 		a.start(s, false) // the session itself notes what goes wrong
 	}
@@ -167,8 +185,21 @@ func (a *Agent) startDue() time.Duration {
 	return wait
 }
 
+// setBack moves what was planned by a wall clock that has been put back by
+// -jump since. A sleep only ever puts it forward.
+func (a *Agent) setBack(jump time.Duration) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, s := range a.sessions {
+		if !s.renewAt.IsZero() {
+			s.renewAt = s.renewAt.Add(jump)
+		}
+	}
+}
+
 // allDue makes every session that is alive due within wakeSpread. After a
-// sleep nothing counts as proven.
+// sleep nothing counts as proven, and what waits for a time of day that may be
+// far off by now is looked at too.
 func (a *Agent) allDue(slept bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -177,7 +208,7 @@ func (a *Agent) allDue(slept bool) {
 			s.needsProof = s.holds()
 			s.notBefore = time.Time{} // by a clock that no longer counts
 		}
-		if s.ended == "" {
+		if s.ended == "" || slept {
 			s.failures = 0
 			a.planSoon(s, wakeSpread)
 		}
@@ -202,9 +233,7 @@ func (a *Agent) lookAround() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, s := range a.sessions {
-		if s.failure != nil {
-			a.changed(s)
-		}
+		a.changed(s)
 	}
 	if a.storeBlocked() && !a.watchingStore {
 		a.watchingStore = true

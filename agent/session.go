@@ -101,6 +101,7 @@ type session struct {
 	ended       string // the reason for which the session was refused for good; "" if it wasn't
 	endedDetail string
 	silent      bool          // ended, but a silent sign-in is on its way
+	suspended   bool          // the remembered password was refused, whatever the store says
 	slot        time.Duration // clock.Elapsed from which that sign-in may run; 0: none reserved
 	refusedAt   time.Time     // the first of the refusals in words we don't know
 
@@ -120,7 +121,9 @@ type session struct {
 }
 
 func newSession(p config.Profile) *session {
-	return &session{name: p.Name, profile: p, op: make(chan struct{}, 1), index: -1, forcedAt: -1, failedAt: -1}
+	s := &session{name: p.Name, profile: p, op: make(chan struct{}, 1), index: -1, forcedAt: -1, failedAt: -1}
+	s.loaded = p.Method == "" // what never signed in has nothing stored
+	return s
 }
 
 // acquire waits for its turn to work on the session.
@@ -139,7 +142,7 @@ func (s *session) release() { <-s.op }
 func (s *session) forget() {
 	s.pair, s.apiKey = pair{}, secret.Text{}
 	s.saved, s.saveErr, s.storeErr = false, nil, nil
-	s.accepted, s.needsProof, s.forcedAt = false, false, -1
+	s.accepted, s.needsProof, s.suspended, s.forcedAt = false, false, false, -1
 	s.renewAt, s.lastPair = time.Time{}, time.Time{}
 	s.revived()
 	s.succeeded()
@@ -160,10 +163,19 @@ func (s *session) holds() bool {
 	return !s.pair.Access.Empty() || !s.pair.Refresh.Empty() || !s.apiKey.Empty()
 }
 
-// left is how long the access token still lives, 0 if there is none. The wall
-// clock is wrong after a jump, the monotonic one after a sleep; the smaller
-// answer errs on the early side in both cases.
+// left is how long the access token can still be used: 0 if there is none, or
+// if the session was refused for good.
 func (a *Agent) left(s *session) time.Duration {
+	if s.ended != "" {
+		return 0
+	}
+	return a.untilExpiry(s)
+}
+
+// untilExpiry is how long the access token still lives, 0 if there is none.
+// The wall clock is wrong after a jump, the monotonic one after a sleep; the
+// smaller answer errs on the early side in both cases.
+func (a *Agent) untilExpiry(s *session) time.Duration {
 	if s.pair.Access.Empty() {
 		return 0
 	}

@@ -54,7 +54,7 @@ func (a *Agent) demand(ctx context.Context, s *session, renew bool) error {
 	a.mu.Lock()
 	now := a.clock.Elapsed()
 	if renew && s.flight == nil {
-		if s.lastForcedWithin(now) && s.failure == nil && s.holds() {
+		if s.lastForcedWithin(now) && s.holds() {
 			wait := forcedInterval - (now - s.forcedAt)
 			a.mu.Unlock()
 			return pause(ctx, wait)

@@ -99,13 +99,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// fail answers with the problem that an error is.
+// fail answers with the problem that an error is. Whoever has only ended their
+// own half of the connection still hears it, and must not take silence for a
+// success.
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
-	if r.Context().Err() != nil {
-		return // nobody is there to hear it
-	}
 	problem := problemOf(err)
-	if problem.Status == http.StatusInternalServerError {
+	if problem.Status == http.StatusInternalServerError && r.Context().Err() == nil {
 		s.Log.Error("a request failed", "path", r.URL.Path, "error", err)
 	}
 	guard.WriteProblem(w, problem)
@@ -123,17 +122,18 @@ func problemOf(err error) *client.Problem {
 	}
 	problem = client.NewProblem(string(e.Kind), e.Error())
 	problem.Reason = e.Reason
+	retryAfter := e.RetryAfter // of an error that others are told as well
 	switch e.Kind {
 	case agent.LifetimeTooShort:
 		problem.MaxValid = new(wholeSeconds(e.MaxValid))
 	case agent.ServerUnreachable:
 		problem.HeldValid = new(wholeSeconds(e.HeldValid))
-		e.RetryAfter = max(e.RetryAfter, time.Second)
+		retryAfter = max(retryAfter, time.Second)
 		fallthrough
 	case agent.TooManyRequests:
-		if e.RetryAfter > 0 {
+		if retryAfter > 0 {
 			// Rounded up: who comes back then must not be too early.
-			problem.RetryAfter = new(wholeSeconds(e.RetryAfter + time.Second - 1))
+			problem.RetryAfter = new(wholeSeconds(retryAfter + time.Second - 1))
 		}
 	}
 	return problem
@@ -171,9 +171,9 @@ func read(r *http.Request, v any) error {
 	switch {
 	case errors.As(err, &tooLarge):
 		return client.NewProblem(client.TypeTooLarge, "the body is larger than 1 MiB")
-	case errors.As(err, &field):
-		return client.NewProblem(client.TypeBadRequest, "the field "+field.Field+" must be a "+field.Type.String())
-	case errors.As(err, &syntax), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+	case errors.As(err, &field) && field.Field != "":
+		return client.NewProblem(client.TypeBadRequest, "the field "+field.Field+" must be a "+field.Type.Kind().String())
+	case errors.As(err, &field), errors.As(err, &syntax), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return client.NewProblem(client.TypeBadRequest, "send a JSON object as the body")
 	default:
 		return client.NewProblem(client.TypeBadRequest, "the body is not what this route takes: "+err.Error())

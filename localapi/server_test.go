@@ -8,13 +8,16 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"reflect"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -225,12 +228,78 @@ func TestToken(t *testing.T) {
 		t.Errorf("as text: %d %q %v", status, plain, header)
 	}
 	r.must(200, "GET", "/v1/profiles/prod/token?min_valid=30m", "")
-	for _, bad := range []string{"", "soon", "-5s", "10"} {
+	for _, bad := range []string{"", "soon", "-5s", "10", "%zz"} {
 		r.refused(client.TypeBadRequest, "owner", "GET", "/v1/profiles/prod/token?min_valid="+bad, "")
 	}
 	p := r.refused(client.TypeLifetimeTooShort, "owner", "GET", "/v1/profiles/prod/token?min_valid=3h", "")
 	if p.MaxValid == nil || *p.MaxValid < 3500 || *p.MaxValid > 3600 {
 		t.Errorf("max_valid is %v", p.MaxValid)
+	}
+}
+
+// Some HTTP libraries name JSON and text in one Accept, and expect JSON.
+func TestTokenAsText(t *testing.T) {
+	r := newRig(t)
+	r.signIn()
+	for accept, want := range map[string]string{
+		"text/plain": "text/plain; charset=utf-8", "text/plain, */*;q=0.1": "text/plain; charset=utf-8",
+		"application/json, text/plain, */*": "application/json", "*/*": "application/json", "": "application/json",
+	} {
+		if _, header, _ := r.ask("owner", "GET", "/v1/profiles/prod/token", "", "Accept", accept); header.Get("Content-Type") != want {
+			t.Errorf("Accept: %s is answered with %s", accept, header.Get("Content-Type"))
+		}
+	}
+}
+
+// Whoever waits for the same refresh is told of the same error.
+func TestManyAreToldOfOneFailure(t *testing.T) {
+	r := newRig(t)
+	r.signIn()
+	r.langflow.SetLifetimes(time.Millisecond, time.Hour)
+	r.langflow.Fault("/refresh", langflowtest.Fault{Delay: 100 * time.Millisecond})
+	var callers sync.WaitGroup
+	for range 20 {
+		callers.Go(func() {
+			if p := r.refused(client.TypeServerUnreachable, "owner", "POST", "/v1/profiles/prod/refresh", ""); p.RetryAfter == nil {
+				t.Error("without a time to come back")
+			}
+		})
+	}
+	callers.Wait()
+}
+
+// A program that ends its half of the connection while it waits must not take
+// the end of that for a success.
+func TestHalfClosedConnection(t *testing.T) {
+	r := newRig(t)
+	r.signIn()
+	r.langflow.Fault("/refresh", langflowtest.Fault{Hang: true})
+	conn, err := net.Dial("tcp", strings.TrimPrefix(r.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	req, err := http.NewRequestWithContext(t.Context(), "POST", r.url+"/v1/profiles/prod/refresh", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer owner")
+	if err := req.Write(conn); err != nil {
+		t.Fatal(err)
+	}
+	for r.langflow.Count("/refresh") == 0 {
+		runtime.Gosched()
+	}
+	if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.ReadResponse(bufio.NewReader(conn), req)
+	if err != nil {
+		return // cut off: that is no success either
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusInternalServerError {
+		t.Errorf("the answer is %s", res.Status)
 	}
 }
 
