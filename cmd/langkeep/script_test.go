@@ -12,7 +12,6 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -63,7 +62,6 @@ func TestScript(t *testing.T) {
 
 // servers are a script's stand-ins by name.
 type servers struct {
-	mu     sync.Mutex
 	byName map[string]*langflowtest.Server
 }
 

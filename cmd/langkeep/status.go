@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -103,7 +104,7 @@ func (o *statusOptions) printJSON(ctx context.Context, c *client.Client, args []
 // code is that of the first state for which a person is needed most.
 func ready(profiles []client.Profile) error {
 	if len(profiles) == 0 {
-		return exitError{exitSignIn, fmt.Errorf(noProfiles)}
+		return exitError{exitSignIn, errors.New(noProfiles)}
 	}
 	for _, code := range []int{exitSignIn, exitKeychainLocked, exitUnreachable, exitFailed} {
 		for _, p := range profiles {
