@@ -1,0 +1,37 @@
+# What there is to do here; `make demo` and `make test` need nothing prepared.
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+GO      ?= go
+BINARY   = langkeep$(shell $(GO) env GOEXE)
+
+.PHONY: build demo check test test-core test-cross test-keychain test-langflow test-session clean
+
+build: ## the program, for this system
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $(BINARY) ./cmd/langkeep
+
+demo: build ## the agent against a stand-in server; make demo ARGS='--for 30s'
+	./$(BINARY) demo $(ARGS)
+
+check: ## format, vet, staticcheck, modules, quick tests
+	.ci/check
+
+test: ## all that this system can run, with its own set-up
+	.ci/test
+
+test-core: ## the quick tests, with the race detector
+	.ci/test core
+
+test-cross: ## the other systems: vet and build
+	.ci/test cross
+
+test-keychain: ## on a real Secret Service
+	.ci/test keychain
+
+test-langflow: ## on a real Langflow
+	.ci/test langflow
+
+test-session: ## what Langkeep promises, on all the real parts
+	.ci/test session
+
+clean: ## what was built; .cache, with the real Langflow in it, stays
+	rm -rf $(BINARY) dist
