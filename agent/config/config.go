@@ -8,8 +8,13 @@ import (
 	"io/fs"
 	"net"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strconv"
+
+	"github.com/pelletier/go-toml/v2"
+
+	"langkeep/agent/paths"
 )
 
 // Config is config.toml: what holds for all profiles.
@@ -42,29 +47,106 @@ func Default() Config {
 // LoadConfig reads config.toml; without the file it is Default. An error names
 // the file and the line.
 func LoadConfig(path string) (Config, error) {
+	c, _, err := loadConfig(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return Default(), nil
+	}
+	return c, err
+}
+
+func loadConfig(path string) (Config, *document, error) {
 	f := struct {
 		Schema int `toml:"schema"`
 		Config
 	}{Config: Default()}
 	doc, err := load(path, &f)
-	if errors.Is(err, fs.ErrNotExist) {
-		return Default(), nil
-	}
 	if err != nil {
-		return Config{}, err
+		return Config{}, nil, err
 	}
-	c := f.Config
-	err = doc.check(map[string]error{
+	if err := doc.check(f.Config.faults()); err != nil {
+		return Config{}, nil, err
+	}
+	return f.Config, doc, nil
+}
+
+// faults are what is wrong with the settings, by key.
+func (c Config) faults() map[string]error {
+	return map[string]error{
 		"listen":          CheckListen(c.Listen),
 		"store":           CheckStore(c.Store),
 		"default_profile": checkDefaultProfile(c.DefaultProfile),
 		"log_level":       checkLogLevel(c.LogLevel),
 		"allow_users":     checkUsers(c.AllowUsers),
-	})
-	if err != nil {
+	}
+}
+
+// Change is a change of what the control page may set in config.toml: nil leaves
+// a setting as it is.
+type Change struct {
+	DefaultProfile *string
+	LogLevel       *string
+	SignInRequired *bool
+	Offline        *bool
+	BackToNormal   *bool
+}
+
+// ErrValue means that a setting can't have the value it was to be given.
+var ErrValue = errors.New("not a value of this setting")
+
+// ChangeConfig changes settings in config.toml, or makes the file, and returns
+// all that it says then. What a person wrote beside them stays; a file that
+// can't be read is an error, and is left alone. A symbolic link is replaced by a
+// file.
+func ChangeConfig(path string, c Change) (Config, error) {
+	config, doc, err := loadConfig(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		config, doc = Default(), &document{path: path}
+		doc.set("schema", fmt.Sprint(paths.Schema))
+	} else if err != nil {
 		return Config{}, err
 	}
-	return c, nil
+	texts := []struct {
+		key  string
+		from *string
+		to   *string
+	}{
+		{"default_profile", c.DefaultProfile, &config.DefaultProfile},
+		{"log_level", c.LogLevel, &config.LogLevel},
+	}
+	for _, t := range texts {
+		if t.from != nil && *t.from != *t.to {
+			*t.to = *t.from
+			doc.set(t.key, strconv.Quote(*t.from)) // of a checked text as TOML has it
+		}
+	}
+	switches := []struct {
+		key  string
+		from *bool
+		to   *bool
+	}{
+		{"notify.sign_in_required", c.SignInRequired, &config.Notify.SignInRequired},
+		{"notify.offline", c.Offline, &config.Notify.Offline},
+		{"notify.back_to_normal", c.BackToNormal, &config.Notify.BackToNormal},
+	}
+	for _, s := range switches {
+		if s.from != nil && *s.from != *s.to {
+			*s.to = *s.from
+			doc.set(s.key, strconv.FormatBool(*s.from))
+		}
+	}
+	faults := config.faults()
+	for _, t := range texts {
+		if err := faults[t.key]; err != nil {
+			return Config{}, fmt.Errorf("%w: %s: %w", ErrValue, t.key, err)
+		}
+	}
+	// A file in a way of writing that set does not know, such as an inline
+	// table, is one that a person changes better.
+	got := Default()
+	if err := toml.Unmarshal(doc.data, &got); err != nil || !reflect.DeepEqual(got, config) {
+		return Config{}, fmt.Errorf("%s: its way of writing can't be changed from here; edit it by hand", path)
+	}
+	return config, paths.WriteFile(path, doc.data)
 }
 
 func checkDefaultProfile(name string) error {

@@ -308,3 +308,75 @@ func TestLoadProfiles(t *testing.T) {
 		t.Errorf("a missing folder: %v, %v", all, errs)
 	}
 }
+
+// A change leaves everything else as a person wrote it, and says what it said.
+func TestChangeConfig(t *testing.T) {
+	off := Change{Offline: new(false)}
+	for name, test := range map[string]struct {
+		before string // "-": no file
+		change Change
+		after  string
+	}{
+		"no file":           {"-", off, "schema = 1\nnotify.offline = false\n"},
+		"nothing to do":     {"# mine\n", Change{Offline: new(true), LogLevel: new("info")}, "# mine\n"},
+		"a text":            {"log_level = 'warn' # loud\n", Change{LogLevel: new("debug")}, "log_level = \"debug\" # loud\n"},
+		"no line feed":      {"log_level = 'warn'", off, "log_level = 'warn'\nnotify.offline = false\n"},
+		"a table":           {"store = 'file'\n\n[notify] # quiet\noffline = true # at work\nback_to_normal = false\n", off, "store = 'file'\n\n[notify] # quiet\noffline = false # at work\nback_to_normal = false\n"},
+		"new in a table":    {"[notify]\nback_to_normal = false\n# the end\n", off, "[notify]\nback_to_normal = false\noffline = false\n# the end\n"},
+		"an empty table":    {"[notify] # none\n", off, "[notify] # none\noffline = false\n"},
+		"without line feed": {"[notify]", off, "[notify]\noffline = false\n"},
+		"dotted":            {"notify.offline = true\n", off, "notify.offline = false\n"},
+		"top level":         {"# one\n[notify]\noffline = true\n", Change{DefaultProfile: new("prod")}, "# one\ndefault_profile = \"prod\"\n[notify]\noffline = true\n"},
+		"another case":      {"[Notify]\nOffline = true\n", off, "[Notify]\noffline = false\n"},
+		"two at once":       {"-", Change{DefaultProfile: new("prod"), BackToNormal: new(false)}, "schema = 1\ndefault_profile = \"prod\"\nnotify.back_to_normal = false\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "config.toml")
+			if test.before != "-" {
+				if err := os.WriteFile(path, []byte(test.before), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			changed, err := ChangeConfig(path, test.change)
+			if err != nil {
+				t.Fatal(err)
+			}
+			after, err := os.ReadFile(path)
+			if err != nil || string(after) != test.after {
+				t.Errorf("got %q, want %q", after, test.after)
+			}
+			read, err := LoadConfig(path)
+			if err != nil || !reflect.DeepEqual(read, changed) {
+				t.Errorf("the file says %+v, %v; returned was %+v", read, err, changed)
+			}
+		})
+	}
+}
+
+func TestChangeConfigRefuses(t *testing.T) {
+	for name, test := range map[string]struct {
+		before string
+		change Change
+		want   string
+	}{
+		"a value":         {"", Change{LogLevel: new("loud")}, "log_level"},
+		"a name":          {"", Change{DefaultProfile: new("a\nb")}, "default_profile"},
+		"a bad file":      {"listen = 1\n", Change{Offline: new(false)}, "config.toml:1"},
+		"a newer file":    {"schema = 99\n", Change{Offline: new(false)}, "99"},
+		"an inline table": {"notify = { back_to_normal = false }\n", Change{Offline: new(false)}, "by hand"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "config.toml")
+			if err := os.WriteFile(path, []byte(test.before), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			_, err := ChangeConfig(path, test.change)
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("got %v, want %q in it", err, test.want)
+			}
+			if after, _ := os.ReadFile(path); string(after) != test.before {
+				t.Errorf("the file is now %q", after)
+			}
+		})
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -49,7 +50,7 @@ func load(path string, v any) (*document, error) {
 		if err := paths.Backup(path, data); err != nil {
 			return nil, err
 		}
-		d.set("schema", fmt.Sprint("schema = ", paths.Schema))
+		d.set("schema", fmt.Sprint(paths.Schema))
 		if err := paths.WriteFile(path, d.data); err != nil {
 			return nil, err
 		}
@@ -86,8 +87,7 @@ func (d *document) check(settings map[string]error) error {
 	return nil
 }
 
-// where is the file and the line of a setting at the top level; only the file
-// if it isn't there.
+// where is the file and the line of a setting; only the file if it isn't there.
 func (d *document) where(key string) string {
 	from, _, ok := d.find(key)
 	if !ok {
@@ -96,34 +96,102 @@ func (d *document) where(key string) string {
 	return fmt.Sprintf("%s:%d", d.path, 1+bytes.Count(d.data[:from], []byte("\n")))
 }
 
-// find tells from where to where "key = value" stands at the top level.
+// find tells from where to where "key = value" stands. The key is a dotted one
+// where the setting is in a table, however the file writes that.
 func (d *document) find(key string) (from, to int, ok bool) {
-	var p unstable.Parser
-	p.Reset(d.data)
-	for p.NextExpression() {
-		node := p.Expression()
-		if node.Kind != unstable.KeyValue {
-			break // a table: the top level has ended
-		}
+	for at := range d.settings() {
 		// go-toml takes keys in any case.
-		keys := node.Key()
-		if keys.Next() && keys.IsLast() && strings.EqualFold(string(keys.Node().Data), key) {
-			from = int(node.Raw.Offset)
-			return from, from + int(node.Raw.Length), true
+		if strings.EqualFold(at.key, key) {
+			return at.from, at.to, true
 		}
 	}
 	return 0, 0, false
 }
 
-// set puts line, "key = value", in the place of the key's old one, or at the
-// end; all else, comments too, stays as it is. It is for files without tables.
-func (d *document) set(key, line string) {
-	if from, to, ok := d.find(key); ok {
-		d.data = slices.Concat(d.data[:from], []byte(line), d.data[to:])
-		return
+// setting is where a "key = value" stands in a file.
+type setting struct {
+	key      string // in full
+	table    string // the part of it that a [table] before it says; "" at the top level
+	from, to int
+}
+
+// settings are a file's, in their order. A [table] is among them, as a setting
+// without a key.
+func (d *document) settings() iter.Seq[setting] {
+	return func(yield func(setting) bool) {
+		var p unstable.Parser
+		p.Reset(d.data)
+		table := ""
+		for p.NextExpression() {
+			node := p.Expression()
+			var parts []string
+			for keys := node.Key(); keys.Next(); {
+				parts = append(parts, string(keys.Node().Data))
+			}
+			name := strings.Join(parts, ".")
+			at := setting{table: table, from: int(node.Raw.Offset), to: int(node.Raw.Offset + node.Raw.Length)}
+			switch node.Kind {
+			case unstable.KeyValue:
+				at.key = name
+				if table != "" {
+					at.key = table + "." + name
+				}
+			case unstable.Table, unstable.ArrayTable:
+				table = name
+				at.table = name
+				// A table's own place is not told, but that of its name is.
+				keys := node.Key()
+				keys.Next()
+				at.from = int(keys.Node().Raw.Offset)
+			default:
+				continue
+			}
+			if !yield(at) {
+				return
+			}
+		}
 	}
-	if n := len(d.data); n > 0 && d.data[n-1] != '\n' {
-		d.data = append(d.data, '\n')
+}
+
+// set gives a setting a value, both as TOML, in the place of its old one, else
+// at the end of its table or of the top level; all else, comments too, stays as
+// it is.
+func (d *document) set(key, value string) {
+	table, name := "", key
+	if i := strings.LastIndex(key, "."); i >= 0 {
+		table, name = key[:i], key[i+1:]
 	}
-	d.data = append(d.data, line+"\n"...)
+	end := -1 // of the table that the setting belongs to
+	top := len(d.data)
+	for at := range d.settings() {
+		if at.key == "" && top == len(d.data) {
+			top = bytes.LastIndexByte(d.data[:at.from], '\n') + 1
+		}
+		switch {
+		case strings.EqualFold(at.key, key):
+			if at.table == "" {
+				name = key // dotted, if it is in a table
+			}
+			d.data = slices.Concat(d.data[:at.from], []byte(name+" = "+value), d.data[at.to:])
+			return
+		case table != "" && strings.EqualFold(at.table, table):
+			end = lineEnd(d.data, max(at.from, at.to))
+		}
+	}
+	if end < 0 { // no such table: a dotted key at the top level will do
+		end, name = top, key
+	}
+	line := name + " = " + value + "\n"
+	if end > 0 && d.data[end-1] != '\n' {
+		line = "\n" + line
+	}
+	d.data = slices.Concat(d.data[:end], []byte(line), d.data[end:])
+}
+
+// lineEnd is where the line at i ends, its line feed included.
+func lineEnd(data []byte, i int) int {
+	if n := bytes.IndexByte(data[i:], '\n'); n >= 0 {
+		return i + n + 1
+	}
+	return len(data)
 }

@@ -126,7 +126,7 @@ func SaveProfile(dir string, p Profile) error {
 	if err == nil {
 		doc = found
 	} else if errors.Is(err, fs.ErrNotExist) {
-		doc.set("schema", fmt.Sprint("schema = ", paths.Schema))
+		doc.set("schema", fmt.Sprint(paths.Schema))
 	} else {
 		return err
 	}
@@ -140,8 +140,8 @@ func SaveProfile(dir string, p Profile) error {
 	}
 	for i, line := range after {
 		if line != before[i] {
-			key, _, _ := strings.Cut(line, " = ")
-			doc.set(key, line)
+			key, value, _ := strings.Cut(line, " = ")
+			doc.set(key, value)
 		}
 	}
 	return paths.WriteFile(path, doc.data)

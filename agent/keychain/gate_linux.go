@@ -6,6 +6,8 @@ import (
 	"fmt"
 
 	"github.com/godbus/dbus/v5"
+
+	"langkeep/agent/sessionbus"
 )
 
 // The Secret Service API draft 0.2 of freedesktop.org.
@@ -27,20 +29,14 @@ func newGate() gate { return secretService{} }
 // by the tray, and takes any signal on it for the answer to a prompt.
 type secretService struct{}
 
-// connect joins the session bus. It never starts one: a bus that nobody else
-// is on would have an empty keychain.
+// connect joins the session bus.
 func connect(ctx context.Context) (*dbus.Conn, error) {
-	conn, err := dbus.SessionBusPrivateNoAutoStartup(dbus.WithContext(ctx))
-	if err != nil {
+	conn, err := sessionbus.Connect(ctx)
+	switch {
+	case errors.Is(err, sessionbus.ErrNone):
 		return nil, fmt.Errorf("%w: no session bus; start the agent in a desktop session, or with --store file", ErrMissing)
-	}
-	err = conn.Auth(nil)
-	if err == nil {
-		err = conn.Hello()
-	}
-	if err != nil {
-		conn.Close()
-		return nil, fmt.Errorf("%w: the session bus: %w", busError(ctx, err), err)
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", busError(ctx, err), err)
 	}
 	return conn, nil
 }

@@ -416,6 +416,27 @@ func (tg target) testKeys(t *testing.T) {
 	if u, err := c.WhoAmI(t.Context(), langflow.Key(key)); err != nil || u.Username != tg.username {
 		t.Errorf("whoami: %v, %v", u, err)
 	}
+	for class, want := range map[langflow.Class]struct{ token, key bool }{
+		langflow.AnyCredential: {true, true}, langflow.TokenOnly: {true, false}, langflow.KeyOnly: {false, true},
+	} {
+		if class == langflow.TokenOnly && !tg.session {
+			_, err := c.Opens(t.Context(), langflow.Key(key), class)
+			if !errors.Is(err, langflow.ErrNoRoute) {
+				t.Errorf("a server without /session: %v", err)
+			}
+			continue
+		}
+		if class == langflow.KeyOnly && tg.autoLogin {
+			continue // such a server may let everybody in
+		}
+		token := tg.login(t, tg.username, tg.password).Access
+		if got, err := c.Opens(t.Context(), langflow.Bearer(token), class); got != want.token || err != nil {
+			t.Errorf("class %s with a token: %v, %v", class, got, err)
+		}
+		if got, err := c.Opens(t.Context(), langflow.Key(key), class); got != want.key || err != nil {
+			t.Errorf("class %s with a key: %v, %v", class, got, err)
+		}
+	}
 	// A stale bearer beats a good key.
 	resp, body := tg.ask(t, "GET", "/api/v1/users/whoami", http.Header{"Authorization": {"Bearer stale"}, "X-Api-Key": {key.Reveal()}}, "")
 	if resp.StatusCode != 401 {

@@ -143,8 +143,19 @@ func (p Paths) Log() string { return filepath.Join(p.State, "log") }
 // Secrets is the file store's one file.
 func (p Paths) Secrets() string { return filepath.Join(p.State, "secrets.age") }
 
+// Welcomed is there once the control page was opened by itself, at the first
+// start on a desktop.
+func (p Paths) Welcomed() string { return filepath.Join(p.State, "welcomed") }
+
+// Icon is the icon of notifications, on Windows.
+func (p Paths) Icon() string { return filepath.Join(p.State, "icon.png") }
+
 // Token is the owner's token.
 func (p Paths) Token() string { return filepath.Join(p.Run, "token") }
+
+// PageFile leads a browser to the control page where a code must not be among
+// its arguments. It is there for 30 s.
+func (p Paths) PageFile() string { return filepath.Join(p.Run, "open.html") }
 
 // Socket is the Unix socket of the local API.
 func (p Paths) Socket() string { return filepath.Join(p.Run, "agent.sock") }

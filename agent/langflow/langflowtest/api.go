@@ -48,6 +48,7 @@ func (s *Server) routes() map[string]route {
 		"/refresh":      {"POST", (*Server).refresh},
 		"/logout":       {"POST", (*Server).logout},
 		"/users/whoami": {"GET", (*Server).whoAmI},
+		"/process/none": {"POST", (*Server).process},
 	}
 	if s.version.session {
 		r["/session"] = route{"GET", (*Server).session}
@@ -286,6 +287,18 @@ func (s *Server) whoAmI(r *http.Request) reply {
 		return refuse(403, s.words("Invalid API key", "Invalid or missing API key"))
 	}
 	return answer(200, userJSON(a))
+}
+
+// process is a route for an API key alone, which no token opens.
+func (s *Server) process(r *http.Request) reply {
+	key := r.Header.Get("X-Api-Key")
+	if key == "" {
+		return refuse(403, "An API key must be passed as query or header")
+	}
+	if a := s.byID(s.keys[key]); a == nil || a.Inactive {
+		return refuse(403, "Invalid or missing API key")
+	}
+	return refuse(400, "The /process endpoint is deprecated and will be removed in a future version. Please use /run instead.")
 }
 
 // byToken returns an access token's account, or what to answer instead.

@@ -1,0 +1,60 @@
+package langflow
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+
+	"langkeep/agent/secret"
+)
+
+// Class is the routes of a server that one kind of credential opens (1.13.0).
+// A fourth one, webhook events and voice, takes a cookie or a key; there is
+// nothing in it to try that would not open a stream.
+type Class string
+
+// The classes.
+const (
+	AnyCredential Class = "any"   // flows, projects, users, variables, builds, the global MCP
+	TokenOnly     Class = "token" // /session and what belongs to the account itself
+	KeyOnly       Class = "key"   // /run, /responses, webhooks, a project's MCP
+)
+
+// ErrNoRoute means that the server has no route by which a class could be
+// tried: it is older or newer than those known.
+var ErrNoRoute = errors.New("this server has no route to try that by")
+
+// Opens tells whether the credential opens the routes of a class, by one that
+// changes nothing. It needs no flow of the user's: /process does nothing but
+// look at the key and say that it is deprecated (1.13.0).
+func (c *Client) Opens(ctx context.Context, cred Credential, class Class) (bool, error) {
+	req := call{
+		op: "try a route", method: http.MethodGet, path: "/users/whoami",
+		header: cred.header(), secrets: []secret.Text{cred.text},
+	}
+	switch class {
+	case TokenOnly:
+		req.path = "/session"
+	case KeyOnly:
+		req.method, req.path = http.MethodPost, "/process/none"
+	}
+	a, err := c.call(ctx, req)
+	var e *Error
+	switch {
+	case err == nil && class == TokenOnly:
+		var s struct{ Authenticated bool }
+		return json.Unmarshal(a.body, &s) == nil && s.Authenticated, nil
+	case err == nil:
+		return true, nil
+	case !errors.As(err, &e):
+		return false, err
+	case e.Status == http.StatusUnauthorized, e.Status == http.StatusForbidden:
+		return false, nil
+	case e.Status == http.StatusBadRequest && class == KeyOnly:
+		return true, nil
+	case e.Status == http.StatusNotFound, e.Status == http.StatusMethodNotAllowed:
+		return false, ErrNoRoute
+	}
+	return false, err
+}
