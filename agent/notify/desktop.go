@@ -1,0 +1,38 @@
+package notify
+
+import (
+	"strings"
+	"unicode"
+
+	"github.com/gen2brain/beeep"
+)
+
+// Desktop shows notifications on the desktop. The icon is a PNG, or the path of
+// one: Windows reads it after the call.
+func Desktop(icon any) func(title, text string) error {
+	beeep.AppName = "Langkeep"
+	return func(title, text string) error {
+		if err := reachable(); err != nil {
+			return err
+		}
+		return beeep.Notify(plain(title), plain(text), icon)
+	}
+}
+
+// plain drops what macOS' AppleScript could take for more than text, and markup
+// that daemons on Linux would render: a server's words may be in it.
+func plain(s string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case unicode.IsControl(r):
+			return -1
+		case r == '<':
+			return '‹'
+		case r == '>':
+			return '›'
+		case r == '&':
+			return '+'
+		}
+		return r
+	}, s)
+}

@@ -1,0 +1,263 @@
+package notify
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"langkeep/agent"
+	"langkeep/agent/clock"
+	"langkeep/agent/config"
+	"langkeep/agent/keychain"
+	"langkeep/agent/langflow/langflowtest"
+	"langkeep/agent/secret"
+)
+
+func all() config.Notify { return config.Default().Notify }
+
+func fromTray(string) string { return "Sign in from the tray menu." }
+
+const (
+	ended  = "The server ended this session. Sign in from the tray menu."
+	normal = "Back to normal."
+)
+
+func TestPolicy(t *testing.T) {
+	start := time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
+	is := func(s agent.State, reason string) agent.Snapshot {
+		return agent.Snapshot{Name: "p", ServerURL: "https://flows.example.org", State: s, Reason: reason}
+	}
+	fresh, refused := is(agent.Fresh, ""), is(agent.SignInRequired, "session-ended")
+	away := func(left time.Duration) agent.Snapshot {
+		s := is(agent.Stale, "unreachable")
+		s.FailingSince, s.RefreshExpires = start, start.Add(left)
+		return s
+	}
+	loading := is(agent.Stale, "")
+	loading.RefreshExpires = start.Add(time.Hour)
+	ahead := away(25 * time.Hour)
+	ahead.Offset = 2 * time.Hour
+	silent := is(agent.Stale, "session-ended") // waits for a silent sign-in
+	silent.RefreshExpires = start.Add(time.Hour)
+	off := func(change func(*config.Notify)) config.Notify {
+		c := all()
+		change(&c)
+		return c
+	}
+	noSignIn := off(func(c *config.Notify) { c.SignInRequired = false })
+	noOffline := off(func(c *config.Notify) { c.Offline = false })
+	noNormal := off(func(c *config.Notify) { c.BackToNormal = false })
+
+	type step struct {
+		at     time.Duration // since start
+		is     agent.Snapshot
+		want   string        // what is told
+		again  time.Duration // since start; 0 never
+		wanted *config.Notify
+	}
+	for name, steps := range map[string][]step{
+		"refused, once":       {{0, fresh, "", 0, nil}, {1, refused, ended, 0, nil}, {time.Hour, refused, "", 0, nil}},
+		"and signed in again": {{0, refused, ended, 0, nil}, {time.Minute, fresh, normal, 0, nil}, {time.Hour, fresh, "", 0, nil}},
+		"well all the time":   {{0, loading, "", 0, nil}, {1, fresh, "", 0, nil}, {2, is(agent.Retrying, "unreachable"), "", 0, nil}, {3, fresh, "", 0, nil}},
+		"away, end is near": {
+			{0, fresh, "", 0, nil},
+			{0, away(22*time.Hour + time.Minute), "Can't reach the server; the session ends in 22 h.", 0, nil},
+			{time.Hour, away(22 * time.Hour), "", 0, nil}, {2 * time.Hour, fresh, normal, 0, nil},
+		},
+		"away, end is far": {
+			{0, away(30 * time.Hour), "", 6*time.Hour + time.Second, nil},
+			{6*time.Hour + time.Second, away(30 * time.Hour), "Can't reach the server; the session ends in 23 h.", 0, nil},
+		},
+		"by the server's clock":      {{0, ahead, "Can't reach the server; the session ends in 23 h.", 0, nil}},
+		"away, and over":             {{0, away(-time.Second), "", 0, nil}},
+		"away, then refused":         {{0, away(time.Hour), "Can't reach the server; the session ends in 1 h.", 0, nil}, {1, refused, ended, 0, nil}, {2, away(time.Hour), "", 0, nil}, {3, fresh, normal, 0, nil}},
+		"not while a sign-in waits":  {{0, fresh, "", 0, nil}, {1, silent, "", 0, nil}, {2, fresh, "", 0, nil}},
+		"signing out is no news":     {{0, refused, ended, 0, nil}, {1, is(agent.SignedOut, ""), "", 0, nil}, {2, fresh, "", 0, nil}},
+		"at most every 10 minutes":   {{0, refused, ended, 0, nil}, {1, fresh, normal, 0, nil}, {2, refused, "", pause, nil}, {pause - 1, refused, "", pause, nil}, {pause, refused, ended, 0, nil}, {pause + 1, fresh, normal, 0, nil}},
+		"not what is over by then":   {{0, refused, ended, 0, nil}, {1, fresh, normal, 0, nil}, {2, refused, "", pause, nil}, {3, fresh, "", 0, nil}, {time.Hour, fresh, "", 0, nil}},
+		"kinds don't share a limit":  {{0, refused, ended, 0, nil}, {1, fresh, normal, 0, nil}, {2, away(time.Hour), "Can't reach the server; the session ends in 59 min.", 0, nil}},
+		"a clock set back":           {{time.Hour, refused, ended, 0, nil}, {time.Hour + 1, fresh, normal, 0, nil}, {0, refused, ended, 0, nil}},
+		"sign-in off":                {{0, refused, "", 0, &noSignIn}, {1, fresh, "", 0, nil}, {2, refused, ended, 0, nil}},
+		"turned on when it is late":  {{0, refused, "", 0, &noSignIn}, {1, refused, "", 0, nil}},
+		"offline off":                {{0, away(time.Hour), "", 0, &noOffline}, {1, fresh, "", 0, &noOffline}},
+		"back to normal off":         {{0, refused, ended, 0, &noNormal}, {1, fresh, "", 0, &noNormal}, {2, fresh, "", 0, nil}},
+		"another reason":             {{0, is(agent.SignInRequired, "inactive-user"), "This account was deactivated by an administrator. Sign in from the tray menu.", 0, nil}},
+		"keychain locked is no news": {{0, is(agent.KeychainLocked, "locked"), "", 0, nil}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			wanted := all()
+			o := newPolicy(func() config.Notify { return wanted }, fromTray)
+			for i, s := range steps {
+				wanted = all()
+				if s.wanted != nil {
+					wanted = *s.wanted
+				}
+				o.take(agent.Event{Snapshot: s.is})
+				tell, again := o.due(start.Add(s.at))
+				var got string
+				if len(tell) > 0 {
+					got = tell[0].text
+				}
+				if got != s.want || len(tell) > 1 || len(tell) == 1 && tell[0].title != "p" {
+					t.Errorf("step %d tells %v, want %q", i, tell, s.want)
+				}
+				if want := start.Add(s.again); s.again == 0 && !again.IsZero() || s.again != 0 && !again.Equal(want) {
+					t.Errorf("step %d is looked at again at %v, want %v", i, again, want)
+				}
+			}
+		})
+	}
+}
+
+func TestARemovedProfileIsForgotten(t *testing.T) {
+	o := newPolicy(all, fromTray)
+	refused := agent.Event{Snapshot: agent.Snapshot{Name: "p", State: agent.SignInRequired, Reason: "session-ended"}}
+	o.take(refused)
+	if tell, _ := o.due(time.Now()); len(tell) != 1 {
+		t.Errorf("tells %v", tell)
+	}
+	o.take(agent.Event{Snapshot: agent.Snapshot{Name: "p"}, Removed: true})
+	o.take(refused)
+	if tell, _ := o.due(time.Now()); len(tell) != 1 {
+		t.Errorf("of a new profile of that name it tells %v", tell)
+	}
+}
+
+// screen is a desktop in memory.
+type screen struct {
+	mu   sync.Mutex // protects the following
+	seen []string
+}
+
+func (s *screen) show(title, text string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.seen = append(s.seen, title+": "+text)
+	return nil
+}
+
+func (s *screen) take() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	seen := s.seen
+	s.seen = nil
+	return seen
+}
+
+// TestRun runs the agent against the stand-in, with tokens of 1 h and 20 h.
+func TestRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := langflowtest.NewInProcess(langflowtest.Options{AccessLifetime: time.Hour, RefreshLifetime: 20 * time.Hour})
+		defer server.Close()
+		log := slog.New(slog.DiscardHandler)
+		keeper := agent.New(agent.Config{
+			Store: keychain.NewMemory(), Clock: clock.System(), Log: log, ProfilesDir: t.TempDir(), Network: func() string { return "" },
+			Transport: func([]byte) (http.RoundTripper, error) { return server.RoundTripper(), nil },
+		})
+		ctx, stop := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		defer running.Wait()
+		defer stop()
+		running.Go(func() { keeper.Run(ctx) })
+		changes := keeper.Subscribe()
+		defer keeper.Unsubscribe(changes)
+		desk := &screen{}
+		running.Go(func() {
+			Run(ctx, Config{Changes: changes, Wanted: all, SignIn: fromTray, Show: desk.show, Clock: clock.System(), Log: log})
+		})
+		see := func(when string, after time.Duration, want ...string) {
+			t.Helper()
+			time.Sleep(after)
+			synctest.Wait()
+			if got := desk.take(); !slices.Equal(got, want) {
+				t.Errorf("%s: %q, want %q", when, got, want)
+			}
+		}
+		if _, err := keeper.Add(config.Profile{Name: "prod", ServerURL: server.URL}); err != nil {
+			t.Fatal(err)
+		}
+		signIn := func() {
+			t.Helper()
+			_, err := keeper.Login(ctx, "prod", agent.Credentials{
+				Method: "password", Username: "admin", Password: secret.New(langflowtest.Admin().Password),
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		signIn()
+		see("signed in", 3*time.Hour)
+		server.Stop()
+		see("retrying", 10*time.Minute)
+		see("offline", time.Hour, "prod: Can't reach the server; the session ends in 19 h.")
+		see("still offline", time.Hour)
+		server.Start()
+		see("back", 10*time.Minute, "prod: Back to normal.")
+		server.RotateSecret()
+		see("refused", 2*time.Hour, "prod: "+ended)
+		see("still refused", 5*time.Hour)
+		signIn()
+		see("signed in again", time.Minute, "prod: Back to normal.")
+	})
+}
+
+// changes are given by hand.
+type changes chan []agent.Event
+
+func (c changes) Ready() <-chan struct{} {
+	ready := make(chan struct{}, 1)
+	if len(c) > 0 {
+		ready <- struct{}{}
+	}
+	return ready
+}
+
+func (c changes) Take() []agent.Event {
+	select {
+	case e := <-c:
+		return e
+	default:
+		return nil
+	}
+}
+
+func TestAHangingDesktopIsNotWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var refused []agent.Event
+		for i := range 2 * waiting {
+			refused = append(refused, agent.Event{Snapshot: agent.Snapshot{Name: fmt.Sprint("p", i), State: agent.SignInRequired}})
+		}
+		given := make(changes, 1)
+		given <- refused
+		ctx, stop := context.WithCancel(t.Context())
+		hangs, shown := make(chan struct{}), 0
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			Run(ctx, Config{
+				Changes: given, Wanted: all, SignIn: fromTray, Clock: clock.System(), Log: slog.New(slog.DiscardHandler),
+				Show: func(string, string) error { <-hangs; shown++; return nil },
+			})
+		}()
+		synctest.Wait()
+		stop()
+		<-ended
+		close(hangs)
+		synctest.Wait()
+		if shown != waiting && shown != waiting+1 {
+			t.Errorf("%d of %d were shown in the end, want %d", shown, 2*waiting, waiting)
+		}
+	})
+}
+
+func TestPlain(t *testing.T) {
+	if got := plain("a<b>&\x1b\n\u0085\"q\""); got != "a‹b›+\"q\"" {
+		t.Errorf("%q", got)
+	}
+}

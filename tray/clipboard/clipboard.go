@@ -1,0 +1,77 @@
+// Package clipboard puts a secret on the clipboard for a short while.
+package clipboard
+
+import (
+	"errors"
+	"sync"
+	"time"
+
+	"langkeep/agent/secret"
+)
+
+// Keep is how long a secret stays, if nothing else is copied meanwhile.
+const Keep = 30 * time.Second
+
+// ErrUnavailable means that there is no clipboard that could be cleared again.
+var ErrUnavailable = errors.New("no clipboard here: on Wayland install wl-clipboard")
+
+// Clipboard holds at most one secret.
+type Clipboard struct {
+	put putter
+
+	mu    sync.Mutex // protects the following
+	take  func()     // takes the last secret away
+	timer *time.Timer
+	count int // of secrets put there
+}
+
+// putter puts a secret on the clipboard. What it returns takes it away, if it is
+// still there, and may be called once.
+type putter func(secret.Text) (take func(), err error)
+
+// New finds the desktop's clipboard, or returns ErrUnavailable.
+func New(getenv func(string) string) (*Clipboard, error) {
+	put, err := system(getenv)
+	if err != nil {
+		return nil, err
+	}
+	return &Clipboard{put: put}, nil
+}
+
+// Copy puts a secret on the clipboard, from where it goes after Keep.
+func (c *Clipboard) Copy(s secret.Text) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.clear()
+	take, err := c.put(s)
+	if err != nil {
+		return err
+	}
+	c.take = take
+	c.count++
+	mine := c.count
+	c.timer = time.AfterFunc(Keep, func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.count == mine {
+			c.clear()
+		}
+	})
+	return nil
+}
+
+// Close takes away what is still there.
+func (c *Clipboard) Close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.clear()
+}
+
+// clear is called with mu held.
+func (c *Clipboard) clear() {
+	if c.take != nil {
+		c.timer.Stop()
+		c.take()
+		c.take = nil
+	}
+}

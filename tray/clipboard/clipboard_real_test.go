@@ -1,0 +1,119 @@
+//go:build real && linux
+
+package clipboard
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"langkeep/agent/secret"
+)
+
+// display starts an X server for the test.
+func display(t *testing.T) {
+	t.Helper()
+	for _, program := range []string{"Xvfb", "xclip"} {
+		if _, err := exec.LookPath(program); err != nil {
+			t.Skipf("%s is not installed", program)
+		}
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	x := exec.Command("Xvfb", "-displayfd", "3", "-nolisten", "tcp", "-noreset")
+	x.ExtraFiles = []*os.File{w}
+	x.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := x.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = x.Process.Kill()
+		_ = x.Wait() // it was killed
+	})
+	w.Close()
+	number, err := bufio.NewReader(r).ReadString('\n')
+	if err != nil {
+		t.Fatalf("Xvfb did not start: %v", err)
+	}
+	t.Setenv("DISPLAY", ":"+strings.TrimSpace(number))
+	t.Setenv("WAYLAND_DISPLAY", "")
+}
+
+// pasted is what another program gets; "" where there is nothing.
+func pasted(target string) string {
+	out, err := exec.Command("xclip", "-o", "-selection", "clipboard", "-t", target).Output()
+	if err != nil {
+		return ""
+	}
+	return string(out)
+}
+
+func TestX11(t *testing.T) {
+	display(t)
+	c, err := New(os.Getenv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	long := strings.Repeat("0123456789", 1000) // longer than a long RS512 token
+	if err := c.Copy(secret.New(long)); err != nil {
+		t.Fatal(err)
+	}
+	for target, want := range map[string]string{
+		"UTF8_STRING": long, "STRING": long, "text/plain;charset=utf-8": long, hintName: hintSecret, "image/png": "",
+	} {
+		if got := pasted(target); got != want {
+			t.Errorf("%s gives %.40q, want %.40q", target, got, want)
+		}
+	}
+	targets := strings.Fields(pasted("TARGETS"))
+	if got := fmt.Sprint(targets); !strings.Contains(got, hintName) || !strings.Contains(got, "UTF8_STRING") {
+		t.Errorf("targets are %s", got)
+	}
+
+	// Another program copies; what is its own stays.
+	copies := exec.Command("xclip", "-i", "-selection", "clipboard")
+	copies.Stdin = strings.NewReader("theirs")
+	if err := copies.Run(); err != nil {
+		t.Fatal(err)
+	}
+	if got := pasted("UTF8_STRING"); got != "theirs" {
+		t.Errorf("after another program has copied, %q is there", got)
+	}
+	c.Close()
+	if got := pasted("UTF8_STRING"); got != "theirs" {
+		t.Errorf("what another program has copied became %q", got)
+	}
+
+	// What nobody has replaced leaves.
+	if err := c.Copy(secret.New("second")); err != nil {
+		t.Fatal(err)
+	}
+	begin := time.Now()
+	for pasted("UTF8_STRING") == "second" {
+		time.Sleep(100 * time.Millisecond)
+	}
+	if took := time.Since(begin); took < Keep-time.Second || took > Keep+3*time.Second {
+		t.Errorf("it left after %v, want %v", took, Keep)
+	}
+}
+
+func TestADisplayThatGoesAway(t *testing.T) {
+	t.Setenv("DISPLAY", ":65000")
+	t.Setenv("WAYLAND_DISPLAY", "")
+	c, err := New(os.Getenv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Copy(secret.New("x")); err == nil {
+		t.Error("it copied to a display that isn't there")
+	}
+}

@@ -1,0 +1,237 @@
+// Package tray shows the agent's profiles in the desktop's tray. It is a view:
+// what it shows is computed anew from the profiles each time, and a click calls
+// one of Actions.
+package tray
+
+import (
+	"cmp"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf16"
+
+	"langkeep/localapi/client"
+	"langkeep/localapi/words"
+)
+
+// The icons, by what the profiles' worst state asks of a person.
+const (
+	iconFresh     = "fresh"     // nothing
+	iconAttention = "attention" // needs you
+	iconOffline   = "offline"   // nothing, it comes back by itself
+)
+
+const (
+	topProfiles  = 12  // lines in the menu itself
+	moreProfiles = 50  // lines in its submenu for the others
+	tooltipLimit = 127 // UTF-16 units, of Windows' NOTIFYICONDATA without its final zero
+)
+
+// verb is what a click asks for.
+type verb int
+
+const (
+	nothing verb = iota
+	signIn
+	openLangflow
+	copyToken
+	refresh
+	signOut
+	addServer
+	controlPage
+	startAtLogin
+	about
+	quit
+)
+
+// view is what a menu is made from.
+type view struct {
+	profiles []client.Profile
+	now      time.Time
+	version  string
+	can      offers
+}
+
+// offers are the parts of the menu that are not everywhere.
+type offers struct {
+	page, clipboard, startAtLogin bool
+	startsAtLogin                 bool // the check mark
+}
+
+// menu is all that the tray shows.
+type menu struct {
+	icon     string
+	tooltip  string
+	profiles []profileLine
+	more     []profileLine // in a submenu
+	moreLine entry         // opens it
+	beyond   entry         // at its top: how many are on the control page only
+	empty    entry         // in the place of profiles, where there are none
+	entries  []entry       // below the profiles
+}
+
+// profileLine is a profile's line, and its submenu.
+type profileLine struct {
+	name    string
+	title   string
+	entries []entry
+}
+
+// entry is a line that does something.
+type entry struct {
+	do       verb
+	title    string
+	hidden   bool
+	disabled bool
+	checked  bool
+}
+
+// compose makes the menu. Entries have the same verbs in the same places
+// whatever the view is, so that the tray can keep a fixed pool of items.
+func compose(v view) menu {
+	m := menu{
+		icon: worst(v.profiles), tooltip: tooltip(v),
+		empty: entry{title: "No server yet", hidden: len(v.profiles) > 0, disabled: true},
+		entries: []entry{
+			{do: addServer, title: "Add a server…", hidden: !v.can.page},
+			{do: controlPage, title: "Control page…", hidden: !v.can.page},
+			{do: startAtLogin, title: "Start at login", hidden: !v.can.startAtLogin, checked: v.can.startsAtLogin},
+			{do: about, title: strings.TrimSpace("About Langkeep " + v.version), disabled: !v.can.page},
+			{do: quit, title: "Quit"},
+		},
+	}
+	profiles := slices.Clone(v.profiles)
+	if len(profiles) > topProfiles {
+		// Who needs a person must not be hidden in a submenu.
+		slices.SortStableFunc(profiles, func(a, b client.Profile) int { return cmp.Compare(rank(a.State), rank(b.State)) })
+	}
+	beyond := max(0, len(profiles)-topProfiles-moreProfiles)
+	profiles = profiles[:len(profiles)-beyond]
+	for i, p := range profiles {
+		line := profileLine{name: p.Name, title: words.Safe(p.Name) + " · " + words.Short(p, v.now), entries: offered(p, v.can)}
+		if i < topProfiles {
+			m.profiles = append(m.profiles, line)
+		} else {
+			m.more = append(m.more, line)
+		}
+	}
+	m.moreLine = entry{title: fmt.Sprintf("%d more", len(m.more)+beyond), hidden: len(m.more) == 0}
+	m.beyond = entry{
+		do: controlPage, title: fmt.Sprintf("%d more on the control page…", beyond),
+		hidden: beyond == 0, disabled: !v.can.page,
+	}
+	return m
+}
+
+// offered is a profile's submenu.
+func offered(p client.Profile, can offers) []entry {
+	holds, valid, again := false, false, "Refresh now"
+	switch p.State {
+	case client.Fresh:
+		holds, valid = true, true
+	case client.Retrying:
+		holds, valid, again = true, true, "Try now"
+	case client.Stale:
+		holds, again = true, "Try now"
+	case client.KeychainLocked:
+		again = "Unlock"
+	}
+	hasToken := valid && (p.Method == nil || *p.Method != client.APIKey)
+	return []entry{
+		{do: signIn, title: "Sign in…", hidden: !can.page || p.State != client.SignInRequired && p.State != client.SignedOut},
+		{do: openLangflow, title: "Open Langflow", hidden: !browsable(p.ServerURL)},
+		{do: copyToken, title: "Copy access token", hidden: !can.clipboard || !hasToken},
+		{do: refresh, title: again, hidden: !holds && p.State != client.KeychainLocked},
+		{do: signOut, title: "Sign out", hidden: !holds},
+	}
+}
+
+// browsable tells whether a browser may be sent there: the files of profiles
+// are edited by hand, and other schemes start other programs.
+func browsable(server string) bool {
+	u, err := url.Parse(server)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
+}
+
+// rank orders states by how much they need a person.
+func rank(s client.State) int {
+	switch s {
+	case client.SignInRequired, client.KeychainLocked:
+		return 0
+	case client.Stale:
+		return 1
+	case client.Retrying:
+		return 2
+	case client.Fresh:
+		return 3
+	}
+	return 4 // signed out, on purpose
+}
+
+// worst is the icon for all profiles together. The closed ring means that a
+// session is kept: where there is none, a person has to begin.
+func worst(profiles []client.Profile) string {
+	most := rank(client.SignedOut)
+	for _, p := range profiles {
+		most = min(most, rank(p.State))
+	}
+	switch most {
+	case rank(client.Fresh), rank(client.Retrying):
+		return iconFresh
+	case rank(client.Stale):
+		return iconOffline
+	}
+	return iconAttention
+}
+
+// tooltip names what is not fresh, the worst first, and counts the rest.
+func tooltip(v view) string {
+	const name = "Langkeep"
+	switch len(v.profiles) {
+	case 0:
+		return name + " · " + "no server yet"
+	case 1:
+		return cut(name + " · " + words.Safe(v.profiles[0].Name) + ": " + words.Short(v.profiles[0], v.now))
+	}
+	var parts []string
+	fresh, signedOut := 0, 0
+	sorted := slices.Clone(v.profiles)
+	slices.SortStableFunc(sorted, func(a, b client.Profile) int { return cmp.Compare(rank(a.State), rank(b.State)) })
+	for _, p := range sorted {
+		switch p.State {
+		case client.Fresh:
+			fresh++
+		case client.SignedOut:
+			signedOut++
+		default:
+			parts = append(parts, words.Safe(p.Name)+": "+words.State(p))
+		}
+	}
+	switch {
+	case fresh == len(v.profiles):
+		parts = append(parts, "all fresh")
+	case fresh > 0:
+		parts = append(parts, fmt.Sprintf("%d fresh", fresh))
+	}
+	if signedOut > 0 {
+		parts = append(parts, fmt.Sprintf("%d signed out", signedOut))
+	}
+	return cut(name + " · " + strings.Join(parts, " · "))
+}
+
+// cut shortens to tooltipLimit.
+func cut(s string) string {
+	if len(utf16.Encode([]rune(s))) <= tooltipLimit {
+		return s
+	}
+	units := 1 // the ellipsis
+	for i, r := range s {
+		units += utf16.RuneLen(r)
+		if units > tooltipLimit {
+			return s[:i] + "…"
+		}
+	}
+	return s
+}

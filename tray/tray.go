@@ -1,0 +1,88 @@
+package tray
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"langkeep/agent/clock"
+	"langkeep/localapi/client"
+)
+
+// ErrNoDesktop is Run's answer where no desktop can show a tray.
+var ErrNoDesktop = errors.New("no desktop here to show the tray icon")
+
+// Config is what a tray is made of.
+type Config struct {
+	Profiles func() []client.Profile // by name
+	Changes  <-chan struct{}         // receives after a profile has changed
+	Clock    clock.Clock
+	Version  string
+	Actions  Actions
+	Log      *slog.Logger
+	// Say tells a person what they would else wonder about, each thing once.
+	Say func(string)
+	// Shown is called once the desktop shows the icon; it may be nil.
+	Shown func()
+}
+
+// Actions are what clicks do. Each runs in a goroutine of its own.
+type Actions struct {
+	OpenURL func(url string) error // in the browser
+	// OpenPage opens the control page at what its fragment says: nothing, "add",
+	// "sign-in/NAME" or "about". Nil leaves out the entries that need it.
+	OpenPage  func(fragment string) error
+	CopyToken func(ctx context.Context, profile string) error // nil: there is no clipboard
+	Refresh   func(ctx context.Context, profile string) error // may ask to unlock the keychain
+	SignOut   func(ctx context.Context, profile string) error
+	// StartsAtLogin and StartAtLogin are the check mark; nil leaves it out.
+	StartsAtLogin func() bool
+	StartAtLogin  func(bool) error
+	Quit          func() // asks the agent to stop, and does not wait for it
+}
+
+// actionLimit is for a click's work, a prompt of the keychain included.
+const actionLimit = 2 * time.Minute
+
+// offers are the parts of the menu that these actions allow.
+func (a *Actions) offers() offers {
+	o := offers{page: a.OpenPage != nil, clipboard: a.CopyToken != nil, startAtLogin: a.StartAtLogin != nil}
+	if a.StartsAtLogin != nil {
+		o.startsAtLogin = a.StartsAtLogin()
+	}
+	return o
+}
+
+// act does what a click on an entry asks for. p is the profile in whose submenu
+// it is; Name alone is set if it has gone meanwhile.
+func (a *Actions) act(ctx context.Context, e entry, p client.Profile) error {
+	ctx, cancel := context.WithTimeout(ctx, actionLimit)
+	defer cancel()
+	switch e.do {
+	case signIn:
+		return a.OpenPage("sign-in/" + p.Name)
+	case openLangflow:
+		if !browsable(p.ServerURL) {
+			return errors.New("the profile has gone")
+		}
+		return a.OpenURL(p.ServerURL)
+	case copyToken:
+		return a.CopyToken(ctx, p.Name)
+	case refresh:
+		return a.Refresh(ctx, p.Name)
+	case signOut:
+		return a.SignOut(ctx, p.Name)
+	case addServer:
+		return a.OpenPage("add")
+	case controlPage:
+		return a.OpenPage("")
+	case startAtLogin:
+		return a.StartAtLogin(!e.checked)
+	case about:
+		return a.OpenPage("about")
+	case quit:
+		a.Quit()
+	}
+	return nil
+}
