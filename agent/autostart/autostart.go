@@ -1,0 +1,72 @@
+// Package autostart starts the agent when its user logs in, in the way of each
+// system: an XDG autostart entry or a systemd user unit, a LaunchAgent, the
+// user's Run key. What each of them says is made by a pure function of an Entry.
+package autostart
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"langkeep/agent/paths"
+)
+
+// State is what happens at login.
+type State string
+
+// The states.
+const (
+	Disabled State = "disabled"
+	Enabled  State = "enabled"
+	// Outdated: there is an entry, but it starts another program or was edited.
+	Outdated State = "outdated"
+)
+
+// Status is the State, and where the entry is, as the system names it; "" if
+// there is none.
+type Status struct {
+	State State
+	Where string
+}
+
+// Entry is what is to be started at login.
+type Entry struct {
+	name    string // of the file, the label or the value
+	program string // absolute
+	home    string // LANGKEEP_HOME, absolute; "" if it isn't set
+	places  places
+}
+
+// New makes the entry of the agent whose files are at p: it starts this
+// program. It touches nothing yet.
+func New(p paths.Paths, getenv func(string) string) (*Entry, error) {
+	program, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("find this program's file: %w", err)
+	}
+	places, err := findPlaces(getenv)
+	if err != nil {
+		return nil, err
+	}
+	// Two agents must not share an entry, as they don't share a keychain.
+	return &Entry{name: p.KeychainService(), program: program, home: p.Home, places: places}, nil
+}
+
+// check refuses paths that would break out of their line in an entry.
+func (e *Entry) check() error {
+	for _, path := range []string{e.program, e.home} {
+		if strings.ContainsFunc(path, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+			return fmt.Errorf("the path %q has a control character, which no entry can carry: move it", path)
+		}
+	}
+	return nil
+}
+
+// args are those of the program: command and flags. LANGKEEP_HOME goes as a
+// flag, since a Run key on Windows has no environment.
+func (e *Entry) args(command ...string) []string {
+	if e.home != "" {
+		return append(command, "--home", e.home)
+	}
+	return command
+}

@@ -1,0 +1,89 @@
+package autostart
+
+import (
+	"errors"
+	"fmt"
+
+	"golang.org/x/sys/windows/registry"
+)
+
+// The keys below HKEY_CURRENT_USER. The second one is where the Task Manager
+// and the Settings note that a person turned an entry off: an odd first byte.
+const (
+	runKey      = `Software\Microsoft\Windows\CurrentVersion\Run`
+	approvedKey = `Software\Microsoft\Windows\CurrentVersion\Explorer\StartupApproved\Run`
+)
+
+// places has nothing: the keys are the same for everybody.
+type places struct{}
+
+func findPlaces(func(string) string) (places, error) { return places{}, nil }
+
+// Enable has the agent started at each login to come.
+func (e *Entry) Enable() error {
+	value, err := runValue(e)
+	if err != nil {
+		return err
+	}
+	key, _, err := registry.CreateKey(registry.CURRENT_USER, runKey, registry.SET_VALUE)
+	if err != nil {
+		return fmt.Errorf("open the Run key: %w", err)
+	}
+	defer key.Close()
+	if err := key.SetStringValue(e.name, value); err != nil {
+		return fmt.Errorf("write the Run key: %w", err)
+	}
+	return deleteValue(approvedKey, e.name)
+}
+
+// Disable takes the entry away; without one it does nothing.
+func (e *Entry) Disable() error {
+	return errors.Join(deleteValue(runKey, e.name), deleteValue(approvedKey, e.name))
+}
+
+func deleteValue(path, name string) error {
+	key, err := registry.OpenKey(registry.CURRENT_USER, path, registry.SET_VALUE)
+	if err == nil {
+		defer key.Close()
+		err = key.DeleteValue(name)
+	}
+	if err != nil && !errors.Is(err, registry.ErrNotExist) {
+		return fmt.Errorf("change %s: %w", path, err)
+	}
+	return nil
+}
+
+// Status looks at the entry.
+func (e *Entry) Status() (Status, error) {
+	where := `HKEY_CURRENT_USER\` + runKey + `\` + e.name
+	value, err := readValue(runKey, func(key registry.Key) (string, error) {
+		value, _, err := key.GetStringValue(e.name)
+		return value, err
+	})
+	if errors.Is(err, registry.ErrNotExist) {
+		return Status{State: Disabled}, nil
+	}
+	if err != nil {
+		return Status{}, fmt.Errorf("read the Run key: %w", err)
+	}
+	approved, err := readValue(approvedKey, func(key registry.Key) (string, error) {
+		data, _, err := key.GetBinaryValue(e.name)
+		return string(data), err
+	})
+	if err == nil && approved != "" && approved[0]&1 == 1 {
+		return Status{Disabled, where}, nil
+	}
+	if want, err := runValue(e); err == nil && value == want {
+		return Status{Enabled, where}, nil
+	}
+	return Status{Outdated, where}, nil
+}
+
+func readValue(path string, read func(registry.Key) (string, error)) (string, error) {
+	key, err := registry.OpenKey(registry.CURRENT_USER, path, registry.QUERY_VALUE)
+	if err != nil {
+		return "", err
+	}
+	defer key.Close()
+	return read(key)
+}

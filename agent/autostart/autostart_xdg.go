@@ -1,0 +1,176 @@
+//go:build !darwin && !windows
+
+package autostart
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"langkeep/agent/paths"
+)
+
+// places is where the entries are, and which kind is right here.
+type places struct {
+	config  string // XDG_CONFIG_HOME
+	desktop bool   // this is a session with a desktop, which reads autostart entries
+	systemd bool   // systemd runs this computer, and so the user's units
+}
+
+func findPlaces(getenv func(string) string) (places, error) {
+	// XDG Base Directory Specification 0.8: a relative path counts as unset.
+	config := getenv("XDG_CONFIG_HOME")
+	if !filepath.IsAbs(config) {
+		home := getenv("HOME")
+		if !filepath.IsAbs(home) {
+			return places{}, fmt.Errorf("HOME must be set to an absolute path, but is %q", home)
+		}
+		config = filepath.Join(home, ".config")
+	}
+	desktop := false
+	for _, name := range []string{"XDG_CURRENT_DESKTOP", "WAYLAND_DISPLAY", "DISPLAY"} {
+		desktop = desktop || getenv(name) != ""
+	}
+	// As sd_booted(3) looks.
+	info, err := os.Lstat("/run/systemd/system")
+	return places{config: config, desktop: desktop, systemd: err == nil && info.IsDir()}, nil
+}
+
+func (e *Entry) desktopFile() string {
+	return filepath.Join(e.places.config, "autostart", e.name+".desktop")
+}
+
+func (e *Entry) unitFile() string {
+	return filepath.Join(e.places.config, "systemd", "user", e.name+".service")
+}
+
+// wantedBy is what `systemctl --user enable` would make. Made by hand it needs
+// no systemd that answers; it is read at the next login all the same.
+func (e *Entry) wantedBy() string {
+	return filepath.Join(e.places.config, "systemd", "user", "default.target.wants", e.name+".service")
+}
+
+// Enable has the agent started at each login to come: by the desktop, so that
+// it has a tray, or where there is none by systemd. An ssh session of a
+// computer with a desktop counts as one without.
+func (e *Entry) Enable() error {
+	switch {
+	case e.places.desktop:
+		content, err := desktopEntry(e)
+		if err != nil {
+			return err
+		}
+		if err := write(e.desktopFile(), content); err != nil {
+			return err
+		}
+		return e.removeUnit()
+	case e.places.systemd:
+		content, err := unit(e)
+		if err != nil {
+			return err
+		}
+		if err := write(e.unitFile(), content); err != nil {
+			return err
+		}
+		if err := os.MkdirAll(filepath.Dir(e.wantedBy()), 0o700); err != nil {
+			return fmt.Errorf("create a folder: %w", err)
+		}
+		if err := os.Symlink(filepath.Join("..", e.name+".service"), e.wantedBy()); err != nil && !errors.Is(err, fs.ErrExist) {
+			return fmt.Errorf("enable the unit: %w", err)
+		}
+		return e.removeDesktopFile()
+	}
+	return errors.New("there is neither a desktop nor systemd here to start a program at login: run langkeep start from your shell's profile")
+}
+
+func write(file, content string) error {
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		return fmt.Errorf("create a folder: %w", err)
+	}
+	return paths.WriteFile(file, []byte(content))
+}
+
+// Disable takes every entry away; without one it does nothing.
+func (e *Entry) Disable() error { return errors.Join(e.removeDesktopFile(), e.removeUnit()) }
+
+func (e *Entry) removeDesktopFile() error {
+	return remove(e.desktopFile(), filepath.Dir(e.desktopFile()))
+}
+
+func (e *Entry) removeUnit() error {
+	user := filepath.Dir(e.unitFile())
+	return errors.Join(
+		remove(e.wantedBy(), filepath.Dir(e.wantedBy())),
+		remove(e.unitFile(), user, filepath.Dir(user)),
+	)
+}
+
+// remove deletes a file, then the folders if they are empty, in which case
+// they were most likely made for it.
+func remove(file string, folders ...string) error {
+	err := os.Remove(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, folder := range folders {
+		_ = syscall.Rmdir(folder) // unlike os.Remove, it leaves a symbolic link alone
+	}
+	return nil
+}
+
+// Status looks at the entries.
+func (e *Entry) Status() (Status, error) {
+	desktop, err := e.desktopStatus()
+	if err != nil || desktop.State == Enabled {
+		return desktop, err
+	}
+	unit, err := e.unitStatus()
+	if err != nil || unit.State != Disabled {
+		return unit, err
+	}
+	return desktop, nil
+}
+
+func (e *Entry) desktopStatus() (Status, error) {
+	content, err := read(e.desktopFile())
+	if content == "" || err != nil {
+		return Status{State: Disabled}, err
+	}
+	want, err := desktopEntry(e)
+	switch {
+	case err == nil && content == want:
+		return Status{Enabled, e.desktopFile()}, nil
+	case switchedOff(content):
+		return Status{Disabled, e.desktopFile()}, nil
+	}
+	return Status{Outdated, e.desktopFile()}, nil
+}
+
+func (e *Entry) unitStatus() (Status, error) {
+	content, err := read(e.unitFile())
+	if content == "" || err != nil {
+		return Status{State: Disabled}, err
+	}
+	if _, err := os.Lstat(e.wantedBy()); errors.Is(err, fs.ErrNotExist) {
+		return Status{Disabled, e.unitFile()}, nil // by systemctl --user disable
+	}
+	if want, err := unit(e); err == nil && content == want {
+		return Status{Enabled, e.unitFile()}, nil
+	}
+	return Status{Outdated, e.unitFile()}, nil
+}
+
+// read reads an entry; "" if there is none.
+func read(file string) (string, error) {
+	data, err := paths.ReadFile(file, 64<<10)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	return string(data), err
+}

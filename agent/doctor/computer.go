@@ -1,0 +1,158 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+
+	"langkeep/agent/autostart"
+	"langkeep/agent/config"
+	"langkeep/agent/paths"
+)
+
+// Files looks at the mode and owner of every file and folder.
+func Files(p paths.Paths) Check {
+	return Check{Name: "files", Look: func(context.Context) Finding {
+		seen, faults := p.Faults()
+		if len(faults) == 0 {
+			return ok("%d files and folders, for you alone.", seen)
+		}
+		// The worst first.
+		slices.SortStableFunc(faults, func(a, b paths.Fault) int {
+			switch {
+			case a.Mild == b.Mild:
+				return 0
+			case b.Mild:
+				return -1
+			}
+			return 1
+		})
+		var found, advice []string
+		for _, f := range faults {
+			found = append(found, f.Path+" "+f.What)
+			if !slices.Contains(advice, f.Todo) {
+				advice = append(advice, f.Todo)
+			}
+		}
+		verdict := Failed
+		if faults[0].Mild {
+			verdict = Warning
+		}
+		return Finding{verdict, sentence(strings.Join(found, "; ")), sentence(strings.Join(advice, ", or "))}
+	}}
+}
+
+// Settings reads the files that people edit.
+func Settings(p paths.Paths) Check {
+	return Check{Name: "settings", Look: func(context.Context) Finding {
+		_, err := config.LoadConfig(p.ConfigFile())
+		profiles, errs := config.LoadProfiles(p.ProfilesDir())
+		if err := errors.Join(append(errs, err)...); err != nil {
+			return failed("Mend it; until then the settings are as they were.", "%s", sentence(strings.ReplaceAll(err.Error(), "\n", "; ")))
+		}
+		if len(profiles) == 1 {
+			return ok("config.toml and 1 profile can be read.")
+		}
+		return ok("config.toml and %d profiles can be read.", len(profiles))
+	}}
+}
+
+// Autostart looks at what status says of the entry.
+func Autostart(status func() (autostart.Status, error)) Check {
+	return Check{Name: "autostart", Look: func(context.Context) Finding {
+		s, err := status()
+		switch {
+		case err != nil:
+			return warning("Run langkeep autostart enable.", "%s", sentence(err.Error()))
+		case s.State == autostart.Enabled:
+			return ok("The agent starts at login (%s).", s.Where)
+		case s.State == autostart.Outdated:
+			return warning("Run langkeep autostart enable to renew it, or disable to remove it.", "%s starts another program, or was edited.", s.Where)
+		}
+		return ok("The agent does not start at login; langkeep autostart enable makes it.")
+	}}
+}
+
+// PeerLookup looks whether the users behind TCP connections can be told.
+func PeerLookup(lookup func() error) Check {
+	return Check{Name: "peer-lookup", Look: func(context.Context) Finding {
+		if err := lookup(); err != nil {
+			return warning("Keep the owner's token to yourself: it is all that other users of this computer would need.",
+				"The user behind a TCP connection can't be told (%v), so the bearer alone decides.", err)
+		}
+		return ok("The user behind each TCP connection is looked up.")
+	}}
+}
+
+// ProxyVariables looks whether this shell's programs would send requests for
+// this computer, and with them their tokens, to a proxy: httpx, requests and
+// curl do (tried).
+func ProxyVariables(getenv func(string) string) Check {
+	return Check{Name: "proxy-variables", Look: func(context.Context) Finding {
+		var proxies []string
+		for _, name := range []string{"http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"} {
+			if value := getenv(name); value != "" {
+				proxies = append(proxies, fmt.Sprintf("%s (%s)", name, proxyHost(value)))
+			}
+		}
+		if proxies == nil {
+			return ok("No proxy is set for plain HTTP.")
+		}
+		set := strings.Join(proxies, ", ")
+		found := false
+		missing := map[string]bool{}
+		for _, name := range []string{"no_proxy", "NO_PROXY"} {
+			value := getenv(name)
+			if value == "" {
+				continue
+			}
+			found = true
+			for _, host := range uncovered(value) {
+				missing[host] = true
+			}
+		}
+		const advice = "Add 127.0.0.1,localhost,::1 to NO_PROXY and no_proxy."
+		switch {
+		case !found:
+			return failed(advice, "%s is set and NO_PROXY is not, so many programs would send requests for this computer, token and all, to that proxy.", set)
+		case missing["127.0.0.1"] || missing["localhost"]:
+			return failed(advice, "%s is set and NO_PROXY lacks this computer, so many programs would send requests for it, token and all, to that proxy.", set)
+		case missing["::1"]:
+			return warning(advice, "%s is set and NO_PROXY lacks ::1.", set)
+		}
+		return ok("%s is set, and NO_PROXY has this computer.", set)
+	}}
+}
+
+// proxyHost is a proxy's host and port: its URL may hold a password.
+func proxyHost(raw string) string {
+	if !strings.Contains(raw, "://") {
+		raw = "http://" + raw
+	}
+	u, err := url.Parse(raw)
+	if err != nil || u.Host == "" {
+		return "not a URL"
+	}
+	return u.Host
+}
+
+// uncovered are the names of this computer that a NO_PROXY leaves out.
+func uncovered(noProxy string) []string {
+	var listed []string
+	for _, entry := range strings.FieldsFunc(noProxy, func(r rune) bool { return r == ',' || r == ' ' }) {
+		listed = append(listed, strings.ToLower(strings.Trim(entry, "[]")))
+	}
+	if slices.Contains(listed, "*") {
+		return nil
+	}
+	var missing []string
+	for name, others := range map[string][]string{"127.0.0.1": {"127.0.0.0/8", "127.0.0.1/32"}, "localhost": {".localhost"}, "::1": {"::1/128"}} {
+		if !slices.ContainsFunc(append(others, name), func(s string) bool { return slices.Contains(listed, s) }) {
+			missing = append(missing, name)
+		}
+	}
+	return missing
+}

@@ -1,0 +1,101 @@
+// Package doctor looks for what keeps Langkeep from working and says, in one
+// sentence each, what is so and what to do. Nothing that it says is secret.
+package doctor
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Verdict is how a check went.
+type Verdict string
+
+// The verdicts.
+const (
+	OK      Verdict = "ok"
+	Warning Verdict = "warning" // something is missing, or could not be looked at
+	Failed  Verdict = "failed"
+)
+
+// Finding is what a check has to say.
+type Finding struct {
+	Verdict Verdict
+	Found   string // a sentence: what is so
+	Advice  string // a sentence: what to do; "" if nothing
+}
+
+// Check looks at one thing.
+type Check struct {
+	Name string // of the table: lower case, with dashes
+	Look func(ctx context.Context) Finding
+	// Gate means that what comes after it makes no sense when it failed.
+	Gate bool
+}
+
+// Result is a check's name and what it found.
+type Result struct {
+	Check string
+	Finding
+}
+
+// limit bounds one check.
+const limit = 20 * time.Second
+
+// Run makes the checks in order, up to a gate that failed. The home folder is
+// told as ~ in what they found.
+func Run(ctx context.Context, home string, checks ...Check) []Result {
+	var results []Result
+	for _, c := range checks {
+		limited, cancel := context.WithTimeout(ctx, limit)
+		f := c.Look(limited)
+		cancel()
+		f.Found, f.Advice = tilde(f.Found, home), tilde(f.Advice, home)
+		results = append(results, Result{c.Name, f})
+		if c.Gate && f.Verdict == Failed {
+			break
+		}
+	}
+	return results
+}
+
+// tilde replaces the home folder, where it is a whole part of a path.
+func tilde(s, home string) string {
+	home = strings.TrimRight(home, `/\`)
+	if home == "" {
+		return s
+	}
+	var b strings.Builder
+	for {
+		before, after, found := strings.Cut(s, home)
+		b.WriteString(before)
+		if !found {
+			return b.String()
+		}
+		if next, _ := utf8.DecodeRuneInString(after); unicode.IsLetter(next) || unicode.IsDigit(next) || next == '-' || next == '_' {
+			b.WriteString(home)
+		} else {
+			b.WriteByte('~')
+		}
+		s = after
+	}
+}
+
+func ok(format string, args ...any) Finding { return Finding{OK, fmt.Sprintf(format, args...), ""} }
+
+func warning(advice, format string, args ...any) Finding {
+	return Finding{Warning, fmt.Sprintf(format, args...), advice}
+}
+
+func failed(advice, format string, args ...any) Finding {
+	return Finding{Failed, fmt.Sprintf(format, args...), advice}
+}
+
+// sentence makes one of an error's text.
+func sentence(s string) string {
+	first, size := utf8.DecodeRuneInString(s)
+	return string(unicode.ToUpper(first)) + strings.TrimRight(s[size:], ".") + "."
+}

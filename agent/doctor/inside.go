@@ -1,0 +1,58 @@
+package doctor
+
+import (
+	"context"
+	"sync"
+
+	"langkeep/agent"
+	"langkeep/agent/config"
+	"langkeep/agent/keychain"
+	"langkeep/agent/langflow"
+	"langkeep/agent/paths"
+)
+
+// Inside looks at what only the agent can see: its store, its desktop, and
+// servers with the credentials that it holds.
+type Inside struct {
+	Agent      *agent.Agent
+	Store      keychain.Store
+	PeerLookup func() error
+	Paths      paths.Paths
+	Home       string // told as ~
+	UserAgent  string
+
+	trip sync.Mutex // held during the store's round trip, which has one account
+}
+
+// Look makes the checks that are about no profile.
+func (i *Inside) Look(ctx context.Context) []Result {
+	i.trip.Lock()
+	defer i.trip.Unlock()
+	checks := append([]Check{Keychain(i.Store)}, Desktop()...)
+	return Run(ctx, i.Home, append(checks, PeerLookup(i.PeerLookup))...)
+}
+
+// LookAt makes the checks of a profile.
+func (i *Inside) LookAt(ctx context.Context, name string) []Result {
+	return Run(ctx, i.Home, ProfileChecks(i.Paths, name, i.UserAgent, func(ctx context.Context) (*langflow.Client, langflow.Credential, error) {
+		return i.Agent.Credential(ctx, name)
+	})...)
+}
+
+// ProfileChecks are those of the profile in its file; credential is as in
+// Server.
+func ProfileChecks(p paths.Paths, name, userAgent string, credential func(context.Context) (*langflow.Client, langflow.Credential, error)) []Check {
+	unusable := func(err error) []Check {
+		return []Check{{Name: "server-url", Look: func(context.Context) Finding {
+			return failed("Mend its file.", "The settings of %s can't be read (%v).", name, err)
+		}}}
+	}
+	if err := config.ValidName(name); err != nil {
+		return unusable(err)
+	}
+	profile, err := config.LoadProfile(p.ProfileFile(name))
+	if err != nil {
+		return unusable(err)
+	}
+	return Server{Profile: profile, UserAgent: userAgent, Credential: credential}.Checks()
+}

@@ -1,0 +1,437 @@
+package doctor
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"langkeep/agent"
+	"langkeep/agent/clock"
+	"langkeep/agent/config"
+	"langkeep/agent/langflow"
+)
+
+// Server looks at a profile's server, from the name up to what its credential
+// opens. The functions that are nil are this computer's own.
+type Server struct {
+	Profile   config.Profile
+	UserAgent string
+	// Credential is Agent.Credential of the profile; nil if no agent runs.
+	Credential func(ctx context.Context) (*langflow.Client, langflow.Credential, error)
+
+	Clock     clock.Clock
+	Resolve   func(ctx context.Context, host string) ([]string, error)
+	Dial      func(ctx context.Context, network, address string) (net.Conn, error)
+	Proxy     func(*http.Request) (*url.URL, error)
+	Transport func(ca []byte) (http.RoundTripper, error)
+}
+
+const (
+	soon     = 14               // days: a certificate that ends within them is told
+	farClock = 30 * time.Second // a clock that is further off is told
+)
+
+// server is a Server with all that its checks share.
+type server struct {
+	Server
+	url    *url.URL
+	proxy  *url.URL // nil: none on the way
+	client *langflow.Client
+	seen   *recorder
+}
+
+// Checks are the checks, each of which needs those before it.
+func (s Server) Checks() []Check {
+	if s.Clock == nil {
+		s.Clock = clock.System()
+	}
+	if s.Resolve == nil {
+		s.Resolve = net.DefaultResolver.LookupHost
+	}
+	if s.Dial == nil {
+		s.Dial = (&net.Dialer{Timeout: 10 * time.Second}).DialContext
+	}
+	if s.Proxy == nil {
+		s.Proxy = http.ProxyFromEnvironment
+	}
+	if s.Transport == nil {
+		s.Transport = func(ca []byte) (http.RoundTripper, error) { return langflow.NewTransport(ca) }
+	}
+	c := &server{Server: s}
+	checks := []Check{
+		{Name: "server-url", Look: c.address, Gate: true},
+		{Name: "dns", Look: c.dns, Gate: true},
+		{Name: "tcp", Look: c.tcp, Gate: true},
+		{Name: "tls", Look: c.tls, Gate: true},
+		{Name: "root-path", Look: c.rootPath, Gate: true},
+		{Name: "langflow", Look: c.version, Gate: true},
+		{Name: "clock", Look: c.clock},
+		{Name: "sign-in", Look: c.methods},
+	}
+	if s.Credential == nil {
+		return append(checks, Check{Name: "token", Look: func(context.Context) Finding {
+			return warning("Run langkeep doctor without --no-start.", "The token, the key and what they open were not tried, since no agent runs.")
+		}})
+	}
+	return append(checks,
+		Check{Name: "token", Look: c.token, Gate: true},
+		Check{Name: "key", Look: c.key, Gate: true},
+		Check{Name: "routes-any", Look: c.routesAny},
+		Check{Name: "routes-token", Look: c.routesToken},
+		Check{Name: "routes-key", Look: c.routesKey},
+		Check{Name: "routes-cookie", Look: c.routesCookie},
+	)
+}
+
+// recorder remembers how the last answer came.
+type recorder struct {
+	http.RoundTripper
+	mu  sync.Mutex // protects the following
+	tls *tls.ConnectionState
+}
+
+// RoundTrip implements http.RoundTripper.
+func (r *recorder) RoundTrip(req *http.Request) (*http.Response, error) {
+	res, err := r.RoundTripper.RoundTrip(req)
+	if err == nil {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.tls = res.TLS
+	}
+	return res, err
+}
+
+// address makes the client from the profile's settings.
+func (s *server) address(context.Context) Finding {
+	var ca []byte
+	if s.Profile.CAFile != "" {
+		var err error
+		if ca, err = os.ReadFile(s.Profile.CAFile); err != nil {
+			return failed("Put the CA's certificate there, or change ca_file.", "The CA file can't be read: %v.", err)
+		}
+	}
+	transport, err := s.Transport(ca)
+	if err != nil {
+		return failed("Change ca_file.", "%s", sentence(err.Error()))
+	}
+	s.seen = &recorder{RoundTripper: transport}
+	s.client, err = langflow.New(s.Profile.ServerURL, langflow.Options{
+		Transport: s.seen, AllowHTTP: s.Profile.AllowHTTP, Clock: s.Clock, UserAgent: s.UserAgent,
+	})
+	var e *langflow.Error
+	switch {
+	case errors.As(err, &e) && e.Kind == langflow.PlainHTTP:
+		return failed("Use https://, or allow it for this server with --allow-http.", "%s sends your password unprotected.", s.Profile.ServerURL)
+	case err != nil:
+		return failed("Correct server_url.", "%s", sentence(err.Error()))
+	}
+	if s.url, err = url.Parse(s.client.URL()); err == nil {
+		s.proxy, err = s.Proxy(&http.Request{URL: s.url})
+	}
+	if err != nil {
+		return failed("Correct HTTPS_PROXY and HTTP_PROXY, and restart the agent.", "The proxy that is set can't be used.")
+	}
+	if s.proxy != nil {
+		return ok("%s, through the proxy %s.", s.client.URL(), s.proxy.Host)
+	}
+	return ok("%s.", s.client.URL())
+}
+
+// hop is what this computer connects to: the server, or the proxy before it.
+func (s *server) hop() (host, port string) {
+	u := s.url
+	if s.proxy != nil {
+		u = s.proxy
+	}
+	if port = u.Port(); port == "" {
+		port = map[string]string{"https": "443", "http": "80"}[u.Scheme]
+	}
+	if port == "" {
+		port = "1080" // of SOCKS
+	}
+	return u.Hostname(), port
+}
+
+func (s *server) dns(ctx context.Context) Finding {
+	host, _ := s.hop()
+	if net.ParseIP(host) != nil {
+		return ok("%s is an address; there is no name to look up.", host)
+	}
+	addresses, err := s.Resolve(ctx, host)
+	if err != nil || len(addresses) == 0 {
+		return failed("Check the name, the network and the VPN.", "The name %s can't be looked up.", host)
+	}
+	more := ""
+	if n := len(addresses) - 1; n > 0 {
+		more = fmt.Sprintf(" and %d more", n)
+	}
+	return ok("%s is %s%s.", host, addresses[0], more)
+}
+
+func (s *server) tcp(ctx context.Context) Finding {
+	host, port := s.hop()
+	address := net.JoinHostPort(host, port)
+	begin := time.Now()
+	conn, err := s.Dial(ctx, "tcp", address)
+	var timeout net.Error
+	switch {
+	case err == nil:
+		_ = conn.Close() // nothing was sent
+		return ok("%s accepts connections (%d ms).", address, time.Since(begin).Milliseconds())
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
+		return failed("Check the network, the VPN and the firewall.", "%s doesn't answer in time.", address)
+	}
+	return failed("Check that the server runs, and its port.", "%s refuses connections.", address)
+}
+
+func (s *server) tls(ctx context.Context) Finding {
+	_, err := s.client.Version(ctx)
+	if s.url.Scheme == "http" {
+		if ip := net.ParseIP(s.url.Hostname()); s.url.Hostname() == "localhost" || ip != nil && ip.IsLoopback() {
+			return ok("None, and none is needed on this computer.")
+		}
+		return warning("Use https:// if the server has it.", "None: what goes over the network can be read there.")
+	}
+	var e *langflow.Error
+	if errors.As(err, &e) && e.Kind == langflow.Certificate {
+		return failed("Add its CA with --ca-file.", "The certificate isn't trusted (%s).", e.Detail)
+	}
+	s.seen.mu.Lock()
+	state := s.seen.tls
+	s.seen.mu.Unlock()
+	if state == nil || len(state.PeerCertificates) == 0 {
+		return failed("Check what stands in front of the server.", "There is no TLS connection%s.", because(err))
+	}
+	certificate := state.PeerCertificates[0]
+	days := int(certificate.NotAfter.Sub(s.Clock.Now()) / (24 * time.Hour))
+	issuer := certificate.Issuer.CommonName
+	if issuer == "" {
+		issuer = certificate.Issuer.String()
+	}
+	if days < soon {
+		return warning("Have the server's administrator renew it.", "The certificate, issued by %s, ends in %d days.", issuer, days)
+	}
+	return ok("The certificate, issued by %s, ends in %d days.", issuer, days)
+}
+
+// because is an error's text behind a dash of words, or nothing.
+func because(err error) string {
+	if err == nil {
+		return ""
+	}
+	return " (" + err.Error() + ")"
+}
+
+// rootPath looks whether the path in the URL is Langflow's.
+func (s *server) rootPath(ctx context.Context) Finding {
+	if s.url.Path == "" {
+		return ok("None.")
+	}
+	_, err := s.client.Version(ctx)
+	if err == nil {
+		return ok("%s.", s.url.Path)
+	}
+	bare := *s.url
+	bare.Path = ""
+	atOrigin, newErr := langflow.New(bare.String(), langflow.Options{Transport: s.seen, AllowHTTP: true, Clock: s.Clock, UserAgent: s.UserAgent})
+	if newErr == nil {
+		if _, err := atOrigin.Version(ctx); err == nil {
+			return failed("Change server_url to that.", "Langflow is at %s, without %s.", bare.String(), s.url.Path)
+		}
+	}
+	return ok("%s; whether it is right can't be told yet.", s.url.Path)
+}
+
+func (s *server) version(ctx context.Context) Finding {
+	version, err := s.client.Version(ctx)
+	var e *langflow.Error
+	switch {
+	case err == nil:
+		return ok("Langflow %s answers.", version)
+	case !errors.As(err, &e):
+		return failed("Try again.", "%s", sentence(err.Error()))
+	}
+	return serverFinding(e)
+}
+
+// serverFinding says what an error of a server means.
+func serverFinding(e *langflow.Error) Finding {
+	detail := ""
+	if e.Detail != "" {
+		detail = " (" + e.Detail + ")"
+	}
+	switch e.Kind {
+	case langflow.NotLangflow:
+		return failed("Check the URL, and whether this network wants a sign-in of its own.", "Something answers there, but it isn't Langflow.")
+	case langflow.Moved:
+		return failed("Use that address, if you trust it.", "The server moved%s.", detail)
+	case langflow.ServerError:
+		return failed("Try again later, or tell its administrator.", "The server has a problem of its own (%d).", e.Status)
+	case langflow.RateLimited:
+		return warning("Try again later.", "The server had too many sign-ins from here.")
+	case langflow.TimedOut:
+		return failed("Check the network, or try again later.", "The server doesn't answer in time.")
+	case langflow.Certificate:
+		return failed("Add its CA with --ca-file.", "The certificate isn't trusted%s.", detail)
+	case langflow.TokenRefused, langflow.KeyRefused:
+		return failed("Sign in again.", "The server does not accept it.")
+	case langflow.Inactive:
+		return failed("Ask the server's administrator.", "This account was deactivated by an administrator.")
+	}
+	return failed("Check the URL and what stands in front of the server.", "The server can't be asked%s.", detail)
+}
+
+func (s *server) clock(context.Context) Finding {
+	offset, known := s.client.Offset()
+	switch {
+	case !known:
+		return warning("Have what stands in front of the server send a Date.", "The server doesn't tell its time, so this computer's is taken for right.")
+	case offset.Abs() < 2*time.Second: // a Date has whole seconds
+		return ok("The server's clock is right by this computer's.")
+	}
+	side := "ahead of"
+	if offset < 0 {
+		side = "behind"
+	}
+	found := fmt.Sprintf("The server's clock is %s %s this computer's, which is allowed for.", offset.Abs().Truncate(time.Second), side)
+	if offset.Abs() > farClock {
+		return Finding{Warning, found, "Have both computers set their clocks by the network."}
+	}
+	return ok("%s", found)
+}
+
+// methods asks what the server accepts. Whether there is auto login can only be
+// told by using it.
+func (s *server) methods(ctx context.Context) Finding {
+	const others = "a password, a refresh token or an API key"
+	_, err := s.client.AutoLogin(ctx)
+	var e *langflow.Error
+	switch {
+	case err == nil:
+		return ok("This server lets everybody in (auto login), and accepts %s.", others)
+	case !errors.As(err, &e):
+		return warning("Try again.", "%s", sentence(err.Error()))
+	case e.Kind != langflow.AutoLoginOff:
+		f := serverFinding(e)
+		f.Verdict = Warning // a gateway may keep just this one closed
+		return f
+	case s.Profile.Method == "auto-login":
+		return failed("Run langkeep login "+s.Profile.Name+" --method password.", "This server has no auto login any more; it accepts %s.", others)
+	}
+	return ok("This server accepts %s.", others)
+}
+
+func (s *server) byKey() bool { return s.Profile.Method == "api-key" }
+
+func (s *server) token(ctx context.Context) Finding {
+	if s.byKey() {
+		return ok("None: this profile signs in with an API key.")
+	}
+	return s.accepted(ctx, "A valid one is held")
+}
+
+func (s *server) key(ctx context.Context) Finding {
+	if !s.byKey() {
+		return ok("None is held for this profile.")
+	}
+	return s.accepted(ctx, "One is held")
+}
+
+// accepted tries what is held.
+func (s *server) accepted(ctx context.Context, held string) Finding {
+	client, credential, err := s.Credential(ctx)
+	if err != nil {
+		return credentialFinding(err)
+	}
+	user, err := client.WhoAmI(ctx, credential)
+	var e *langflow.Error
+	switch {
+	case err == nil:
+		return ok("%s, and the server accepts it for %s.", held, user.Username)
+	case errors.As(err, &e):
+		f := serverFinding(e)
+		if e.Kind == langflow.TokenRefused || e.Kind == langflow.KeyRefused {
+			f.Advice = "Run langkeep login " + s.Profile.Name + "."
+		}
+		return f
+	}
+	return failed("Try again.", "%s", sentence(err.Error()))
+}
+
+// credentialFinding says why nothing is held. The agent's messages are what is
+// so, a colon, and what to do.
+func credentialFinding(err error) Finding {
+	var e *agent.Error
+	if !errors.As(err, &e) {
+		return failed("Try again.", "%s", sentence(err.Error()))
+	}
+	found, advice, _ := strings.Cut(e.Message, ": ")
+	return Finding{Failed, sentence(found), sentence(advice)}
+}
+
+func (s *server) routesAny(ctx context.Context) Finding {
+	return s.opens(ctx, langflow.AnyCredential, "Flows, projects, users and builds")
+}
+
+func (s *server) routesToken(ctx context.Context) Finding {
+	const what = "The account's own routes (/session, data export)"
+	if s.byKey() {
+		return ok("%s take a token; this profile has a key.", what)
+	}
+	return s.opens(ctx, langflow.TokenOnly, what)
+}
+
+func (s *server) routesKey(ctx context.Context) Finding {
+	const what = "Run, responses, webhooks and a project's MCP"
+	if s.byKey() {
+		return s.opens(ctx, langflow.KeyOnly, what)
+	}
+	if opened, err := s.tries(ctx, langflow.KeyOnly); err == nil && opened {
+		return ok("%s open even to the token.", what) // auto login of some versions
+	}
+	return warning("Use an API key for them.", "%s take an API key; a token is refused, and this profile holds no key to try.", what)
+}
+
+func (s *server) routesCookie(context.Context) Finding {
+	const what = "Webhook events and voice take a cookie or an API key"
+	if s.byKey() {
+		return ok("%s; not tried, since that would open a stream.", what)
+	}
+	return warning("Use an API key for them.", "%s, and this profile holds no key to try.", what)
+}
+
+func (s *server) tries(ctx context.Context, class langflow.Class) (bool, error) {
+	client, credential, err := s.Credential(ctx)
+	if err != nil {
+		return false, err
+	}
+	return client.Opens(ctx, credential, class)
+}
+
+func (s *server) opens(ctx context.Context, class langflow.Class, what string) Finding {
+	with := "token"
+	if s.byKey() {
+		with = "key"
+	}
+	opened, err := s.tries(ctx, class)
+	var e *langflow.Error
+	switch {
+	case errors.Is(err, langflow.ErrNoRoute):
+		return ok("%s: this version has no route to try.", what)
+	case errors.As(err, &e):
+		return serverFinding(e)
+	case err != nil:
+		return credentialFinding(err)
+	case !opened:
+		return failed("Sign in again, or look at what stands in front of the server.", "%s don't open to the %s.", what, with)
+	}
+	return ok("%s open to the %s.", what, with)
+}
