@@ -1,7 +1,6 @@
 package localapi
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -18,10 +17,7 @@ const (
 // events streams changes as Server-Sent Events: first a state for every
 // profile, then each change.
 func (s *Server) events(w http.ResponseWriter, r *http.Request, caller *guard.Caller, _ string) error {
-	var stopping <-chan struct{}
-	if streams, ok := r.Context().Value(streamsKey{}).(context.Context); ok {
-		stopping = streams.Done()
-	}
+	stopping := stopped(r.Context())
 	changes := s.Agent.Subscribe()
 	defer s.Agent.Unsubscribe(changes)
 	ticker := time.NewTicker(keepAlive)

@@ -8,6 +8,7 @@ import (
 	"langkeep/agent/config"
 	"langkeep/localapi/client"
 	"langkeep/localapi/guard"
+	"langkeep/localapi/words"
 )
 
 // Present is a snapshot as the API shows it.
@@ -55,10 +56,8 @@ func (s *Server) seen(caller *guard.Caller) []client.Profile {
 }
 
 func (s *Server) status(w http.ResponseWriter, _ *http.Request, caller *guard.Caller, _ string) error {
-	status := client.Status{Version: s.Version, StartedAt: *moment(s.Started), Store: s.Store, Profiles: s.seen(caller)}
-	if err := s.ConfigError(); err != nil {
-		status.ConfigError = known(err.Error())
-	}
+	status := s.about()
+	status.Profiles = s.seen(caller)
 	return answer(w, http.StatusOK, status)
 }
 
@@ -115,6 +114,14 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request, _ *guard.Caller, 
 		Method: string(body.Method), Username: body.Username, Password: body.Password,
 		RefreshToken: body.RefreshToken, APIKey: body.APIKey, RememberPassword: body.RememberPassword,
 	})
+	if err != nil {
+		profile, _ := s.Agent.Profile(name) // an empty one will do
+		problem := problemOf(err, profile.ServerURL)
+		if said := words.Refused(problem); said != "" {
+			problem.Words = said
+		}
+		err = problem
+	}
 	return show(w, http.StatusOK, snapshot, err)
 }
 

@@ -18,6 +18,26 @@ type route struct {
 	handle func(w http.ResponseWriter, r *http.Request, caller *guard.Caller, name string) error
 }
 
+// wayIn is the row of the guard's table that a request comes in by.
+func wayIn(r *http.Request) guard.Way {
+	way := guard.WayIn(r)
+	switch {
+	case way != guard.TCP:
+		return way
+	case r.URL.Path == "/" || strings.HasPrefix(r.URL.Path, "/ui/"):
+		return guard.Page
+	case r.URL.Path == exchangePath:
+		return guard.Exchange
+	}
+	return way
+}
+
+// The paths that are more than a line of the table.
+const (
+	exchangePath = "/v1/page/token"
+	refreshPath  = "/v1/profiles/{name}/refresh"
+)
+
 // table lists every route, with the scope that it needs. openapi.yaml has the
 // same, and a test holds them together.
 func (s *Server) table() []route {
@@ -30,11 +50,23 @@ func (s *Server) table() []route {
 		{"DELETE", "/v1/profiles/{name}", guard.Owner, s.removeProfile},
 		{"POST", "/v1/profiles/{name}/login", guard.Manage, s.login},
 		{"POST", "/v1/profiles/{name}/logout", guard.Manage, s.logout},
-		{"POST", "/v1/profiles/{name}/refresh", guard.Token, s.refresh},
+		{"POST", refreshPath, guard.Token, s.refresh},
 		{"GET", "/v1/profiles/{name}/token", guard.Token, s.token},
 		{"GET", "/v1/events", guard.Read, s.events},
+		{"GET", "/v1/events/recent", guard.Read, s.recentEvents},
+		{"POST", "/v1/probe", guard.Owner, s.probe},
+		{"GET", "/v1/settings", guard.Owner, s.settings},
+		{"PATCH", "/v1/settings", guard.Owner, s.changeSettings},
+		{"POST", "/v1/page/code", guard.Owner, s.pageCode},
+		{"POST", exchangePath, guard.Anyone, s.pageToken},
+		{"GET", "/v1/page/events", guard.Read, s.pageEvents},
 		{"GET", "/v1/openapi.yaml", guard.Read, s.openapi},
+		{"POST", "/v1/doctor", guard.Owner, s.doctor},
 		{"POST", "/v1/stop", guard.Owner, s.stop},
+		{"GET", "/", guard.Anyone, s.page},
+		{"GET", "/ui/app.js", guard.Anyone, s.page},
+		{"GET", "/ui/style.css", guard.Anyone, s.page},
+		{"GET", "/ui/icon.svg", guard.Anyone, s.page},
 	}
 }
 

@@ -10,11 +10,15 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"langkeep/agent"
+	"langkeep/agent/config"
+	"langkeep/agent/langflow"
 	"langkeep/localapi/client"
 	"langkeep/localapi/guard"
+	"langkeep/localapi/words"
 )
 
 // Config is what a Server is made of.
@@ -28,20 +32,39 @@ type Config struct {
 	// ConfigError is what is wrong with the files edited by hand, nil if
 	// nothing is.
 	ConfigError func() error
+	// Settings are those of config.toml, which the API can change.
+	Settings Settings
+	// Pages gives the control page its tokens; the Guard must know it too.
+	Pages *guard.Pages
+	// URL is the local API's address, for browsers.
+	URL string
+	// PageFile is where a code is left for the browser if it must not be seen
+	// among its arguments.
+	PageFile string
+	// Doctor answers who asks what is wrong.
+	Doctor Doctor
 	// Stop is called when the owner asks the agent to stop. It must not wait
 	// for the server.
 	Stop func()
+}
+
+// Settings are what holds for all profiles.
+type Settings interface {
+	Get() config.Config
+	Change(config.Change) (config.Config, error)
 }
 
 // Server answers the local API.
 type Server struct {
 	Config
 	routes []route
+	recent recent
+	file   pageFile
 }
 
 // New makes a server; give it listeners with Serve.
 func New(c Config) *Server {
-	s := &Server{Config: c}
+	s := &Server{Config: c, file: pageFile{path: c.PageFile}}
 	s.routes = s.table()
 	return s
 }
@@ -51,10 +74,14 @@ func New(c Config) *Server {
 func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 	server := guard.NewServer(guard.ServerConfig{Handler: s, Log: s.Log})
 	streams, endStreams := context.WithCancel(context.WithoutCancel(ctx))
-	defer endStreams()
 	server.BaseContext = func(net.Listener) context.Context {
 		return context.WithValue(context.Background(), streamsKey{}, streams)
 	}
+	var watching sync.WaitGroup
+	watching.Go(func() { s.recent.watch(streams, s.Agent) })
+	defer watching.Wait()
+	defer endStreams()
+	defer s.file.remove()
 	failed := make(chan error, len(listeners))
 	for _, l := range listeners {
 		go func() { failed <- server.Serve(l) }()
@@ -81,13 +108,14 @@ type streamsKey struct{}
 
 // ServeHTTP implements http.Handler: guard, route, scope, handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	caller, problem := s.Guard.Check(r, guard.WayIn(r))
+	caller, problem := s.Guard.Check(r, wayIn(r))
 	if problem != nil {
 		guard.WriteProblem(w, problem)
 		return
 	}
 	route, name, problem := s.find(w, r)
-	if problem == nil {
+	// The page refreshes without the right to a token: the answer has none.
+	if problem == nil && !(caller.Page && route.path == refreshPath) {
 		problem = s.Guard.Require(caller, route.scope, name)
 	}
 	if problem != nil {
@@ -95,23 +123,25 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err := route.handle(w, r, caller, name); err != nil {
-		s.fail(w, r, err)
+		s.fail(w, r, name, err)
 	}
 }
 
 // fail answers with the problem that an error is. Whoever has only ended their
 // own half of the connection still hears it, and must not take silence for a
 // success.
-func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
-	problem := problemOf(err)
+func (s *Server) fail(w http.ResponseWriter, r *http.Request, name string, err error) {
+	snapshot, _ := s.Agent.Profile(name) // an empty one will do
+	problem := problemOf(err, snapshot.ServerURL)
 	if problem.Status == http.StatusInternalServerError && r.Context().Err() == nil {
 		s.Log.Error("a request failed", "path", r.URL.Path, "error", err)
 	}
 	guard.WriteProblem(w, problem)
 }
 
-// problemOf maps the agent's errors to the API's.
-func problemOf(err error) *client.Problem {
+// problemOf maps the agent's errors to the API's. serverURL is that of the
+// profile that they are about, "" if there is none.
+func problemOf(err error, serverURL string) *client.Problem {
 	var problem *client.Problem
 	if errors.As(err, &problem) {
 		return problem
@@ -123,6 +153,7 @@ func problemOf(err error) *client.Problem {
 	problem = client.NewProblem(string(e.Kind), e.Error())
 	problem.Reason = e.Reason
 	retryAfter := e.RetryAfter // of an error that others are told as well
+	defer func() { problem.Words = sentence(problem, e, serverURL) }()
 	switch e.Kind {
 	case agent.LifetimeTooShort:
 		problem.MaxValid = new(wholeSeconds(e.MaxValid))
@@ -137,6 +168,25 @@ func problemOf(err error) *client.Problem {
 		}
 	}
 	return problem
+}
+
+// sentence is a problem in the words of the page, and notes where a server that
+// has moved is.
+func sentence(p *client.Problem, e *agent.Error, serverURL string) string {
+	detail := ""
+	var lf *langflow.Error
+	if errors.As(e, &lf) {
+		detail = lf.Detail
+		if lf.Kind == langflow.Moved {
+			if to, err := langflow.ParseURL(detail); err == nil {
+				p.MovedTo, detail = to, to
+			}
+		}
+	}
+	if said := words.Failure(p, detail, words.Host(client.Profile{ServerURL: serverURL})); said != "" {
+		return said
+	}
+	return words.Sentence(e.Message)
 }
 
 func wholeSeconds(d time.Duration) int64 { return int64(d / time.Second) }

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"reflect"
 	"regexp"
 	"runtime"
@@ -24,6 +25,7 @@ import (
 
 	"langkeep/agent"
 	"langkeep/agent/clock"
+	"langkeep/agent/config"
 	"langkeep/agent/keychain"
 	"langkeep/agent/langflow/langflowtest"
 	"langkeep/localapi/client"
@@ -47,12 +49,26 @@ func allCallers() callers {
 	return c
 }
 
+// settingsFile is a config.toml.
+type settingsFile string
+
+func (f settingsFile) Get() config.Config {
+	c, _ := config.LoadConfig(string(f))
+	return c
+}
+
+func (f settingsFile) Change(c config.Change) (config.Config, error) {
+	return config.ChangeConfig(string(f), c)
+}
+
 // rig is the API over a real connection, with a stand-in for Langflow.
 type rig struct {
 	t        *testing.T
 	langflow *langflowtest.Server
 	agent    *agent.Agent
 	server   *Server
+	pages    *guard.Pages
+	config   string // config.toml
 	url      string
 	stopped  chan struct{}
 	wrong    error // what is wrong with the files
@@ -66,16 +82,19 @@ func newRig(t *testing.T) *rig {
 	r.agent = agent.New(agent.Config{
 		Store: keychain.NewMemory(), Clock: clock.System(), Log: log, ProfilesDir: t.TempDir(), UserAgent: "test",
 	})
-	r.server = New(Config{
-		Agent: r.agent, Guard: guard.New(guard.Config{Authority: allCallers(), Log: log}), Log: log,
-		Version: "1.2.3", Started: time.Now(), Store: "memory",
-		ConfigError: func() error { return r.wrong }, Stop: func() { r.stopped <- struct{}{} },
-	})
 	listeners, err := guard.ListenTCP("127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	r.url = "http://" + listeners[0].Addr().String()
+	r.pages = guard.NewPages(clock.System())
+	r.config = filepath.Join(t.TempDir(), "config.toml")
+	r.server = New(Config{
+		Agent: r.agent, Guard: guard.New(guard.Config{Authority: guard.Authorities{allCallers(), r.pages}, Log: log}), Log: log,
+		Version: "1.2.3", Started: time.Now(), Store: "memory", Settings: settingsFile(r.config),
+		Pages: r.pages, URL: r.url, PageFile: filepath.Join(t.TempDir(), "open.html"),
+		ConfigError: func() error { return r.wrong }, Stop: func() { r.stopped <- struct{}{} },
+	})
 	ctx, cancel := context.WithCancel(context.Background())
 	r.cancel = cancel
 	served, ran := make(chan error, 1), make(chan struct{})
@@ -377,12 +396,12 @@ func TestScopes(t *testing.T) {
 	r.signIn()
 	r.must(201, "POST", "/v1/profiles", `{"name":"other","server_url":"https://x.test"}`)
 	for _, route := range r.server.routes {
-		if route.path == "/v1/stop" || route.path == "/v1/events" {
+		if route.path == "/v1/stop" || strings.HasSuffix(route.path, "/events") {
 			continue // their own tests
 		}
 		path := strings.Replace(route.path, "{name}", "prod", 1)
 		for token := range allCallers() {
-			allowed := token == string(route.scope) || token == "owner"
+			allowed := token == string(route.scope) || token == "owner" || route.scope == guard.Anyone
 			status, _, body := r.ask(token, route.method, path, "")
 			if forbidden := status == http.StatusForbidden && strings.Contains(body, client.ProblemBase+client.TypeForbidden+`"`); forbidden == allowed {
 				t.Errorf("%s %s with scope %s: %d %s", route.method, path, token, status, body)
@@ -390,7 +409,7 @@ func TestScopes(t *testing.T) {
 		}
 		if strings.Contains(route.path, "{name}") {
 			for _, name := range []string{"other", "nosuch"} {
-				if token := string(route.scope); token != "owner" {
+				if token := string(route.scope); token != "owner" { // every route with a name needs a scope
 					r.refused(client.TypeForbidden, token, route.method, strings.Replace(route.path, "{name}", name, 1), "")
 				}
 			}
@@ -407,7 +426,7 @@ func TestScopes(t *testing.T) {
 
 func TestNoSuchRoute(t *testing.T) {
 	r := newRig(t)
-	for _, path := range []string{"/", "/v1", "/v1/", "/v2/status", "/v1/status/", "/v1/profiles/", "/v1/profiles//token", "/v1/profiles/a/b", "/v1/profiles/a/token/", "/v1/profiles/a%2Fb", "/v1/../v1/status", "//v1/status"} {
+	for _, path := range []string{"/ui", "/ui/", "/ui/page.go", "/ui/../page.go", "/index.html", "/v1", "/v1/", "/v2/status", "/v1/status/", "/v1/profiles/", "/v1/profiles//token", "/v1/profiles/a/b", "/v1/profiles/a/token/", "/v1/profiles/a%2Fb", "/v1/../v1/status", "//v1/status"} {
 		r.refused(client.TypeNotFound, "owner", "GET", path, "")
 	}
 	for path, allow := range map[string]string{"/v1/profiles": "GET, POST", "/v1/profiles/a": "DELETE, GET, PATCH", "/v1/profiles/a/token": "GET", "/v1/stop": "POST"} {
@@ -532,15 +551,15 @@ func TestServeEndsStreams(t *testing.T) {
 	}
 }
 
-// No answer of the API prints a secret by accident: only the token route has a
-// type that does.
-func TestOnlyTheTokenRouteReveals(t *testing.T) {
+// No answer of the API prints a secret by accident: only the routes of a token
+// and of the page's code have types that do.
+func TestOnlyTokenRoutesReveal(t *testing.T) {
 	files, err := os.ReadDir(".")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, f := range files {
-		if name := f.Name(); strings.HasSuffix(name, ".go") && !strings.HasSuffix(name, "_test.go") && name != "token.go" {
+		if name := f.Name(); strings.HasSuffix(name, ".go") && !strings.HasSuffix(name, "_test.go") && name != "token.go" && name != "pagecode.go" {
 			source, err := os.ReadFile(name)
 			if err != nil {
 				t.Fatal(err)

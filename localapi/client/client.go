@@ -223,6 +223,12 @@ func (c *Client) TokenJSON(ctx context.Context, name string, minValid time.Durat
 	return secret.New(string(body)), err
 }
 
+// PageCode opens the control page: its URL is for a browser, within 30 s. Only
+// the owner may.
+func (c *Client) PageCode(ctx context.Context) (PageCode, error) {
+	return post[PageCode](ctx, c, "/v1/page/code", nil)
+}
+
 // Stop asks the agent to end, which it does a little later. Only the owner may.
 func (c *Client) Stop(ctx context.Context) error {
 	_, err := c.call(ctx, http.MethodPost, "/v1/stop", nil)

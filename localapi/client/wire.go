@@ -108,13 +108,109 @@ type Login struct {
 	RememberPassword bool        `json:"remember_password,omitempty"`
 }
 
+// Card is a profile as people see it: what the control page shows. Its words
+// change as time goes.
+type Card struct {
+	Profile
+	Short       string   `json:"short"`        // fresh, 52 min
+	Long        string   `json:"long"`         // sentences
+	TokenLeft   string   `json:"token_left"`   // 52 min, or a dash
+	SessionLeft string   `json:"session_left"` // 6 d 23 h, or a dash
+	LastRefresh string   `json:"last_refresh"` // 14:05, or a dash
+	Share       *float64 `json:"share"`        // what is left of the token's life, 0 to 1; null if that is not known
+	NeedsYou    bool     `json:"needs_you"`    // nothing gets better by itself
+}
+
+// RecentEvent is a change of a profile that has happened.
+type RecentEvent struct {
+	At      time.Time `json:"at"`
+	Profile string    `json:"profile"`
+	State   State     `json:"state"` // after it; "" of a profile that was removed
+	Words   string    `json:"words"` // a sentence
+	Times   int       `json:"times"` // how often the same came in a row; At is the last
+}
+
+// RecentEvents is the body of GET /v1/events/recent, newest first.
+type RecentEvents struct {
+	Events []RecentEvent `json:"events"`
+}
+
+// Probe is the body of POST /v1/probe: a server by its URL, or that of a
+// profile.
+type Probe struct {
+	Profile   string `json:"profile,omitempty"`
+	ServerURL string `json:"server_url,omitempty"`
+	CAFile    string `json:"ca_file,omitempty"`
+	AllowHTTP bool   `json:"allow_http,omitempty"`
+}
+
+// Offer is what a server answers to a Probe.
+type Offer struct {
+	ServerURL string   `json:"server_url"` // as a profile would keep it
+	Version   string   `json:"version"`
+	Methods   []Method `json:"methods"` // that it accepts, the easiest first
+	Name      string   `json:"name"`    // free for a new profile
+}
+
+// Settings are those of config.toml that can be changed over the API, and how
+// the agent runs.
+type Settings struct {
+	DefaultProfile string `json:"default_profile"` // "" for none
+	LogLevel       string `json:"log_level"`       // debug, info, warn or error
+	Notify         Notify `json:"notify"`
+}
+
+// Notify says which notifications a person wants.
+type Notify struct {
+	SignInRequired bool `json:"sign_in_required"`
+	Offline        bool `json:"offline"`
+	BackToNormal   bool `json:"back_to_normal"`
+}
+
+// SettingsChange is the body of PATCH /v1/settings: nil leaves a setting as it
+// is.
+type SettingsChange struct {
+	DefaultProfile *string      `json:"default_profile,omitempty"`
+	LogLevel       *string      `json:"log_level,omitempty"`
+	Notify         NotifyChange `json:"notify,omitzero"`
+}
+
+// NotifyChange is a part of SettingsChange.
+type NotifyChange struct {
+	SignInRequired *bool `json:"sign_in_required,omitempty"`
+	Offline        *bool `json:"offline,omitempty"`
+	BackToNormal   *bool `json:"back_to_normal,omitempty"`
+}
+
+// PageCode is the body of POST /v1/page/code, as read: marshalled, it redacts
+// itself.
+type PageCode struct {
+	// URL opens the control page, once: the code is in its fragment, which
+	// browsers send to nobody, or in the file that it names.
+	URL       secret.Text `json:"url"`
+	ExpiresIn int64       `json:"expires_in"` // seconds
+}
+
+// PageExchange is the body of POST /v1/page/token.
+type PageExchange struct {
+	Code secret.Text `json:"code"`
+}
+
+// PageToken answers a PageExchange.
+type PageToken struct {
+	Token     secret.Text `json:"token"`
+	ExpiresIn int64       `json:"expires_in"` // seconds
+}
+
 // Problem is an error answer, application/problem+json (RFC 9457).
 type Problem struct {
 	Type       string `json:"type"` // ProblemBase and one of the Type constants
 	Title      string `json:"title"`
 	Status     int    `json:"status"`
 	Detail     string `json:"detail,omitempty"` // lower case, names the profile, says what to do
+	Words      string `json:"words,omitempty"`  // the same as sentences, for a page
 	Reason     string `json:"reason,omitempty"` // as in Profile
+	MovedTo    string `json:"moved_to,omitempty"`
 	MaxValid   *int64 `json:"max_valid,omitempty"`
 	HeldValid  *int64 `json:"held_valid,omitempty"`
 	RetryAfter *int64 `json:"retry_after,omitempty"` // seconds, as the header Retry-After

@@ -37,6 +37,9 @@ const (
 	Proxy  Scope = "proxy"
 	Manage Scope = "manage"
 	Owner  Scope = "owner"
+	// Anyone stands for what needs no right: the control page's own files, and
+	// the exchange of a code.
+	Anyone Scope = ""
 )
 
 // Caller is who asks, once the guard has let a request through. It is shared
@@ -50,7 +53,9 @@ type Caller struct {
 }
 
 // Has tells whether the caller was given the scope.
-func (c *Caller) Has(s Scope) bool { return c.Owner || slices.Contains(c.Scopes, s) }
+func (c *Caller) Has(s Scope) bool {
+	return c.Owner || s == Anyone || slices.Contains(c.Scopes, s)
+}
 
 // Sees tells whether the profile is one of the caller's. Lists leave out what
 // the caller does not see.
@@ -62,6 +67,19 @@ func (c *Caller) Sees(profile string) bool {
 // token that is nearly right as for any other.
 type Authority interface {
 	Lookup(token string) (*Caller, bool)
+}
+
+// Authorities are asked one after the other.
+type Authorities []Authority
+
+// Lookup implements Authority.
+func (all Authorities) Lookup(token string) (*Caller, bool) {
+	for _, a := range all {
+		if caller, ok := a.Lookup(token); ok {
+			return caller, true
+		}
+	}
+	return nil, false
 }
 
 // Way is a way in: one row of the contract's table.
@@ -78,6 +96,10 @@ const (
 	// nothing secret: they can be navigated to from anywhere, and reading them
 	// takes no token.
 	Page
+	// Exchange is TCP for the one request by which the control page gets its
+	// token: a connection of our own user and an Origin of our own stand in for
+	// the bearer, and the handler asks for the code.
+	Exchange
 )
 
 // WayIn is the way of the request's connection, TCP or Socket.
@@ -185,6 +207,9 @@ func (g *Guard) check(conn *conn, r *http.Request, way Way) (*Caller, *client.Pr
 	if way == Page && safe {
 		return g.page, nil
 	}
+	if way == Exchange {
+		return g.exchange(conn, r)
+	}
 	caller, p := g.prove(conn, r.Header["Authorization"])
 	if p != nil {
 		return nil, p
@@ -193,6 +218,24 @@ func (g *Guard) check(conn *conn, r *http.Request, way Way) (*Caller, *client.Pr
 		return nil, client.NewProblem(client.TypeForbiddenOrigin, "the control page's token changes nothing without an Origin")
 	}
 	return caller, nil
+}
+
+// exchange lets in a page of our own, in a browser of our own user.
+func (g *Guard) exchange(conn *conn, r *http.Request) (*Caller, *client.Problem) {
+	if len(r.Header["Origin"]) == 0 {
+		return nil, client.NewProblem(client.TypeForbiddenOrigin, "only the control page exchanges a code: run langkeep open")
+	}
+	if conn.peerErr == nil && conn.uid != g.self { // one of those whom config.toml allows
+		return nil, client.NewProblem(client.TypeForbidden, "the control page is for the user who runs the agent")
+	}
+	return g.page, nil
+}
+
+// PeerKnown tells whether the user behind a request that Check has let through
+// was looked up, rather than taken to be ours because nobody could tell.
+func PeerKnown(r *http.Request) bool {
+	conn := connOf(r)
+	return conn != nil && conn.peerErr == nil
 }
 
 // checkSource refuses what a page of another origin or a reverse proxy sends.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"langkeep/localapi/client"
 )
@@ -73,6 +74,24 @@ func left(p client.Profile, end *time.Time, now time.Time) string {
 		return Remaining(d)
 	}
 	return None
+}
+
+// TokenShare is the part of the access token's life that is left, 0 to 1; false
+// if that is not known.
+func TokenShare(p client.Profile, now time.Time) (float64, bool) {
+	if p.AccessExpiresAt == nil || p.LastRefreshAt == nil {
+		return 0, false
+	}
+	var offset time.Duration
+	if p.ClockOffsetSeconds != nil {
+		offset = time.Duration(*p.ClockOffsetSeconds) * time.Second
+	}
+	life := p.AccessExpiresAt.Sub(p.LastRefreshAt.Add(offset))
+	if life <= 0 {
+		return 0, false
+	}
+	rest := p.AccessExpiresAt.Sub(now.Add(offset))
+	return min(1, max(0, float64(rest)/float64(life))), true
 }
 
 // State is the state in two words, for a table that tells the rest beside it.
@@ -240,6 +259,64 @@ func away(p client.Profile) bool {
 func Reason(p client.Profile) string {
 	return reason(text(p.Reason), Safe(text(p.ReasonDetail)), Host(p))
 }
+
+// Sentence makes a line of a program, lower case and without a dot, one of text.
+func Sentence(line string) string {
+	line = Safe(line)
+	if line == "" {
+		return ""
+	}
+	first, size := utf8.DecodeRuneInString(line)
+	return string(unicode.ToUpper(first)) + strings.TrimRight(line[size:], ".") + "."
+}
+
+// Failure says why a request to a server failed, in a sentence or two; "" for
+// what has no reason of its own. detail is what the server or the system said.
+func Failure(p *client.Problem, detail, host string) string {
+	if p.Reason == "" {
+		return ""
+	}
+	said := reason(p.Reason, Safe(detail), Safe(host))
+	if p.Reason == "rate-limited" && p.RetryAfter != nil && *p.RetryAfter > 0 {
+		said += " Try again in " + Remaining(time.Duration(*p.RetryAfter)*time.Second) + "."
+	}
+	return said
+}
+
+// Change says what has happened to a profile between two snapshots, in a
+// sentence; "" if that is nothing that a person would want to know.
+func Change(before, after client.Profile) string {
+	// A profile whose session was not looked at yet is stale for no reason.
+	starting := before.State == client.Stale && before.Reason == nil
+	switch {
+	case before.State == after.State:
+		if after.State == client.Fresh && after.LastRefreshAt != nil && !same(before.LastRefreshAt, after.LastRefreshAt) {
+			return "Refreshed."
+		}
+		return ""
+	case after.State == client.Fresh:
+		switch {
+		case before.State == client.SignedOut || before.State == client.SignInRequired:
+			if name := Safe(text(after.Username)); name != "" {
+				return "Signed in as " + name + "."
+			}
+			return "Signed in."
+		case starting:
+			return "Refreshed."
+		}
+		return "Back to normal."
+	case after.State == client.SignedOut:
+		if starting {
+			return ""
+		}
+		return "Signed out."
+	case after.State == client.Stale && after.Reason == nil:
+		return ""
+	}
+	return Reason(after)
+}
+
+func same(a, b *time.Time) bool { return a == b || a != nil && b != nil && a.Equal(*b) }
 
 // Refused says why a sign-in failed, or "" if the problem is of another kind.
 func Refused(p *client.Problem) string {

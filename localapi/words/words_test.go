@@ -286,3 +286,80 @@ func TestColourIsNeverAlone(t *testing.T) {
 		t.Errorf("without its colours it is\n%s, want\n%s", got, plain.String())
 	}
 }
+
+func TestChange(t *testing.T) {
+	later := func(p *client.Profile) { p.LastRefreshAt = new(now.Add(time.Minute)) }
+	starting := func(p *client.Profile) { p.State, p.Reason = client.Stale, nil }
+	for name, test := range map[string]struct {
+		before, after client.Profile
+		want          string
+	}{
+		"nothing":           {profile(), profile(), ""},
+		"a refresh":         {profile(), profile(later), "Refreshed."},
+		"after the start":   {profile(starting), profile(), "Refreshed."},
+		"out at the start":  {profile(starting), profile(state(client.SignedOut)), ""},
+		"a sign-in":         {profile(state(client.SignedOut)), profile(), "Signed in as ana."},
+		"a sign-in again":   {profile(state(client.SignInRequired)), profile(), "Signed in as ana."},
+		"back":              {profile(state(client.Stale), because("timed-out", "")), profile(), "Back to normal."},
+		"back from away":    {profile(state(client.Retrying)), profile(), "Back to normal."},
+		"signed out":        {profile(), profile(state(client.SignedOut)), "Signed out."},
+		"away":              {profile(), profile(state(client.Retrying), because("timed-out", "")), "Can't reach flows.example.org (timed out)."},
+		"ended":             {profile(), profile(state(client.SignInRequired), because("session-ended", "")), "The server ended this session (its secret key may have changed)."},
+		"locked":            {profile(starting), profile(state(client.KeychainLocked), because("locked", "")), "The keychain is locked, so the saved session can't be read. Unlock it."},
+		"still away":        {profile(state(client.Stale), because("timed-out", "")), profile(state(client.Stale), because("unreachable", "")), ""},
+		"stale for nothing": {profile(), profile(starting), ""},
+	} {
+		if got := Change(test.before, test.after); got != test.want {
+			t.Errorf("%s: %q, want %q", name, got, test.want)
+		}
+	}
+}
+
+func TestTokenShare(t *testing.T) {
+	for name, test := range map[string]struct {
+		ago, left time.Duration
+		offset    *int64
+		want      float64
+	}{
+		"new":            {0, time.Hour, nil, 1},
+		"half":           {30 * time.Minute, 30 * time.Minute, nil, .5},
+		"ended":          {time.Hour, -time.Minute, nil, 0},
+		"another clock":  {30 * time.Minute, 90 * time.Minute, new(int64(3600)), .5},
+		"clock set back": {-time.Minute, time.Hour, nil, 1},
+	} {
+		p := profile(func(p *client.Profile) {
+			p.LastRefreshAt, p.AccessExpiresAt, p.ClockOffsetSeconds = new(now.Add(-test.ago)), new(now.Add(test.left)), test.offset
+		})
+		if got, ok := TokenShare(p, now); !ok || got != test.want {
+			t.Errorf("%s: %v, %v, want %v", name, got, ok, test.want)
+		}
+	}
+	if _, ok := TokenShare(profile(noToken), now); ok {
+		t.Error("a share of no token")
+	}
+}
+
+func TestFailure(t *testing.T) {
+	for want, p := range map[string]*client.Problem{
+		"":                        {},
+		"Can't reach flows.test.": {Reason: "unreachable", RetryAfter: new(int64(1))},
+		"Too many sign-ins from here. Try again in 42 s.":         {Reason: "rate-limited", RetryAfter: new(int64(42))},
+		"The server moved to https://new.test. Use that address?": {Reason: "moved"},
+	} {
+		detail := ""
+		if p.Reason == "moved" {
+			detail = "https://new.test"
+		}
+		if got := Failure(p, detail, "flows.test"); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
+func TestSentence(t *testing.T) {
+	for in, want := range map[string]string{"": "", "no name": "No name.", "über.": "Über.", "a\x1b[2Jb": "A[2Jb."} {
+		if got := Sentence(in); got != want {
+			t.Errorf("%q is %q, want %q", in, got, want)
+		}
+	}
+}

@@ -1,0 +1,34 @@
+package agent
+
+import (
+	"context"
+
+	"langkeep/agent/langflow"
+)
+
+// Credential is what is held for a profile, with the client of its server: an
+// access token that is valid now, or with method api-key the key. It is for
+// looking closer at a server, not for readers. Errors are *Error.
+func (a *Agent) Credential(ctx context.Context, name string) (*langflow.Client, langflow.Credential, error) {
+	s, err := a.session(name)
+	if err != nil {
+		return nil, langflow.Credential{}, err
+	}
+	a.mu.Lock()
+	client, clientErr := s.client, s.clientErr
+	byKey, key := s.profile.Method == methodAPIKey, s.apiKey
+	state, ended, storeErr := a.state(s), s.ended, s.storeErr
+	a.mu.Unlock()
+	switch {
+	case clientErr != nil:
+		return nil, langflow.Credential{}, errorOf(name, clientErr)
+	case !byKey:
+		grant, err := a.Token(ctx, name, Wish)
+		return client, langflow.Bearer(grant.Token), err
+	case state == KeychainLocked:
+		return nil, langflow.Credential{}, keychainError(name, storeErr)
+	case key.Empty():
+		return nil, langflow.Credential{}, signInError(name, ended)
+	}
+	return client, langflow.Key(key), nil
+}

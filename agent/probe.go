@@ -1,0 +1,52 @@
+package agent
+
+import (
+	"context"
+
+	"langkeep/agent/config"
+)
+
+// Offer is what a server offers to whoever has no credential yet.
+type Offer struct {
+	ServerURL string // normalised
+	Version   string
+	Methods   []string // the easiest first
+}
+
+// Probe asks a server that need not have a profile yet. Of p only the server's
+// settings count. Whether there is auto login can only be told by using it: the
+// tokens that come back are dropped.
+func (a *Agent) Probe(ctx context.Context, p config.Profile) (Offer, error) {
+	p, err := checked(p)
+	if err != nil {
+		return Offer{}, err
+	}
+	s := newSession(p)
+	a.mu.Lock()
+	a.connect(s)
+	a.mu.Unlock()
+	if s.clientErr != nil {
+		return Offer{}, errorOf(p.Name, s.clientErr)
+	}
+	version, err := s.client.Version(ctx)
+	if err != nil {
+		return Offer{}, errorOf(p.Name, err)
+	}
+	o := Offer{ServerURL: p.ServerURL, Version: version, Methods: []string{methodPassword, methodRefreshToken, methodAPIKey}}
+	if _, err := s.client.AutoLogin(ctx); err == nil {
+		o.Methods = append([]string{methodAutoLogin}, o.Methods...)
+	}
+	return o, ctx.Err()
+}
+
+// ProbeProfile asks a profile's server.
+func (a *Agent) ProbeProfile(ctx context.Context, name string) (Offer, error) {
+	s, err := a.session(name)
+	if err != nil {
+		return Offer{}, err
+	}
+	a.mu.Lock()
+	p := s.profile
+	a.mu.Unlock()
+	return a.Probe(ctx, p)
+}

@@ -1,0 +1,103 @@
+package guard
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"slices"
+	"sync"
+	"time"
+
+	"langkeep/agent/clock"
+	"langkeep/agent/secret"
+)
+
+const (
+	// CodeLifetime is how long a code opens the control page.
+	CodeLifetime = 30 * time.Second
+	// PageLifetime is how long a page token lives; it ends with the agent too.
+	PageLifetime = 12 * time.Hour
+
+	maxCodes = 8  // of which a person uses the newest
+	maxPages = 32 // tabs open at once
+)
+
+// Pages is the authority that knows the control page's tokens, and the codes
+// that a browser gets them for. Of too many the oldest goes.
+type Pages struct {
+	clock  clock.Clock
+	caller *Caller
+
+	mu     sync.Mutex // protects the following
+	codes  []passage
+	tokens []passage
+}
+
+// passage is a code or a token: a hash, so that neither it nor its length
+// shows in the time that a comparison takes.
+type passage struct {
+	hash    [sha256.Size]byte
+	wall    time.Time
+	elapsed time.Duration
+	byFile  bool // the code reached the browser in a file that only our user can read
+}
+
+// NewPages makes an authority without pages. Their callers have every scope but
+// token, api-key, run and proxy: the page never needs a credential.
+func NewPages(c clock.Clock) *Pages {
+	return &Pages{clock: c, caller: &Caller{Name: "page", Page: true, Scopes: []Scope{Read, Manage, Owner}}}
+}
+
+// NewCode makes a code. With byFile it is good for a browser whose user can't
+// be told, because only our user could read it.
+func (p *Pages) NewCode(byFile bool) secret.Text {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.add(&p.codes, maxCodes, byFile)
+}
+
+// Exchange gives a page token for a code, once.
+func (p *Pages) Exchange(code secret.Text, peerKnown bool) (secret.Text, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	i := p.find(p.codes, code.Reveal(), CodeLifetime)
+	if i < 0 || !peerKnown && !p.codes[i].byFile {
+		return secret.Text{}, false
+	}
+	p.codes = slices.Delete(p.codes, i, i+1)
+	return p.add(&p.tokens, maxPages, false), true
+}
+
+// Lookup implements Authority.
+func (p *Pages) Lookup(token string) (*Caller, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.find(p.tokens, token, PageLifetime) < 0 {
+		return nil, false
+	}
+	return p.caller, true
+}
+
+func (p *Pages) add(list *[]passage, most int, byFile bool) secret.Text {
+	t := NewToken()
+	if n := len(*list) - most + 1; n > 0 {
+		*list = slices.Delete(*list, 0, n)
+	}
+	*list = append(*list, passage{sha256.Sum256([]byte(t.Reveal())), p.clock.Now(), p.clock.Elapsed(), byFile})
+	return t
+}
+
+// find compares with all of them, whichever fits, and returns the place of the
+// one that fits and lives, or -1. Either clock can end one: the wall clock goes
+// on in a computer that sleeps, the other one when the time is set back.
+func (p *Pages) find(list []passage, token string, life time.Duration) int {
+	var room [64]byte // on the stack, for a token of the right length
+	hash := sha256.Sum256(append(room[:0], token...))
+	found := -1
+	for i := range list {
+		fits := subtle.ConstantTimeCompare(hash[:], list[i].hash[:]) == 1
+		if fits && p.clock.Now().Sub(list[i].wall) < life && p.clock.Elapsed()-list[i].elapsed < life {
+			found = i
+		}
+	}
+	return found
+}

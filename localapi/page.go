@@ -1,0 +1,176 @@
+package localapi
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"path"
+	"strings"
+	"time"
+
+	"langkeep/assets"
+	"langkeep/localapi/client"
+	"langkeep/localapi/guard"
+	"langkeep/localapi/words"
+)
+
+// policy lets the page run its own files and ask its own origin, and nothing
+// else: no inline script or style, no frame, no form, no text that becomes
+// markup or script (W3C Content Security Policy 3, Trusted Types).
+var policy = strings.Join([]string{
+	"default-src 'none'", "script-src 'self'", "style-src 'self'", "img-src 'self'", "connect-src 'self'",
+	"base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'",
+	"require-trusted-types-for 'script'", "trusted-types 'none'",
+}, "; ")
+
+// pageFiles are the page's, by path.
+var pageFiles = map[string]string{
+	"/":             "page/index.html",
+	"/ui/app.js":    "page/app.js",
+	"/ui/style.css": "page/style.css",
+	"/ui/icon.svg":  "icons/app.svg",
+}
+
+// page serves the control page's own files.
+func (s *Server) page(w http.ResponseWriter, r *http.Request, _ *guard.Caller, _ string) error {
+	name := pageFiles[r.URL.Path]
+	body, err := assets.Page.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	h := w.Header()
+	h.Set("Content-Type", map[string]string{
+		".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8",
+		".css": "text/css; charset=utf-8", ".svg": "image/svg+xml",
+	}[path.Ext(name)])
+	h.Set("Content-Security-Policy", policy)
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=()")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("X-Frame-Options", "DENY")
+	_, _ = w.Write(body) // fails only if the client has gone
+	return nil
+}
+
+// wordsChange is how often the page's words are looked at again: what is left is
+// told in seconds at its end.
+const wordsChange = time.Second
+
+// pageEvents streams what the control page shows as Server-Sent Events: about,
+// a card for every profile, recent, then ready; after that each of them again
+// when it has changed, and removed.
+func (s *Server) pageEvents(w http.ResponseWriter, r *http.Request, caller *guard.Caller, _ string) error {
+	changes := s.Agent.Subscribe()
+	defer s.Agent.Unsubscribe(changes)
+	ticker := time.NewTicker(wordsChange)
+	defer ticker.Stop()
+	stopping := stopped(r.Context())
+	out := eventWriter{w: w, control: http.NewResponseController(w), sent: map[string][]byte{}, quiet: time.Now()}
+	profiles := map[string]client.Profile{}
+	w.Header().Set("Content-Type", "text/event-stream")
+	for ready := false; ; {
+		_ = out.control.SetWriteDeadline(time.Now().Add(writeTimeout)) // a failure shows in Flush
+		for _, e := range changes.Take() {
+			switch {
+			case !caller.Sees(e.Name):
+			case e.Removed:
+				delete(profiles, e.Name)
+				out.forget("card", e.Name)
+				out.put("removed", e.Name, map[string]string{"name": e.Name})
+				out.forget("removed", e.Name)
+			default:
+				profiles[e.Name] = Present(e.Snapshot)
+			}
+		}
+		now := time.Now()
+		out.put("about", "", s.about())
+		for name, p := range profiles {
+			out.put("card", name, card(p, now))
+		}
+		out.put("recent", "", s.recent.seen(caller))
+		if !ready {
+			ready = true
+			out.put("ready", "", struct{}{})
+		}
+		if now.Sub(out.quiet) >= keepAlive {
+			fmt.Fprint(w, ": still here\n\n")
+			out.quiet = now
+		}
+		if out.control.Flush() != nil {
+			return nil // the reader has gone
+		}
+		select {
+		case <-changes.Ready():
+		case <-ticker.C:
+		case <-r.Context().Done():
+			return nil
+		case <-stopping:
+			return nil
+		}
+	}
+}
+
+// eventWriter writes the events whose data has changed.
+type eventWriter struct {
+	w       http.ResponseWriter
+	control *http.ResponseController
+	sent    map[string][]byte // by kind and name: the data last written
+	quiet   time.Time         // when something was last written
+}
+
+func (o *eventWriter) put(kind, name string, data any) {
+	body, err := json.Marshal(data)
+	if err != nil {
+		panic(err) // structs of strings and numbers
+	}
+	key := kind + " " + name
+	if bytes.Equal(o.sent[key], body) {
+		return
+	}
+	o.sent[key], o.quiet = body, time.Now()
+	fmt.Fprintf(o.w, "event: %s\ndata: %s\n\n", kind, body)
+}
+
+func (o *eventWriter) forget(kind, name string) { delete(o.sent, kind+" "+name) }
+
+// stopped is closed when the server ends its streams; nil for a request that
+// came another way.
+func stopped(ctx context.Context) <-chan struct{} {
+	if streams, ok := ctx.Value(streamsKey{}).(context.Context); ok {
+		return streams.Done()
+	}
+	return nil
+}
+
+// about is the status without its profiles.
+func (s *Server) about() client.Status {
+	status := client.Status{Version: s.Version, StartedAt: *moment(s.Started), Store: s.Store, Profiles: []client.Profile{}}
+	if err := s.ConfigError(); err != nil {
+		status.ConfigError = known(err.Error())
+	}
+	return status
+}
+
+// card is a profile in words.
+func card(p client.Profile, now time.Time) client.Card {
+	c := client.Card{
+		Profile: p, Short: words.Short(p, now), Long: words.Long(p, now),
+		TokenLeft: words.TokenLeft(p, now), SessionLeft: words.SessionLeft(p, now), LastRefresh: words.None,
+	}
+	if p.LastRefreshAt != nil {
+		c.LastRefresh = words.Clock(*p.LastRefreshAt, now)
+	}
+	if p.State == client.SignInRequired || p.State == client.KeychainLocked {
+		// What may be left of the last token is nothing to count on.
+		c.NeedsYou, c.TokenLeft, c.SessionLeft = true, words.None, words.None
+		return c
+	}
+	if share, ok := words.TokenShare(p, now); ok {
+		const steps = 200 // of half a percent, which is less than a pixel or two
+		c.Share = new(float64(int(share*steps)) / steps)
+	}
+	return c
+}

@@ -1,0 +1,132 @@
+package localapi
+
+import (
+	"fmt"
+	"html"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"langkeep/agent/paths"
+	"langkeep/agent/secret"
+	"langkeep/localapi/client"
+	"langkeep/localapi/guard"
+)
+
+// pageCodeAnswer and pageTokenAnswer are the wire's types as they are sent: the
+// only places where a code and a page's token leave their redacting type.
+type pageCodeAnswer struct {
+	client.PageCode
+	URL string `json:"url"`
+}
+
+type pageTokenAnswer struct {
+	client.PageToken
+	Token string `json:"token"`
+}
+
+// pageCode makes a code for a browser. It is the owner's alone: the page would
+// outlive its 12 hours by it.
+func (s *Server) pageCode(w http.ResponseWriter, _ *http.Request, caller *guard.Caller, _ string) error {
+	if !caller.Owner {
+		return client.NewProblem(client.TypeForbidden, "only the owner opens the control page: run langkeep open")
+	}
+	url, err := s.OpenURL("")
+	if err != nil {
+		return err
+	}
+	return answer(w, http.StatusCreated, pageCodeAnswer{
+		client.PageCode{ExpiresIn: wholeSeconds(guard.CodeLifetime)}, url.Reveal(),
+	})
+}
+
+// OpenURL is what a browser is to open for the control page, within 30 s, at
+// "add", "sign-in/NAME", "about" or, with nothing, its beginning. Other
+// users can read a program's arguments: the code is of no use to them, because
+// their connections are refused, or where the user behind a connection can't be
+// told it is in a file that they can't read.
+func (s *Server) OpenURL(at string) (secret.Text, error) {
+	byFile := s.Guard.PeerLookup() != nil
+	link := s.URL + "/#code=" + s.Pages.NewCode(byFile).Reveal()
+	if at != "" {
+		link += "&at=" + at
+	}
+	if !byFile {
+		return secret.New(link), nil
+	}
+	if err := s.file.write(link); err != nil {
+		return secret.Text{}, err
+	}
+	return secret.New(fileURL(s.file.path)), nil
+}
+
+// fileURL is RFC 8089's; a drive's letter needs a slash before it.
+func fileURL(path string) string {
+	path = filepath.ToSlash(path)
+	if !strings.HasPrefix(path, "/") {
+		path = "/" + path
+	}
+	return (&url.URL{Scheme: "file", Path: path}).String()
+}
+
+// pageToken exchanges a code. That the request comes from a page of our own was
+// seen to by the guard.
+func (s *Server) pageToken(w http.ResponseWriter, r *http.Request, _ *guard.Caller, _ string) error {
+	var body client.PageExchange
+	if err := read(r, &body); err != nil {
+		return err
+	}
+	token, ok := s.Pages.Exchange(body.Code, guard.PeerKnown(r))
+	if !ok {
+		return client.NewProblem(client.TypeForbidden, "this code was used, is older than 30 s, or is of an earlier start of the agent: run langkeep open")
+	}
+	s.file.remove()
+	return answer(w, http.StatusOK, pageTokenAnswer{
+		client.PageToken{ExpiresIn: wholeSeconds(guard.PageLifetime)}, token.Reveal(),
+	})
+}
+
+// pageFile is the file that leads a browser to the page.
+type pageFile struct {
+	path string
+
+	mu    sync.Mutex  // protects the following
+	timer *time.Timer // removes it; nil while there is none
+}
+
+func (f *pageFile) write(link string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	link = html.EscapeString(link)
+	text := fmt.Sprintf(`<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="referrer" content="no-referrer">
+<meta http-equiv="refresh" content="0; url=%s">
+<title>Langkeep</title>
+<a href="%s">Open the control page</a>
+`, link, link)
+	if err := paths.WriteFile(f.path, []byte(text)); err != nil {
+		return err
+	}
+	if f.timer != nil {
+		f.timer.Stop()
+	}
+	f.timer = time.AfterFunc(guard.CodeLifetime, f.remove)
+	return nil
+}
+
+// remove takes the file away. One that can't be removed is dead all the same.
+func (f *pageFile) remove() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.timer != nil {
+		f.timer.Stop()
+		f.timer = nil
+		_ = os.Remove(f.path)
+	}
+}
