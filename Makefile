@@ -4,7 +4,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 GO      ?= go
 BINARY   = langkeep$(shell $(GO) env GOEXE)
 
-.PHONY: build demo check test test-core test-cross test-keychain test-langflow test-session clean
+.PHONY: build demo check test test-core test-cross test-keychain test-langflow test-session test-desktop test-page clean
 
 build: ## the program, for this system
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $(BINARY) ./cmd/langkeep
@@ -32,6 +32,12 @@ test-langflow: ## on a real Langflow
 
 test-session: ## what Langkeep promises, on all the real parts
 	.ci/test session
+
+test-desktop: ## tray, notifications, start at login and doctor, on a real panel
+	.ci/test desktop
+
+test-page: ## the control page in a real Chromium
+	.ci/test page
 
 clean: ## what was built; .cache, with the real Langflow in it, stays
 	rm -rf $(BINARY) dist

@@ -39,7 +39,8 @@ func (a *app) connect(ctx context.Context) (*client.Client, error) {
 	if a.noStart {
 		return nil, fmt.Errorf("%w: start it with langkeep start", client.ErrNoAgent)
 	}
-	return a.startAgent(ctx, p, nil)
+	// Who uses a command is not in want of a page beside it, or opens it next.
+	return a.startAgent(ctx, p, []string{"--no-page"})
 }
 
 // ownAgent refuses what only makes sense for the agent of this computer's user,
@@ -145,16 +146,17 @@ func agentEnv(environ []string, p paths.Paths) []string {
 	for _, kv := range environ {
 		name, value, _ := strings.Cut(kv, "=")
 		switch name {
-		case "LANGKEEP_TOKEN", "LANGKEEP_URL", "LANGKEEP_PROFILE":
+		case "LANGKEEP_TOKEN", "LANGKEEP_URL", "LANGKEEP_PROFILE", "LANGKEEP_HOME":
 			continue
-		case "LANGKEEP_HOME":
-			value = p.Home
 		case "LANGKEEP_PASSPHRASE_FILE":
 			if abs, err := filepath.Abs(value); err == nil && value != "" {
 				value = abs
 			}
 		}
 		env = append(env, name+"="+value)
+	}
+	if p.Home != "" {
+		env = append(env, "LANGKEEP_HOME="+p.Home)
 	}
 	return env
 }

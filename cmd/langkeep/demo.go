@@ -80,7 +80,7 @@ func (a *app) demo(ctx context.Context) (err error) {
 	served := make(chan error, 1)
 	go func() {
 		served <- serve(ctx, serveOptions{
-			listen: "127.0.0.1:0", store: "memory", paths: p, getenv: env, ready: func(url string) { ready <- url },
+			listen: "127.0.0.1:0", store: "memory", paths: p, getenv: env, ready: func(r liveAgent) { ready <- r.url },
 		})
 	}()
 	var url string

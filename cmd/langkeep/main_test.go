@@ -178,7 +178,7 @@ func TestEveryCommandHasHelp(t *testing.T) {
 			t.Errorf("%s has no script", c.Name())
 		}
 	}
-	for _, name := range strings.Fields("run start stop restart login logout remove refresh status token demo version completion") {
+	for _, name := range strings.Fields("run start stop restart login logout remove refresh status token open demo version completion autostart doctor") {
 		if !slices.Contains(names, name) {
 			t.Errorf("there is no %s", name)
 		}
@@ -226,8 +226,8 @@ func TestAgentEnv(t *testing.T) {
 		"LANGKEEP_HOME=here", "LANGKEEP_PASSPHRASE_FILE=pass", "EMPTY=", "A=b=c",
 	}, paths.Paths{Home: "/somewhere/here"})
 	want := []string{
-		"PATH=/bin", "LANGKEEP_HOME=/somewhere/here",
-		"LANGKEEP_PASSPHRASE_FILE=" + filepath.Join(cwd, "pass"), "EMPTY=", "A=b=c",
+		"PATH=/bin", "LANGKEEP_PASSPHRASE_FILE=" + filepath.Join(cwd, "pass"), "EMPTY=", "A=b=c",
+		"LANGKEEP_HOME=/somewhere/here",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)

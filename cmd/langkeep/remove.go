@@ -18,12 +18,12 @@ func newRemove(a *app) *cobra.Command {
 		Use:   "remove [NAME|--all]",
 		Short: "Remove a profile and its secrets",
 		Long: `Remove a profile: sign it out, and delete its settings and every secret of it in
-the keychain. With --all, every profile.`,
+the keychain. With --all, every profile, and what starts the agent at login.`,
 		Example: `  langkeep remove staging
   langkeep remove --all`,
 		RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), args) },
 	})
-	cmd.Flags().BoolVar(&o.all, "all", false, "remove every profile")
+	cmd.Flags().BoolVar(&o.all, "all", false, "remove every profile, and the entry that starts the agent at login")
 	return cmd
 }
 
@@ -65,8 +65,26 @@ func (o *removeOptions) run(ctx context.Context, args []string) error {
 		}
 		o.say(name + ": removed")
 	}
+	if o.all {
+		if err := o.removeAutostart(); err != nil {
+			return err
+		}
+	}
 	if failed != nil {
 		return exitError{codeOf(failed), errors.New("some profiles are still there: remove them again later")}
 	}
 	return nil
+}
+
+// removeAutostart takes the autostart entry away, but not on behalf of an agent
+// that the environment names, whose entry it isn't.
+func (o *removeOptions) removeAutostart() error {
+	if o.getenv("LANGKEEP_URL") != "" {
+		return nil
+	}
+	entry, err := o.autostartEntry()
+	if err != nil {
+		return nil // without a home there is no place for one
+	}
+	return entry.Disable()
 }

@@ -70,7 +70,8 @@ program gets a valid token from the agent, which refreshes it in time.`,
 	root.AddCommand(
 		newRun(a), newStart(a), newStop(a), newRestart(a),
 		newLogin(a), newLogout(a), newRemove(a), newRefresh(a),
-		newStatus(a), newToken(a),
+		newStatus(a), newToken(a), newOpen(a),
+		newAutostart(a), newDoctor(a),
 		newDemo(a), newVersion(a), newCompletion(a),
 	)
 	for _, c := range root.Commands() {

@@ -15,6 +15,7 @@ type runFlags struct {
 	headless bool
 	listen   string
 	store    string
+	noPage   bool // hidden: no page opens by itself
 }
 
 func newRun(a *app) *cobra.Command {
@@ -40,10 +41,15 @@ LANGKEEP_PASSPHRASE_FILE names, or memory, which forgets.`,
 				return err
 			}
 			outliveStderr()
-			err = serve(cmd.Context(), serveOptions{
+			options := serveOptions{
 				listen: o.listen, store: o.store, paths: p, getenv: a.getenv,
-				ready: func(url string) { a.say("listening on " + url) },
-			})
+				ready: func(r liveAgent) { a.say("listening on " + r.url) },
+			}
+			if o.headless {
+				err = serve(cmd.Context(), options)
+			} else {
+				err = a.serveOnDesktop(cmd.Context(), options, !o.noPage)
+			}
 			if errors.Is(err, keychain.ErrLocked) || errors.Is(err, keychain.ErrMissing) {
 				return exitError{exitKeychainLocked, err}
 			}
@@ -51,6 +57,9 @@ LANGKEEP_PASSPHRASE_FILE names, or memory, which forgets.`,
 		},
 	}
 	o.add(cmd)
+	cmd.Flags().BoolVar(&o.noPage, "no-page", false, "don't open the control page at the first start")
+	cmd.Flags().Lookup("no-page").Hidden = true
+	a.takesHome(cmd)
 	return cmd
 }
 

@@ -68,7 +68,8 @@ type servers struct {
 func setup(env *testscript.Env) error {
 	home := filepath.Join(env.WorkDir, "home")
 	// A program with the race detector would sleep for a second at its end.
-	env.Vars = append(env.Vars, "LANGKEEP_HOME="+home, "GORACE=atexit_sleep_ms=0")
+	env.Vars = append(env.Vars, "LANGKEEP_HOME="+home, "GORACE=atexit_sleep_ms=0",
+		"DBUS_SESSION_BUS_ADDRESS=unix:path="+filepath.Join(env.WorkDir, "no-bus")) // nor its desktop
 	// The password of the stand-in's user, to be typed or piped.
 	if err := os.WriteFile(filepath.Join(env.WorkDir, "password"), []byte(langflowtest.Admin().Password+"\n"), 0o600); err != nil {
 		return err

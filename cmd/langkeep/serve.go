@@ -41,7 +41,17 @@ type serveOptions struct {
 	listen, store string // empty: as in config.toml
 	paths         paths.Paths
 	getenv        func(string) string
-	ready         func(url string) // called once everything answers; may be nil
+	ready         func(liveAgent) // called once everything answers; may be nil
+}
+
+// liveAgent is an agent that answers, for who shows it to people.
+type liveAgent struct {
+	url    string
+	keeper *agent.Agent
+	server *localapi.Server
+	config *liveConfig
+	log    *slog.Logger
+	stop   func() // does not wait for the end
 }
 
 // serve runs the agent until ctx ends or the owner asks it to stop. It holds
@@ -82,9 +92,12 @@ func serve(ctx context.Context, o serveOptions) (err error) {
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
 
-	live := &liveConfig{settings: settings}
+	live := &liveConfig{path: o.paths.ConfigFile(), level: level, settings: settings}
 	owner := guard.NewToken()
-	gate := guard.New(guard.Config{Authority: guard.OwnerToken(owner), AllowUIDs: live.allowedUsers, Log: log})
+	pages := guard.NewPages(clock.System())
+	gate := guard.New(guard.Config{
+		Authority: guard.Authorities{guard.OwnerToken(owner), pages}, AllowUIDs: live.allowedUsers, Log: log,
+	})
 	listeners, url, err := listen(settings.Listen, o, log)
 	if err != nil {
 		return err
@@ -100,7 +113,8 @@ func serve(ctx context.Context, o serveOptions) (err error) {
 	defer stop()
 	server := localapi.New(localapi.Config{
 		Agent: keeper, Guard: gate, Log: log, Version: version, Started: time.Now(), Store: store.Kind(),
-		ConfigError: live.problem, Stop: stop,
+		ConfigError: live.problem, Settings: live, Pages: pages, URL: url, PageFile: o.paths.PageFile(), Stop: stop,
+		Doctor: newInside(keeper, store, gate, o.paths),
 	})
 	var running sync.WaitGroup
 	running.Go(func() {
@@ -108,7 +122,6 @@ func serve(ctx context.Context, o serveOptions) (err error) {
 			changed, err := config.LoadConfig(o.paths.ConfigFile())
 			if err == nil {
 				live.set(changed)
-				setLevel(level, changed)
 			}
 			live.note(errors.Join(append(keeper.Reload(ctx), err)...), log)
 		})
@@ -128,7 +141,7 @@ func serve(ctx context.Context, o serveOptions) (err error) {
 	running.Go(func() { keeper.Run(engine) })
 	log.Info("started", "version", version, "url", url, "store", store.Kind(), "pid", os.Getpid())
 	if o.ready != nil {
-		o.ready(url)
+		o.ready(liveAgent{url: url, keeper: keeper, server: server, config: live, log: log, stop: stop})
 	}
 	err = server.Serve(ctx, listeners...)
 	stop()
@@ -244,6 +257,9 @@ func listen(address string, o serveOptions, log *slog.Logger) ([]net.Listener, s
 
 // liveConfig is what of config.toml can change while the agent runs.
 type liveConfig struct {
+	path  string // of config.toml
+	level *slog.LevelVar
+
 	mu       sync.Mutex // protects the following
 	settings config.Config
 	uids     []uint32
@@ -255,6 +271,23 @@ func (l *liveConfig) set(c config.Config) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.settings, l.resolved = c, false
+	setLevel(l.level, c)
+}
+
+// Get returns what config.toml says.
+func (l *liveConfig) Get() config.Config {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.settings
+}
+
+// Change writes config.toml and takes it up at once.
+func (l *liveConfig) Change(c config.Change) (config.Config, error) {
+	changed, err := config.ChangeConfig(l.path, c)
+	if err == nil {
+		l.set(changed)
+	}
+	return changed, err
 }
 
 // note remembers what is wrong with the files, for status to tell.

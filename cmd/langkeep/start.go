@@ -44,6 +44,7 @@ flags are those of langkeep run; without them config.toml decides.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context()) },
 	}
 	o.flags.add(cmd)
+	a.takesHome(cmd)
 	return cmd
 }
 

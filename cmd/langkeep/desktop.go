@@ -1,0 +1,193 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"langkeep/agent"
+	"langkeep/agent/autostart"
+	"langkeep/agent/clock"
+	"langkeep/agent/config"
+	"langkeep/agent/notify"
+	"langkeep/agent/paths"
+	"langkeep/assets"
+	"langkeep/localapi"
+	"langkeep/localapi/browser"
+	"langkeep/localapi/client"
+	"langkeep/tray"
+	"langkeep/tray/clipboard"
+)
+
+// serveOnDesktop is serve with a tray and notifications, where a desktop can
+// show them. It must be called on main's goroutine, which the tray needs.
+//
+// At the first start the control page opens, if greet says so.
+func (a *app) serveOnDesktop(ctx context.Context, o serveOptions, greet bool) error {
+	board, err := clipboard.New(a.getenv)
+	if err != nil {
+		board = nil // the menu does without
+	}
+	begun := make(chan liveAgent, 1)
+	ready := o.ready
+	o.ready = func(r liveAgent) {
+		ready(r)
+		begun <- r
+	}
+	var served error
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		served = serve(ctx, o)
+		if board != nil {
+			board.Close() // here, since on macOS the tray's end is that of the process
+		}
+	}()
+	select {
+	case r := <-begun:
+		v := desktopView{app: a, agent: r, paths: o.paths, board: board, greet: greet}
+		v.show(ctx, stopped)
+	case <-stopped:
+	}
+	<-stopped
+	return served
+}
+
+// desktopView shows a running agent on the desktop.
+type desktopView struct {
+	*app
+	agent liveAgent
+	paths paths.Paths
+	board *clipboard.Clipboard // nil: there is none
+	greet bool
+	tray  atomic.Bool // it is there
+}
+
+// show shows the agent until it has stopped. The tray goes last: it closes the
+// session bus that the keychain speaks over.
+func (v *desktopView) show(ctx context.Context, stopped <-chan struct{}) {
+	var parts sync.WaitGroup
+	defer parts.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	parts.Go(func() { v.notify(ctx) })
+
+	changes := v.agent.keeper.Subscribe()
+	defer v.agent.keeper.Unsubscribe(changes)
+	err := tray.Run(tray.Config{
+		Profiles: v.profiles, Changes: changes.Ready(), Clock: clock.System(), Version: version,
+		Actions: v.actions(ctx), Log: v.agent.log, Say: v.say,
+		Shown: func() {
+			v.tray.Store(true)
+			if err := v.welcome(ctx); err != nil {
+				v.agent.log.Warn("the control page did not open at the first start", "error", err)
+			}
+		},
+	}, stopped)
+	if err != nil {
+		v.agent.log.Info("no tray", "reason", err)
+		v.say("no tray icon: there is no desktop here to show one")
+		<-stopped
+	}
+}
+
+func (v *desktopView) profiles() []client.Profile {
+	var all []client.Profile
+	for _, s := range v.agent.keeper.Profiles() {
+		all = append(all, localapi.Present(s))
+	}
+	return all
+}
+
+// actions are what clicks in the tray's menu do.
+func (v *desktopView) actions(ctx context.Context) tray.Actions {
+	keeper := v.agent.keeper
+	actions := tray.Actions{
+		OpenURL:  func(url string) error { return browser.Open(ctx, url) },
+		OpenPage: func(at string) error { return v.openPage(ctx, at) },
+		Refresh: func(ctx context.Context, name string) error {
+			_, err := keeper.Refresh(ctx, name, true)
+			return err
+		},
+		SignOut: func(ctx context.Context, name string) error {
+			_, err := keeper.Logout(ctx, name)
+			return err
+		},
+		Quit: v.agent.stop,
+	}
+	if v.board != nil {
+		actions.CopyToken = func(ctx context.Context, name string) error {
+			grant, err := keeper.Token(ctx, name, agent.Wish)
+			if err != nil {
+				return err
+			}
+			return v.board.Copy(grant.Token)
+		}
+	}
+	if entry, err := autostart.New(v.paths, v.getenv); err != nil {
+		v.agent.log.Info("the menu has no start at login", "reason", err)
+	} else {
+		actions.StartsAtLogin = func() bool {
+			status, err := entry.Status()
+			return err == nil && status.State == autostart.Enabled
+		}
+		actions.StartAtLogin = func(on bool) error {
+			if on {
+				return entry.Enable()
+			}
+			return entry.Disable()
+		}
+	}
+	return actions
+}
+
+// openPage opens the control page in the browser, at what a person has asked
+// for.
+func (v *desktopView) openPage(ctx context.Context, at string) error {
+	link, err := v.agent.server.OpenURL(at)
+	if err != nil {
+		return err
+	}
+	return browser.Open(ctx, link.Reveal())
+}
+
+// welcome opens the control page if there is nothing to keep yet, once ever.
+func (v *desktopView) welcome(ctx context.Context) error {
+	if !v.greet || len(v.agent.keeper.Profiles()) > 0 {
+		return nil
+	}
+	if _, err := os.Stat(v.paths.Welcomed()); err == nil {
+		return nil
+	}
+	if err := v.openPage(ctx, "add"); err != nil {
+		return err
+	}
+	return paths.WriteFile(v.paths.Welcomed(), fmt.Appendf(nil, "{\"schema\":%d}\n", paths.Schema))
+}
+
+// notify shows notifications until ctx ends.
+func (v *desktopView) notify(ctx context.Context) {
+	var icon any = assets.AppIcon()
+	if runtime.GOOS == "windows" {
+		// Windows reads it after it was told of it.
+		if err := paths.WriteFile(v.paths.Icon(), assets.AppIcon()); err != nil {
+			v.agent.log.Warn("notifications have no icon", "error", err)
+		}
+		icon = v.paths.Icon()
+	}
+	changes := v.agent.keeper.Subscribe()
+	defer v.agent.keeper.Unsubscribe(changes)
+	notify.Run(ctx, notify.Config{
+		Changes: changes, Clock: clock.System(), Log: v.agent.log, Show: notify.Desktop(icon),
+		Wanted: func() config.Notify { return v.agent.config.Get().Notify },
+		SignIn: func(string) string {
+			if v.tray.Load() {
+				return "Sign in from the tray menu."
+			}
+			return "Sign in with langkeep open."
+		},
+	})
+}

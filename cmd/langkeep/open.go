@@ -1,0 +1,48 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"langkeep/localapi/browser"
+)
+
+func newOpen(a *app) *cobra.Command {
+	var show bool
+	cmd := a.needsAgent(&cobra.Command{
+		Use:   "open [--print]",
+		Short: "Open the control page in the browser",
+		Long: `Open the control page in your browser: every server with its state, adding
+servers, signing in and out, settings, and what has happened lately. The page is
+the agent's own, on this computer. The link opens it once, within 30 seconds.`,
+		Example: `  langkeep open
+  langkeep open --print`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.open(cmd.Context(), show) },
+	})
+	cmd.Flags().BoolVar(&show, "print", false, "print the link rather than open it")
+	return cmd
+}
+
+func (a *app) open(ctx context.Context, show bool) error {
+	c, err := a.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	code, err := c.PageCode(ctx)
+	if err != nil {
+		return err
+	}
+	if show {
+		_, err := fmt.Fprintln(a.stdout, code.URL.Reveal())
+		return err
+	}
+	if err := browser.Open(ctx, code.URL.Reveal()); err != nil {
+		return fmt.Errorf("%w: langkeep open --print prints the link", err)
+	}
+	a.say("the control page opens in your browser")
+	return nil
+}
