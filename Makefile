@@ -2,12 +2,14 @@
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 GO      ?= go
+# The macOS tray needs cgo; elsewhere the program is better off without.
+CGO      = $(if $(filter darwin,$(shell $(GO) env GOOS)),1,0)
 BINARY   = langkeep$(shell $(GO) env GOEXE)
 
 .PHONY: build demo check test test-core test-cross test-keychain test-langflow test-session test-desktop test-page clean
 
 build: ## the program, for this system
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $(BINARY) ./cmd/langkeep
+	CGO_ENABLED=$(CGO) $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $(BINARY) ./cmd/langkeep
 
 demo: build ## the agent against a stand-in server; make demo ARGS='--for 30s'
 	./$(BINARY) demo $(ARGS)
