@@ -22,6 +22,7 @@ import (
 	"langkeep/agent/config"
 	"langkeep/agent/keychain"
 	"langkeep/agent/langflow"
+	"langkeep/agent/paths"
 )
 
 // Config is what an Agent is made of.
@@ -271,7 +272,7 @@ func (a *Agent) connect(s *session) {
 	s.origin, _ = langflow.Origin(s.profile.ServerURL)
 	var ca []byte
 	if s.profile.CAFile != "" {
-		if ca, s.clientErr = os.ReadFile(s.profile.CAFile); s.clientErr != nil {
+		if ca, s.clientErr = readCA(s.profile.CAFile); s.clientErr != nil {
 			s.clientErr = &langflow.Error{Op: "read the CA", Kind: langflow.Certificate, Detail: s.clientErr.Error()}
 			return
 		}
@@ -288,6 +289,20 @@ func (a *Agent) connect(s *session) {
 	s.client, s.clientErr = langflow.New(s.profile.ServerURL, langflow.Options{
 		Transport: transport, AllowHTTP: s.profile.AllowHTTP, Clock: a.clock, UserAgent: a.userAgent,
 	})
+}
+
+// readCA reads a file of certificates. What is no ordinary file could keep the
+// agent waiting for ever.
+func readCA(path string) ([]byte, error) {
+	const most = 1 << 20 // bytes; the system's own bundle has a quarter of that
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is no ordinary file", path)
+	}
+	return paths.ReadFile(path, most)
 }
 
 // keepProfile writes a profile's file. The caller holds a.table.
@@ -352,7 +367,7 @@ func checked(p config.Profile) (config.Profile, error) {
 		return p, e
 	}
 	if p.CAFile != "" {
-		ca, err := os.ReadFile(p.CAFile)
+		ca, err := readCA(p.CAFile)
 		if !filepath.IsAbs(p.CAFile) {
 			err = errors.New("write its path in full")
 		}

@@ -53,5 +53,8 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request, caller *guard.Ca
 		case <-stopping:
 			return nil
 		}
+		if s.over(r) {
+			return nil
+		}
 	}
 }

@@ -86,7 +86,7 @@ func (s *Server) pageEvents(w http.ResponseWriter, r *http.Request, caller *guar
 			}
 		}
 		now := time.Now()
-		out.put("about", "", s.about())
+		out.put("about", "", s.about(caller))
 		for name, p := range profiles {
 			out.put("card", name, card(p, now))
 		}
@@ -108,6 +108,9 @@ func (s *Server) pageEvents(w http.ResponseWriter, r *http.Request, caller *guar
 		case <-r.Context().Done():
 			return nil
 		case <-stopping:
+			return nil
+		}
+		if s.over(r) {
 			return nil
 		}
 	}
@@ -145,10 +148,21 @@ func stopped(ctx context.Context) <-chan struct{} {
 	return nil
 }
 
-// about is the status without its profiles.
-func (s *Server) about() client.Status {
+// over tells whether a stream must end because its token has ended or was
+// revoked. A request that came another way has none.
+func (s *Server) over(r *http.Request) bool {
+	if stopped(r.Context()) == nil {
+		return false
+	}
+	_, problem := s.Guard.Check(r, guard.WayIn(r))
+	return problem != nil
+}
+
+// about is the status without its profiles. What is wrong with a file names it,
+// and with it a profile that the caller may not see.
+func (s *Server) about(caller *guard.Caller) client.Status {
 	status := client.Status{Version: s.Version, StartedAt: *moment(s.Started), Store: s.Store, Profiles: []client.Profile{}}
-	if err := s.ConfigError(); err != nil {
+	if err := s.ConfigError(); err != nil && (caller.Owner || caller.Profiles == nil) {
 		status.ConfigError = known(err.Error())
 	}
 	return status

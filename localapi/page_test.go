@@ -457,3 +457,46 @@ func TestFreeName(t *testing.T) {
 		}
 	}
 }
+
+// What a page is shown ends with its token.
+func TestStreamsEndWithTheToken(t *testing.T) {
+	r := newRig(t)
+	r.signIn()
+	token := r.pageToken()
+	for _, path := range []string{"/v1/page/events", "/v1/events"} {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		req, err := http.NewRequestWithContext(ctx, "GET", r.url+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+token)
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		next := stream(res.Body)
+		if next() == "" {
+			t.Fatalf("%s shows nothing", path)
+		}
+		for { // newer pages take the token's place
+			status, _, _ := r.ask(token, "GET", "/v1/status", "")
+			if status == http.StatusUnauthorized {
+				break
+			}
+			r.pageToken()
+		}
+		r.must(201, "POST", "/v1/profiles", fmt.Sprintf(`{"name":"later%d","server_url":"https://x.test"}`, len(path)))
+		for e := next(); e != ""; e = next() {
+			if strings.Contains(e, "later") {
+				t.Errorf("%s still tells %s", path, e)
+				break
+			}
+		}
+		if ctx.Err() != nil {
+			t.Errorf("%s does not end", path)
+		}
+		token = r.pageToken()
+	}
+}

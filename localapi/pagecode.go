@@ -84,7 +84,6 @@ func (s *Server) pageToken(w http.ResponseWriter, r *http.Request, _ *guard.Call
 	if !ok {
 		return client.NewProblem(client.TypeForbidden, "this code was used, is older than 30 s, or is of an earlier start of the agent: run langkeep open")
 	}
-	s.file.remove()
 	return answer(w, http.StatusOK, pageTokenAnswer{
 		client.PageToken{ExpiresIn: wholeSeconds(guard.PageLifetime)}, token.Reveal(),
 	})

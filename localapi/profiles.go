@@ -56,7 +56,7 @@ func (s *Server) seen(caller *guard.Caller) []client.Profile {
 }
 
 func (s *Server) status(w http.ResponseWriter, _ *http.Request, caller *guard.Caller, _ string) error {
-	status := s.about()
+	status := s.about(caller)
 	status.Profiles = s.seen(caller)
 	return answer(w, http.StatusOK, status)
 }

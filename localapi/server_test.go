@@ -188,6 +188,10 @@ func TestMainRoutes(t *testing.T) {
 	if body := r.must(200, "GET", "/v1/status", ""); !strings.Contains(body, `"config_error":"prod.toml:3: no"`) {
 		t.Errorf("status does not tell what is wrong: %s", body)
 	}
+	// It may name a profile that a client does not see.
+	if _, _, body := r.ask("read", "GET", "/v1/status", ""); !strings.Contains(body, `"config_error":null`) {
+		t.Errorf("a client of some profiles is told of others: %s", body)
+	}
 	if body := r.must(200, "GET", "/v1/profiles", ""); !strings.HasPrefix(body, `{"profiles":[{"name":"prod"`) {
 		t.Errorf("profiles: %s", body)
 	}
@@ -380,7 +384,7 @@ func TestProfileProblems(t *testing.T) {
 		`{"name":"Prod","server_url":"https://x.test"}`, `{"name":"con","server_url":"https://x.test"}`, `{"name":"","server_url":"https://x.test"}`,
 		`{"name":"a","server_url":"x.test"}`, `{"name":"a","server_url":"ftp://x.test"}`, `{"name":"a","server_url":"https://u:p@x.test"}`,
 		`{"name":"a","server_url":"http://x.test"}`, `{"name":"a","server_url":"https://x.test","ca_file":"/nonexistent"}`,
-		`{"name":"../a","server_url":"https://x.test"}`,
+		`{"name":"../a","server_url":"https://x.test"}`, `{"name":"a","server_url":"https://x.test","ca_file":"/dev/zero"}`,
 	} {
 		r.refused(client.TypeBadRequest, "owner", "POST", "/v1/profiles", body)
 	}

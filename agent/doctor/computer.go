@@ -133,10 +133,16 @@ func proxyHost(raw string) string {
 		raw = "http://" + raw
 	}
 	u, err := url.Parse(raw)
-	if err != nil || u.Host == "" {
+	if err != nil || misread(u) {
 		return "not a URL"
 	}
 	return u.Host
+}
+
+// misread tells whether a proxy's URL has no host, or a part of its password in
+// the place of it, as in http://ann:12#34@proxy.
+func misread(u *url.URL) bool {
+	return u.Host == "" || strings.Contains(u.Path+u.RawQuery+u.Fragment, "@")
 }
 
 // uncovered are the names of this computer that a NO_PROXY leaves out.

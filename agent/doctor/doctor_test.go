@@ -291,6 +291,8 @@ func TestProxyVariables(t *testing.T) {
 		"HTTP_PROXY=http://ann:hunter2@p:1":                   {Failed, "HTTP_PROXY (p:1)"},
 		"HTTP_PROXY=ann:hunter2@p:1":                          {Failed, "HTTP_PROXY (p:1)"},
 		"HTTP_PROXY=http://ann:hunt\x7fer2@p:1":               {Failed, "HTTP_PROXY (not a URL)"},
+		"HTTP_PROXY=http://ann:12#hunter@p:1":                 {Failed, "HTTP_PROXY (not a URL)"},
+		"HTTP_PROXY=ann:12/hunter@p:1":                        {Failed, "HTTP_PROXY (not a URL)"},
 		"HTTP_PROXY=http://p:1;NO_PROXY=":                     {Failed, "NO_PROXY is not"},
 		"HTTP_PROXY=p;NO_PROXY=example.org":                   {Failed, "lacks this computer"},
 		"HTTP_PROXY=p;NO_PROXY=127.0.0.1":                     {Failed, "lacks this computer"},

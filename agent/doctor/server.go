@@ -136,7 +136,7 @@ func (s *server) address(context.Context) Finding {
 	if s.url, err = url.Parse(s.client.URL()); err == nil {
 		s.proxy, err = s.Proxy(&http.Request{URL: s.url})
 	}
-	if err != nil {
+	if err != nil || s.proxy != nil && misread(s.proxy) {
 		return failed("Correct HTTPS_PROXY and HTTP_PROXY, and restart the agent.", "The proxy that is set can't be used.")
 	}
 	if s.proxy != nil {

@@ -178,6 +178,8 @@ func TestServerAddress(t *testing.T) {
 	}
 	p.ends("server-url", "no certificate")
 	p.server.Profile.CAFile = ""
+	p.server.Proxy = func(*http.Request) (*url.URL, error) { return url.Parse("http://ann:12#hunter@p:1") }
+	p.ends("server-url", "The proxy that is set can't be used")
 	p.server.Proxy = func(*http.Request) (*url.URL, error) { return nil, errors.New("parse ann:hunter2@p") }
 	p.ends("server-url", "can't be used")
 }

@@ -19,12 +19,13 @@ func Desktop(icon any) func(title, text string) error {
 	}
 }
 
-// plain drops what macOS' AppleScript could take for more than text, and markup
-// that daemons on Linux would render: a server's words may be in it.
+// plain drops what macOS' AppleScript could take for more than text, markup that
+// daemons on Linux would render, and what PowerShell, by which beeep (v0.11.3)
+// shows it where Windows' own way fails, would run: a server's words may be in it.
 func plain(s string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
-		case unicode.IsControl(r):
+		case unicode.IsControl(r), r == '$', r == '`':
 			return -1
 		case r == '<':
 			return '‹'

@@ -11,8 +11,8 @@ import (
 )
 
 // waiting is how many notifications may wait for a slow desktop; more are
-// dropped.
-const waiting = 16
+// dropped. A server that changes its secret key can end many sessions at once.
+const waiting = 100
 
 // Changes are an agent.Subscription.
 type Changes interface {

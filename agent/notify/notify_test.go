@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -256,8 +257,35 @@ func TestAHangingDesktopIsNotWaitedFor(t *testing.T) {
 	})
 }
 
+func TestManyAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const profiles = 50
+		var refused []agent.Event
+		for i := range profiles {
+			refused = append(refused, agent.Event{Snapshot: agent.Snapshot{Name: fmt.Sprint("p", i), State: agent.SignInRequired}})
+		}
+		given := make(changes, 1)
+		given <- refused
+		ctx, stop := context.WithCancel(t.Context())
+		shown := 0
+		go Run(ctx, Config{
+			Changes: given, Wanted: all, SignIn: fromTray, Clock: clock.System(), Log: slog.New(slog.DiscardHandler),
+			Show: func(string, string) error { time.Sleep(5 * time.Millisecond); shown++; return nil },
+		})
+		time.Sleep(time.Minute)
+		stop()
+		synctest.Wait()
+		if shown != profiles {
+			t.Errorf("%d of %d were shown", shown, profiles)
+		}
+	})
+}
+
 func TestPlain(t *testing.T) {
 	if got := plain("a<b>&\x1b\n\u0085\"q\""); got != "a‹b›+\"q\"" {
 		t.Errorf("%q", got)
+	}
+	if got := plain("no $(calc) `n"); strings.ContainsAny(got, "$`") {
+		t.Errorf("PowerShell would run a part of %q", got)
 	}
 }

@@ -260,6 +260,8 @@ type liveConfig struct {
 	path  string // of config.toml
 	level *slog.LevelVar
 
+	changing sync.Mutex // held from reading config.toml to writing it
+
 	mu       sync.Mutex // protects the following
 	settings config.Config
 	uids     []uint32
@@ -283,6 +285,8 @@ func (l *liveConfig) Get() config.Config {
 
 // Change writes config.toml and takes it up at once.
 func (l *liveConfig) Change(c config.Change) (config.Config, error) {
+	l.changing.Lock()
+	defer l.changing.Unlock()
 	changed, err := config.ChangeConfig(l.path, c)
 	if err == nil {
 		l.set(changed)

@@ -12,6 +12,8 @@ import (
 // Keep is how long a secret stays, if nothing else is copied meanwhile.
 const Keep = 30 * time.Second
 
+const closeLimit = 2 * time.Second // for the display to answer at the end
+
 // ErrUnavailable means that there is no clipboard that could be cleared again.
 var ErrUnavailable = errors.New("no clipboard here: on Wayland install wl-clipboard")
 
@@ -60,11 +62,20 @@ func (c *Clipboard) Copy(s secret.Text) error {
 	return nil
 }
 
-// Close takes away what is still there.
+// Close takes away what is still there. It does not wait for a display that
+// hangs: that loses the secret with the process, whose connection it is on.
 func (c *Clipboard) Close() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.clear()
+	cleared := make(chan struct{})
+	go func() {
+		defer close(cleared)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.clear()
+	}()
+	select {
+	case <-cleared:
+	case <-time.After(closeLimit):
+	}
 }
 
 // clear is called with mu held.

@@ -87,3 +87,20 @@ func TestAFailureIsTold(t *testing.T) {
 		t.Error("no error")
 	}
 }
+
+// A display that does not answer must not keep the agent from ending.
+func TestAHangingDisplayIsNotWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hangs := make(chan struct{})
+		c := &Clipboard{put: func(secret.Text) (func(), error) { return func() { <-hangs }, nil }}
+		if err := c.Copy(secret.New("a")); err != nil {
+			t.Fatal(err)
+		}
+		begin := time.Now()
+		c.Close()
+		if took := time.Since(begin); took != closeLimit {
+			t.Errorf("the end took %v, want %v", took, closeLimit)
+		}
+		close(hangs)
+	})
+}
