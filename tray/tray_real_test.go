@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -280,6 +281,11 @@ func TestNoBus(t *testing.T) {
 // TestEveryEndIsTheSame is the end by a signal; those from the menu and by
 // langkeep stop are in TestTray.
 func TestEveryEndIsTheSame(t *testing.T) {
+	// Where the tests themselves run under nohup(1), the agent would inherit that
+	// SIGHUP is ignored; one that is caught here is back to normal there.
+	caught := make(chan os.Signal, 1)
+	signal.Notify(caught, syscall.SIGHUP)
+	defer signal.Stop(caught)
 	d := newDesktop(t)
 	d.startPanel()
 	program := build(t)
