@@ -90,15 +90,12 @@ func (o *loginOptions) run(ctx context.Context, args []string) error {
 		}
 		o.secret = secret.New(line)
 	}
-	c, err := o.connect(ctx)
+	c, name, err := o.connectFor(ctx, args)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	o.name, err = o.profileName(ctx, c, args)
-	if err != nil {
-		return err
-	}
+	o.name = name
 	p, undo, err := o.prepare(ctx, c)
 	if err != nil {
 		return err

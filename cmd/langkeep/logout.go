@@ -19,15 +19,11 @@ handed out before stay valid until their own end.`,
 }
 
 func (a *app) logout(ctx context.Context, args []string) error {
-	c, err := a.connect(ctx)
+	c, name, err := a.connectFor(ctx, args)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	name, err := a.profileName(ctx, c, args)
-	if err != nil {
-		return err
-	}
 	p, err := c.Logout(ctx, name)
 	if err != nil {
 		return err

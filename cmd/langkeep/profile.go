@@ -13,6 +13,20 @@ import (
 	"langkeep/localapi/words"
 )
 
+// connectFor finds the agent, and the profile that a command is about.
+func (a *app) connectFor(ctx context.Context, args []string) (*client.Client, string, error) {
+	c, err := a.connect(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	name, err := a.profileName(ctx, c, args)
+	if err != nil {
+		c.Close()
+		return nil, "", err
+	}
+	return c, name, nil
+}
+
 // profileName is the profile that a command is about: the one named, else
 // LANGKEEP_PROFILE, else default_profile of config.toml, else the only one.
 func (a *app) profileName(ctx context.Context, c *client.Client, args []string) (string, error) {

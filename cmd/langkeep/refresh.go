@@ -21,15 +21,11 @@ server answers. At most one refresh runs every 5 seconds.`,
 }
 
 func (a *app) refresh(ctx context.Context, args []string) error {
-	c, err := a.connect(ctx)
+	c, name, err := a.connectFor(ctx, args)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	name, err := a.profileName(ctx, c, args)
-	if err != nil {
-		return err
-	}
 	p, err := c.Refresh(ctx, name)
 	if err != nil {
 		return err

@@ -52,15 +52,11 @@ func (o *tokenOptions) run(ctx context.Context, args []string) error {
 	default:
 		return usagef("--output %q is not known: use raw, json or header", o.output)
 	}
-	c, err := o.connect(ctx)
+	c, name, err := o.connectFor(ctx, args)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	name, err := o.profileName(ctx, c, args)
-	if err != nil {
-		return err
-	}
 	if o.output == "json" {
 		body, err := c.TokenJSON(ctx, name, o.minValid)
 		if err != nil {
