@@ -184,18 +184,9 @@ func (g *Guard) Check(r *http.Request, way Way) (*Caller, *client.Problem) {
 }
 
 func (g *Guard) check(conn *conn, r *http.Request, way Way) (*Caller, *client.Problem) {
-	// net/http takes the Host from an absolute target and answers CONNECT and
-	// the preface of HTTP/2 as if they were ordinary requests.
-	if r.ProtoMajor != 1 || r.Method == http.MethodConnect || !strings.HasPrefix(r.RequestURI, "/") {
-		return nil, client.NewProblem(client.TypeBadRequest, "send an HTTP/1.1 request whose target is a path that begins with /")
-	}
-	origin := ""
-	if !conn.socket {
-		i := slices.Index(conn.hosts[:], r.Host)
-		if i < 0 {
-			return nil, client.NewProblem(client.TypeForbiddenHost, "the Host must be one of "+strings.Join(conn.hosts[:], ", "))
-		}
-		origin = conn.origins[i]
+	origin, p := conn.addressed(r)
+	if p != nil {
+		return nil, p
 	}
 	if p := checkSource(r, way, origin); p != nil {
 		return nil, p
@@ -220,6 +211,24 @@ func (g *Guard) check(conn *conn, r *http.Request, way Way) (*Caller, *client.Pr
 	return caller, nil
 }
 
+// addressed tells whether a request is one that was meant for us, and the
+// Origin that a page of ours would send with it; "" on the socket.
+func (c *conn) addressed(r *http.Request) (origin string, p *client.Problem) {
+	// net/http takes the Host from an absolute target and answers CONNECT and
+	// the preface of HTTP/2 as if they were ordinary requests.
+	if r.ProtoMajor != 1 || r.Method == http.MethodConnect || !strings.HasPrefix(r.RequestURI, "/") {
+		return "", client.NewProblem(client.TypeBadRequest, "send an HTTP/1.1 request whose target is a path that begins with /")
+	}
+	if c.socket {
+		return "", nil
+	}
+	i := slices.Index(c.hosts[:], r.Host)
+	if i < 0 {
+		return "", client.NewProblem(client.TypeForbiddenHost, "the Host must be one of "+strings.Join(c.hosts[:], ", "))
+	}
+	return c.origins[i], nil
+}
+
 // exchange lets in a page of our own, in a browser of our own user.
 func (g *Guard) exchange(conn *conn, r *http.Request) (*Caller, *client.Problem) {
 	if len(r.Header["Origin"]) == 0 {
@@ -242,10 +251,8 @@ func PeerKnown(r *http.Request) bool {
 // own is the only Origin allowed, empty for none. The contract names no type
 // for a forwarded request; it is of a foreign origin as well.
 func checkSource(r *http.Request, way Way, own string) *client.Problem {
-	for name := range r.Header {
-		if name == "Forwarded" || strings.HasPrefix(name, "X-Forwarded-") {
-			return client.NewProblem(client.TypeForbiddenOrigin, "forwarded requests are refused: ask without a reverse proxy in between")
-		}
+	if p := checkForwarded(r); p != nil {
+		return p
 	}
 	if o := r.Header["Origin"]; len(o) > 1 || len(o) == 1 && (own == "" || o[0] != own) {
 		return client.NewProblem(client.TypeForbiddenOrigin, "requests of web pages are refused: ask from a program")
@@ -253,6 +260,15 @@ func checkSource(r *http.Request, way Way, own string) *client.Problem {
 	for _, site := range r.Header["Sec-Fetch-Site"] {
 		if (site == "cross-site" || site == "same-site") && !navigation(r, way) {
 			return client.NewProblem(client.TypeForbiddenOrigin, "requests of web pages are refused: ask from a program")
+		}
+	}
+	return nil
+}
+
+func checkForwarded(r *http.Request) *client.Problem {
+	for name := range r.Header {
+		if name == "Forwarded" || strings.HasPrefix(name, "X-Forwarded-") {
+			return client.NewProblem(client.TypeForbiddenOrigin, "forwarded requests are refused: ask without a reverse proxy in between")
 		}
 	}
 	return nil

@@ -1,0 +1,58 @@
+package guard
+
+import (
+	"net/http"
+	"slices"
+
+	"langkeep/localapi/client"
+)
+
+// CheckProxy decides whether a request to a profile's proxy is heard. Pages of
+// the origins in allowed may ask too. Who asks is for the proxy to find out,
+// with Client, since tools send a client token in places of their own; a
+// preflight of such a page has none.
+func (g *Guard) CheckProxy(r *http.Request, allowed []string) *client.Problem {
+	conn := connOf(r)
+	if conn == nil || conn.socket {
+		return client.NewProblem(client.TypeInternal, "the request did not come through a guarded listener")
+	}
+	p := g.checkProxy(conn, r, allowed)
+	if p == nil && !conn.admit() {
+		p = client.NewProblem(client.TypeInternal, "too many connections: this one was closed")
+	}
+	if p != nil {
+		g.tell(conn, r, p)
+	}
+	return p
+}
+
+func (g *Guard) checkProxy(conn *conn, r *http.Request, allowed []string) *client.Problem {
+	own, p := conn.addressed(r)
+	if p != nil {
+		return p
+	}
+	// What a browser says of the site decides nothing for an origin that the
+	// user has named: it is another site than ours.
+	check := checkForwarded
+	if o := r.Header["Origin"]; len(o) != 1 || !slices.Contains(allowed, o[0]) {
+		check = func(r *http.Request) *client.Problem { return checkSource(r, TCP, own) }
+	}
+	if p := check(r); p != nil {
+		return p
+	}
+	return g.checkPeer(conn)
+}
+
+// Client finds the client that a token belongs to. The owner's and the page's
+// tokens are not for the proxy: a tool that was given them would have every
+// right.
+func (g *Guard) Client(token string) (*Caller, *client.Problem) {
+	caller, ok := g.authority.Lookup(token)
+	switch {
+	case !ok:
+		return nil, client.NewProblem(client.TypeUnauthorized, "the token is not valid: it was revoked or has expired")
+	case caller.Owner || caller.Page:
+		return nil, client.NewProblem(client.TypeForbidden, "the proxy takes a client's token: langkeep client add makes one")
+	}
+	return caller, nil
+}
