@@ -145,6 +145,7 @@ func TestMigration(t *testing.T) {
 var everySetting = Profile{
 	Name: "prod", ServerURL: "https://lf.example.com:8443/team/a", Username: `ann "a" 'b' ü\`, Method: "password", CAFile: "/etc/ca.pem",
 	AllowHTTP: true, KeyLifetime: 24 * time.Hour, Proxy: true, ProxyPort: 17861,
+	ProxyOrigins: "http://localhost:3000 https://app.example",
 }
 
 func TestSaveProfile(t *testing.T) {
@@ -224,6 +225,8 @@ func TestSaveProfileRefuses(t *testing.T) {
 		"ca_file":      func(p *Profile) { p.CAFile = "ca.pem" },
 		"key_lifetime": func(p *Profile) { p.KeyLifetime = time.Second },
 		"proxy_port":   func(p *Profile) { p.ProxyPort = -1 },
+
+		"proxy_allow_origins": func(p *Profile) { p.ProxyOrigins = "http://localhost:3000 null" },
 	} {
 		p := everySetting
 		p.Name = "other"
@@ -240,27 +243,35 @@ func TestSaveProfileRefuses(t *testing.T) {
 func TestLoadProfileErrors(t *testing.T) {
 	const url = "server_url = \"https://a.example\"\n"
 	for content, want := range map[string]string{
-		"":                               ": server_url: is missing",
-		"server_url = \"\"":              ":1: server_url: is missing",
-		"server_url = \"a.example\"":     ":1: server_url: not an http or https URL",
-		"server_url = \"ftp://a\"":       ":1: server_url: not an http or https URL",
-		"server_url = \"https://\"":      ":1: server_url: not an http or https URL",
-		"server_url = \"https:a\"":       ":1: server_url: not an http or https URL",
-		"server_url = \"https://a:b/\"":  ":1: server_url: not an http or https URL",
-		"server_url = \"https://u@a\"":   ":1: server_url: the URL has a user name",
-		"server_url = \"https://a/?q\"":  ":1: server_url: the URL has a query",
-		"server_url = \"https://a/?\"":   ":1: server_url: the URL has a query",
-		"server_url = \"https://a/#f\"":  ":1: server_url: the URL has a query",
-		url + "method = \"sso\"":         ":2: method: \"sso\" is no method",
-		url + "ca_file = \"ca.pem\"":     ":2: ca_file: \"ca.pem\" is not an absolute path",
-		url + "key_lifetime = \"59s\"":   ":2: key_lifetime: \"59s\" is too short",
-		url + "key_lifetime = \"soon\"":  ":2: key_lifetime: \"soon\" is no duration",
-		url + "key_lifetime = 3600":      ":2: ",
-		url + "proxy_port = 65536":       ":2: proxy_port: 65536 is no port",
-		url + "proxy_port = -1":          ":2: proxy_port: -1 is no port",
-		url + "password = \"hunter2\"\n": ":2: unknown setting \"password\"",
-		url + "[more]\n":                 ":2: unknown setting \"more\"",
-		url + "proxy = \"on\"":           ":2: ",
+		"":                              ": server_url: is missing",
+		"server_url = \"\"":             ":1: server_url: is missing",
+		"server_url = \"a.example\"":    ":1: server_url: not an http or https URL",
+		"server_url = \"ftp://a\"":      ":1: server_url: not an http or https URL",
+		"server_url = \"https://\"":     ":1: server_url: not an http or https URL",
+		"server_url = \"https:a\"":      ":1: server_url: not an http or https URL",
+		"server_url = \"https://a:b/\"": ":1: server_url: not an http or https URL",
+		"server_url = \"https://u@a\"":  ":1: server_url: the URL has a user name",
+		"server_url = \"https://a/?q\"": ":1: server_url: the URL has a query",
+		"server_url = \"https://a/?\"":  ":1: server_url: the URL has a query",
+		"server_url = \"https://a/#f\"": ":1: server_url: the URL has a query",
+		url + "method = \"sso\"":        ":2: method: \"sso\" is no method",
+		url + "ca_file = \"ca.pem\"":    ":2: ca_file: \"ca.pem\" is not an absolute path",
+		url + "key_lifetime = \"9s\"":   ":2: key_lifetime: \"9s\" is too short",
+		url + "key_lifetime = \"soon\"": ":2: key_lifetime: \"soon\" is no duration",
+		url + "key_lifetime = 3600":     ":2: ",
+		url + "proxy_port = 65536":      ":2: proxy_port: 65536 is no port",
+		url + "proxy_port = -1":         ":2: proxy_port: -1 is no port",
+
+		url + "proxy_allow_origins = ['*']":                       ":2: proxy_allow_origins: \"*\" is not an origin",
+		url + "proxy_allow_origins = ['null']":                    ":2: proxy_allow_origins: \"null\" is not an origin",
+		url + "proxy_allow_origins = [\n'http://a', 'http://a/']": ":2: proxy_allow_origins: \"http://a/\" is not an origin",
+		url + "proxy_allow_origins = ['http://A']":                ":2: proxy_allow_origins: \"http://A\" is not an origin",
+		url + "proxy_allow_origins = ['http://u@a']":              ":2: proxy_allow_origins: \"http://u@a\" is not an origin",
+		url + "proxy_allow_origins = ['https://a https://b']":     ":2: proxy_allow_origins: \"https://a https://b\" is not an origin",
+		url + "proxy_allow_origins = 'https://a'":                 ":2: ",
+		url + "password = \"hunter2\"\n":                          ":2: unknown setting \"password\"",
+		url + "[more]\n":                                          ":2: unknown setting \"more\"",
+		url + "proxy = \"on\"":                                    ":2: ",
 	} {
 		path := filepath.Join(t.TempDir(), "prod.toml")
 		write(t, path, content)

@@ -27,6 +27,9 @@ type Profile struct {
 	KeyLifetime time.Duration // of a managed key
 	Proxy       bool
 	ProxyPort   int
+	// ProxyOrigins are those of the web pages that may use the proxy, in one
+	// string with spaces between them, so that profiles can be compared.
+	ProxyOrigins string
 }
 
 // profileFile is a Profile in its file.
@@ -40,10 +43,12 @@ type profileFile struct {
 	KeyLifetime string `toml:"key_lifetime"` // a Go duration
 	Proxy       bool   `toml:"proxy"`
 	ProxyPort   int    `toml:"proxy_port"`
+	// ProxyOrigins have a scheme, a host and perhaps a port.
+	ProxyOrigins []string `toml:"proxy_allow_origins"`
 }
 
 // minKeyLifetime keeps a managed key from being replaced all the time.
-const minKeyLifetime = time.Minute
+const minKeyLifetime = 10 * time.Second
 
 // LoadProfile reads one profile. An error names the file and the line; a
 // missing file is fs.ErrNotExist.
@@ -72,6 +77,7 @@ func loadProfile(path string) (Profile, *document, error) {
 	return Profile{
 		Name: name, ServerURL: f.ServerURL, Username: f.Username, Method: f.Method, CAFile: f.CAFile,
 		AllowHTTP: f.AllowHTTP, KeyLifetime: lifetime, Proxy: f.Proxy, ProxyPort: f.ProxyPort,
+		ProxyOrigins: strings.Join(f.ProxyOrigins, " "),
 	}, doc, nil
 }
 
@@ -150,7 +156,7 @@ func SaveProfile(dir string, p Profile) error {
 func (p Profile) file() profileFile {
 	f := profileFile{
 		Schema: paths.Schema, ServerURL: p.ServerURL, Username: p.Username, Method: p.Method, CAFile: p.CAFile,
-		AllowHTTP: p.AllowHTTP, Proxy: p.Proxy, ProxyPort: p.ProxyPort,
+		AllowHTTP: p.AllowHTTP, Proxy: p.Proxy, ProxyPort: p.ProxyPort, ProxyOrigins: strings.Fields(p.ProxyOrigins),
 	}
 	if p.KeyLifetime != 0 {
 		f.KeyLifetime = p.KeyLifetime.String()
@@ -189,6 +195,8 @@ func (f profileFile) faults() map[string]error {
 		"ca_file":      checkCAFile(f.CAFile),
 		"key_lifetime": lifetime,
 		"proxy_port":   checkPort(f.ProxyPort),
+
+		"proxy_allow_origins": checkOrigins(f.ProxyOrigins),
 	}
 }
 
@@ -239,6 +247,18 @@ func parseLifetime(s string) (time.Duration, error) {
 		return 0, fmt.Errorf("%q is too short; use %v or more", s, minKeyLifetime)
 	}
 	return d, nil
+}
+
+// checkOrigins wants origins as browsers write them (RFC 6454, 6.2), since they
+// are compared as text. "null" is the origin of every sandbox.
+func checkOrigins(origins []string) error {
+	for _, o := range origins {
+		u, err := url.Parse(o)
+		if err != nil || u.Host == "" || o != strings.ToLower(u.Scheme+"://"+u.Host) || strings.ContainsAny(o, " *") {
+			return fmt.Errorf("%q is not an origin; write one such as http://localhost:3000", o)
+		}
+	}
+	return nil
 }
 
 func checkPort(port int) error {
