@@ -1,6 +1,7 @@
 package langflow
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -24,6 +25,7 @@ type call struct {
 	op, method, path string
 	header           http.Header
 	form             url.Values
+	json             []byte        // instead of a form
 	secrets          []secret.Text // never to be seen in an error
 	// repeatable lets the transport send a POST again when a kept connection
 	// turns out to be dead.
@@ -85,8 +87,12 @@ func (c *Client) call(ctx context.Context, req call) (*answer, error) {
 // is nil.
 func (c *Client) exchange(ctx context.Context, req call, target *url.URL) (*answer, error) {
 	var body io.Reader
-	if req.form != nil {
-		body = strings.NewReader(req.form.Encode())
+	contentType := ""
+	switch {
+	case req.form != nil:
+		body, contentType = strings.NewReader(req.form.Encode()), "application/x-www-form-urlencoded"
+	case req.json != nil:
+		body, contentType = bytes.NewReader(req.json), "application/json"
 	}
 	r, err := http.NewRequestWithContext(ctx, req.method, target.String(), body)
 	if err != nil {
@@ -97,8 +103,8 @@ func (c *Client) exchange(ctx context.Context, req call, target *url.URL) (*answ
 	}
 	r.Header.Set("Accept", "application/json")
 	r.Header.Set("User-Agent", c.userAgent)
-	if req.form != nil {
-		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	if contentType != "" {
+		r.Header.Set("Content-Type", contentType)
 	}
 	if req.repeatable {
 		r.Header["X-Idempotency-Key"] = nil // known to net/http, never sent

@@ -23,15 +23,16 @@ type features struct {
 	ownCookieName bool   // a root path is part of it
 	rateLimit     bool
 	session       bool
+	keyExpiry     bool // an API key can be given an end
 	oldWords      bool // of /users/whoami
 }
 
 // versions by Options.Version. 1.10 is 1.10.0, the last with the long token.
 var versions = map[string]features{
 	"1.4":  {full: "1.4.3", autoLoginOff: 400, longAutoLogin: true, secureCookies: true, oldWords: true},
-	"1.10": {full: "1.10.0", autoLoginOff: 403, longAutoLogin: true, secureCookies: true, rateLimit: true, session: true},
-	"1.13": {full: "1.13.0", autoLoginOff: 403, ownCookieName: true, rateLimit: true, session: true},
-	"":     {full: "1.13.0", autoLoginOff: 403, ownCookieName: true, rateLimit: true, session: true},
+	"1.10": {full: "1.10.0", autoLoginOff: 403, longAutoLogin: true, secureCookies: true, rateLimit: true, session: true, keyExpiry: true},
+	"1.13": {full: "1.13.0", autoLoginOff: 403, ownCookieName: true, rateLimit: true, session: true, keyExpiry: true},
+	"":     {full: "1.13.0", autoLoginOff: 403, ownCookieName: true, rateLimit: true, session: true, keyExpiry: true},
 }
 
 // route is a path below /api/v1.
@@ -132,6 +133,9 @@ func (s *Server) answer(r *http.Request, path, short string, isAPI bool) reply {
 		return answer(200, map[string]string{"status": "ok"})
 	case "/health_check":
 		return answer(200, map[string]string{"status": "ok", "chat": "ok", "db": "ok"})
+	}
+	if rest, ok := strings.CutPrefix(short, "/api_key/"); ok && isAPI {
+		return s.apiKeys(r, rest)
 	}
 	routes := s.routes()
 	if _, ok := routes[strings.TrimSuffix(short, "/")]; ok && isAPI && strings.HasSuffix(short, "/") {
@@ -282,8 +286,8 @@ func (s *Server) whoAmI(r *http.Request) reply {
 	if key == "" {
 		return refuse(403, s.words("No authentication credentials provided", "An API key must be passed as query or header"))
 	}
-	a := s.byID(s.keys[key])
-	if a == nil || a.Inactive {
+	a := s.byKey(key)
+	if a == nil {
 		return refuse(403, s.words("Invalid API key", "Invalid or missing API key"))
 	}
 	return answer(200, userJSON(a))
@@ -295,7 +299,7 @@ func (s *Server) process(r *http.Request) reply {
 	if key == "" {
 		return refuse(403, "An API key must be passed as query or header")
 	}
-	if a := s.byID(s.keys[key]); a == nil || a.Inactive {
+	if s.byKey(key) == nil {
 		return refuse(403, "Invalid or missing API key")
 	}
 	return refuse(400, "The /process endpoint is deprecated and will be removed in a future version. Please use /run instead.")

@@ -78,8 +78,8 @@ type Server struct {
 	accessLifetime, refreshLifetime time.Duration
 	autoLoginOn                     bool
 	accounts                        []*account
-	made                            int               // accounts so far
-	keys                            map[string]string // API key to account id
+	made                            int                // accounts so far
+	keys                            map[string]*apiKey // by the key itself
 	signKey                         any
 	verifyKey                       any
 	window                          time.Time // when the rate limit's minute began
@@ -124,7 +124,7 @@ func newServer(o Options, addr string) *Server {
 		panic(fmt.Sprintf("langflowtest: no version %q", o.Version))
 	}
 	s := &Server{
-		URL: o.Origin + o.RootPath, version: version, o: o, addr: addr, keys: map[string]string{},
+		URL: o.Origin + o.RootPath, version: version, o: o, addr: addr, keys: map[string]*apiKey{},
 		accessLifetime: o.AccessLifetime, refreshLifetime: o.RefreshLifetime, autoLoginOn: o.AutoLogin,
 	}
 	s.transport = &http.Transport{DialContext: s.dial, DialTLSContext: s.dial, MaxIdleConnsPerHost: 16}
@@ -263,10 +263,10 @@ func (s *Server) DeleteUser(name string) {
 	}
 }
 
-// AddAPIKey makes a key of an account.
+// AddAPIKey makes a key of an account, which never ends.
 func (s *Server) AddAPIKey(name string) secret.Text {
-	key := "sk-" + rand.Text()
-	s.change(name, func(a *account) { s.keys[key] = a.id })
+	var key string
+	s.change(name, func(a *account) { key, _ = s.newKey(a, "made by hand", time.Time{}) })
 	return secret.New(key)
 }
 
