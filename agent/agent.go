@@ -40,6 +40,8 @@ type Config struct {
 	Network func() string
 	// UserAgent is sent to servers.
 	UserAgent string
+	// KeysFile is where it is written down which keys were made; "" forgets.
+	KeysFile string
 }
 
 // Agent keeps the sessions.
@@ -57,6 +59,8 @@ type Agent struct {
 	working sync.WaitGroup
 	kick    chan struct{} // the head of the queue has changed
 	saver   *saver
+	journal *keyJournal
+	keyKick chan struct{} // there is another key to be deleted one day
 
 	// table is held while the set of profiles or their files change, so that a
 	// reload never undoes a change it has not seen; never while the store or a
@@ -82,6 +86,7 @@ func New(c Config) *Agent {
 		kick: make(chan struct{}, 1), saver: newSaver(c.Store, c.Log), hands: map[string]chan struct{}{},
 		sessions: map[string]*session{}, slots: map[string]time.Duration{},
 		subscriptions: map[*Subscription]struct{}{}, transports: map[string]http.RoundTripper{},
+		journal: &keyJournal{path: c.KeysFile}, keyKick: make(chan struct{}, 1),
 	}
 	a.life, a.cancel = context.WithCancel(context.Background())
 	if a.transport == nil {
@@ -113,6 +118,7 @@ func (a *Agent) Run(ctx context.Context) {
 	var saving sync.WaitGroup
 	saverCtx, stopSaver := context.WithCancel(context.WithoutCancel(ctx))
 	saving.Go(func() { a.saver.run(saverCtx) })
+	a.working.Go(func() { a.sweepKeys(a.life) })
 	a.loop(ctx)
 	a.mu.Lock()
 	a.stopping = true
@@ -286,6 +292,7 @@ func (a *Agent) connect(s *session) {
 		}
 		a.transports[string(ca)] = transport
 	}
+	s.transport = transport
 	s.client, s.clientErr = langflow.New(s.profile.ServerURL, langflow.Options{
 		Transport: transport, AllowHTTP: s.profile.AllowHTTP, Clock: a.clock, UserAgent: a.userAgent,
 	})
@@ -386,6 +393,11 @@ type Change struct {
 	ServerURL *string
 	CAFile    *string
 	AllowHTTP *bool
+
+	KeyLifetime  *time.Duration
+	Proxy        *bool
+	ProxyPort    *int
+	ProxyOrigins *string // with spaces between them
 }
 
 // Change changes a profile. A server of another origin signs it out first.
@@ -407,6 +419,21 @@ func (a *Agent) Change(ctx context.Context, name string, c Change) (Snapshot, er
 	}
 	if c.AllowHTTP != nil {
 		p.AllowHTTP = *c.AllowHTTP
+	}
+	if c.KeyLifetime != nil {
+		p.KeyLifetime = *c.KeyLifetime
+	}
+	if c.Proxy != nil {
+		p.Proxy = *c.Proxy
+	}
+	if c.ProxyPort != nil {
+		p.ProxyPort = *c.ProxyPort
+	}
+	if c.ProxyOrigins != nil {
+		p.ProxyOrigins = *c.ProxyOrigins
+	}
+	if err := config.CheckProfile(p); err != nil {
+		return Snapshot{}, &Error{Kind: BadRequest, Profile: name, Message: err.Error()}
 	}
 	if p, err = checked(p); err != nil {
 		return Snapshot{}, err

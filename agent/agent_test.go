@@ -33,6 +33,8 @@ type rig struct {
 	dir    string
 	where  atomic.Value // string: the network that the computer is in
 	halt   func()
+
+	keysFile string // of the next start; "" keeps it in memory
 }
 
 // faultyStore is a memory store that fails on request.
@@ -134,6 +136,7 @@ func (r *rig) start() {
 		Store: r.store, Clock: r.clock, Log: slog.New(slog.DiscardHandler), ProfilesDir: r.dir,
 		Transport: func([]byte) (http.RoundTripper, error) { return r.server.RoundTripper(), nil },
 		Network:   func() string { where, _ := r.where.Load().(string); return where },
+		KeysFile:  r.keysFile,
 	})
 	for _, err := range r.Reload(r.t.Context()) {
 		r.t.Error(err)

@@ -304,6 +304,7 @@ func (a *Agent) signOut(ctx context.Context, s *session) error {
 			return keychainError(s.name, err)
 		}
 	}
+	a.deleteKeys(ctx, s, client, access, left)
 	if client != nil && left > 0 {
 		// A courtesy that can't fail us: the server only clears cookies.
 		ctx, cancel := context.WithTimeout(ctx, 2*time.Second)

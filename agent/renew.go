@@ -515,6 +515,7 @@ func (a *Agent) wellAgain(s *session) {
 	s.needsProof = false
 	s.succeeded()
 	a.planHeld(s)
+	a.kickKeys()
 	a.changed(s)
 	for _, other := range a.sessions {
 		if other != s && other.origin == s.origin && other.failure != nil && !other.silent {

@@ -2,6 +2,8 @@ package agent
 
 import (
 	"context"
+	"errors"
+	"net/http"
 	"time"
 
 	"langkeep/agent/config"
@@ -49,6 +51,14 @@ type Snapshot struct {
 	ServerVersion  string
 	Offset         time.Duration // the server's clock minus ours
 	OffsetKnown    bool
+	KeyExpires     time.Time // of the managed key that is handed out now
+	KeyReason      string    // keys-forbidden, expiry-ignored or ""
+	KeysLeft       int       // of keys that are still to be deleted on the server, which can't be asked
+	KeysLeftUntil  time.Time // when the last of them ends
+	KeyLifetime    time.Duration
+	Proxy          bool
+	ProxyPort      int
+	ProxyOrigins   string // with spaces between them
 }
 
 // pair is what a sign-in or a refresh gave, with what is needed to tell how
@@ -83,7 +93,8 @@ type session struct {
 	profile   config.Profile
 	origin    string
 	client    *langflow.Client
-	clientErr error // why there is no client
+	clientErr error             // why there is no client
+	transport http.RoundTripper // of the client
 
 	loaded   bool  // what the store has for it was read
 	storeErr error // why it could not be read
@@ -110,6 +121,15 @@ type session struct {
 	failedAt  time.Duration // clock.Elapsed of the last of them
 	since     time.Time
 	notBefore time.Time // the server's Retry-After
+
+	key          managedKey    // what readers get; with method api-key none
+	keyLoaded    bool          // what the store has of it was read
+	keyFlight    *flight       // a key is being made; nil if none
+	keyErr       error         // why the last one could not be made
+	keyRetryAt   time.Duration // clock.Elapsed before which it is not tried again
+	keyRefusedAt time.Duration // clock.Elapsed when the server last refused one; 0 never
+	keysLeft     int           // to be deleted on the server when it can be asked
+	keysUntil    time.Time     // the end of the last of them
 
 	forcedAt time.Duration // clock.Elapsed of the last forced refresh; -1 never
 	version  string
@@ -143,6 +163,7 @@ func (s *session) forget() {
 	s.pair, s.apiKey = pair{}, secret.Text{}
 	s.saved, s.saveErr, s.storeErr = false, nil, nil
 	s.accepted, s.needsProof, s.suspended, s.forcedAt = false, false, false, -1
+	s.key, s.keyLoaded, s.keyErr = managedKey{}, true, nil
 	s.renewAt, s.lastPair = time.Time{}, time.Time{}
 	s.revived()
 	s.succeeded()
@@ -240,6 +261,13 @@ func (a *Agent) snapshot(s *session) Snapshot {
 		State: a.state(s), Saved: s.saved,
 		AccessExpires: s.pair.AccessExpiry, RefreshExpires: s.pair.RefreshExpiry,
 		LastRefresh: s.lastPair, NextAttempt: s.next, FailingSince: s.since, ServerVersion: s.version,
+		KeyExpires: s.key.expires, KeysLeft: s.keysLeft, KeysLeftUntil: s.keysUntil, KeyLifetime: s.profile.KeyLifetime,
+		Proxy: s.profile.Proxy, ProxyPort: s.profile.ProxyPort, ProxyOrigins: s.profile.ProxyOrigins,
+	}
+	if e := new(Error); errors.As(s.keyErr, &e) && e.Reason == reasonKeysForbidden {
+		snap.KeyReason = reasonKeysForbidden
+	} else if s.key.ignored {
+		snap.KeyReason = reasonExpiryIgnored
 	}
 	if s.client != nil {
 		snap.Offset, snap.OffsetKnown = s.client.Offset()

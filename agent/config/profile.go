@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -151,6 +153,17 @@ func SaveProfile(dir string, p Profile) error {
 		}
 	}
 	return paths.WriteFile(path, doc.data)
+}
+
+// CheckProfile finds what is wrong with settings before they are kept.
+func CheckProfile(p Profile) error {
+	faults := p.file().faults()
+	for _, key := range slices.Sorted(maps.Keys(faults)) {
+		if err := faults[key]; err != nil {
+			return fmt.Errorf("%s: %w", key, err)
+		}
+	}
+	return nil
 }
 
 func (p Profile) file() profileFile {

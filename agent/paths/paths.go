@@ -134,6 +134,9 @@ func (p Paths) Agent() string { return filepath.Join(p.State, "agent.json") }
 // Clients has the hashes of the client tokens.
 func (p Paths) Clients() string { return filepath.Join(p.State, "clients.json") }
 
+// Keys has the names of the API keys that were made, none of which is a secret.
+func (p Paths) Keys() string { return filepath.Join(p.State, "keys.json") }
+
 // Audit is the audit trail.
 func (p Paths) Audit() string { return filepath.Join(p.State, "audit.jsonl") }
 

@@ -105,7 +105,7 @@ func serve(ctx context.Context, o serveOptions) (err error) {
 
 	keeper := agent.New(agent.Config{
 		Store: store, Clock: clock.System(), Log: log, ProfilesDir: o.paths.ProfilesDir(),
-		UserAgent: "langkeep/" + version,
+		UserAgent: "langkeep/" + version, KeysFile: o.paths.Keys(),
 	})
 	live.note(errors.Join(keeper.Reload(ctx)...), log)
 

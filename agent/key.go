@@ -1,0 +1,466 @@
+package agent
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"langkeep/agent/keychain"
+	"langkeep/agent/langflow"
+	"langkeep/agent/secret"
+)
+
+const (
+	keyLifetime    = 24 * time.Hour   // of a managed key, where its profile says nothing else
+	keyRetry       = 10 * time.Second // between two attempts to make one, and two that were refused
+	keysForbidden  = 10 * time.Minute // until a server that forbids keys is asked again
+	keyGrace       = 10 * time.Minute // that a replaced key lives after its last use, where the server ignores its end
+	keySweep       = 15 * time.Second // between two looks at what is to be deleted
+	keySignOutTime = 5 * time.Second  // for deleting them at a sign-out
+)
+
+// The reasons that have to do with keys.
+const (
+	reasonKeysForbidden = "keys-forbidden"
+	reasonExpiryIgnored = "expiry-ignored"
+)
+
+// KeyGrant is an API key for a reader.
+type KeyGrant struct {
+	Profile   string
+	ServerURL string
+	Key       secret.Text
+	ID        string        // "" of a profile's own key
+	ExpiresAt time.Time     // by the server's clock; zero if it has no end or that is not known
+	ExpiresIn time.Duration // by our reckoning; 0 with a zero ExpiresAt
+}
+
+// AccountKey is an API key of a profile's account, whoever made it.
+type AccountKey struct {
+	ID, Name, Masked           string
+	Created, LastUsed, Expires time.Time // by the server's clock; zero: never, or it does not say
+	Uses                       int
+	Active                     bool
+	Ours                       bool // made by this agent
+	Current                    bool // what Key hands out now
+}
+
+// managedKey is a key that was made from a session. The zero value is none.
+type managedKey struct {
+	id, name string
+	key      secret.Text
+	expires  time.Time     // by the server's clock: ours to keep, if the server ignores it
+	lifetime time.Duration // when it was made or loaded
+	since    time.Duration // clock.Elapsed of that
+	renewAt  time.Duration // clock.Elapsed when it is due for another
+	ignored  bool          // the server knows no end of it
+}
+
+// keyLeft is how long the current key lives, by the less favourable clock, as
+// with tokens. The caller holds a.mu.
+func (a *Agent) keyLeft(s *session) time.Duration {
+	if s.key.key.Empty() {
+		return 0
+	}
+	wall := s.key.expires.Sub(a.serverNow(s))
+	return max(0, min(wall, s.key.lifetime-(a.clock.Elapsed()-s.key.since)))
+}
+
+// Key returns an API key that lives for at least minValid, making one if need
+// be; readers that come meanwhile wait for the same one. Errors are *Error, and
+// as Token's; a server that lets the account make none is NotSupported.
+func (a *Agent) Key(ctx context.Context, name string, minValid time.Duration) (KeyGrant, error) {
+	for {
+		grant, f, err := a.keyGrant(name, minValid)
+		if f == nil {
+			return grant, err
+		}
+		if err := f.wait(ctx); err != nil && !errors.Is(err, errInterrupted) {
+			if ctx.Err() != nil {
+				return KeyGrant{}, err
+			}
+			return KeyGrant{}, errorOf(name, err)
+		}
+		if a.life.Err() != nil {
+			return KeyGrant{}, errStopping
+		}
+	}
+}
+
+// keyGrant answers from memory, or returns what to wait for.
+func (a *Agent) keyGrant(name string, minValid time.Duration) (KeyGrant, *flight, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s := a.sessions[name]
+	if s == nil {
+		return KeyGrant{}, nil, noProfile(name)
+	}
+	grant := KeyGrant{Profile: name, ServerURL: s.profile.ServerURL}
+	if s.profile.Method == methodAPIKey {
+		switch state := a.state(s); {
+		case state == KeychainLocked:
+			return KeyGrant{}, nil, keychainError(name, s.storeErr)
+		case state == SignInRequired, s.apiKey.Empty() && s.loaded:
+			return KeyGrant{}, nil, signInError(name, s.ended)
+		case s.apiKey.Empty():
+			return KeyGrant{}, a.start(s, false), nil
+		}
+		grant.Key = s.apiKey
+		return grant, nil, nil
+	}
+	lifetime := lifetimeOfKeys(s)
+	least := max(minValid, time.Second)
+	if minValid == Wish {
+		least = max(min(time.Minute, lifetime/10), time.Second)
+	}
+	left := a.keyLeft(s)
+	if left >= least && a.state(s) != SignInRequired {
+		if a.clock.Elapsed() >= s.key.renewAt {
+			a.startKey(s) // for those who come later
+		}
+		grant.Key, grant.ID, grant.ExpiresAt, grant.ExpiresIn = s.key.key, s.key.id, s.key.expires, left
+		return grant, nil, nil
+	}
+	now := a.clock.Elapsed()
+	switch {
+	case minValid > lifetime:
+		return KeyGrant{}, nil, &Error{Kind: LifetimeTooShort, Profile: name, MaxValid: lifetime,
+			Message: "its keys don't live that long: ask for at most " + lifetime.String() + ", or raise its key_lifetime"}
+	case s.keyErr != nil && now < s.keyRetryAt:
+		return KeyGrant{}, nil, s.keyErr
+	}
+	return KeyGrant{}, a.startKey(s), nil
+}
+
+// lifetimeOfKeys is how long the profile's managed keys live. The caller holds
+// a.mu.
+func lifetimeOfKeys(s *session) time.Duration {
+	if s.profile.KeyLifetime > 0 {
+		return s.profile.KeyLifetime
+	}
+	return keyLifetime
+}
+
+// startKey begins to make a key, unless that is under way. The caller holds
+// a.mu.
+func (a *Agent) startKey(s *session) *flight {
+	if s.keyFlight != nil {
+		return s.keyFlight
+	}
+	f := &flight{done: make(chan struct{}), err: errInterrupted}
+	if a.stopping {
+		close(f.done)
+		return f
+	}
+	s.keyFlight = f
+	ctx := s.ctx
+	a.working.Go(func() {
+		err := a.renewKey(ctx, s)
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		s.keyFlight, f.err = nil, err
+		close(f.done)
+	})
+	return f
+}
+
+// renewKey makes a key in the place of the current one, which lives on till its
+// end.
+func (a *Agent) renewKey(ctx context.Context, s *session) error {
+	// A token first: this is what waits, asks for a sign-in, or fails.
+	grant, err := a.Token(ctx, s.name, Wish)
+	if err != nil {
+		if ctx.Err() != nil {
+			return errInterrupted
+		}
+		return err
+	}
+	if err := s.acquire(ctx); err != nil {
+		return errInterrupted
+	}
+	defer s.release()
+	if a.loadKey(ctx, s) {
+		return nil
+	}
+	err = a.makeKey(ctx, s, langflow.Bearer(grant.Token))
+	if ctx.Err() != nil {
+		return errInterrupted
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s.keyErr = nil
+	if err != nil {
+		s.keyErr, s.keyRetryAt = err, a.clock.Elapsed()+keyRetry
+		if e := new(Error); errors.As(err, &e) && e.Reason == reasonKeysForbidden {
+			s.keyRetryAt = a.clock.Elapsed() + keysForbidden
+		}
+	}
+	a.changed(s)
+	return err
+}
+
+// loadKey takes the key that the store has of an earlier start, once. It tells
+// whether that will do.
+func (a *Agent) loadKey(ctx context.Context, s *session) bool {
+	a.mu.Lock()
+	loaded, origin, username := s.keyLoaded, s.origin, s.profile.Username
+	a.mu.Unlock()
+	if loaded {
+		return false
+	}
+	item, err := a.stored(ctx, s.name, keychain.APIKey, origin, username)
+	if err != nil && !errors.Is(err, keychain.ErrNotFound) {
+		return false // a new one then; the journal sees to the old one
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s.keyLoaded = true
+	if err != nil || item.ID == "" || ctx.Err() != nil {
+		return false
+	}
+	left := item.ExpiresAt.Sub(a.serverNow(s))
+	if left < max(min(time.Minute, lifetimeOfKeys(s)/10), time.Second) {
+		return false
+	}
+	now := a.clock.Elapsed()
+	s.key = managedKey{id: item.ID, key: item.Secret, expires: item.ExpiresAt, lifetime: left, since: now,
+		renewAt: now + left - lifetimeOfKeys(s)/5}
+	if records, err := a.journal.of(origin, username); err == nil {
+		for _, r := range records {
+			if r.ID == item.ID {
+				s.key.name = r.Name
+			}
+		}
+	}
+	a.changed(s)
+	return true
+}
+
+// makeKey asks the server for a key. The caller holds s.op.
+func (a *Agent) makeKey(ctx context.Context, s *session, cred langflow.Credential) error {
+	a.mu.Lock()
+	client, lifetime := s.client, lifetimeOfKeys(s)
+	record := keyRecord{Profile: s.name, Origin: s.origin, Username: s.profile.Username, Name: keyName(s.name)}
+	record.Ends = a.serverNow(s).Add(lifetime).Truncate(time.Second).UTC()
+	a.mu.Unlock()
+	if client == nil {
+		return &langflow.Error{Op: "make an api key", Kind: langflow.Unreachable}
+	}
+	if err := a.journal.put(record); err != nil {
+		return &Error{Kind: Internal, Profile: s.name, Err: err, Message: fmt.Sprintf("can't write down the key to be made: %v", err)}
+	}
+	asked := a.clock.Elapsed()
+	made, err := client.CreateKey(ctx, cred, record.Name, record.Ends)
+	if err != nil {
+		return a.notMade(s, record, cred, err)
+	}
+	record.ID = made.ID
+	if err := a.journal.put(record); err != nil {
+		a.log.Warn("can't note a key's id", "profile", s.name, "error", err) // it will be found by its name
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if ctx.Err() != nil {
+		return errInterrupted // whoever seized the session deletes it
+	}
+	if s.key.ignored {
+		a.retire(s.key.name)
+	}
+	s.key = managedKey{
+		id: made.ID, name: record.Name, key: made.Key, expires: record.Ends, lifetime: lifetime, since: asked,
+		renewAt: asked + lifetime*4/5, ignored: made.Expires.IsZero(),
+	}
+	a.saver.save(keychain.Account(s.name, keychain.APIKey), keychain.Item{
+		Origin: s.origin, Username: s.profile.Username, Secret: made.Key, ExpiresAt: record.Ends, ID: made.ID,
+	}, nil)
+	a.kickKeys()
+	return nil
+}
+
+// retire dates the end of a replaced key whose server knows none: soon after
+// its last use, see sweepOf.
+func (a *Agent) retire(name string) {
+	a.background(func(context.Context) {
+		err := a.journal.change(func(all []keyRecord) []keyRecord {
+			for i := range all {
+				if all[i].Name == name {
+					all[i].Ends, all[i].Ignored = a.clock.Now().Add(keyGrace).UTC(), true
+				}
+			}
+			return all
+		})
+		if err != nil {
+			a.log.Warn("can't note that a key is replaced", "error", err)
+		}
+		a.kickKeys()
+	})
+}
+
+// notMade sorts out why no key was made: a refusal is an answer, anything else
+// may have made one all the same.
+func (a *Agent) notMade(s *session, record keyRecord, cred langflow.Credential, err error) error {
+	var lf *langflow.Error
+	if !errors.As(err, &lf) || lf.Status < 400 || lf.Status >= 500 {
+		record.Over = true
+		return errors.Join(err, a.journal.put(record))
+	}
+	if dropped := a.journal.drop(record.Name); dropped != nil {
+		a.log.Warn("can't take back a key's name", "profile", s.name, "error", dropped)
+	}
+	switch lf.Kind {
+	case langflow.Refused, langflow.BadRequest:
+		detail := ""
+		if lf.Detail != "" {
+			detail = " (" + lf.Detail + ")"
+		}
+		return &Error{Kind: NotSupported, Profile: s.name, Reason: reasonKeysForbidden, Err: err,
+			Message: "the server makes no api keys for this account" + detail + ": ask its administrator, or use one of your own with --method api-key"}
+	case langflow.TokenRefused:
+		a.mu.Lock()
+		s.needsProof = true
+		a.start(s, false)
+		a.mu.Unlock()
+	}
+	return err
+}
+
+// keyName is what a new key is called: which computer and profile it belongs
+// to, for people, and a nonce.
+func keyName(profile string) string {
+	host, err := os.Hostname()
+	if err != nil || host == "" {
+		host = "this computer"
+	}
+	host = strings.Map(func(r rune) rune {
+		if r <= ' ' || r > '~' {
+			return '-'
+		}
+		return r
+	}, host[:min(len(host), 40)])
+	return "langkeep " + host + " " + profile + " " + rand.Text()
+}
+
+// Keys lists all API keys of a profile's account.
+func (a *Agent) Keys(ctx context.Context, name string) ([]AccountKey, error) {
+	client, cred, err := a.Credential(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := client.Keys(ctx, cred)
+	if err != nil {
+		return nil, errorOf(name, err)
+	}
+	a.mu.Lock()
+	s := a.sessions[name]
+	if s == nil {
+		a.mu.Unlock()
+		return nil, noProfile(name)
+	}
+	current, origin, username := s.key.id, s.origin, s.profile.Username
+	a.mu.Unlock()
+	ours, err := a.journal.of(origin, username)
+	if err != nil {
+		a.log.Warn("can't tell which keys are ours", "error", err)
+	}
+	all := make([]AccountKey, len(keys))
+	for i, k := range keys {
+		all[i] = AccountKey{
+			ID: k.ID, Name: k.Name, Masked: k.Masked, Created: k.Created, LastUsed: k.LastUsed, Expires: k.Expires,
+			Uses: k.Uses, Active: k.Active, Current: k.ID == current,
+			Ours: slices.ContainsFunc(ours, func(r keyRecord) bool { return r.Name == k.Name }),
+		}
+	}
+	return all, nil
+}
+
+// RevokeKey deletes one of the account's keys on the server. One that is not
+// there is NotFound.
+func (a *Agent) RevokeKey(ctx context.Context, name, id string) error {
+	client, cred, err := a.Credential(ctx, name)
+	if err != nil {
+		return err
+	}
+	err = client.DeleteKey(ctx, cred, id)
+	if langflow.NoSuchKey(err) {
+		return &Error{Kind: NotFound, Profile: name, Err: err, Message: "the account has no key with that id: langkeep keys lists them"}
+	}
+	if err != nil {
+		return errorOf(name, err)
+	}
+	a.mu.Lock()
+	if s := a.sessions[name]; s != nil && s.key.id == id {
+		s.key = managedKey{}
+		a.changed(s)
+	}
+	a.mu.Unlock()
+	return a.journal.change(func(all []keyRecord) []keyRecord {
+		return slices.DeleteFunc(all, func(r keyRecord) bool { return r.ID == id })
+	})
+}
+
+// KeyRefused tells that a server refused a managed key: somebody deleted it
+// there. If it is still the current one the next reader gets another, at most
+// every 10 s.
+func (a *Agent) KeyRefused(name string, key secret.Text) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s := a.sessions[name]
+	now := a.clock.Elapsed()
+	if s == nil || key.Empty() {
+		return
+	}
+	if s.apiKey.Reveal() == key.Reveal() {
+		s.needsProof = true
+		a.start(s, false)
+		return
+	}
+	if s.key.key.Reveal() != key.Reveal() || s.keyRefusedAt > 0 && now-s.keyRefusedAt < keyRetry {
+		return
+	}
+	s.keyRefusedAt = max(now, 1)
+	gone := s.key.name
+	s.key = managedKey{}
+	a.changed(s)
+	a.background(func(context.Context) {
+		if err := a.journal.over(name, func(r keyRecord) bool { return r.Name == gone }); err != nil {
+			a.log.Warn("can't note that a key is over", "profile", name, "error", err)
+		}
+		a.kickKeys()
+	})
+}
+
+// TokenRefused tells that a server refused an access token. If it is still the
+// current one it is tried, and renewed if need be, before anybody gets it again.
+func (a *Agent) TokenRefused(name string, token secret.Text) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s := a.sessions[name]
+	if s == nil || token.Empty() || s.pair.Access.Reveal() != token.Reveal() {
+		return
+	}
+	s.needsProof = true
+	a.start(s, false)
+}
+
+// Upstream is a profile's server and the way to it, for a proxy. The error is
+// an *Error.
+func (a *Agent) Upstream(name string) (*url.URL, http.RoundTripper, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s := a.sessions[name]
+	switch {
+	case s == nil:
+		return nil, nil, noProfile(name)
+	case s.clientErr != nil:
+		return nil, nil, errorOf(name, s.clientErr)
+	}
+	u, err := url.Parse(s.client.URL())
+	return u, s.transport, err
+}

@@ -1,0 +1,152 @@
+package agent
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"sync"
+	"time"
+
+	"langkeep/agent/paths"
+)
+
+// keyRecord is a managed key that may be on a server. It holds no secret.
+type keyRecord struct {
+	Profile  string `json:"profile"`
+	Origin   string `json:"origin"`
+	Username string `json:"username"`
+	// Name is the key's on the server. It ends in a nonce and is written down
+	// before the key is made, so that what a crash left behind is found by it,
+	// and nothing that anybody else has made.
+	Name string `json:"name"`
+	// ID is the server's, "" until it has answered.
+	ID string `json:"id"`
+	// Ends is when the key is to be deleted, by the server's clock.
+	Ends time.Time `json:"ends"`
+	// Over means that nobody has the key, or should have: it goes as soon as
+	// its server can be asked.
+	Over bool `json:"over"`
+	// Ignored means that the server does not know of Ends: the key is deleted
+	// when it was not used for keyGrace.
+	Ignored bool `json:"ignored"`
+}
+
+// keyJournal remembers which keys were made, so that all of them are deleted in
+// the end.
+type keyJournal struct {
+	path string // "" keeps it in memory
+
+	mu      sync.Mutex // protects the following
+	loaded  bool
+	records []keyRecord
+}
+
+// journalFile is a keyJournal at rest.
+type journalFile struct {
+	Schema int         `json:"schema"`
+	Keys   []keyRecord `json:"keys"`
+}
+
+const journalLimit = 1 << 20 // bytes
+
+// load reads the file, once. One that can't be read is left alone, and no key
+// is made until it can: it would be forgotten. The caller holds j.mu.
+func (j *keyJournal) load() error {
+	if j.loaded || j.path == "" {
+		return nil
+	}
+	data, err := paths.ReadFile(j.path, journalLimit)
+	if errors.Is(err, fs.ErrNotExist) {
+		j.loaded = true
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var f journalFile
+	if err := json.Unmarshal(data, &f); err != nil {
+		return fmt.Errorf("%s can't be parsed: mend it, or delete it and look at langkeep keys: %w", j.path, err)
+	}
+	if _, err := paths.CheckSchema(j.path, f.Schema); err != nil {
+		return err
+	}
+	// What has no id yet was being made when the agent ended, and nobody has it.
+	for i, r := range f.Keys {
+		f.Keys[i].Over = r.Over || r.ID == ""
+	}
+	j.records, j.loaded = f.Keys, true
+	return nil
+}
+
+// change changes the records and writes them, before it returns. If they can't
+// be written they stay as they were.
+func (j *keyJournal) change(with func([]keyRecord) []keyRecord) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if err := j.load(); err != nil {
+		return err
+	}
+	next := with(slices.Clone(j.records))
+	if slices.Equal(next, j.records) {
+		return nil
+	}
+	if j.path != "" {
+		data, err := json.MarshalIndent(journalFile{Schema: paths.Schema, Keys: next}, "", "\t")
+		if err != nil {
+			return err
+		}
+		if err := paths.WriteFile(j.path, append(data, '\n')); err != nil {
+			return err
+		}
+	}
+	j.records = next
+	return nil
+}
+
+// put adds a record, or replaces the one of its name.
+func (j *keyJournal) put(r keyRecord) error {
+	return j.change(func(all []keyRecord) []keyRecord {
+		if i := slices.IndexFunc(all, func(o keyRecord) bool { return o.Name == r.Name }); i >= 0 {
+			all[i] = r
+			return all
+		}
+		return append(all, r)
+	})
+}
+
+// drop removes the record of a key that is gone.
+func (j *keyJournal) drop(name string) error {
+	return j.change(func(all []keyRecord) []keyRecord {
+		return slices.DeleteFunc(all, func(o keyRecord) bool { return o.Name == name })
+	})
+}
+
+// over marks those of a profile that fit as keys that nobody should have.
+func (j *keyJournal) over(profile string, fit func(keyRecord) bool) error {
+	return j.change(func(all []keyRecord) []keyRecord {
+		for i, r := range all {
+			if r.Profile == profile && fit(r) {
+				all[i].Over = true
+			}
+		}
+		return all
+	})
+}
+
+// all lists the records.
+func (j *keyJournal) all() ([]keyRecord, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if err := j.load(); err != nil {
+		return nil, err
+	}
+	return slices.Clone(j.records), nil
+}
+
+// of lists the records of an account.
+func (j *keyJournal) of(origin, username string) ([]keyRecord, error) {
+	all, err := j.all()
+	return slices.DeleteFunc(all, func(r keyRecord) bool { return r.Origin != origin || r.Username != username }), err
+}
