@@ -23,6 +23,11 @@ func Present(s agent.Snapshot) client.Profile {
 	if s.Method != "" {
 		p.Method = new(client.Method(s.Method))
 	}
+	p.KeyExpiresAt, p.KeyReason = moment(s.KeyExpires), known(s.KeyReason)
+	p.KeysLeft, p.KeysLeftUntil = s.KeysLeft, moment(s.KeysLeftUntil)
+	if s.KeyLifetime > 0 {
+		p.KeyLifetime = new(s.KeyLifetime.String())
+	}
 	if s.OffsetKnown {
 		p.ClockOffsetSeconds = new(wholeSeconds(s.Offset))
 	}
@@ -94,9 +99,15 @@ func (s *Server) changeProfile(w http.ResponseWriter, r *http.Request, _ *guard.
 	if err := read(r, &body); err != nil {
 		return err
 	}
-	snapshot, err := s.Agent.Change(r.Context(), name, agent.Change{
-		ServerURL: body.ServerURL, CAFile: body.CAFile, AllowHTTP: body.AllowHTTP,
-	})
+	change := agent.Change{ServerURL: body.ServerURL, CAFile: body.CAFile, AllowHTTP: body.AllowHTTP}
+	if body.KeyLifetime != nil {
+		lifetime, err := time.ParseDuration(*body.KeyLifetime)
+		if err != nil {
+			return client.NewProblem(client.TypeBadRequest, "key_lifetime must be a duration such as 24h")
+		}
+		change.KeyLifetime = &lifetime
+	}
+	snapshot, err := s.Agent.Change(r.Context(), name, change)
 	return show(w, http.StatusOK, snapshot, err)
 }
 

@@ -4,6 +4,8 @@ import (
 	"context"
 
 	"github.com/spf13/cobra"
+
+	"langkeep/localapi/words"
 )
 
 func newLogout(a *app) *cobra.Command {
@@ -29,5 +31,8 @@ func (a *app) logout(ctx context.Context, args []string) error {
 		return err
 	}
 	a.say(p.Name + ": signed out")
+	if left := words.KeysLeft(p, a.clock.Now()); left != "" {
+		a.say(p.Name + ": " + lower(left))
+	}
 	return nil
 }

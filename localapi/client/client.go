@@ -212,7 +212,12 @@ func (c *Client) Token(ctx context.Context, name string, minValid time.Duration)
 
 // TokenJSON is the body of GET /v1/profiles/{name}/token, byte for byte.
 func (c *Client) TokenJSON(ctx context.Context, name string, minValid time.Duration) (secret.Text, error) {
-	r, err := route(name, "/token")
+	return c.credentialJSON(ctx, name, "/token", minValid)
+}
+
+// credentialJSON asks a route that answers with a secret.
+func (c *Client) credentialJSON(ctx context.Context, name, action string, minValid time.Duration) (secret.Text, error) {
+	r, err := route(name, action)
 	if err != nil {
 		return secret.Text{}, err
 	}

@@ -53,6 +53,11 @@ type Profile struct {
 	ServerVersion      *string    `json:"server_version"`
 	ClockOffsetSeconds *int64     `json:"clock_offset_seconds"` // the server's clock minus this computer's
 	ProxyURL           *string    `json:"proxy_url"`
+	KeyLifetime        *string    `json:"key_lifetime"`    // a Go duration; null: 24h
+	KeyExpiresAt       *time.Time `json:"key_expires_at"`  // of the managed key handed out now
+	KeyReason          *string    `json:"key_reason"`      // keys-forbidden or expiry-ignored
+	KeysLeft           int        `json:"keys_left"`       // keys that are still to be deleted on the server, which can't be asked
+	KeysLeftUntil      *time.Time `json:"keys_left_until"` // when the last of them ends
 }
 
 // Status is the body of GET /v1/status.
@@ -91,9 +96,10 @@ type NewProfile struct {
 // ProfileChange is the body of PATCH /v1/profiles/{name}: nil leaves a setting
 // as it is.
 type ProfileChange struct {
-	ServerURL *string `json:"server_url,omitempty"`
-	CAFile    *string `json:"ca_file,omitempty"`
-	AllowHTTP *bool   `json:"allow_http,omitempty"`
+	ServerURL   *string `json:"server_url,omitempty"`
+	CAFile      *string `json:"ca_file,omitempty"`
+	AllowHTTP   *bool   `json:"allow_http,omitempty"`
+	KeyLifetime *string `json:"key_lifetime,omitempty"` // a Go duration; "0s" is the default again
 }
 
 // Login is the body of POST /v1/profiles/{name}/login. The secrets are read

@@ -161,7 +161,7 @@ func in(at, now time.Time) string {
 func Long(p client.Profile, now time.Time) string {
 	switch p.State {
 	case client.Fresh:
-		return joined(fresh(p, now), NotSaved(p))
+		return joined(fresh(p, now), keys(p), NotSaved(p))
 	case client.Retrying:
 		again := "trying again by itself"
 		if p.NextAttemptAt != nil {
@@ -184,7 +184,7 @@ func Long(p client.Profile, now time.Time) string {
 	case client.KeychainLocked:
 		return Reason(p)
 	case client.SignedOut:
-		return "Signed out."
+		return joined("Signed out.", KeysLeft(p, now))
 	}
 	return Safe(string(p.State)) + "."
 }
@@ -201,6 +201,31 @@ func fresh(p client.Profile, now time.Time) string {
 		return who + ". Refreshes by itself."
 	}
 	return who + ". Refreshes by itself; next " + in(*p.NextAttemptAt, now) + "."
+}
+
+// keys says what is unusual about the API keys that are made there; "" if
+// nothing is.
+func keys(p client.Profile) string {
+	switch text(p.KeyReason) {
+	case "keys-forbidden":
+		return "It makes no API keys for this account."
+	case "expiry-ignored":
+		return "It gives API keys no end; Langkeep deletes its own after their use."
+	}
+	return ""
+}
+
+// KeysLeft says which of our API keys could not be deleted on the server; "" if
+// none are left there.
+func KeysLeft(p client.Profile, now time.Time) string {
+	if p.KeysLeft == 0 || p.KeysLeftUntil == nil {
+		return ""
+	}
+	what, it := "An API key still works", "it is"
+	if p.KeysLeft > 1 {
+		what, it = fmt.Sprintf("%d API keys still work", p.KeysLeft), "they are"
+	}
+	return fmt.Sprintf("%s there until %s; %s deleted at the next sign-in.", what, Clock(*p.KeysLeftUntil, now), it)
 }
 
 // NotSaved says that the store does not have the session, and why; "" if it

@@ -363,3 +363,19 @@ func TestSentence(t *testing.T) {
 		}
 	}
 }
+
+func TestKeysInWords(t *testing.T) {
+	now := time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
+	until := now.Add(2 * time.Hour)
+	for want, p := range map[string]client.Profile{
+		"Signed out.": {State: client.SignedOut},
+		"Signed out. An API key still works there until 14:00; it is deleted at the next sign-in.":            {State: client.SignedOut, KeysLeft: 1, KeysLeftUntil: &until},
+		"Signed out. 3 API keys still work there until 14:00; they are deleted at the next sign-in.":          {State: client.SignedOut, KeysLeft: 3, KeysLeftUntil: &until},
+		"Signed in. Refreshes by itself. It makes no API keys for this account.":                              {State: client.Fresh, Saved: true, KeyReason: new("keys-forbidden")},
+		"Signed in. Refreshes by itself. It gives API keys no end; Langkeep deletes its own after their use.": {State: client.Fresh, Saved: true, KeyReason: new("expiry-ignored")},
+	} {
+		if got := Long(p, now); got != want {
+			t.Errorf("got  %q\nwant %q", got, want)
+		}
+	}
+}
