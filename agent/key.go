@@ -122,7 +122,8 @@ func (a *Agent) keyGrant(name string, minValid time.Duration) (KeyGrant, *flight
 	}
 	left := a.keyLeft(s)
 	if left >= least && a.state(s) != SignInRequired {
-		if a.clock.Elapsed() >= s.key.renewAt {
+		// One that lives longer than its profile now allows is replaced as well.
+		if a.clock.Elapsed() >= s.key.renewAt || s.key.lifetime > lifetime {
 			a.startKey(s) // for those who come later
 		}
 		grant.Key, grant.ID, grant.ExpiresAt, grant.ExpiresIn = s.key.key, s.key.id, s.key.expires, left
