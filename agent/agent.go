@@ -75,6 +75,7 @@ type Agent struct {
 	slots         map[string]time.Duration // by origin: clock.Elapsed when the next silent sign-in may run
 	subscriptions map[*Subscription]struct{}
 	transports    map[string]http.RoundTripper // by CA
+	streaming     map[string]http.RoundTripper // the same, for proxies
 	watchingStore bool
 }
 
@@ -85,7 +86,7 @@ func New(c Config) *Agent {
 		transport: c.Transport, network: c.Network, userAgent: c.UserAgent,
 		kick: make(chan struct{}, 1), saver: newSaver(c.Store, c.Log), hands: map[string]chan struct{}{},
 		sessions: map[string]*session{}, slots: map[string]time.Duration{},
-		subscriptions: map[*Subscription]struct{}{}, transports: map[string]http.RoundTripper{},
+		subscriptions: map[*Subscription]struct{}{}, transports: map[string]http.RoundTripper{}, streaming: map[string]http.RoundTripper{},
 		journal: &keyJournal{path: c.KeysFile}, keyKick: make(chan struct{}, 1),
 	}
 	a.life, a.cancel = context.WithCancel(context.Background())
@@ -290,9 +291,9 @@ func (a *Agent) connect(s *session) {
 			s.clientErr = &langflow.Error{Op: "read the CA", Kind: langflow.Certificate, Detail: err.Error()}
 			return
 		}
-		a.transports[string(ca)] = transport
+		a.transports[string(ca)], a.streaming[string(ca)] = transport, langflow.Streaming(transport)
 	}
-	s.transport = transport
+	s.transport = a.streaming[string(ca)]
 	s.client, s.clientErr = langflow.New(s.profile.ServerURL, langflow.Options{
 		Transport: transport, AllowHTTP: s.profile.AllowHTTP, Clock: a.clock, UserAgent: a.userAgent,
 	})

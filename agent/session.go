@@ -94,7 +94,7 @@ type session struct {
 	origin    string
 	client    *langflow.Client
 	clientErr error             // why there is no client
-	transport http.RoundTripper // of the client
+	transport http.RoundTripper // for what is passed on to the server
 
 	loaded   bool  // what the store has for it was read
 	storeErr error // why it could not be read

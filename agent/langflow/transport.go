@@ -39,3 +39,16 @@ func NewTransport(ca []byte) (*http.Transport, error) {
 	t.TLSClientConfig.RootCAs = roots
 	return t, nil
 }
+
+// Streaming is a way to the same servers for what is passed on to them: an
+// answer may take as long as a flow runs, and its bytes stay as they are.
+func Streaming(t http.RoundTripper) http.RoundTripper {
+	plain, ok := t.(*http.Transport)
+	if !ok {
+		return t
+	}
+	s := plain.Clone()
+	s.ResponseHeaderTimeout, s.DisableCompression = 0, true
+	s.MaxIdleConns, s.MaxIdleConnsPerHost = 256, 64
+	return s
+}

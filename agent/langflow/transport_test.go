@@ -158,3 +158,17 @@ func TestHugeBodies(t *testing.T) {
 		t.Errorf("read %d bytes", transport.read)
 	}
 }
+
+func TestStreaming(t *testing.T) {
+	base, err := langflow.NewTransport(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, ok := langflow.Streaming(base).(*http.Transport)
+	if !ok || s == base || s.ResponseHeaderTimeout != 0 || !s.DisableCompression || s.TLSHandshakeTimeout != base.TLSHandshakeTimeout {
+		t.Errorf("%+v", s)
+	}
+	if base.ResponseHeaderTimeout == 0 || base.DisableCompression {
+		t.Error("the other one changed")
+	}
+}

@@ -1,0 +1,344 @@
+// Package proxy passes a tool's requests on to a profile's server with the
+// credential that they need, which no tool ever sees. It decides what a client
+// token is good for; whether a request is heard at all is the guard's.
+package proxy
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"slices"
+	"strings"
+
+	"langkeep/agent/secret"
+	"langkeep/localapi/client"
+	"langkeep/localapi/guard"
+)
+
+const (
+	repeatable = 64 << 10 // bytes of a body that is kept for a second try
+	refusal    = 4 << 10  // bytes of an answer that are read to see why it refuses
+)
+
+// Source is where servers and credentials come from.
+type Source interface {
+	// Upstream is a profile's server and the way to it.
+	Upstream(profile string) (*url.URL, http.RoundTripper, error)
+	Key(ctx context.Context, profile string) (secret.Text, error)
+	Token(ctx context.Context, profile string) (secret.Text, error)
+	// KeyRefused and TokenRefused tell that the server did not take one.
+	KeyRefused(profile string, key secret.Text)
+	TokenRefused(profile string, token secret.Text)
+}
+
+// Config is what a Handler is made from.
+type Config struct {
+	Profile string
+	Source  Source
+	// Lookup finds the client that a token belongs to.
+	Lookup func(token string) (*guard.Caller, *client.Problem)
+	Log    *slog.Logger
+	// AllowOrigins are those whose pages may use the proxy.
+	AllowOrigins func() []string
+	// ServerVersion is what the server last called itself, "" if that is not
+	// known.
+	ServerVersion func() string
+	// Problem says what an error of Source is to a client.
+	Problem func(error) *client.Problem
+}
+
+// Handler is the proxy of one profile.
+type Handler struct {
+	Config
+	forward *httputil.ReverseProxy
+}
+
+// New makes a handler. Requests must have passed guard.CheckProxy.
+func New(c Config) *Handler {
+	h := &Handler{Config: c}
+	h.forward = &httputil.ReverseProxy{
+		Rewrite:        h.rewrite,
+		Transport:      h,
+		FlushInterval:  -1,
+		ModifyResponse: h.back,
+		ErrorHandler:   h.fail,
+		ErrorLog:       slog.NewLogLogger(c.Log.Handler(), slog.LevelDebug),
+	}
+	return h
+}
+
+// passage is what is known of a request on its way.
+type passage struct {
+	target
+	upstream  *url.URL
+	transport http.RoundTripper
+	host      string // the proxy's, as the client wrote it
+	origin    string // of an allowed page, else ""
+	body      []byte // for a second try; nil if it can't be repeated
+}
+
+type passageKey struct{}
+
+// ServeHTTP implements http.Handler.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	origin := r.Header.Get("Origin")
+	if !slices.Contains(h.AllowOrigins(), origin) {
+		origin = ""
+	}
+	if origin != "" {
+		cors(w.Header(), origin)
+		if r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != "" {
+			preflight(w, r)
+			return
+		}
+	}
+	caller, problem := h.Lookup(clientToken(r))
+	if problem != nil {
+		guard.WriteProblem(w, problem)
+		return
+	}
+	upstream, transport, err := h.Source.Upstream(h.Profile)
+	if err != nil {
+		guard.WriteProblem(w, h.Problem(err))
+		return
+	}
+	escaped, _, _ := strings.Cut(r.RequestURI, "?")
+	t, problem := judge(r.Method, escaped, strings.TrimSuffix(upstream.Path, "/"), h.ServerVersion())
+	if problem == nil {
+		problem = permits(caller, h.Profile, t)
+	}
+	if problem != nil {
+		guard.WriteProblem(w, problem)
+		return
+	}
+	p := &passage{target: t, upstream: upstream, transport: transport, host: r.Host, origin: origin}
+	if r.ContentLength >= 0 && r.ContentLength <= repeatable && r.Header.Get("Upgrade") == "" {
+		if p.body, err = io.ReadAll(r.Body); err != nil {
+			return // the client has gone
+		}
+	}
+	h.forward.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), passageKey{}, p)))
+}
+
+// clientToken is what a tool sends as its key, wherever it puts it. Where there
+// are several, one of ours counts: the others are left over from elsewhere.
+func clientToken(r *http.Request) string {
+	candidates := slices.Clone(r.Header.Values("X-Api-Key"))
+	for _, a := range r.Header.Values("Authorization") {
+		if scheme, token, ok := strings.Cut(a, " "); ok && strings.EqualFold(scheme, "Bearer") {
+			candidates = append(candidates, strings.TrimLeft(token, " "))
+		}
+	}
+	for _, pair := range strings.Split(r.URL.RawQuery, "&") {
+		name, value, _ := strings.Cut(pair, "=")
+		if key, err := url.QueryUnescape(name); err == nil && strings.EqualFold(key, "x-api-key") {
+			if value, err = url.QueryUnescape(value); err == nil {
+				candidates = append(candidates, value)
+			}
+		}
+	}
+	for _, c := range candidates {
+		if strings.HasPrefix(c, "lk_") {
+			return c
+		}
+	}
+	if len(candidates) > 0 {
+		return candidates[0]
+	}
+	return ""
+}
+
+// credentialHeaders are those that Langflow takes a credential from, or that
+// tell it who asks.
+var credentialHeaders = [...]string{
+	"Authorization", "X-Api-Key", "Api_key", "X-Langflow-Mcp-Composer-Token", "Cookie", "Origin", "Forwarded",
+}
+
+// rewrite makes the request that goes out, but for the credential.
+func (h *Handler) rewrite(r *httputil.ProxyRequest) {
+	p := r.In.Context().Value(passageKey{}).(*passage)
+	u := *p.upstream
+	u.Path, u.RawPath = p.path, ""
+	u.RawQuery = withoutCredentials(r.In.URL.RawQuery, r.In.Header.Get("Upgrade") != "")
+	r.Out.URL, r.Out.Host = &u, ""
+	for _, name := range credentialHeaders {
+		r.Out.Header.Del(name)
+	}
+	for name := range r.Out.Header {
+		if strings.HasPrefix(name, "X-Forwarded-") || strings.EqualFold(name, "Api_key") || strings.HasPrefix(name, "Sec-Fetch-") {
+			delete(r.Out.Header, name)
+		}
+	}
+}
+
+// withoutCredentials takes credentials out of a query and leaves the rest as it
+// is written.
+func withoutCredentials(query string, webSocket bool) string {
+	var kept []string
+	for pair := range strings.SplitSeq(query, "&") {
+		name, _, _ := strings.Cut(pair, "=")
+		key, err := url.QueryUnescape(name)
+		if err != nil {
+			key = name
+		}
+		switch strings.ToLower(key) {
+		case "x-api-key", "api_key":
+			continue
+		case "token":
+			if webSocket {
+				continue
+			}
+		}
+		kept = append(kept, pair)
+	}
+	return strings.Join(kept, "&")
+}
+
+// RoundTrip implements http.RoundTripper: it injects the credential, and once
+// more if the server refuses the first.
+func (h *Handler) RoundTrip(out *http.Request) (*http.Response, error) {
+	p := out.Context().Value(passageKey{}).(*passage)
+	res, used, err := h.try(out, p)
+	if err != nil || p.body == nil || !refused(res) {
+		if err == nil && p.body == nil && refused(res) {
+			h.tell(p, used) // for those who come later
+		}
+		return res, err
+	}
+	h.tell(p, used)
+	again, err := h.credential(out.Context(), p)
+	if err != nil || again.Reveal() == used.Reveal() {
+		return res, nil
+	}
+	_ = res.Body.Close() // of an answer that nobody reads
+	res, _, err = h.try(out, p)
+	return res, err
+}
+
+func (h *Handler) tell(p *passage, used secret.Text) {
+	if p.bearer {
+		h.Source.TokenRefused(h.Profile, used)
+	} else {
+		h.Source.KeyRefused(h.Profile, used)
+	}
+}
+
+func (h *Handler) credential(ctx context.Context, p *passage) (secret.Text, error) {
+	get := h.Source.Key
+	if p.bearer {
+		get = h.Source.Token
+	}
+	credential, err := get(ctx, h.Profile)
+	if err != nil {
+		return secret.Text{}, sourceError{err}
+	}
+	return credential, nil
+}
+
+// sourceError is an error of Source, not of the way to the server.
+type sourceError struct{ error }
+
+// try sends a request once.
+func (h *Handler) try(out *http.Request, p *passage) (*http.Response, secret.Text, error) {
+	credential, err := h.credential(out.Context(), p)
+	if err != nil {
+		return nil, credential, err
+	}
+	attempt := out.Clone(out.Context())
+	if p.body != nil {
+		attempt.Body = io.NopCloser(bytes.NewReader(p.body))
+		if len(p.body) == 0 {
+			attempt.Body = http.NoBody
+		}
+	}
+	if p.bearer {
+		attempt.Header.Set("Authorization", "Bearer "+credential.Reveal())
+	} else {
+		attempt.Header.Set("X-Api-Key", credential.Reveal())
+	}
+	res, err := p.transport.RoundTrip(attempt)
+	return res, credential, err
+}
+
+// refused tells whether the server did not take the credential, in the words of
+// Langflow 1.0 to 1.13. The answer can still be read from its beginning.
+func refused(res *http.Response) bool {
+	switch res.StatusCode {
+	case http.StatusUnauthorized:
+		return true
+	case http.StatusForbidden:
+	default:
+		return false
+	}
+	start, _ := io.ReadAll(io.LimitReader(res.Body, refusal)) // an error comes again to who reads on
+	res.Body = struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(bytes.NewReader(start), res.Body), res.Body}
+	var body struct{ Detail string }
+	if json.Unmarshal(start, &body) != nil {
+		return false
+	}
+	switch body.Detail {
+	case "Invalid API key", "Invalid or missing API key", "API key authentication failed":
+		return true
+	}
+	return false
+}
+
+// back takes out of an answer what is not for the client.
+func (h *Handler) back(res *http.Response) error {
+	p := res.Request.Context().Value(passageKey{}).(*passage)
+	for name := range res.Header {
+		if name == "Set-Cookie" || strings.HasPrefix(name, "Access-Control-") {
+			delete(res.Header, name)
+		}
+	}
+	if location := res.Header.Get("Location"); location != "" {
+		if u, err := url.Parse(location); err == nil && strings.EqualFold(u.Scheme, p.upstream.Scheme) && strings.EqualFold(u.Host, p.upstream.Host) {
+			u.Scheme, u.Host = "http", p.host
+			res.Header.Set("Location", u.String())
+		}
+	}
+	return nil
+}
+
+// fail answers for a server that did not.
+func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
+	var source sourceError
+	if errors.As(err, &source) {
+		guard.WriteProblem(w, h.Problem(source.error))
+		return
+	}
+	if r.Context().Err() == nil {
+		h.Log.Info("the server did not answer a proxied request", "profile", h.Profile, "error", err)
+	}
+	problem := client.NewProblem(client.TypeServerUnreachable, "profile \""+h.Profile+"\": the server did not answer: try again when it is back")
+	problem.Status, problem.Title = http.StatusBadGateway, http.StatusText(http.StatusBadGateway)
+	guard.WriteProblem(w, problem)
+}
+
+// cors lets an allowed page read the answer.
+func cors(h http.Header, origin string) {
+	h.Set("Access-Control-Allow-Origin", origin)
+	h.Set("Access-Control-Expose-Headers", "Mcp-Session-Id")
+	h.Add("Vary", "Origin")
+}
+
+// preflight answers a browser that asks for an allowed page. It has no token and
+// says nothing of the server.
+func preflight(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("Access-Control-Allow-Methods", "GET, POST, PUT, PATCH, DELETE")
+	if wanted := r.Header.Get("Access-Control-Request-Headers"); wanted != "" {
+		h.Set("Access-Control-Allow-Headers", wanted)
+	}
+	h.Set("Access-Control-Max-Age", "600") // seconds
+	w.WriteHeader(http.StatusNoContent)
+}

@@ -1,0 +1,369 @@
+package proxy
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"langkeep/agent/secret"
+	"langkeep/localapi/client"
+	"langkeep/localapi/guard"
+)
+
+// rig is a proxy between a client and a recorded server.
+type rig struct {
+	t        *testing.T
+	url      string
+	upstream *url.URL
+
+	mu       sync.Mutex // protects the following
+	key      string
+	keyErr   error
+	refusals int
+	seen     []*http.Request // bodies read
+	bodies   []string
+}
+
+func (r *rig) Upstream(string) (*url.URL, http.RoundTripper, error) {
+	return r.upstream, &http.Transport{DisableCompression: true, DisableKeepAlives: true}, nil
+}
+
+func (r *rig) Key(context.Context, string) (secret.Text, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return secret.New(r.key), r.keyErr
+}
+
+func (r *rig) Token(context.Context, string) (secret.Text, error) {
+	return secret.New("the-token"), nil
+}
+
+func (r *rig) KeyRefused(_ string, key secret.Text) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.refusals++
+	if key.Reveal() == r.key {
+		r.key = "sk-second"
+	}
+}
+
+func (r *rig) TokenRefused(string, secret.Text) {}
+
+var callers = map[string]*guard.Caller{
+	"lk_whole": {Name: "whole", Scopes: []guard.Scope{guard.Proxy}, Profiles: []string{"prod"}},
+	"lk_run":   {Name: "run", Scopes: []guard.Scope{guard.Run}, Profiles: []string{"prod"}},
+	"lk_read":  {Name: "read", Scopes: []guard.Scope{guard.Read, guard.Token}, Profiles: []string{"prod"}},
+	"lk_other": {Name: "other", Scopes: []guard.Scope{guard.Proxy}, Profiles: []string{"other"}},
+}
+
+func lookup(token string) (*guard.Caller, *client.Problem) {
+	if c, ok := callers[token]; ok {
+		return c, nil
+	}
+	return nil, client.NewProblem(client.TypeUnauthorized, "who are you")
+}
+
+// start makes a rig whose server answers with serve, below root.
+func start(t *testing.T, root string, serve http.HandlerFunc) *rig {
+	t.Helper()
+	r := &rig{t: t, key: "sk-first"}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if req.Header.Get("X-Unread") == "" {
+			body, _ := io.ReadAll(req.Body)
+			req.Body = io.NopCloser(bytes.NewReader(body))
+			r.mu.Lock()
+			r.seen, r.bodies = append(r.seen, req), append(r.bodies, string(body))
+			r.mu.Unlock()
+		}
+		serve(w, req)
+	}))
+	t.Cleanup(server.Close)
+	r.upstream, _ = url.Parse(server.URL + root)
+	proxy := httptest.NewServer(New(Config{
+		Profile: "prod", Source: r, Lookup: lookup, Log: slog.New(slog.DiscardHandler),
+		AllowOrigins:  func() []string { return []string{"http://localhost:3000"} },
+		ServerVersion: func() string { return "1.13.0" },
+		Problem:       func(err error) *client.Problem { return client.NewProblem(client.TypeSignInRequired, err.Error()) },
+	}))
+	t.Cleanup(proxy.Close)
+	r.url = proxy.URL
+	return r
+}
+
+// ask sends a request, following nothing.
+func (r *rig) ask(method, target, body string, header ...string) (*http.Response, string) {
+	r.t.Helper()
+	req, err := http.NewRequest(method, r.url+target, strings.NewReader(body))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	for _, h := range header {
+		name, value, ok := strings.Cut(h, ": ")
+		if !ok {
+			continue
+		}
+		req.Header[name] = append(req.Header[name], value)
+	}
+	res, err := (&http.Transport{DisableKeepAlives: true, DisableCompression: true}).RoundTrip(req)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	answer, err := io.ReadAll(res.Body)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return res, string(answer)
+}
+
+const whole1 = "X-Api-Key: lk_whole"
+
+func TestWhoMayDoWhat(t *testing.T) {
+	r := start(t, "", func(http.ResponseWriter, *http.Request) {})
+	for _, tt := range []struct {
+		method, path, header string
+		want                 int
+	}{
+		{"POST", "/api/v1/run/x", "X-Api-Key: lk_run", 200},
+		{"POST", "/api/v1/run/x", "Authorization: Bearer lk_run", 200},
+		{"POST", "/api/v1/run/x", "authorization: bearer lk_run", 200},
+		{"POST", "/api/v1/run/x?x-api-key=lk_run", "", 200},
+		{"GET", "/api/v1/flows/", "X-Api-Key: lk_run", 403},
+		{"GET", "/api/v1/flows/", whole1, 200},
+		{"GET", "/api/v1/flows/", "X-Api-Key: lk_read", 403},
+		{"GET", "/api/v1/flows/", "X-Api-Key: lk_other", 403},
+		{"GET", "/api/v1/flows/", "X-Api-Key: sk-stale", 401},
+		{"GET", "/api/v1/flows/", "", 401},
+		{"POST", "/api/v1/login", whole1, 403},
+		{"GET", "/api/v1/%61uto_login", whole1, 403},
+		{"GET", "/api/v1%2fflows", whole1, 400},
+	} {
+		before := len(r.seen)
+		res, body := r.ask(tt.method, tt.path, "", tt.header)
+		if res.StatusCode != tt.want || (len(r.seen) > before) != (tt.want == 200) {
+			t.Errorf("%s %s with %q: %d %s; the server was asked: %v", tt.method, tt.path, tt.header, res.StatusCode, body, len(r.seen) > before)
+		}
+	}
+}
+
+// Nothing that a client sends as a credential reaches the server, and nothing
+// of the server's reaches the client but the answer.
+func TestNothingLeaks(t *testing.T) {
+	r := start(t, "", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Set-Cookie", "access_token_lf=x")
+		w.Header().Set("Access-Control-Allow-Origin", "*")
+		w.Header().Set("Mcp-Session-Id", "s")
+		fmt.Fprint(w, "fine")
+	})
+	res, body := r.ask("POST", "/api/v1/run/a%20b?x=1&x-api-key=sk-q&a=%2F&api_key=sk-q&X%2dapi-key=sk-q&token=kept&x=2", "body", whole1,
+		"X-Api-Key: sk-stale", "Authorization: Bearer stale", "Cookie: access_token_lf=stale", "Cookie: b=stale", "api_key: stale",
+		"X-Langflow-Mcp-Composer-Token: stale", "X-Forwarded-For: stale", "Forwarded: for=stale",
+		"X-LANGFLOW-GLOBAL-VAR-A: v", "X-Langflow-Client: c", "Mcp-Session-Id: s", "Connection: X-Api-Key")
+	if res.StatusCode != 200 || body != "fine" || res.Header.Get("Mcp-Session-Id") != "s" {
+		t.Fatalf("%d %s", res.StatusCode, body)
+	}
+	for name := range res.Header {
+		if name == "Set-Cookie" || strings.HasPrefix(name, "Access-Control-") {
+			t.Errorf("the client got %s", name)
+		}
+	}
+	got := r.seen[0]
+	if got.RequestURI != "/api/v1/run/a%20b?x=1&a=%2F&token=kept&x=2" || got.Host != r.upstream.Host || r.bodies[0] != "body" {
+		t.Errorf("sent: %s to %s, %q", got.RequestURI, got.Host, r.bodies[0])
+	}
+	if keys := got.Header.Values("X-Api-Key"); len(keys) != 1 || keys[0] != "sk-first" {
+		t.Errorf("keys sent: %q", keys)
+	}
+	for name, values := range got.Header {
+		if strings.Contains(strings.Join(values, " "), "stale") || strings.Contains(strings.Join(values, " "), "lk_") {
+			t.Errorf("the server got %s: %q", name, values)
+		}
+	}
+	for _, name := range []string{"X-Langflow-Global-Var-A", "X-Langflow-Client", "Mcp-Session-Id"} {
+		if got.Header.Get(name) == "" {
+			t.Errorf("%s did not pass", name)
+		}
+	}
+	r.ask("GET", "/api/v1/session", "", whole1)
+	if last := r.seen[1].Header; last.Get("Authorization") != "Bearer the-token" || last.Get("X-Api-Key") != "" {
+		t.Errorf("to /session: %v", last)
+	}
+}
+
+func TestRefusedKeyIsReplaced(t *testing.T) {
+	var status int
+	var words string
+	r := start(t, "", func(w http.ResponseWriter, req *http.Request) {
+		if req.Header.Get("X-Api-Key") == "sk-second" {
+			fmt.Fprint(w, "done")
+			return
+		}
+		w.WriteHeader(status)
+		fmt.Fprintf(w, `{"detail":%q}`, words)
+	})
+	big := strings.Repeat("x", repeatable+1)
+	for _, tt := range []struct {
+		status      int
+		words, body string
+		want        int
+		refusals    int
+	}{
+		{401, "anything", "small", 200, 1},
+		{403, "Invalid API key", "small", 200, 1},
+		{403, "Invalid or missing API key", "", 200, 1},
+		{403, "API key authentication failed", "small", 200, 1},
+		{403, "You may not", "small", 403, 0},
+		{404, "Invalid API key", "small", 404, 0},
+		{401, "anything", big, 401, 1}, // it can't be sent twice
+	} {
+		r.key, r.refusals, r.bodies, r.seen = "sk-first", 0, nil, nil
+		status, words = tt.status, tt.words
+		res, body := r.ask("POST", "/api/v1/run/x", tt.body, whole1)
+		if res.StatusCode != tt.want || r.refusals != tt.refusals {
+			t.Errorf("%d %q: %d %s after %d refusals", tt.status, tt.words, res.StatusCode, body, r.refusals)
+		}
+		if tt.want != 200 && !strings.Contains(body, tt.words) {
+			t.Errorf("%d %q: the answer became %q", tt.status, tt.words, body)
+		}
+		for _, sent := range r.bodies {
+			if sent != tt.body {
+				t.Errorf("%d %q: a body of %d bytes became one of %d", tt.status, tt.words, len(tt.body), len(sent))
+			}
+		}
+	}
+}
+
+func TestAway(t *testing.T) {
+	r := start(t, "", func(http.ResponseWriter, *http.Request) {})
+	r.keyErr = errors.New("signed out")
+	if res, body := r.ask("GET", "/api/v1/flows/", "", whole1); res.StatusCode != 403 || !strings.Contains(body, "sign-in-required") {
+		t.Errorf("signed out: %d %s", res.StatusCode, body)
+	}
+	r.keyErr = nil
+	r.upstream, _ = url.Parse("http://127.0.0.1:1")
+	res, body := r.ask("GET", "/api/v1/flows/", "", whole1)
+	if res.StatusCode != 502 || res.Header.Get("Content-Type") != "application/problem+json" || !strings.Contains(body, client.TypeServerUnreachable) {
+		t.Errorf("away: %d %s", res.StatusCode, body)
+	}
+}
+
+func TestLocation(t *testing.T) {
+	location := ""
+	r := start(t, "/team/a", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Location", location)
+		w.WriteHeader(307)
+	})
+	for from, want := range map[string]string{
+		"http://" + r.upstream.Host + "/team/a/api/v1/flows/?a=b": r.url + "/team/a/api/v1/flows/?a=b",
+		"/team/a/api/v1/flows/":                                   "/team/a/api/v1/flows/",
+		"https://elsewhere.example/x":                             "https://elsewhere.example/x",
+	} {
+		location = from
+		if res, _ := r.ask("GET", "/team/a/api/v1/flows", "", whole1); res.Header.Get("Location") != want {
+			t.Errorf("%s became %s, want %s", from, res.Header.Get("Location"), want)
+		}
+	}
+	if res, _ := r.ask("GET", "/api/v1/flows", "", whole1); res.StatusCode != 404 {
+		t.Errorf("outside the root path: %d", res.StatusCode)
+	}
+}
+
+func TestCORS(t *testing.T) {
+	r := start(t, "", func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Access-Control-Allow-Origin", "*") })
+	res, _ := r.ask("OPTIONS", "/api/v1/run/x", "", "Origin: http://localhost:3000", "Access-Control-Request-Method: POST", "Access-Control-Request-Headers: x-api-key")
+	if h := res.Header; res.StatusCode != 204 || h.Get("Access-Control-Allow-Origin") != "http://localhost:3000" || h.Get("Access-Control-Allow-Headers") != "x-api-key" || len(r.seen) != 0 {
+		t.Errorf("preflight: %d %v, %d requests", res.StatusCode, h, len(r.seen))
+	}
+	res, _ = r.ask("POST", "/api/v1/run/x", "", "Origin: http://localhost:3000", whole1)
+	if got := res.Header.Values("Access-Control-Allow-Origin"); len(got) != 1 || got[0] != "http://localhost:3000" || r.seen[0].Header.Get("Origin") != "" {
+		t.Errorf("an allowed page: %v", res.Header)
+	}
+	if res, _ := r.ask("OPTIONS", "/api/v1/run/x", "", "Origin: http://localhost:3000"); res.StatusCode != 401 {
+		t.Errorf("what is no preflight needs a token: %d", res.StatusCode)
+	}
+}
+
+// Each event of a stream comes at once, and 200 streams at a time do.
+func TestStreams(t *testing.T) {
+	next := make(chan struct{})
+	var started sync.WaitGroup
+	const streams = 200
+	started.Add(streams)
+	r := start(t, "", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		fmt.Fprint(w, "data: first\n\n")
+		http.NewResponseController(w).Flush()
+		started.Done()
+		<-next
+		fmt.Fprint(w, "data: second\n\n")
+	})
+	var open []*http.Response
+	for range streams {
+		req, _ := http.NewRequest("GET", r.url+"/api/v1/mcp/sse", nil)
+		req.Header.Set("X-Api-Key", "lk_run")
+		res, err := http.DefaultTransport.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		open = append(open, res)
+		if line, err := bufio.NewReader(io.LimitReader(res.Body, 13)).ReadString('\n'); line != "data: first\n" {
+			t.Fatalf("%q, %v", line, err)
+		}
+	}
+	started.Wait()
+	r.mu.Lock()
+	r.key = "sk-second" // a rotation breaks none of them
+	r.mu.Unlock()
+	close(next)
+	for _, res := range open {
+		if rest, err := io.ReadAll(res.Body); !strings.HasSuffix(string(rest), "data: second\n\n") || err != nil {
+			t.Fatalf("%q, %v", rest, err)
+		}
+		_ = res.Body.Close()
+	}
+}
+
+func TestWebSocket(t *testing.T) {
+	r := start(t, "", func(w http.ResponseWriter, req *http.Request) {
+		if req.URL.RawQuery != "a=b" || req.Header.Get("X-Api-Key") != "sk-first" {
+			t.Errorf("sent: %s %v", req.URL.RawQuery, req.Header)
+		}
+		conn, buf, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.Close()
+		fmt.Fprint(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+		line, _ := buf.ReadString('\n')
+		fmt.Fprint(conn, "echo "+line)
+	})
+	conn, err := net.Dial("tcp", strings.TrimPrefix(r.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+	fmt.Fprint(conn, "GET /api/v1/voice/x?token=stale&a=b&api_key=stale HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nX-Api-Key: lk_whole\r\n\r\n")
+	in := bufio.NewReader(conn)
+	res, err := http.ReadResponse(in, nil)
+	if err != nil || res.StatusCode != 101 {
+		t.Fatalf("%v, %v", res, err)
+	}
+	fmt.Fprint(conn, "hello\n")
+	if line, err := in.ReadString('\n'); line != "echo hello\n" {
+		t.Errorf("%q, %v", line, err)
+	}
+}
