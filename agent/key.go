@@ -120,21 +120,22 @@ func (a *Agent) keyGrant(name string, minValid time.Duration) (KeyGrant, *flight
 	if minValid == Wish {
 		least = max(min(time.Minute, lifetime/10), time.Second)
 	}
+	now := a.clock.Elapsed()
+	waits := s.keyErr != nil && now < s.keyRetryAt
 	left := a.keyLeft(s)
 	if left >= least && a.state(s) != SignInRequired {
 		// One that lives longer than its profile now allows is replaced as well.
-		if a.clock.Elapsed() >= s.key.renewAt || s.key.lifetime > lifetime {
+		if !waits && (now >= s.key.renewAt || s.key.lifetime > lifetime) {
 			a.startKey(s) // for those who come later
 		}
 		grant.Key, grant.ID, grant.ExpiresAt, grant.ExpiresIn = s.key.key, s.key.id, s.key.expires, left
 		return grant, nil, nil
 	}
-	now := a.clock.Elapsed()
 	switch {
 	case minValid > lifetime:
 		return KeyGrant{}, nil, &Error{Kind: LifetimeTooShort, Profile: name, MaxValid: lifetime,
 			Message: "its keys don't live that long: ask for at most " + lifetime.String() + ", or raise its key_lifetime"}
-	case s.keyErr != nil && now < s.keyRetryAt:
+	case waits:
 		return KeyGrant{}, nil, s.keyErr
 	}
 	return KeyGrant{}, a.startKey(s), nil

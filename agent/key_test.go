@@ -348,6 +348,27 @@ func TestKeyWhileTheServerIsAway(t *testing.T) {
 	})
 }
 
+// A key that is due for another is asked for once in a while, not once a
+// reader.
+func TestKeyThatCannotBeReplaced(t *testing.T) {
+	bubble(t, langflowtest.Options{}, func(r *rig) {
+		r.signIn("prod", false)
+		r.mustKey("prod")
+		r.server.Fault("/api_key/", langflowtest.Fault{Status: 403, Body: `{"detail":"API keys are disabled"}`})
+		time.Sleep(20 * time.Hour)
+		before := r.server.Count("/api_key/")
+		for range 300 {
+			if _, err := r.Key(r.t.Context(), "prod", Wish); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Second)
+		}
+		if n := r.server.Count("/api_key/") - before; n != 1 {
+			t.Errorf("the server was asked %d times", n)
+		}
+	})
+}
+
 func TestKeyOfAProfileWithAKey(t *testing.T) {
 	bubble(t, langflowtest.Options{}, func(r *rig) {
 		own := r.server.AddAPIKey(langflowtest.Admin().Name)
