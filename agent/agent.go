@@ -466,7 +466,12 @@ func (a *Agent) apply(ctx context.Context, s *session, p config.Profile) error {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	old := s.profile
 	s.profile = p
+	if p.ServerURL == old.ServerURL && p.CAFile == old.CAFile && p.AllowHTTP == old.AllowHTTP && !other {
+		a.changed(s) // nothing that the way to the server is made of
+		return nil
+	}
 	a.connect(s)
 	s.succeeded()
 	if s.holds() || !s.loaded {

@@ -5,8 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"net/http"
-	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -449,20 +447,4 @@ func (a *Agent) TokenRefused(name string, token secret.Text) {
 	}
 	s.needsProof = true
 	a.start(s, false)
-}
-
-// Upstream is a profile's server and the way to it, for a proxy. The error is
-// an *Error.
-func (a *Agent) Upstream(name string) (*url.URL, http.RoundTripper, error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	s := a.sessions[name]
-	switch {
-	case s == nil:
-		return nil, nil, noProfile(name)
-	case s.clientErr != nil:
-		return nil, nil, errorOf(name, s.clientErr)
-	}
-	u, err := url.Parse(s.client.URL())
-	return u, s.transport, err
 }

@@ -56,8 +56,10 @@ type Snapshot struct {
 	KeysLeft       int       // of keys that are still to be deleted on the server, which can't be asked
 	KeysLeftUntil  time.Time // when the last of them ends
 	KeyLifetime    time.Duration
-	Proxy          bool
-	ProxyPort      int
+	Proxy          bool   // wanted
+	ProxyPort      int    // 0 before it was first opened
+	ProxyOpen      bool   // it has its port
+	ProxyReason    string // why not: ProxyTaken, ProxyExposed or empty
 	ProxyOrigins   string // with spaces between them
 }
 
@@ -130,6 +132,9 @@ type session struct {
 	keyRefusedAt time.Duration // clock.Elapsed when the server last refused one; 0 never
 	keysLeft     int           // to be deleted on the server when it can be asked
 	keysUntil    time.Time     // the end of the last of them
+
+	proxyOpen   bool   // its port is open
+	proxyReason string // why not, if it should be
 
 	forcedAt time.Duration // clock.Elapsed of the last forced refresh; -1 never
 	version  string
@@ -262,7 +267,8 @@ func (a *Agent) snapshot(s *session) Snapshot {
 		AccessExpires: s.pair.AccessExpiry, RefreshExpires: s.pair.RefreshExpiry,
 		LastRefresh: s.lastPair, NextAttempt: s.next, FailingSince: s.since, ServerVersion: s.version,
 		KeyExpires: s.key.expires, KeysLeft: s.keysLeft, KeysLeftUntil: s.keysUntil, KeyLifetime: s.profile.KeyLifetime,
-		Proxy: s.profile.Proxy, ProxyPort: s.profile.ProxyPort, ProxyOrigins: s.profile.ProxyOrigins,
+		Proxy: s.profile.Proxy, ProxyPort: s.profile.ProxyPort, ProxyOpen: s.proxyOpen, ProxyReason: s.proxyReason,
+		ProxyOrigins: s.profile.ProxyOrigins,
 	}
 	if e := new(Error); errors.As(s.keyErr, &e) && e.Reason == reasonKeysForbidden {
 		snap.KeyReason = reasonKeysForbidden

@@ -2,6 +2,7 @@ package localapi
 
 import (
 	"net/http"
+	"strings"
 	"time"
 
 	"langkeep/agent"
@@ -23,6 +24,8 @@ func Present(s agent.Snapshot) client.Profile {
 	if s.Method != "" {
 		p.Method = new(client.Method(s.Method))
 	}
+	p.ProxyURL, p.ProxyReason = proxyURL(s), known(s.ProxyReason)
+	p.ProxyAllowOrigins = append([]string{}, strings.Fields(s.ProxyOrigins)...) // never null
 	p.KeyExpiresAt, p.KeyReason = moment(s.KeyExpires), known(s.KeyReason)
 	p.KeysLeft, p.KeysLeftUntil = s.KeysLeft, moment(s.KeysLeftUntil)
 	if s.KeyLifetime > 0 {
@@ -107,12 +110,26 @@ func (s *Server) changeProfile(w http.ResponseWriter, r *http.Request, _ *guard.
 		}
 		change.KeyLifetime = &lifetime
 	}
+	change.Proxy = body.Proxy
+	if body.ProxyAllowOrigins != nil {
+		change.ProxyOrigins = new(strings.Join(*body.ProxyAllowOrigins, " "))
+	}
+	if body.Proxy != nil && *body.Proxy && s.proxies.taken(name) {
+		change.ProxyPort = new(0) // for another one
+	}
 	snapshot, err := s.Agent.Change(r.Context(), name, change)
+	if err == nil && body.Proxy != nil {
+		s.proxies.settle(r.Context(), name)
+		snapshot, err = s.Agent.Profile(name)
+	}
 	return show(w, http.StatusOK, snapshot, err)
 }
 
 func (s *Server) removeProfile(w http.ResponseWriter, r *http.Request, _ *guard.Caller, name string) error {
 	snapshot, err := s.Agent.Remove(r.Context(), name)
+	if err == nil {
+		err = s.Clients.Forget(name)
+	}
 	return show(w, http.StatusOK, snapshot, err)
 }
 

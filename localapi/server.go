@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"langkeep/agent"
+	"langkeep/agent/clients"
 	"langkeep/agent/config"
 	"langkeep/agent/langflow"
 	"langkeep/localapi/client"
@@ -34,6 +35,8 @@ type Config struct {
 	ConfigError func() error
 	// Settings are those of config.toml, which the API can change.
 	Settings Settings
+	// Clients are the programs that may ask; the Guard must know their tokens.
+	Clients *clients.List
 	// Pages gives the control page its tokens; the Guard must know it too.
 	Pages *guard.Pages
 	// URL is the local API's address, for browsers.
@@ -57,15 +60,17 @@ type Settings interface {
 // Server answers the local API.
 type Server struct {
 	Config
-	routes []route
-	recent recent
-	file   pageFile
+	routes  []route
+	recent  recent
+	file    pageFile
+	proxies *proxies
 }
 
 // New makes a server; give it listeners with Serve.
 func New(c Config) *Server {
 	s := &Server{Config: c, file: pageFile{path: c.PageFile}}
 	s.routes = s.table()
+	s.proxies = &proxies{Server: s, open: map[string]*openProxy{}}
 	return s
 }
 
@@ -79,6 +84,8 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 	}
 	var watching sync.WaitGroup
 	watching.Go(func() { s.recent.watch(streams, s.Agent) })
+	watching.Go(func() { s.proxies.watch(streams) })
+	watching.Go(func() { s.Clients.Run(streams) })
 	defer watching.Wait()
 	defer endStreams()
 	defer s.file.remove()

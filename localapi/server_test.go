@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"langkeep/agent"
+	"langkeep/agent/clients"
 	"langkeep/agent/clock"
 	"langkeep/agent/config"
 	"langkeep/agent/keychain"
@@ -68,6 +69,7 @@ type rig struct {
 	agent    *agent.Agent
 	server   *Server
 	pages    *guard.Pages
+	clients  *clients.List
 	config   string // config.toml
 	url      string
 	stopped  chan struct{}
@@ -88,9 +90,12 @@ func newRig(t *testing.T) *rig {
 	}
 	r.url = "http://" + listeners[0].Addr().String()
 	r.pages = guard.NewPages(clock.System())
+	r.clients = clients.Open(filepath.Join(t.TempDir(), "clients.json"), clock.System(), log)
 	r.config = filepath.Join(t.TempDir(), "config.toml")
 	r.server = New(Config{
-		Agent: r.agent, Guard: guard.New(guard.Config{Authority: guard.Authorities{allCallers(), r.pages}, Log: log}), Log: log,
+		Agent: r.agent, Log: log,
+		Guard:   guard.New(guard.Config{Authority: guard.Authorities{allCallers(), r.pages, ClientTokens(r.clients)}, Log: log}),
+		Clients: r.clients,
 		Version: "1.2.3", Started: time.Now(), Store: "memory", Settings: settingsFile(r.config),
 		Pages: r.pages, URL: r.url, PageFile: filepath.Join(t.TempDir(), "open.html"),
 		ConfigError: func() error { return r.wrong }, Stop: func() { r.stopped <- struct{}{} },
@@ -556,14 +561,14 @@ func TestServeEndsStreams(t *testing.T) {
 }
 
 // No answer of the API prints a secret by accident: only the routes of a token,
-// of a key and of the page's code have types that do.
+// of a key, of a client's token and of the page's code have types that do.
 func TestOnlyTokenRoutesReveal(t *testing.T) {
 	files, err := os.ReadDir(".")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, f := range files {
-		if name := f.Name(); strings.HasSuffix(name, ".go") && !strings.HasSuffix(name, "_test.go") && !slices.Contains([]string{"token.go", "key.go", "pagecode.go"}, name) {
+		if name := f.Name(); strings.HasSuffix(name, ".go") && !strings.HasSuffix(name, "_test.go") && !slices.Contains([]string{"token.go", "key.go", "clients.go", "pagecode.go"}, name) {
 			source, err := os.ReadFile(name)
 			if err != nil {
 				t.Fatal(err)

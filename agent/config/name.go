@@ -5,12 +5,12 @@ import (
 	"strings"
 )
 
-// ValidName tells whether name can be a profile's: 1 to 63 of a-z, 0-9, dot,
-// underscore and dash, a letter or digit at both ends, and not a name that
-// Windows keeps for devices, with an extension or without.
+// ValidName tells whether name can be that of a profile or a client: 1 to 63 of
+// a-z, 0-9, dot, underscore and dash, a letter or digit at both ends, and not a
+// name that Windows keeps for devices, with an extension or without.
 func ValidName(name string) error {
 	fail := func(why string) error {
-		return fmt.Errorf("%q can't be a profile's name: %s", name, why)
+		return fmt.Errorf("%q can't be a name: %s", name, why)
 	}
 	if name == "" || len(name) > 63 {
 		return fail("it must have 1 to 63 characters")

@@ -18,6 +18,7 @@ import (
 	"langkeep/agent/keychain"
 	"langkeep/agent/langflow/langflowtest"
 	"langkeep/agent/secret"
+	"langkeep/localapi/words"
 )
 
 func all() config.Notify { return config.Default().Notify }
@@ -62,10 +63,13 @@ func TestPolicy(t *testing.T) {
 		again  time.Duration // since start; 0 never
 		wanted *config.Notify
 	}
+	exposed := fresh
+	exposed.ProxyReason = agent.ProxyExposed
 	for name, steps := range map[string][]step{
-		"refused, once":       {{0, fresh, "", 0, nil}, {1, refused, ended, 0, nil}, {time.Hour, refused, "", 0, nil}},
-		"and signed in again": {{0, refused, ended, 0, nil}, {time.Minute, fresh, normal, 0, nil}, {time.Hour, fresh, "", 0, nil}},
-		"well all the time":   {{0, loading, "", 0, nil}, {1, fresh, "", 0, nil}, {2, is(agent.Retrying, "unreachable"), "", 0, nil}, {3, fresh, "", 0, nil}},
+		"another user has the proxy's port": {{0, exposed, words.ProxyExposed, 0, nil}, {1, exposed, "", 0, nil}, {2, fresh, "", 0, nil}, {3, exposed, words.ProxyExposed, 0, nil}},
+		"refused, once":                     {{0, fresh, "", 0, nil}, {1, refused, ended, 0, nil}, {time.Hour, refused, "", 0, nil}},
+		"and signed in again":               {{0, refused, ended, 0, nil}, {time.Minute, fresh, normal, 0, nil}, {time.Hour, fresh, "", 0, nil}},
+		"well all the time":                 {{0, loading, "", 0, nil}, {1, fresh, "", 0, nil}, {2, is(agent.Retrying, "unreachable"), "", 0, nil}, {3, fresh, "", 0, nil}},
 		"away, end is near": {
 			{0, fresh, "", 0, nil},
 			{0, away(22*time.Hour + time.Minute), "Can't reach the server; the session ends in 22 h.", 0, nil},

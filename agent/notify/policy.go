@@ -45,6 +45,7 @@ type profile struct {
 	snapshot agent.Snapshot
 	trouble  kind // the one that a person knows of, or none
 	silent   bool // they were not told of it, since they don't want that kind
+	exposed  bool // they were told that another user holds the proxy's port
 	last     map[kind]time.Time
 }
 
@@ -70,6 +71,11 @@ func (o *policy) take(e agent.Event) {
 // zero means never.
 func (o *policy) due(now time.Time) (tell []notification, again time.Time) {
 	for _, p := range o.profiles {
+		exposed := p.snapshot.ProxyReason == agent.ProxyExposed
+		if exposed && !p.exposed {
+			tell = append(tell, notification{p.snapshot.Name, words.ProxyExposed})
+		}
+		p.exposed = exposed
 		n, at := o.look(p, now)
 		if n != nil {
 			tell = append(tell, *n)

@@ -54,7 +54,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	// What fails before a command runs is about how it was called.
 	running := false
 	root := newRoot(a)
-	for _, c := range root.Commands() {
+	for c := range commands(root) {
 		if inner := c.RunE; inner != nil {
 			c.RunE = func(cmd *cobra.Command, args []string) error {
 				running = true

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"iter"
 
 	"github.com/spf13/cobra"
 )
@@ -70,14 +71,30 @@ program gets a valid token from the agent, which refreshes it in time.`,
 	root.AddCommand(
 		newRun(a), newStart(a), newStop(a), newRestart(a),
 		newLogin(a), newLogout(a), newRemove(a), newRefresh(a),
-		newStatus(a), newToken(a), newKey(a), newKeys(a), newOpen(a),
+		newStatus(a), newToken(a), newKey(a), newKeys(a), newProxy(a), newClient(a), newOpen(a),
 		newAutostart(a), newDoctor(a),
 		newDemo(a), newVersion(a), newCompletion(a),
 	)
-	for _, c := range root.Commands() {
+	for c := range commands(root) {
 		c.DisableFlagsInUseLine = true
 	}
 	return root
+}
+
+// commands are all commands below one, and theirs.
+func commands(c *cobra.Command) iter.Seq[*cobra.Command] {
+	return func(yield func(*cobra.Command) bool) {
+		for _, sub := range c.Commands() {
+			if !yield(sub) {
+				return
+			}
+			for inner := range commands(sub) {
+				if !yield(inner) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // needsAgent gives a command the flag of those that start the agent.

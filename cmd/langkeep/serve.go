@@ -19,6 +19,7 @@ import (
 	"github.com/gofrs/flock"
 
 	"langkeep/agent"
+	"langkeep/agent/clients"
 	"langkeep/agent/clock"
 	"langkeep/agent/config"
 	"langkeep/agent/keychain"
@@ -95,8 +96,9 @@ func serve(ctx context.Context, o serveOptions) (err error) {
 	live := &liveConfig{path: o.paths.ConfigFile(), level: level, settings: settings}
 	owner := guard.NewToken()
 	pages := guard.NewPages(clock.System())
+	programs := clients.Open(o.paths.Clients(), clock.System(), log)
 	gate := guard.New(guard.Config{
-		Authority: guard.Authorities{guard.OwnerToken(owner), pages}, AllowUIDs: live.allowedUsers, Log: log,
+		Authority: guard.Authorities{guard.OwnerToken(owner), pages, localapi.ClientTokens(programs)}, AllowUIDs: live.allowedUsers, Log: log,
 	})
 	listeners, url, err := listen(settings.Listen, o, log)
 	if err != nil {
@@ -113,7 +115,8 @@ func serve(ctx context.Context, o serveOptions) (err error) {
 	defer stop()
 	server := localapi.New(localapi.Config{
 		Agent: keeper, Guard: gate, Log: log, Version: version, Started: time.Now(), Store: store.Kind(),
-		ConfigError: live.problem, Settings: live, Pages: pages, URL: url, PageFile: o.paths.PageFile(), Stop: stop,
+		ConfigError: func() error { return errors.Join(live.problem(), programs.Problem()) },
+		Settings:    live, Clients: programs, Pages: pages, URL: url, PageFile: o.paths.PageFile(), Stop: stop,
 		Doctor: newInside(keeper, store, gate, o.paths),
 	})
 	var running sync.WaitGroup

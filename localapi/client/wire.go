@@ -52,7 +52,9 @@ type Profile struct {
 	FailingSince       *time.Time `json:"failing_since"`
 	ServerVersion      *string    `json:"server_version"`
 	ClockOffsetSeconds *int64     `json:"clock_offset_seconds"` // the server's clock minus this computer's
-	ProxyURL           *string    `json:"proxy_url"`
+	ProxyURL           *string    `json:"proxy_url"`            // null: it is not open
+	ProxyReason        *string    `json:"proxy_reason"`         // why not, if it should be: port-taken or port-of-another-user
+	ProxyAllowOrigins  []string   `json:"proxy_allow_origins"`
 	KeyLifetime        *string    `json:"key_lifetime"`    // a Go duration; null: 24h
 	KeyExpiresAt       *time.Time `json:"key_expires_at"`  // of the managed key handed out now
 	KeyReason          *string    `json:"key_reason"`      // keys-forbidden or expiry-ignored
@@ -100,6 +102,9 @@ type ProfileChange struct {
 	CAFile      *string `json:"ca_file,omitempty"`
 	AllowHTTP   *bool   `json:"allow_http,omitempty"`
 	KeyLifetime *string `json:"key_lifetime,omitempty"` // a Go duration; "0s" is the default again
+	Proxy       *bool   `json:"proxy,omitempty"`
+	// ProxyAllowOrigins are those of the web pages that may use the proxy.
+	ProxyAllowOrigins *[]string `json:"proxy_allow_origins,omitempty"`
 }
 
 // Login is the body of POST /v1/profiles/{name}/login. The secrets are read

@@ -45,11 +45,13 @@ const (
 // Caller is who asks, once the guard has let a request through. It is shared
 // between requests: do not change it.
 type Caller struct {
-	Name     string   // "owner", "page" or a client's name
-	Owner    bool     // every scope and every profile
-	Page     bool     // the control page's token, which changes nothing without an Origin
-	Scopes   []Scope  // unused for the owner
-	Profiles []string // nil means all
+	Name     string          // "owner", "page" or a client's name
+	Owner    bool            // every scope and every profile
+	Page     bool            // the control page's token, which changes nothing without an Origin
+	Scopes   []Scope         // unused for the owner
+	Profiles []string        // nil means all
+	Expires  time.Time       // zero: with what gave it the token
+	Ended    <-chan struct{} // closed when the token is good no more; may be nil
 }
 
 // Has tells whether the caller was given the scope.
@@ -64,7 +66,8 @@ func (c *Caller) Sees(profile string) bool {
 }
 
 // Authority knows the callers by their tokens. Lookup must take as long for a
-// token that is nearly right as for any other.
+// token that is nearly right as for any other. If the token's time is over it
+// may still tell whose it was, with false.
 type Authority interface {
 	Lookup(token string) (*Caller, bool)
 }
@@ -74,12 +77,17 @@ type Authorities []Authority
 
 // Lookup implements Authority.
 func (all Authorities) Lookup(token string) (*Caller, bool) {
+	var over *Caller
 	for _, a := range all {
-		if caller, ok := a.Lookup(token); ok {
+		caller, ok := a.Lookup(token)
+		if ok {
 			return caller, true
 		}
+		if caller != nil {
+			over = caller
+		}
 	}
-	return nil, false
+	return over, false
 }
 
 // Way is a way in: one row of the contract's table.
@@ -178,9 +186,8 @@ func (g *Guard) Check(r *http.Request, way Way) (*Caller, *client.Problem) {
 	}
 	if p != nil {
 		g.tell(conn, r, p)
-		return nil, p
 	}
-	return caller, nil
+	return caller, p
 }
 
 func (g *Guard) check(conn *conn, r *http.Request, way Way) (*Caller, *client.Problem) {
@@ -203,10 +210,10 @@ func (g *Guard) check(conn *conn, r *http.Request, way Way) (*Caller, *client.Pr
 	}
 	caller, p := g.prove(conn, r.Header["Authorization"])
 	if p != nil {
-		return nil, p
+		return caller, p
 	}
 	if caller.Page && !safe && len(r.Header["Origin"]) == 0 {
-		return nil, client.NewProblem(client.TypeForbiddenOrigin, "the control page's token changes nothing without an Origin")
+		return caller, client.NewProblem(client.TypeForbiddenOrigin, "the control page's token changes nothing without an Origin")
 	}
 	return caller, nil
 }
@@ -319,14 +326,23 @@ func (g *Guard) prove(conn *conn, authorization []string) (*Caller, *client.Prob
 		return nil, client.NewProblem(client.TypeUnauthorized, "send the header Authorization: Bearer with the owner's or a client's token")
 	case 1:
 		if token, ok := bearer(authorization[0]); ok {
-			if caller, ok := g.authority.Lookup(token); ok {
+			caller, ok := g.authority.Lookup(token)
+			if ok {
 				return caller, nil
+			}
+			if caller != nil {
+				return caller, expired(caller)
 			}
 		}
 		return nil, client.NewProblem(client.TypeUnauthorized, "the token is not valid: it was revoked, has expired, or belongs to an earlier start of the agent")
 	default:
 		return nil, client.NewProblem(client.TypeUnauthorized, "send one Authorization header, not several")
 	}
+}
+
+// expired is what the holder of a token hears whose time is over.
+func expired(c *Caller) *client.Problem {
+	return client.NewProblem(client.TypeUnauthorized, "the token of the client "+c.Name+" has expired: langkeep client add makes another")
 }
 
 // bearer is the token of an Authorization header (RFC 6750), whose scheme's

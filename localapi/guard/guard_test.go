@@ -182,7 +182,7 @@ func TestCheck(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			caller, p := guardFor(1000, nil).Check(request(t, fakeTCP(), test.request), TCP)
-			if kind(p) != test.want || (caller == nil) != (p != nil) {
+			if kind(p) != test.want || caller == nil && p == nil {
 				t.Errorf("got %v, %q, want %q", caller, kind(p), test.want)
 			}
 		})
@@ -251,7 +251,7 @@ func TestCheckPeer(t *testing.T) {
 			g := guardFor(test.uid, test.err)
 			g.allowUIDs = func() []uint32 { return []uint32{7} }
 			caller, p := g.Check(request(t, fakeTCP(), test.request), TCP)
-			if kind(p) != test.want || (caller == nil) != (p != nil) {
+			if kind(p) != test.want || caller == nil && p == nil {
 				t.Errorf("got %v, %q, want %q", caller, kind(p), test.want)
 			}
 		})

@@ -45,14 +45,16 @@ func (g *Guard) checkProxy(conn *conn, r *http.Request, allowed []string) *clien
 
 // Client finds the client that a token belongs to. The owner's and the page's
 // tokens are not for the proxy: a tool that was given them would have every
-// right.
+// right. As with Check, the caller may be told with a problem.
 func (g *Guard) Client(token string) (*Caller, *client.Problem) {
 	caller, ok := g.authority.Lookup(token)
 	switch {
+	case !ok && caller != nil:
+		return caller, expired(caller)
 	case !ok:
 		return nil, client.NewProblem(client.TypeUnauthorized, "the token is not valid: it was revoked or has expired")
 	case caller.Owner || caller.Page:
-		return nil, client.NewProblem(client.TypeForbidden, "the proxy takes a client's token: langkeep client add makes one")
+		return caller, client.NewProblem(client.TypeForbidden, "the proxy takes a client's token: langkeep client add makes one")
 	}
 	return caller, nil
 }

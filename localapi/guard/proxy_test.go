@@ -66,7 +66,7 @@ func TestClientOfTheProxy(t *testing.T) {
 		"": client.TypeUnauthorized, "lk_": client.TypeUnauthorized, "lk_client ": client.TypeUnauthorized,
 	} {
 		caller, p := g.Client(token)
-		if kind(p) != want || (p == nil) != (caller != nil) {
+		if kind(p) != want || caller == nil && p == nil {
 			t.Errorf("%q: got %v and %v, want %q", token, caller, p, want)
 		}
 	}

@@ -123,7 +123,19 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return // the client has gone
 		}
 	}
-	h.forward.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), passageKey{}, p)))
+	// What goes on for long ends with the client's token.
+	ctx, cancel := context.WithCancel(context.WithValue(r.Context(), passageKey{}, p))
+	defer cancel()
+	if caller.Ended != nil {
+		go func() {
+			select {
+			case <-caller.Ended:
+				cancel()
+			case <-ctx.Done():
+			}
+		}()
+	}
+	h.forward.ServeHTTP(w, r.WithContext(ctx))
 }
 
 // clientToken is what a tool sends as its key, wherever it puts it. Where there

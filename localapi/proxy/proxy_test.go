@@ -24,6 +24,7 @@ import (
 
 // rig is a proxy between a client and a recorded server.
 type rig struct {
+	lookup   func(string) (*guard.Caller, *client.Problem)
 	t        *testing.T
 	url      string
 	upstream *url.URL
@@ -78,7 +79,7 @@ func lookup(token string) (*guard.Caller, *client.Problem) {
 // start makes a rig whose server answers with serve, below root.
 func start(t *testing.T, root string, serve http.HandlerFunc) *rig {
 	t.Helper()
-	r := &rig{t: t, key: "sk-first"}
+	r := &rig{t: t, key: "sk-first", lookup: lookup}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if req.Header.Get("X-Unread") == "" {
 			body, _ := io.ReadAll(req.Body)
@@ -92,7 +93,7 @@ func start(t *testing.T, root string, serve http.HandlerFunc) *rig {
 	t.Cleanup(server.Close)
 	r.upstream, _ = url.Parse(server.URL + root)
 	proxy := httptest.NewServer(New(Config{
-		Profile: "prod", Source: r, Lookup: lookup, Log: slog.New(slog.DiscardHandler),
+		Profile: "prod", Source: r, Lookup: func(token string) (*guard.Caller, *client.Problem) { return r.lookup(token) }, Log: slog.New(slog.DiscardHandler),
 		AllowOrigins:  func() []string { return []string{"http://localhost:3000"} },
 		ServerVersion: func() string { return "1.13.0" },
 		Problem:       func(err error) *client.Problem { return client.NewProblem(client.TypeSignInRequired, err.Error()) },
@@ -366,4 +367,33 @@ func TestWebSocket(t *testing.T) {
 	if line, err := in.ReadString('\n'); line != "echo hello\n" {
 		t.Errorf("%q, %v", line, err)
 	}
+}
+
+// A stream ends when the token does that it was asked for with.
+func TestStreamEndsWithItsClient(t *testing.T) {
+	gone := make(chan struct{})
+	r := start(t, "", func(w http.ResponseWriter, req *http.Request) {
+		fmt.Fprintln(w, "one")
+		_ = http.NewResponseController(w).Flush()
+		<-req.Context().Done()
+		close(gone)
+	})
+	ended := make(chan struct{})
+	r.lookup = func(string) (*guard.Caller, *client.Problem) {
+		return &guard.Caller{Name: "c", Scopes: []guard.Scope{guard.Run}, Profiles: []string{"prod"}, Ended: ended}, nil
+	}
+	res, err := http.Get(r.url + "/api/v1/run/x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	lines := bufio.NewReader(res.Body)
+	if line, err := lines.ReadString('\n'); line != "one\n" || err != nil {
+		t.Fatalf("%q, %v", line, err)
+	}
+	close(ended)
+	if _, err := lines.ReadString('\n'); err == nil {
+		t.Error("it goes on")
+	}
+	<-gone
 }

@@ -161,7 +161,7 @@ func in(at, now time.Time) string {
 func Long(p client.Profile, now time.Time) string {
 	switch p.State {
 	case client.Fresh:
-		return joined(fresh(p, now), keys(p), NotSaved(p))
+		return joined(fresh(p, now), keys(p), Proxy(p), NotSaved(p))
 	case client.Retrying:
 		again := "trying again by itself"
 		if p.NextAttemptAt != nil {
@@ -211,6 +211,22 @@ func keys(p client.Profile) string {
 		return "It makes no API keys for this account."
 	case "expiry-ignored":
 		return "It gives API keys no end; Langkeep deletes its own after their use."
+	}
+	return ""
+}
+
+// ProxyExposed is what a person must know when another user has the port that
+// tools send tokens to.
+const ProxyExposed = "Another user of this computer holds the proxy's port. The tokens that it may have been sent are revoked. Switch the proxy on again for another port."
+
+// Proxy says why a proxy that should be open is not; "" if there is nothing to
+// say.
+func Proxy(p client.Profile) string {
+	switch text(p.ProxyReason) {
+	case "port-taken":
+		return "Another program holds the proxy's port."
+	case "port-of-another-user":
+		return ProxyExposed
 	}
 	return ""
 }

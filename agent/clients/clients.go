@@ -1,0 +1,368 @@
+// Package clients remembers which local programs may ask the agent, by the
+// hashes of their tokens.
+package clients
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"langkeep/agent/clock"
+	"langkeep/agent/config"
+	"langkeep/agent/paths"
+	"langkeep/agent/secret"
+)
+
+const (
+	// ResumeWithin is how long a lease outlives the agent that gave it, for its
+	// holder to take it up again with the next one.
+	ResumeWithin = 30 * time.Second
+
+	most       = 500                // clients, each of which every token is compared with
+	remembered = 7 * 24 * time.Hour // that a client is listed after its end
+	tick       = 15 * time.Second   // at most, between two looks at what has ended
+	fileLimit  = 1 << 20            // bytes
+)
+
+// The errors of Add and Revoke.
+var (
+	ErrExists = errors.New("there is a client of that name already: choose another, or revoke it first")
+	ErrNone   = errors.New("there is no client of that name: langkeep client list shows them")
+	ErrName   = errors.New("the client needs another name")
+	ErrMany   = fmt.Errorf("there are %d clients: revoke some first", most)
+)
+
+// Client is a local program that may ask.
+type Client struct {
+	Name     string
+	Scopes   []string
+	Profiles []string // never all
+	Created  time.Time
+	Expires  time.Time // zero: with its lease
+	// Lease marks the client of one running program, which goes with the request
+	// that holds it.
+	Lease bool
+}
+
+// record is a Client and its token's hash.
+type record struct {
+	Client
+	hash   [sha256.Size]byte
+	ended  chan struct{} // closed when the token is good no more
+	over   bool          // ended is closed
+	held   bool          // by the request of a lease
+	resume time.Duration // clock.Elapsed by which a lease that is not held goes
+}
+
+// List is every client. It is safe for use by several goroutines.
+type List struct {
+	path  string
+	clock clock.Clock
+	log   *slog.Logger
+	kick  chan struct{}
+
+	mu      sync.Mutex // protects the following
+	records []*record
+	problem error // why the file can't be used, which is then left alone
+}
+
+// Open reads the file at path, "" for none. One that can't be read has no
+// clients, is left alone, and Problem tells what is wrong with it.
+func Open(path string, c clock.Clock, log *slog.Logger) *List {
+	l := &List{path: path, clock: c, log: log, kick: make(chan struct{}, 1)}
+	if l.problem = l.load(); l.problem != nil {
+		l.records = nil
+	}
+	return l
+}
+
+// Problem tells why there are no clients and none can be added; nil if there is
+// no reason.
+func (l *List) Problem() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.problem
+}
+
+// listFile is a List at rest.
+type listFile struct {
+	Schema  int          `json:"schema"`
+	Clients []recordFile `json:"clients"`
+}
+
+type recordFile struct {
+	Name      string    `json:"name"`
+	Scopes    []string  `json:"scopes"`
+	Profiles  []string  `json:"profiles"`
+	CreatedAt time.Time `json:"created_at"`
+	ExpiresAt time.Time `json:"expires_at,omitzero"`
+	Lease     bool      `json:"lease,omitempty"`
+	SHA256    string    `json:"sha256"` // of the token, in hexadecimal
+}
+
+func (l *List) load() error {
+	if l.path == "" {
+		return nil
+	}
+	data, err := paths.ReadFile(l.path, fileLimit)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var f listFile
+	if err := json.Unmarshal(data, &f); err != nil {
+		return fmt.Errorf("%s can't be parsed, so no client is let in: mend it, or delete it and add the clients again: %w", l.path, err)
+	}
+	if _, err := paths.CheckSchema(l.path, f.Schema); err != nil {
+		return err
+	}
+	for _, r := range f.Clients {
+		hash, err := hex.DecodeString(r.SHA256)
+		if err != nil || len(hash) != sha256.Size {
+			return fmt.Errorf("%s: the client %q has no sha256: mend it, or delete the file and add the clients again", l.path, r.Name)
+		}
+		l.records = append(l.records, &record{
+			Client: Client{r.Name, r.Scopes, r.Profiles, r.CreatedAt, r.ExpiresAt, r.Lease},
+			hash:   [sha256.Size]byte(hash), ended: make(chan struct{}),
+			resume: l.clock.Elapsed() + ResumeWithin,
+		})
+	}
+	return nil
+}
+
+// save writes records, which become the list's if that works. The caller holds
+// l.mu.
+func (l *List) save(records []*record) error {
+	if l.problem != nil {
+		return l.problem
+	}
+	if l.path != "" {
+		f := listFile{Schema: paths.Schema, Clients: []recordFile{}}
+		for _, r := range records {
+			f.Clients = append(f.Clients, recordFile{
+				r.Name, r.Scopes, r.Profiles, r.Created, r.Expires, r.Lease, hex.EncodeToString(r.hash[:]),
+			})
+		}
+		data, err := json.MarshalIndent(f, "", "\t")
+		if err != nil {
+			return err
+		}
+		if err := paths.WriteFile(l.path, append(data, '\n')); err != nil {
+			return err
+		}
+	}
+	l.records = records
+	return nil
+}
+
+// Add lets a client in, with token. The error may be ErrName, ErrExists or
+// ErrMany.
+func (l *List) Add(c Client, token secret.Text) error {
+	if err := config.ValidName(c.Name); err != nil {
+		return fmt.Errorf("%w: %w", ErrName, err)
+	}
+	r := &record{Client: c, hash: sha256.Sum256([]byte(token.Reveal())), ended: make(chan struct{}), held: c.Lease}
+	r.Created = l.clock.Now().UTC().Truncate(time.Second)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if slices.ContainsFunc(l.records, func(o *record) bool { return o.Name == c.Name }) {
+		return ErrExists
+	}
+	if len(l.records) >= most {
+		return ErrMany
+	}
+	if err := l.save(append(slices.Clone(l.records), r)); err != nil {
+		return err
+	}
+	l.wake()
+	return nil
+}
+
+func (l *List) wake() {
+	select {
+	case l.kick <- struct{}{}:
+	default:
+	}
+}
+
+// All lists the clients, by name.
+func (l *List) All() []Client {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	all := make([]Client, 0, len(l.records))
+	for _, r := range l.records {
+		all = append(all, r.Client)
+	}
+	slices.SortFunc(all, func(a, b Client) int {
+		if a.Name < b.Name {
+			return -1
+		}
+		return 1
+	})
+	return all
+}
+
+// Lookup finds the client of a token. It takes as long for any token. If the
+// client's time is over, ok is false and the client is still told.
+func (l *List) Lookup(token string) (c *Client, ended <-chan struct{}, ok bool) {
+	var room [64]byte // on the stack, for a token of the right length
+	hash := sha256.Sum256(append(room[:0], token...))
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var found *record
+	for _, r := range l.records {
+		if subtle.ConstantTimeCompare(hash[:], r.hash[:]) == 1 {
+			found = r
+		}
+	}
+	if found == nil {
+		return nil, nil, false
+	}
+	return &found.Client, found.ended, !found.over && !l.isOver(found)
+}
+
+// isOver tells whether a client's time is over. The caller holds l.mu.
+func (l *List) isOver(r *record) bool {
+	if r.Lease && !r.held && l.clock.Elapsed() >= r.resume {
+		return true
+	}
+	return !r.Expires.IsZero() && !l.clock.Now().Before(r.Expires)
+}
+
+// Revoke takes a client out at once. The error may be ErrNone.
+func (l *List) Revoke(name string) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.revoke(name)
+}
+
+func (l *List) revoke(name string) error {
+	i := slices.IndexFunc(l.records, func(r *record) bool { return r.Name == name })
+	if i < 0 {
+		if l.problem != nil {
+			return l.problem
+		}
+		return ErrNone
+	}
+	l.end(l.records[i]) // even if it can't be written down
+	return l.save(slices.Delete(slices.Clone(l.records), i, i+1))
+}
+
+// end makes a token worthless. The caller holds l.mu.
+func (l *List) end(r *record) {
+	if !r.over {
+		r.over = true
+		close(r.ended)
+	}
+}
+
+// RevokeAll takes out every client that fits, and returns their names.
+func (l *List) RevokeAll(fits func(Client) bool) ([]string, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var names []string
+	for _, r := range l.records {
+		if fits(r.Client) {
+			l.end(r)
+			names = append(names, r.Name)
+		}
+	}
+	if names == nil {
+		return nil, nil
+	}
+	return names, l.save(slices.DeleteFunc(slices.Clone(l.records), func(r *record) bool { return fits(r.Client) }))
+}
+
+// Forget takes a profile that is gone from every client, so that none may use
+// another one of its name; a client without any other goes too.
+func (l *List) Forget(profile string) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var kept []*record
+	changed := false
+	for _, r := range l.records {
+		if slices.Contains(r.Profiles, profile) {
+			changed = true
+			// Whoever looked it up sees the old one, which has ended.
+			l.end(r)
+			left := *r
+			left.Profiles = slices.DeleteFunc(slices.Clone(r.Profiles), func(p string) bool { return p == profile })
+			left.ended, left.over = make(chan struct{}), false
+			r = &left
+		}
+		if len(r.Profiles) > 0 {
+			kept = append(kept, r)
+		}
+	}
+	if !changed {
+		return nil
+	}
+	return l.save(kept)
+}
+
+// Hold takes up a lease again that its holder had with an earlier agent. ended
+// is closed when it is revoked.
+func (l *List) Hold(name string) (ended <-chan struct{}, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, r := range l.records {
+		if r.Name == name && r.Lease && !r.held && !r.over && !l.isOver(r) {
+			r.held = true
+			return r.ended, nil
+		}
+	}
+	return nil, ErrNone
+}
+
+// Run ends what has expired, until ctx ends.
+func (l *List) Run(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-timer.C:
+		case <-l.kick:
+		case <-ctx.Done():
+			return
+		}
+		timer.Reset(l.sweep())
+	}
+}
+
+// sweep ends what has expired and returns when to look again. A lease is not
+// listed any longer than it lives.
+func (l *List) sweep() time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now, next := l.clock.Now(), tick
+	var kept []*record
+	for _, r := range l.records {
+		if l.isOver(r) {
+			l.end(r)
+		}
+		if r.over && (r.Lease || !now.Before(r.Expires.Add(remembered))) {
+			continue
+		}
+		kept = append(kept, r)
+		if !r.over && !r.Expires.IsZero() {
+			next = min(next, max(r.Expires.Sub(now), time.Millisecond))
+		}
+	}
+	if len(kept) < len(l.records) {
+		if err := l.save(kept); err != nil {
+			l.log.Warn("the clients can't be written down", "error", err)
+		}
+	}
+	return next
+}

@@ -1,0 +1,181 @@
+package clients
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"langkeep/agent/clock"
+	"langkeep/agent/secret"
+)
+
+var quiet = slog.New(slog.DiscardHandler)
+
+// running opens a list and keeps it going until the test is over.
+func running(t *testing.T, path string, c clock.Clock) *List {
+	t.Helper()
+	l := Open(path, c, quiet)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		l.Run(ctx)
+	}()
+	t.Cleanup(func() {
+		cancel()
+		<-done
+	})
+	return l
+}
+
+func (l *List) mustAdd(t *testing.T, c Client, token string) {
+	t.Helper()
+	if err := l.Add(c, secret.New(token)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (l *List) takes(token string) bool {
+	_, _, ok := l.Lookup(token)
+	return ok
+}
+
+func in(d time.Duration) time.Time { return time.Now().Add(d) }
+
+func TestClientsLiveUntilTheirEnd(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "clients.json")
+	synctest.Test(t, func(t *testing.T) {
+		l := running(t, path, clock.System())
+		l.mustAdd(t, Client{Name: "ci", Scopes: []string{"read"}, Profiles: []string{"prod"}, Expires: in(time.Hour)}, "lk_ci")
+		c, ended, ok := l.Lookup("lk_ci")
+		if !ok || c.Name != "ci" || !slices.Equal(c.Profiles, []string{"prod"}) {
+			t.Fatalf("found %+v, %v", c, ok)
+		}
+		if l.takes("lk_c") || l.takes("lk_ci ") || l.takes("") {
+			t.Error("takes a token that is nearly right")
+		}
+		if err := l.Add(Client{Name: "ci"}, secret.New("lk_other")); !errors.Is(err, ErrExists) {
+			t.Errorf("a second one of its name: %v", err)
+		}
+		if err := l.Add(Client{Name: "no good"}, secret.New("lk_other")); err == nil {
+			t.Error("took a bad name")
+		}
+		data, err := os.ReadFile(path)
+		if err != nil || strings.Contains(string(data), "lk_ci") {
+			t.Errorf("the file has the token: %s, %v", data, err)
+		}
+		if again := Open(path, clock.System(), quiet); !again.takes("lk_ci") {
+			t.Error("a restart forgets it")
+		}
+		time.Sleep(time.Hour - time.Second)
+		if !l.takes("lk_ci") {
+			t.Error("ended early")
+		}
+		time.Sleep(2 * time.Second)
+		select {
+		case <-ended:
+		default:
+			t.Error("who uses it is not told of its end")
+		}
+		if c, _, ok := l.Lookup("lk_ci"); ok || c == nil {
+			t.Errorf("after its end: %v, %v", c, ok)
+		}
+		if len(l.All()) != 1 {
+			t.Error("not listed any more")
+		}
+		time.Sleep(remembered)
+		if all := Open(path, clock.System(), quiet).All(); len(all) != 0 {
+			t.Errorf("still listed after a week: %v", all)
+		}
+	})
+}
+
+func TestClientsAreRevoked(t *testing.T) {
+	l := Open(filepath.Join(t.TempDir(), "clients.json"), clock.System(), quiet)
+	l.mustAdd(t, Client{Name: "a", Profiles: []string{"prod"}, Expires: in(time.Hour)}, "lk_a")
+	l.mustAdd(t, Client{Name: "b", Profiles: []string{"prod", "test"}, Expires: in(time.Hour)}, "lk_b")
+	l.mustAdd(t, Client{Name: "c", Profiles: []string{"test"}, Expires: in(time.Hour)}, "lk_c")
+	if err := l.Forget("prod"); err != nil {
+		t.Fatal(err)
+	}
+	if b, _, ok := l.Lookup("lk_b"); l.takes("lk_a") || !ok || !slices.Equal(b.Profiles, []string{"test"}) {
+		t.Errorf("after the profile's end: %+v, %v", b, ok)
+	}
+	_, ended, _ := l.Lookup("lk_b")
+	if err := l.Revoke("b"); err != nil || l.takes("lk_b") {
+		t.Errorf("revoked: %v", err)
+	}
+	<-ended
+	if err := l.Revoke("b"); !errors.Is(err, ErrNone) {
+		t.Errorf("twice: %v", err)
+	}
+	names, err := l.RevokeAll(func(c Client) bool { return slices.Contains(c.Profiles, "test") })
+	if err != nil || !slices.Equal(names, []string{"c"}) || len(l.All()) != 0 {
+		t.Errorf("revoked %v, %v; left %v", names, err, l.All())
+	}
+}
+
+func TestLeaseOutlivesTheAgentForAWhile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "clients.json")
+	synctest.Test(t, func(t *testing.T) {
+		first := Open(path, clock.System(), quiet)
+		first.mustAdd(t, Client{Name: "exec-1", Lease: true, Profiles: []string{"prod"}}, "lk_1")
+		first.mustAdd(t, Client{Name: "exec-2", Lease: true, Profiles: []string{"prod"}}, "lk_2")
+		if _, err := first.Hold("exec-1"); !errors.Is(err, ErrNone) {
+			t.Errorf("held twice: %v", err)
+		}
+		second := running(t, path, clock.System())
+		time.Sleep(ResumeWithin - time.Second)
+		if !second.takes("lk_1") {
+			t.Error("gone before it could be taken up")
+		}
+		ended, err := second.Hold("exec-1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Second)
+		if !second.takes("lk_1") || second.takes("lk_2") {
+			t.Error("the one that was not taken up must go, and no other")
+		}
+		time.Sleep(time.Hour)
+		if len(second.All()) != 1 {
+			t.Errorf("listed: %+v", second.All())
+		}
+		if err := second.Revoke("exec-1"); err != nil {
+			t.Fatal(err)
+		}
+		<-ended
+	})
+}
+
+func TestClientsThatCannotBeRead(t *testing.T) {
+	for name, content := range map[string]string{
+		"newer":   `{"schema":2,"clients":[]}`,
+		"corrupt": `{"schema":1,"clients":[`,
+		"no hash": `{"schema":1,"clients":[{"name":"a","sha256":"00"}]}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "clients.json")
+			if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			l := Open(path, clock.System(), quiet)
+			if l.Problem() == nil || !strings.Contains(l.Problem().Error(), path) {
+				t.Errorf("said: %v", l.Problem())
+			}
+			if err := l.Add(Client{Name: "a"}, secret.New("lk_a")); err == nil || l.takes("lk_a") {
+				t.Error("added to it")
+			}
+			if now, err := os.ReadFile(path); err != nil || string(now) != content {
+				t.Errorf("it is now %s, %v", now, err)
+			}
+		})
+	}
+}

@@ -1,0 +1,193 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"langkeep/localapi/client"
+	"langkeep/localapi/words"
+)
+
+func newClient(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "client add|list|revoke",
+		Short: "Say which local programs may ask",
+		Long: `A client is a local program with a token of its own, that may do what its scopes
+say with its profiles until the token ends. The token takes the place of an API
+key at a profile's proxy, and goes as a bearer to the agent's local API.
+
+Scopes: read (what status shows), token, api-key, run (flows, through the proxy),
+proxy (the whole account, through the proxy), manage (sign in and out).`,
+		Example: `  langkeep client add editor --profile prod --scope run
+  langkeep client list
+  langkeep client revoke editor`,
+		Args: subcommand,
+		RunE: func(cmd *cobra.Command, _ []string) error { return usagef("say what to do: add, list or revoke") },
+	}
+	cmd.AddCommand(newClientAdd(a), newClientList(a), newClientRevoke(a))
+	return cmd
+}
+
+// subcommand refuses what is none.
+func subcommand(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("there is no %s %s", cmd.CommandPath(), args[0])
+	}
+	return nil
+}
+
+type clientAddOptions struct {
+	*app
+	profiles, scopes []string
+	expires          string
+	json             bool
+}
+
+func newClientAdd(a *app) *cobra.Command {
+	o := &clientAddOptions{app: a}
+	cmd := a.needsAgent(&cobra.Command{
+		Use:   "add NAME --profile P... --scope S... [--expires 30d]",
+		Short: "Let a program in, and print its token",
+		Long: `Let a program in. Its token is printed this once: only a hash of it is kept.
+Programs that Langkeep starts need none of this: see langkeep exec.`,
+		Example: `  langkeep client add editor --profile prod --scope run
+  langkeep client add backup --profile prod --profile test --scope proxy --expires 12h`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), args[0]) },
+	})
+	cmd.Flags().StringArrayVar(&o.profiles, "profile", nil, "a `profile` that it may use; give it again for more")
+	cmd.Flags().StringArrayVar(&o.scopes, "scope", nil, "a `scope`: read, token, api-key, run, proxy or manage; give it again for more")
+	cmd.Flags().StringVar(&o.expires, "expires", "30d", "how `long` the token lives, such as 8h or 90d; at most 366d")
+	cmd.Flags().BoolVar(&o.json, "json", false, "print the client with its token as JSON")
+	return cmd
+}
+
+func (o *clientAddOptions) run(ctx context.Context, name string) error {
+	switch {
+	case len(o.profiles) == 0:
+		return usagef("name the profiles that it may use, with --profile")
+	case len(o.scopes) == 0:
+		return usagef("say what it may do, with --scope")
+	}
+	lifetime, err := parseDays(o.expires)
+	if err != nil {
+		return usagef("--expires: %w", err)
+	}
+	c, err := o.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	added, body, err := c.AddClient(ctx, client.NewClient{
+		Name: name, Scopes: o.scopes, Profiles: o.profiles, ExpiresIn: new(int64(lifetime / time.Second)),
+	})
+	if err != nil {
+		return err
+	}
+	o.say(fmt.Sprintf("%s may use %s until %s; this is its token, which is not shown again",
+		added.Name, strings.Join(added.Profiles, ", "), words.Clock(*added.ExpiresAt, o.clock.Now())))
+	if o.json {
+		return o.result(body.Reveal())
+	}
+	return o.result(added.Token.Reveal() + "\n")
+}
+
+// parseDays reads a Go duration that may be in days: 30d.
+func parseDays(s string) (time.Duration, error) {
+	const most = 366
+	if digits, ok := strings.CutSuffix(s, "d"); ok {
+		if days, err := strconv.ParseUint(digits, 10, 16); err == nil && days > 0 && days <= most {
+			return time.Duration(days) * 24 * time.Hour, nil
+		}
+	} else if d, err := time.ParseDuration(s); err == nil && d >= time.Second && d <= most*24*time.Hour {
+		return d, nil
+	}
+	return 0, errors.New("give a time such as 45m, 8h or 30d, from 1s to 366d")
+}
+
+type clientListOptions struct {
+	*app
+	json bool
+}
+
+func newClientList(a *app) *cobra.Command {
+	o := &clientListOptions{app: a}
+	cmd := a.needsAgent(&cobra.Command{
+		Use:   "list [--json]",
+		Short: "List the programs that may ask",
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context()) },
+	})
+	cmd.Flags().BoolVar(&o.json, "json", false, "print the list as JSON")
+	return cmd
+}
+
+func (o *clientListOptions) run(ctx context.Context) error {
+	c, err := o.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if o.json {
+		body, err := c.ClientsJSON(ctx)
+		if err != nil {
+			return err
+		}
+		return o.result(string(body))
+	}
+	all, err := c.Clients(ctx)
+	if err != nil {
+		return err
+	}
+	if len(all) == 0 {
+		o.say("there are no clients; langkeep client add makes one")
+		return nil
+	}
+	return o.result(clientTable(all, o.clock.Now()))
+}
+
+// clientTable is what people see of clients.
+func clientTable(all []client.LocalClient, now time.Time) string {
+	var b strings.Builder
+	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "CLIENT\tPROFILES\tSCOPES\tENDS")
+	for _, c := range all {
+		end := "with its program"
+		if c.ExpiresAt != nil {
+			end = "over"
+			if c.ExpiresAt.After(now) {
+				end = "in " + words.Remaining(c.ExpiresAt.Sub(now))
+			}
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", words.Safe(c.Name), words.Safe(strings.Join(c.Profiles, " ")), words.Safe(strings.Join(c.Scopes, " ")), end)
+	}
+	_ = t.Flush() // into memory
+	return b.String()
+}
+
+func newClientRevoke(a *app) *cobra.Command {
+	return a.needsAgent(&cobra.Command{
+		Use:   "revoke NAME",
+		Short: "End a program's token at once",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := a.connect(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer c.Close()
+			if err := c.RevokeClient(cmd.Context(), args[0]); err != nil {
+				return err
+			}
+			a.say(args[0] + ": its token is revoked")
+			return nil
+		},
+	})
+}

@@ -1,0 +1,141 @@
+package client
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/url"
+	"time"
+
+	"langkeep/agent/secret"
+)
+
+// LocalClient is a local program that may ask the agent.
+type LocalClient struct {
+	Name      string     `json:"name"`
+	Scopes    []string   `json:"scopes"` // read, token, api-key, run, proxy, manage
+	Profiles  []string   `json:"profiles"`
+	CreatedAt time.Time  `json:"created_at"`
+	ExpiresAt *time.Time `json:"expires_at"` // null: with its lease
+	Lease     bool       `json:"lease"`      // of one running program, with which it goes
+}
+
+// LocalClients is the body of GET /v1/clients.
+type LocalClients struct {
+	Clients []LocalClient `json:"clients"`
+}
+
+// NewClient is the body of POST /v1/clients.
+type NewClient struct {
+	Name      string   `json:"name"`
+	Scopes    []string `json:"scopes"`
+	Profiles  []string `json:"profiles"`
+	ExpiresIn *int64   `json:"expires_in,omitempty"` // seconds, at most 366 days; left out: 30 days
+}
+
+// ClientToken answers a NewClient, as read: marshalled, it redacts itself.
+type ClientToken struct {
+	LocalClient
+	Token secret.Text `json:"token"` // shown this once
+}
+
+// NewLease is the body of POST /v1/leases.
+type NewLease struct {
+	Profile string   `json:"profile"`
+	Scopes  []string `json:"scopes"`
+	For     string   `json:"for"` // exec or mcp
+}
+
+// Lease answers a NewLease, as read: marshalled, it redacts itself. The token is
+// good for as long as the request stays open.
+type Lease struct {
+	Name      string      `json:"name"`
+	Token     secret.Text `json:"token"`
+	ProxyURL  string      `json:"proxy_url"`
+	ServerURL string      `json:"server_url"`
+	URL       string      `json:"url"` // of the local API, for TCP
+}
+
+// Clients are all clients. Only the owner and the page may ask.
+func (c *Client) Clients(ctx context.Context) ([]LocalClient, error) {
+	all, err := get[LocalClients](ctx, c, "/v1/clients")
+	return all.Clients, err
+}
+
+// ClientsJSON is the body of GET /v1/clients, byte for byte.
+func (c *Client) ClientsJSON(ctx context.Context) ([]byte, error) {
+	return c.call(ctx, http.MethodGet, "/v1/clients", nil)
+}
+
+// AddClient lets a program in, and returns the answer's body as well, byte for
+// byte. A name that is taken is a Problem of TypeConflict.
+func (c *Client) AddClient(ctx context.Context, n NewClient) (ClientToken, secret.Text, error) {
+	body, err := c.call(ctx, http.MethodPost, "/v1/clients", n)
+	if err != nil {
+		return ClientToken{}, secret.Text{}, err
+	}
+	added, err := decode[ClientToken](body)
+	return added, secret.New(string(body)), err
+}
+
+// RevokeClient ends a client's token at once.
+func (c *Client) RevokeClient(ctx context.Context, name string) error {
+	_, err := c.call(ctx, http.MethodDelete, "/v1/clients/"+url.PathEscape(name), nil)
+	return err
+}
+
+// RevokeSelf ends the client's token that this Client uses.
+func (c *Client) RevokeSelf(ctx context.Context) error {
+	_, err := c.call(ctx, http.MethodDelete, "/v1/client", nil)
+	return err
+}
+
+// Lease makes a client for a program that runs as long as the caller: its token
+// goes when held is closed, or this process ends. Read from held returns when
+// the agent has gone; ResumeLease takes it up with the next one.
+func (c *Client) Lease(ctx context.Context, n NewLease) (l Lease, held io.ReadCloser, err error) {
+	line, held, err := c.hold(ctx, "/v1/leases", n)
+	if err != nil {
+		return Lease{}, nil, err
+	}
+	if l, err = decode[Lease](line); err != nil {
+		_ = held.Close() // it is of no use
+		return Lease{}, nil, err
+	}
+	return l, held, nil
+}
+
+// ResumeLease takes up the lease whose token this Client uses, within 30 s of
+// the agent's end.
+func (c *Client) ResumeLease(ctx context.Context) (held io.ReadCloser, err error) {
+	_, held, err = c.hold(ctx, "/v1/lease", nil)
+	return held, err
+}
+
+// hold sends a request and returns the first line of an answer that goes on.
+func (c *Client) hold(ctx context.Context, route string, body any) (line []byte, held io.ReadCloser, err error) {
+	res, err := c.send(ctx, http.MethodPost, route, body)
+	if err != nil {
+		return nil, nil, err
+	}
+	if res.StatusCode/100 != 2 {
+		defer res.Body.Close()
+		answer, err := io.ReadAll(io.LimitReader(res.Body, maxBody))
+		if err != nil {
+			return nil, nil, failure(ctx, err)
+		}
+		return nil, nil, c.problem(res, answer)
+	}
+	lines := bufio.NewReader(res.Body)
+	line, err = lines.ReadSlice('\n')
+	if err != nil || !json.Valid(line) {
+		_ = res.Body.Close()
+		return nil, nil, failure(ctx, io.ErrUnexpectedEOF)
+	}
+	return append([]byte(nil), line...), struct {
+		io.Reader
+		io.Closer
+	}{lines, res.Body}, nil
+}

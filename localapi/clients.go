@@ -1,0 +1,233 @@
+package localapi
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"slices"
+	"time"
+
+	"langkeep/agent/clients"
+	"langkeep/localapi/client"
+	"langkeep/localapi/guard"
+)
+
+const (
+	clientLifetime    = 30 * 24 * time.Hour  // where nobody says
+	maxClientLifetime = 366 * 24 * time.Hour // nothing is for ever
+)
+
+// grantable are the scopes that a client can be given.
+var grantable = []guard.Scope{guard.Read, guard.Token, guard.APIKey, guard.Run, guard.Proxy, guard.Manage}
+
+// ClientTokens is the authority that knows the clients' tokens.
+func ClientTokens(l *clients.List) guard.Authority { return clientTokens{l} }
+
+type clientTokens struct{ list *clients.List }
+
+// Lookup implements guard.Authority.
+func (t clientTokens) Lookup(token string) (*guard.Caller, bool) {
+	c, ended, ok := t.list.Lookup(token)
+	if c == nil {
+		return nil, false
+	}
+	scopes := make([]guard.Scope, len(c.Scopes))
+	for i, s := range c.Scopes {
+		scopes[i] = guard.Scope(s)
+	}
+	profiles := c.Profiles
+	if profiles == nil {
+		profiles = []string{} // nil would mean all
+	}
+	return &guard.Caller{Name: c.Name, Scopes: scopes, Profiles: profiles, Expires: c.Expires, Ended: ended}, ok
+}
+
+// clientAnswer and leaseAnswer are the wire's types as they are sent: the only
+// places where a client's token leaves its redacting type.
+type clientAnswer struct {
+	client.LocalClient
+	Token string `json:"token"`
+}
+
+type leaseAnswer struct {
+	client.Lease
+	Token string `json:"token"`
+}
+
+func (s *Server) listClients(w http.ResponseWriter, _ *http.Request, _ *guard.Caller, _ string) error {
+	if err := s.Clients.Problem(); err != nil {
+		return err
+	}
+	all := client.LocalClients{Clients: []client.LocalClient{}} // never null
+	for _, c := range s.Clients.All() {
+		all.Clients = append(all.Clients, presentClient(c))
+	}
+	return answer(w, http.StatusOK, all)
+}
+
+func presentClient(c clients.Client) client.LocalClient {
+	return client.LocalClient{
+		Name: c.Name, Scopes: c.Scopes, Profiles: c.Profiles,
+		CreatedAt: *moment(c.Created), ExpiresAt: moment(c.Expires), Lease: c.Lease,
+	}
+}
+
+func (s *Server) addClient(w http.ResponseWriter, r *http.Request, caller *guard.Caller, _ string) error {
+	var body client.NewClient
+	if err := read(r, &body); err != nil {
+		return err
+	}
+	lifetime := clientLifetime
+	if body.ExpiresIn != nil {
+		lifetime = time.Duration(*body.ExpiresIn) * time.Second
+		if *body.ExpiresIn < 1 || *body.ExpiresIn > wholeSeconds(maxClientLifetime) {
+			return client.NewProblem(client.TypeBadRequest, "expires_in must be 1 second to 366 days")
+		}
+	}
+	if err := s.grants(caller, body.Scopes, body.Profiles); err != nil {
+		return err
+	}
+	token := guard.NewToken()
+	c := clients.Client{Name: body.Name, Scopes: body.Scopes, Profiles: body.Profiles, Expires: time.Now().Add(lifetime).UTC().Truncate(time.Second)}
+	if err := s.Clients.Add(c, token); err != nil {
+		return clientProblem(err)
+	}
+	for _, added := range s.Clients.All() {
+		if added.Name == c.Name {
+			return answer(w, http.StatusCreated, clientAnswer{presentClient(added), token.Reveal()})
+		}
+	}
+	return clientProblem(clients.ErrNone) // revoked already
+}
+
+// grants tells whether a caller may give these rights: nobody grants what they
+// lack.
+func (s *Server) grants(caller *guard.Caller, scopes, profiles []string) error {
+	if len(scopes) == 0 || len(profiles) == 0 {
+		return client.NewProblem(client.TypeBadRequest, "name at least one scope and one profile")
+	}
+	for _, name := range scopes {
+		if !slices.Contains(grantable, guard.Scope(name)) {
+			return client.NewProblem(client.TypeBadRequest, "there is no scope "+name+": there are read, token, api-key, run, proxy and manage")
+		}
+		if !caller.Has(guard.Scope(name)) {
+			return client.NewProblem(client.TypeForbidden, caller.Name+" lacks the scope "+name+" and can't give it")
+		}
+	}
+	for _, name := range profiles {
+		if !caller.Sees(name) {
+			return client.NewProblem(client.TypeForbidden, "this client may not use that profile: add a client that may")
+		}
+		if _, err := s.Agent.Profile(name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func clientProblem(err error) error {
+	switch {
+	case errors.Is(err, clients.ErrExists), errors.Is(err, clients.ErrMany):
+		return client.NewProblem(client.TypeConflict, err.Error())
+	case errors.Is(err, clients.ErrNone):
+		return client.NewProblem(client.TypeNotFound, err.Error())
+	case errors.Is(err, clients.ErrName):
+		return client.NewProblem(client.TypeBadRequest, err.Error())
+	}
+	return err
+}
+
+func (s *Server) revokeClient(w http.ResponseWriter, _ *http.Request, _ *guard.Caller, name string) error {
+	if err := s.Clients.Revoke(name); err != nil {
+		return clientProblem(err)
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// revokeSelf lets whoever has a client's token end it.
+func (s *Server) revokeSelf(w http.ResponseWriter, _ *http.Request, caller *guard.Caller, _ string) error {
+	if caller.Owner || caller.Page {
+		return client.NewProblem(client.TypeBadRequest, "this token is no client's: send the one to be revoked")
+	}
+	if err := s.Clients.Revoke(caller.Name); err != nil {
+		return clientProblem(err)
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// lease makes a client for as long as the request is held open, and opens the
+// proxy if the client is to use it.
+func (s *Server) lease(w http.ResponseWriter, r *http.Request, caller *guard.Caller, _ string) error {
+	var body client.NewLease
+	if err := read(r, &body); err != nil {
+		return err
+	}
+	if body.For != "exec" && body.For != "mcp" {
+		return client.NewProblem(client.TypeBadRequest, "for must be exec or mcp")
+	}
+	if err := s.grants(caller, body.Scopes, []string{body.Profile}); err != nil {
+		return err
+	}
+	snapshot, err := s.openProxy(r, body.Profile)
+	if err != nil {
+		return err
+	}
+	var nonce [4]byte
+	_, _ = rand.Read(nonce[:]) // never fails
+	token := guard.NewToken()
+	c := clients.Client{
+		Name: body.For + "-" + hex.EncodeToString(nonce[:]), Scopes: body.Scopes, Profiles: []string{body.Profile},
+		Expires: caller.Expires, Lease: true,
+	}
+	if err := s.Clients.Add(c, token); err != nil {
+		return clientProblem(err)
+	}
+	_, ended, _ := s.Clients.Lookup(token.Reveal())
+	return s.hold(w, r, c.Name, ended, leaseAnswer{
+		client.Lease{Name: c.Name, ProxyURL: *proxyURL(snapshot), ServerURL: snapshot.ServerURL, URL: s.URL}, token.Reveal(),
+	})
+}
+
+// resumeLease takes up the lease of the token that asks, after a restart of the
+// agent.
+func (s *Server) resumeLease(w http.ResponseWriter, r *http.Request, caller *guard.Caller, _ string) error {
+	ended, err := s.Clients.Hold(caller.Name)
+	if err != nil {
+		return client.NewProblem(client.TypeConflict, "this lease is held already, or the token is of no lease")
+	}
+	return s.hold(w, r, caller.Name, ended, struct {
+		Name string `json:"name"`
+	}{caller.Name})
+}
+
+// hold answers and then waits until the client goes, whose token goes with it,
+// or until the agent stops, whose successor the client will ask.
+func (s *Server) hold(w http.ResponseWriter, r *http.Request, name string, ended <-chan struct{}, first any) error {
+	stopping := stopped(r.Context())
+	control := http.NewResponseController(w)
+	_ = control.SetWriteDeadline(time.Time{}) // a failure shows in Flush
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	w.WriteHeader(http.StatusCreated)
+	line, err := json.Marshal(first)
+	if err == nil {
+		_, _ = w.Write(append(line, '\n'))
+		err = control.Flush()
+	}
+	if err == nil {
+		select {
+		case <-r.Context().Done():
+		case <-ended:
+			return nil
+		case <-stopping:
+			return nil
+		}
+	}
+	if err := s.Clients.Revoke(name); err != nil && !errors.Is(err, clients.ErrNone) {
+		s.Log.Warn("the clients can't be written down", "error", err)
+	}
+	return nil
+}

@@ -1,0 +1,258 @@
+package localapi
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"langkeep/agent"
+	"langkeep/agent/clients"
+	"langkeep/agent/secret"
+	"langkeep/localapi/client"
+	"langkeep/localapi/guard"
+	"langkeep/localapi/proxy"
+)
+
+const (
+	firstProxyPort = 17861
+	proxyPorts     = 1000             // that are tried from there on
+	reopenEvery    = 10 * time.Second // while a proxy's port is taken
+)
+
+// proxies opens and closes the profiles' proxies, as their settings say.
+type proxies struct {
+	*Server
+
+	mu   sync.Mutex // protects the following
+	open map[string]*openProxy
+	over bool // no more are opened
+}
+
+// openProxy is a proxy that is open, or would be if its port were free.
+type openProxy struct {
+	port   int
+	server *http.Server // nil: the port is taken
+	end    context.CancelFunc
+}
+
+// watch keeps the proxies as their profiles want them, until ctx ends; then all
+// are closed.
+func (p *proxies) watch(ctx context.Context) {
+	changes := p.Agent.Subscribe()
+	defer p.Agent.Unsubscribe(changes)
+	again := time.NewTicker(reopenEvery)
+	defer again.Stop()
+	for {
+		select {
+		case <-changes.Ready():
+			for _, e := range changes.Take() {
+				p.settle(ctx, e.Name)
+			}
+		case <-again.C:
+			for _, name := range p.waiting() {
+				p.settle(ctx, name)
+			}
+		case <-ctx.Done():
+			p.closeAll()
+			return
+		}
+	}
+}
+
+// settle opens or closes one profile's proxy if need be.
+func (p *proxies) settle(ctx context.Context, name string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.over {
+		return
+	}
+	snapshot, err := p.Agent.Profile(name)
+	wanted := err == nil && snapshot.Proxy
+	now := p.open[name]
+	if now != nil && (!wanted || now.port != snapshot.ProxyPort) {
+		p.shut(name)
+		now = nil
+	}
+	switch {
+	case !wanted || now != nil && now.server != nil:
+	case snapshot.ProxyPort == 0:
+		p.choose(ctx, name)
+	default:
+		listeners, err := guard.ListenTCP(net.JoinHostPort("127.0.0.1", strconv.Itoa(snapshot.ProxyPort)))
+		if err == nil {
+			p.serve(name, snapshot.ProxyPort, listeners)
+		} else if now == nil {
+			p.refused(name, snapshot.ProxyPort, err)
+		}
+	}
+}
+
+// refused notes that a proxy's port can't be had. If another user holds it,
+// tokens may have been sent there: those that could have been are taken back.
+// The caller holds p.mu.
+func (p *proxies) refused(name string, port int, err error) {
+	p.open[name] = &openProxy{port: port}
+	if !p.Guard.HeldByOther(uint16(port)) {
+		p.Log.Warn("the proxy's port is taken", "profile", name, "error", err)
+		p.Agent.ProxyIs(name, false, agent.ProxyTaken)
+		return
+	}
+	revoked, err := p.Clients.RevokeAll(func(c clients.Client) bool { return slices.Contains(c.Profiles, name) })
+	if err != nil {
+		p.Log.Warn("the clients can't be written down", "error", err)
+	}
+	p.Log.Warn("another user holds the proxy's port: its clients are revoked", "profile", name, "port", port, "clients", revoked)
+	p.Agent.ProxyIs(name, false, agent.ProxyExposed)
+}
+
+// choose takes the first free port that no other profile keeps, and writes it
+// down. The caller holds p.mu.
+func (p *proxies) choose(ctx context.Context, name string) {
+	kept := map[int]bool{}
+	for _, s := range p.Agent.Profiles() {
+		kept[s.ProxyPort] = true
+	}
+	for port := firstProxyPort; port < firstProxyPort+proxyPorts; port++ {
+		if kept[port] {
+			continue
+		}
+		listeners, err := guard.ListenTCP(net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		if err != nil {
+			continue
+		}
+		p.serve(name, port, listeners)
+		if _, err := p.Agent.Change(ctx, name, agent.Change{ProxyPort: &port}); err != nil {
+			p.Log.Warn("the proxy's port can't be written down", "profile", name, "error", err)
+			p.shut(name)
+		}
+		return
+	}
+	p.Log.Warn("there is no free port for the proxy", "profile", name)
+}
+
+// serve answers on a proxy's port. The caller holds p.mu.
+func (p *proxies) serve(name string, port int, listeners []net.Listener) {
+	handler := proxy.New(proxy.Config{
+		Profile: name, Source: credentials{p.Agent}, Lookup: p.Guard.Client, Log: p.Log,
+		AllowOrigins:  func() []string { return p.origins(name) },
+		ServerVersion: func() string { return p.version(name) },
+		Problem:       func(err error) *client.Problem { return problemOf(err, "") },
+	})
+	server := guard.NewServer(guard.ServerConfig{Log: p.Log, Streams: true, Handler: http.HandlerFunc(
+		func(w http.ResponseWriter, r *http.Request) {
+			if problem := p.Guard.CheckProxy(r, p.origins(name)); problem != nil {
+				guard.WriteProblem(w, problem)
+				return
+			}
+			handler.ServeHTTP(w, r)
+		})})
+	life, end := context.WithCancel(context.Background())
+	server.BaseContext = func(net.Listener) context.Context { return life }
+	for _, l := range listeners {
+		go func() { _ = server.Serve(l) }() // until it is closed
+	}
+	p.open[name] = &openProxy{port, server, end}
+	p.Log.Info("the proxy is open", "profile", name, "port", port)
+	p.Agent.ProxyIs(name, true, "")
+}
+
+// shut closes a profile's proxy and ends what goes through it. The caller holds
+// p.mu.
+func (p *proxies) shut(name string) {
+	if now := p.open[name]; now.server != nil {
+		now.end()
+		_ = now.server.Close() // nothing is left to be saved
+	}
+	delete(p.open, name)
+	p.Agent.ProxyIs(name, false, "")
+}
+
+func (p *proxies) closeAll() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.over = true
+	for name := range p.open {
+		p.shut(name)
+	}
+}
+
+// openProxy opens a profile's proxy if it is not, on another port if its own is
+// taken. The error is for a profile that is not there, or for a computer without
+// a free port.
+func (s *Server) openProxy(r *http.Request, name string) (agent.Snapshot, error) {
+	change := agent.Change{Proxy: new(true)}
+	snapshot, err := s.Agent.Profile(name)
+	switch {
+	case err != nil || snapshot.ProxyOpen:
+		return snapshot, err
+	case s.proxies.taken(name):
+		change.ProxyPort = new(0)
+	}
+	if _, err := s.Agent.Change(r.Context(), name, change); err != nil {
+		return agent.Snapshot{}, err
+	}
+	s.proxies.settle(r.Context(), name)
+	snapshot, err = s.Agent.Profile(name)
+	if err == nil && !snapshot.ProxyOpen {
+		err = client.NewProblem(client.TypeConflict, "the proxy of "+name+" has no port: see the agent's log")
+	}
+	return snapshot, err
+}
+
+// waiting are the profiles whose proxy has no port yet.
+func (p *proxies) waiting() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var names []string
+	for name, o := range p.open {
+		if o.server == nil {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// taken tells whether a proxy that should be open has no port.
+func (p *proxies) taken(name string) bool { return slices.Contains(p.waiting(), name) }
+
+func (p *proxies) origins(name string) []string {
+	snapshot, _ := p.Agent.Profile(name) // none of an empty one
+	return strings.Fields(snapshot.ProxyOrigins)
+}
+
+func (p *proxies) version(name string) string {
+	snapshot, _ := p.Agent.Profile(name) // an empty one will do
+	return snapshot.ServerVersion
+}
+
+// proxyURL is where a profile's proxy answers, nil if it does not.
+func proxyURL(s agent.Snapshot) *string {
+	u, err := url.Parse(s.ServerURL)
+	if err != nil || !s.ProxyOpen || s.ProxyPort == 0 {
+		return nil
+	}
+	return new((&url.URL{
+		Scheme: "http", Host: net.JoinHostPort("127.0.0.1", strconv.Itoa(s.ProxyPort)), Path: strings.TrimSuffix(u.Path, "/"),
+	}).String())
+}
+
+// credentials is the agent as the proxy needs it.
+type credentials struct{ *agent.Agent }
+
+// Key implements proxy.Source.
+func (c credentials) Key(ctx context.Context, profile string) (secret.Text, error) {
+	grant, err := c.Agent.Key(ctx, profile, agent.Wish)
+	return grant.Key, err
+}
+
+// Token implements proxy.Source.
+func (c credentials) Token(ctx context.Context, profile string) (secret.Text, error) {
+	grant, err := c.Agent.Token(ctx, profile, agent.Wish)
+	return grant.Token, err
+}
