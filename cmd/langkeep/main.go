@@ -33,7 +33,8 @@ func main() {
 	ctx, _ := signal.NotifyContext(context.Background(), signals...)
 	// A second Ctrl-C ends at once. A second SIGTERM does not: timeout(1) and
 	// service managers send it to the process and to its group.
-	context.AfterFunc(ctx, func() { signal.Reset(os.Interrupt) })
+	stop := context.AfterFunc(ctx, func() { signal.Reset(os.Interrupt) })
+	ctx = context.WithValue(ctx, secondInterrupt{}, stop)
 	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.Getenv))
 }
 

@@ -79,8 +79,17 @@ func (o *proxyOptions) run(ctx context.Context, args []string, what string, orig
 		}
 		return o.result(*p.ProxyURL + "\n")
 	case p.ProxyReason != nil:
-		return exitError{exitFailed, errors.New(name + ": " + lower(words.Proxy(p)))}
+		return proxyError(p)
 	}
 	o.say(name + ": the proxy is off")
 	return nil
+}
+
+// proxyError says why a proxy that should be open is not.
+func proxyError(p client.Profile) error {
+	why := lower(words.Proxy(p))
+	if why == "" {
+		why = "the proxy has no port: see the agent's log"
+	}
+	return errors.New(p.Name + ": " + why)
 }

@@ -64,6 +64,22 @@ func Find(ctx context.Context, getenv func(string) string, p paths.Paths) (*Clie
 	return findTCP(ctx, p)
 }
 
+// FindAs finds the agent as Find does, to ask with another token than the
+// owner's.
+func FindAs(ctx context.Context, getenv func(string) string, p paths.Paths, token secret.Text) (*Client, error) {
+	if u := getenv("LANGKEEP_URL"); u != "" {
+		return New(Options{URL: u, Token: token})
+	}
+	if answers(ctx, p.Socket()) {
+		return New(Options{Socket: p.Socket(), Token: token})
+	}
+	running, err := ReadRunning(p)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNoAgent, err)
+	}
+	return New(Options{URL: running.URL, Token: token})
+}
+
 // answers tells whether somebody listens on the socket.
 func answers(ctx context.Context, socket string) bool {
 	dialer := net.Dialer{Timeout: dialTimeout}

@@ -66,6 +66,7 @@ type Profile struct {
 type Status struct {
 	Version     string    `json:"version"`
 	StartedAt   time.Time `json:"started_at"`
+	URL         string    `json:"url"`          // of the local API, over TCP
 	Store       string    `json:"store"`        // keychain, file or memory
 	ConfigError *string   `json:"config_error"` // what is wrong with a file edited by hand, whose running settings are kept
 	Profiles    []Profile `json:"profiles"`

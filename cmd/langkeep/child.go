@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+)
+
+// The exit codes of a shell for a command that it can't run, or that a signal
+// has ended.
+const (
+	exitNotExecutable = 126
+	exitNotFound      = 127
+	exitSignalled     = 128 // and the signal's number
+)
+
+// silent is an error that has been said, or needs no words.
+var silent = errors.New("")
+
+// findProgram finds what a shell would run, or returns an error with the code
+// that a shell would give.
+func findProgram(name string) (string, error) {
+	path, err := exec.LookPath(name)
+	switch {
+	case err == nil, errors.Is(err, exec.ErrDot):
+		return path, nil
+	case !errors.Is(err, exec.ErrNotFound) && !errors.Is(err, fs.ErrNotExist), inPath(name):
+		return "", exitError{exitNotExecutable, errors.New(name + " can't be executed")}
+	}
+	return "", exitError{exitNotFound, errors.New(name + " is not found")}
+}
+
+// inPath tells whether there is a file of that name in PATH, which then is none
+// that can be run.
+func inPath(name string) bool {
+	if strings.ContainsRune(name, filepath.Separator) {
+		return false
+	}
+	for _, dir := range filepath.SplitList(os.Getenv("PATH")) {
+		if info, err := os.Stat(filepath.Join(dir, name)); err == nil && info.Mode().IsRegular() {
+			return true
+		}
+	}
+	return false
+}
+
+// runChild runs a program to its end, passes signals on to it, and returns its
+// exit code as an error, nil for 0. ctx ends nothing: the program decides what
+// its signals mean.
+func (a *app) runChild(path string, args, env []string) error {
+	cmd := &exec.Cmd{Path: path, Args: args, Env: env, Stdin: a.stdin, Stdout: a.stdout, Stderr: a.stderr}
+	signals := make(chan os.Signal, 16)
+	signal.Notify(signals, passedOn...)
+	defer signal.Stop(signals)
+	if err := cmd.Start(); err != nil {
+		code := exitNotExecutable
+		if errors.Is(err, fs.ErrNotExist) {
+			code = exitNotFound
+		}
+		return exitError{code, err}
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	for {
+		select {
+		case s := <-signals:
+			passOn(cmd.Process, s)
+		case err := <-ended:
+			var exit *exec.ExitError
+			if err != nil && !errors.As(err, &exit) {
+				return err
+			}
+			if code := exitCode(cmd.ProcessState); code != 0 {
+				return exitError{code, silent}
+			}
+			return nil
+		}
+	}
+}
+
+// secondInterrupt is the context's key for what stops a second Ctrl-C from
+// ending this program at once.
+type secondInterrupt struct{}
+
+// patiently makes a second Ctrl-C like the first: it is for the child.
+func patiently(ctx context.Context) {
+	if stop, ok := ctx.Value(secondInterrupt{}).(func() bool); ok {
+		stop()
+	}
+}

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"runtime"
+	"slices"
+	"strings"
+
+	"langkeep/agent/secret"
+)
+
+// Where the tools that speak to Langflow look for it: lfx and langflow-sdk 0.4,
+// Langflow's own examples, and programs of ours.
+var (
+	serverVariables = []string{"LANGFLOW_URL", "LANGFLOW_SERVER_URL", "LANGFLOW_API_URL", "LFX_URL"}
+	keyVariables    = []string{"LANGFLOW_API_KEY", "LFX_API_KEY", "API_ACCESS_TOKEN"}
+	agentVariables  = []string{"LANGKEEP_URL", "LANGKEEP_TOKEN", "LANGKEEP_PROFILE"}
+	// agentPlaces say where an agent's files are, which are not for a child.
+	agentPlaces = []string{"LANGKEEP_HOME", "LANGKEEP_PASSPHRASE_FILE"}
+	noProxy     = []string{"NO_PROXY", "no_proxy"}
+)
+
+// access is what a program gets to speak to a Langflow server.
+type access struct {
+	profile string
+	server  string      // the proxy's URL, or the server's own
+	key     secret.Text // a client token, or a key
+	agent   string      // the local API; "" for a program that is not to use it
+}
+
+// variable is one of an environment.
+type variable struct{ name, value string }
+
+// variables are the ones that give a program its access.
+func (a access) variables() []variable {
+	var all []variable
+	for _, name := range serverVariables {
+		all = append(all, variable{name, a.server})
+	}
+	for _, name := range keyVariables {
+		all = append(all, variable{name, a.key.Reveal()})
+	}
+	if a.agent != "" {
+		all = append(all, variable{"LANGKEEP_URL", a.agent}, variable{"LANGKEEP_TOKEN", a.key.Reveal()},
+			variable{"LANGKEEP_PROFILE", a.profile})
+	}
+	return all
+}
+
+// childEnv is the environment of a program that is given access: environ without
+// what else would lead it to a Langflow or to our files.
+func childEnv(environ []string, a access) []string {
+	removed := slices.Concat(serverVariables, keyVariables, agentVariables, agentPlaces, noProxy)
+	var env []string
+	var direct string
+	for _, kv := range environ {
+		name, value, _ := strings.Cut(kv, "=")
+		if isNamed(name, noProxy) && len(value) > len(direct) {
+			direct = value
+		}
+		if !isNamed(name, removed) {
+			env = append(env, kv)
+		}
+	}
+	for _, v := range a.variables() {
+		env = append(env, v.name+"="+v.value)
+	}
+	for _, name := range noProxy {
+		env = append(env, name+"="+withLoopback(direct))
+	}
+	return env
+}
+
+// isNamed tells whether a variable is one of those, whose case does not matter
+// on Windows.
+func isNamed(name string, all []string) bool {
+	return slices.ContainsFunc(all, func(n string) bool {
+		return n == name || runtime.GOOS == "windows" && strings.EqualFold(n, name)
+	})
+}
+
+// withLoopback adds this computer to a list of hosts that no proxy is asked for.
+func withLoopback(list string) string {
+	hosts := strings.FieldsFunc(list, func(c rune) bool { return c == ',' || c == ' ' })
+	for _, host := range []string{"127.0.0.1", "localhost", "::1"} {
+		if !slices.Contains(hosts, host) {
+			hosts = append(hosts, host)
+		}
+	}
+	return strings.Join(hosts, ",")
+}

@@ -1,0 +1,154 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"langkeep/agent/secret"
+	"langkeep/localapi/client"
+	"langkeep/localapi/words"
+)
+
+type envOptions struct {
+	*app
+	shell    string
+	lifetime string
+	unset    bool
+}
+
+func newEnv(a *app) *cobra.Command {
+	o := &envOptions{app: a}
+	cmd := a.takesProfile(&cobra.Command{
+		Use:   "env [NAME] [--shell sh|fish|powershell] [--for 8h] [--unset]",
+		Short: "Let this shell's programs use the account",
+		Long: `Print commands that give a shell the environment of langkeep exec, with a client
+token that ends after a while (scopes read, token and proxy). Prefer exec, whose
+token ends with its program.
+
+--unset revokes the token that the environment has, and prints the commands that
+take the variables away.`,
+		Example: `  eval "$(langkeep env prod)"
+  eval "$(langkeep env --unset)"
+  langkeep env prod --shell fish | source
+  langkeep env prod --shell powershell | Out-String | Invoke-Expression`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			write, ok := shells[o.shell]
+			if !ok {
+				return usagef("--shell must be sh, fish or powershell")
+			}
+			if o.unset {
+				return o.revoke(cmd.Context(), write)
+			}
+			return o.run(cmd.Context(), args, write)
+		},
+	})
+	cmd.Flags().StringVar(&o.shell, "shell", "sh", "whose `language` to print: sh, fish or powershell")
+	cmd.Flags().StringVar(&o.lifetime, "for", "8h", "how `long` the token lives, such as 30m or 5d")
+	cmd.Flags().BoolVar(&o.unset, "unset", false, "revoke the token, and take the variables away")
+	return cmd
+}
+
+// shells are how a shell sets a variable, or takes it away.
+var shells = map[string]func(name string, value *string) string{
+	"sh": func(name string, value *string) string {
+		if value == nil {
+			return "unset " + name
+		}
+		return "export " + name + "='" + strings.ReplaceAll(*value, "'", `'\''`) + "'"
+	},
+	"fish": func(name string, value *string) string {
+		if value == nil {
+			return "set -e " + name
+		}
+		return "set -gx " + name + " '" + strings.NewReplacer(`\`, `\\`, "'", `\'`).Replace(*value) + "'"
+	},
+	"powershell": func(name string, value *string) string {
+		if value == nil {
+			return "Remove-Item -ErrorAction Ignore Env:" + name
+		}
+		return "$Env:" + name + " = '" + strings.ReplaceAll(*value, "'", "''") + "'"
+	},
+}
+
+func (o *envOptions) run(ctx context.Context, args []string, write func(string, *string) string) error {
+	lifetime, err := parseDays(o.lifetime)
+	if err != nil {
+		return usagef("--for: %w", err)
+	}
+	o.leaveOwn()
+	c, name, err := o.connectFor(ctx, args)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	p, err := c.ChangeProfile(ctx, name, client.ProfileChange{Proxy: new(true)})
+	if err != nil {
+		return err
+	}
+	if p.ProxyURL == nil {
+		return proxyError(p)
+	}
+	var nonce [4]byte
+	_, _ = rand.Read(nonce[:]) // never fails
+	added, _, err := c.AddClient(ctx, client.NewClient{
+		Name: "env-" + hex.EncodeToString(nonce[:]), Scopes: []string{"read", "token", "proxy"}, Profiles: []string{name},
+		ExpiresIn: new(int64(lifetime / time.Second)),
+	})
+	if err != nil {
+		return err
+	}
+	status, err := c.Status(ctx)
+	if err != nil {
+		return err
+	}
+	a := access{profile: name, server: *p.ProxyURL, key: added.Token, agent: status.URL}
+	var b strings.Builder
+	for _, v := range a.variables() {
+		b.WriteString(write(v.name, &v.value) + "\n")
+	}
+	for _, v := range noProxy {
+		b.WriteString(write(v, new(withLoopback(o.getenv(v)))) + "\n")
+	}
+	o.say(name + ": programs of this shell may use it until " + words.Clock(*added.ExpiresAt, o.clock.Now()) + "; langkeep env --unset ends that")
+	return o.result(b.String())
+}
+
+// leaveOwn makes the commands' own agent answer in a shell that has the
+// environment of an earlier env.
+func (o *envOptions) leaveOwn() {
+	if token := o.getenv("LANGKEEP_TOKEN"); token == "" || token != o.getenv(keyVariables[0]) {
+		return
+	}
+	getenv := o.getenv
+	o.getenv = func(name string) string {
+		if slices.Contains(agentVariables, name) {
+			return ""
+		}
+		return getenv(name)
+	}
+}
+
+// revoke ends the token of an earlier env.
+func (o *envOptions) revoke(ctx context.Context, write func(string, *string) string) error {
+	if token := o.getenv("LANGKEEP_TOKEN"); token != "" {
+		c, err := client.New(client.Options{URL: o.getenv("LANGKEEP_URL"), Token: secret.New(token)})
+		if err == nil {
+			err = c.RevokeSelf(ctx)
+			c.Close()
+		}
+		if err != nil {
+			o.say("the token could not be revoked: " + wordsOf(err))
+		}
+	}
+	var b strings.Builder
+	for _, name := range slices.Concat(serverVariables, keyVariables, agentVariables) {
+		b.WriteString(write(name, nil) + "\n")
+	}
+	return o.result(b.String())
+}

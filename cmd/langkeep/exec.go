@@ -1,0 +1,214 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"langkeep/agent/clients"
+	"langkeep/agent/paths"
+	"langkeep/agent/secret"
+	"langkeep/localapi/client"
+	"langkeep/localapi/words"
+)
+
+// resumeEvery is between two looks for an agent that was started again.
+const resumeEvery = 200 * time.Millisecond
+
+type execOptions struct {
+	*app
+	scopes []string
+	direct bool
+}
+
+func newExec(a *app) *cobra.Command {
+	o := &execOptions{app: a}
+	cmd := a.needsAgent(&cobra.Command{
+		Use:   "exec [NAME] [--scope S]... [--direct] -- COMMAND...",
+		Short: "Run a program that may use the account",
+		Long: `Run a program with an environment that leads lfx, langflow-sdk and whatever reads
+LANGFLOW_URL and LANGFLOW_API_KEY through the profile's proxy, with a client token
+of its own that is revoked as soon as the program ends. No secret is in its
+arguments, and no key of the server's is in its environment.
+
+With --direct, for programs that can't use the proxy, it gets the server's URL and
+a managed API key, which outlives the program: until when is said.
+
+The exit code is the program's: 126 if it can't be executed, 127 if it is not
+found, 128 and the signal's number if a signal ended it.`,
+		Example: `  langkeep exec prod -- lfx push flow.json
+  langkeep exec prod -- python my_script.py
+  langkeep exec prod --scope run -- sh -c 'curl -H "x-api-key: $LANGFLOW_API_KEY" $LANGFLOW_URL/api/v1/run/my-flow'`,
+		ValidArgsFunction: a.completeProfile,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			dash := cmd.ArgsLenAtDash()
+			switch {
+			case dash < 0:
+				return usagef("put -- before the program and its arguments")
+			case dash > 1:
+				return usagef("give one profile before --")
+			case dash == len(args):
+				return usagef("give a program to run after --")
+			case o.direct && cmd.Flags().Changed("scope"):
+				return usagef("--direct gives an API key, which has no scopes")
+			}
+			return o.run(cmd.Context(), args[:dash], args[dash:])
+		},
+	})
+	cmd.Flags().StringArrayVar(&o.scopes, "scope", []string{"read", "token", "proxy"}, "what it may do, in place of these `scopes`; give it again for more")
+	cmd.Flags().BoolVar(&o.direct, "direct", false, "give it the server's URL and an API key")
+	return cmd
+}
+
+func (o *execOptions) run(ctx context.Context, args, command []string) error {
+	program, err := findProgram(command[0])
+	if err != nil {
+		return err
+	}
+	c, name, err := o.connectFor(ctx, args)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	give := o.lease
+	if o.direct {
+		give = o.key
+	}
+	a, release, err := give(ctx, c, name)
+	if err != nil {
+		return err
+	}
+	defer release()
+	o.warnOfFiles(a.server)
+	patiently(ctx)
+	return o.runChild(program, command, childEnv(os.Environ(), a))
+}
+
+// key gives the program an API key.
+func (o *execOptions) key(ctx context.Context, c *client.Client, name string) (access, func(), error) {
+	key, err := c.Key(ctx, name, client.AnyLifetime)
+	if err != nil {
+		return access{}, nil, err
+	}
+	until := "which has no end"
+	if key.ExpiresAt != nil {
+		until = "which works until " + words.Clock(*key.ExpiresAt, o.clock.Now())
+	}
+	o.say(name + ": the program gets an api key of the server, " + until)
+	return access{profile: name, server: key.ServerURL, key: key.APIKey}, func() {}, nil
+}
+
+// lease gives the program a client token that ends with the returned function,
+// or with this process.
+func (o *execOptions) lease(ctx context.Context, c *client.Client, name string) (access, func(), error) {
+	l, release, err := o.holdLease(ctx, c, client.NewLease{Profile: name, Scopes: o.scopes, For: "exec"})
+	if err != nil {
+		return access{}, nil, err
+	}
+	return access{profile: name, server: l.ProxyURL, key: l.Token, agent: l.URL}, release, nil
+}
+
+// holdLease makes a lease and holds it until it is released, also over a restart
+// of the agent.
+func (a *app) holdLease(ctx context.Context, c *client.Client, n client.NewLease) (client.Lease, func(), error) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	l, held, err := c.Lease(ctx, n)
+	if err != nil {
+		cancel()
+		return client.Lease{}, nil, err
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for held != nil {
+			_, _ = io.Copy(io.Discard, held) // until the agent goes, or ctx ends
+			_ = held.Close()
+			if held = a.resumeLease(ctx, l.Token); held == nil && ctx.Err() == nil {
+				a.say("the agent has taken back the program's token, or has gone: langkeep status tells")
+			}
+		}
+	}()
+	return l, func() {
+		cancel()
+		<-done
+	}, nil
+}
+
+// resumeLease takes up a lease with the next agent; nil if that can't be done.
+func (a *app) resumeLease(ctx context.Context, token secret.Text) io.ReadCloser {
+	p, err := paths.Resolve(a.getenv)
+	if err != nil {
+		return nil
+	}
+	limit, cancel := context.WithTimeout(ctx, clients.ResumeWithin)
+	defer cancel()
+	for {
+		c, err := client.FindAs(limit, a.getenv, p, token)
+		if err == nil {
+			// Not limited: the lease is held for longer.
+			held, err := c.ResumeLease(ctx)
+			if err == nil {
+				return held
+			}
+			c.Close()
+			var problem *client.Problem
+			if errors.As(err, &problem) {
+				return nil // it was revoked
+			}
+		}
+		select {
+		case <-time.After(resumeEvery):
+		case <-limit.Done():
+			return nil
+		}
+	}
+}
+
+// warnOfFiles says which file of a tool it would rather read than the
+// environment, unless that file leads to the same server.
+func (o *execOptions) warnOfFiles(server string) {
+	const most = 1 << 20 // bytes
+	dir, err := os.Getwd()
+	if err != nil {
+		return
+	}
+	file := lfxFile(dir, o.getenv("HOME"))
+	if file == "" {
+		return
+	}
+	if content, err := paths.ReadFile(file, most); err == nil && bytes.Contains(content, []byte(server)) {
+		return
+	}
+	o.say("lfx reads " + file + " rather than the environment: name the server with --target \"$LFX_URL\" --api-key \"$LFX_API_KEY\", or have it written there with langkeep connect lfx")
+}
+
+// lfxFile is the file that lfx 1.13 takes a server from before it looks at the
+// environment; "" if there is none.
+func lfxFile(dir, home string) string {
+	var places []string
+	for at := dir; ; at = filepath.Dir(at) {
+		places = append(places, filepath.Join(at, ".lfx"))
+		if info, err := os.Stat(filepath.Join(at, ".git")); err == nil && info.IsDir() || at == filepath.Dir(at) {
+			break
+		}
+	}
+	if home != "" {
+		places = append(places, filepath.Join(home, ".lfx"))
+	}
+	var files []string
+	for _, place := range places {
+		files = append(files, filepath.Join(place, "environments.yaml"), filepath.Join(place, "environments.yml"))
+	}
+	for _, file := range append(files, filepath.Join(dir, "langflow-environments.toml")) {
+		if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() {
+			return file
+		}
+	}
+	return ""
+}
