@@ -19,8 +19,8 @@ const (
 	exitSignalled     = 128 // and the signal's number
 )
 
-// silent is an error that has been said, or needs no words.
-var silent = errors.New("")
+// errSaid is an error that has been said, or needs no words.
+var errSaid = errors.New("")
 
 // findProgram finds what a shell would run, or returns an error with the code
 // that a shell would give.
@@ -76,7 +76,7 @@ func (a *app) runChild(path string, args, env []string) error {
 				return err
 			}
 			if code := exitCode(cmd.ProcessState); code != 0 {
-				return exitError{code, silent}
+				return exitError{code, errSaid}
 			}
 			return nil
 		}
