@@ -165,6 +165,9 @@ func (s *Server) about(caller *guard.Caller) client.Status {
 	if err := s.ConfigError(); err != nil && (caller.Owner || caller.Profiles == nil) {
 		status.ConfigError = known(err.Error())
 	}
+	if err := s.Audit.Problem(); err != nil && (caller.Owner || caller.Profiles == nil) {
+		status.AuditError = known(err.Error())
+	}
 	return status
 }
 

@@ -140,6 +140,9 @@ func (p *proxies) choose(ctx context.Context, name string) {
 func (p *proxies) serve(name string, port int, listeners []net.Listener) {
 	handler := proxy.New(proxy.Config{
 		Profile: name, Source: credentials{p.Agent}, Lookup: p.Guard.Client, Log: p.Log,
+		Note: func(r *http.Request, caller *guard.Caller, what string, problem *client.Problem) {
+			p.note(r, caller, name, what, problem)
+		},
 		AllowOrigins:  func() []string { return p.origins(name) },
 		ServerVersion: func() string { return p.version(name) },
 		Problem:       func(err error) *client.Problem { return problemOf(err, "") },
@@ -147,6 +150,7 @@ func (p *proxies) serve(name string, port int, listeners []net.Listener) {
 	server := guard.NewServer(guard.ServerConfig{Log: p.Log, Streams: true, Handler: http.HandlerFunc(
 		func(w http.ResponseWriter, r *http.Request) {
 			if problem := p.Guard.CheckProxy(r, p.origins(name)); problem != nil {
+				p.note(r, nil, name, "proxy", problem)
 				guard.WriteProblem(w, problem)
 				return
 			}

@@ -61,6 +61,7 @@ func (s *Server) table() []route {
 		{"DELETE", "/v1/client", guard.Anyone, s.revokeSelf},
 		{"POST", "/v1/leases", guard.Read, s.lease},
 		{"POST", "/v1/lease", guard.Anyone, s.resumeLease},
+		{"GET", "/v1/audit", guard.Owner, s.auditLog},
 		{"GET", "/v1/events", guard.Read, s.events},
 		{"GET", "/v1/events/recent", guard.Read, s.recentEvents},
 		{"POST", "/v1/probe", guard.Owner, s.probe},

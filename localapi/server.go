@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"langkeep/agent"
+	"langkeep/agent/audit"
 	"langkeep/agent/clients"
 	"langkeep/agent/config"
 	"langkeep/agent/langflow"
@@ -37,6 +38,8 @@ type Config struct {
 	Settings Settings
 	// Clients are the programs that may ask; the Guard must know their tokens.
 	Clients *clients.List
+	// Audit is told who asked for what.
+	Audit *audit.Log
 	// Pages gives the control page its tokens; the Guard must know it too.
 	Pages *guard.Pages
 	// URL is the local API's address, for browsers.
@@ -86,6 +89,7 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 	watching.Go(func() { s.recent.watch(streams, s.Agent) })
 	watching.Go(func() { s.proxies.watch(streams) })
 	watching.Go(func() { s.Clients.Run(streams) })
+	watching.Go(func() { s.Audit.Run(streams) })
 	defer watching.Wait()
 	defer endStreams()
 	defer s.file.remove()
@@ -117,6 +121,7 @@ type streamsKey struct{}
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	caller, problem := s.Guard.Check(r, wayIn(r))
 	if problem != nil {
+		s.noteAPI(r, caller, problem)
 		guard.WriteProblem(w, problem)
 		return
 	}
@@ -125,6 +130,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if problem == nil && !(caller.Page && route.path == refreshPath) {
 		problem = s.Guard.Require(caller, route.scope, name)
 	}
+	s.noteAPI(r, caller, problem)
 	if problem != nil {
 		guard.WriteProblem(w, problem)
 		return

@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"langkeep/agent"
+	"langkeep/agent/audit"
 	"langkeep/agent/clients"
 	"langkeep/agent/clock"
 	"langkeep/agent/config"
@@ -95,7 +96,7 @@ func newRig(t *testing.T) *rig {
 	r.server = New(Config{
 		Agent: r.agent, Log: log,
 		Guard:   guard.New(guard.Config{Authority: guard.Authorities{allCallers(), r.pages, ClientTokens(r.clients)}, Log: log}),
-		Clients: r.clients,
+		Clients: r.clients, Audit: audit.Open("", clock.System(), log),
 		Version: "1.2.3", Started: time.Now(), Store: "memory", Settings: settingsFile(r.config),
 		Pages: r.pages, URL: r.url, PageFile: filepath.Join(t.TempDir(), "open.html"),
 		ConfigError: func() error { return r.wrong }, Stop: func() { r.stopped <- struct{}{} },

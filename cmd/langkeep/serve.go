@@ -19,6 +19,7 @@ import (
 	"github.com/gofrs/flock"
 
 	"langkeep/agent"
+	"langkeep/agent/audit"
 	"langkeep/agent/clients"
 	"langkeep/agent/clock"
 	"langkeep/agent/config"
@@ -116,7 +117,8 @@ func serve(ctx context.Context, o serveOptions) (err error) {
 	server := localapi.New(localapi.Config{
 		Agent: keeper, Guard: gate, Log: log, Version: version, Started: time.Now(), Store: store.Kind(),
 		ConfigError: func() error { return errors.Join(live.problem(), programs.Problem()) },
-		Settings:    live, Clients: programs, Pages: pages, URL: url, PageFile: o.paths.PageFile(), Stop: stop,
+		Settings:    live, Clients: programs, Pages: pages,
+		Audit: audit.Open(o.paths.Audit(), clock.System(), log), URL: url, PageFile: o.paths.PageFile(), Stop: stop,
 		Doctor: newInside(keeper, store, gate, o.paths),
 	})
 	var running sync.WaitGroup

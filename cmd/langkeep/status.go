@@ -71,6 +71,9 @@ func (o *statusOptions) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	if status.AuditError != nil {
+		o.say(*status.AuditError)
+	}
 	if status.ConfigError != nil {
 		o.say("the settings are as before, since a file can't be used: " + *status.ConfigError)
 	}

@@ -69,6 +69,7 @@ type Status struct {
 	URL         string    `json:"url"`          // of the local API, over TCP
 	Store       string    `json:"store"`        // keychain, file or memory
 	ConfigError *string   `json:"config_error"` // what is wrong with a file edited by hand, whose running settings are kept
+	AuditError  *string   `json:"audit_error"`  // why the audit log is in memory alone
 	Profiles    []Profile `json:"profiles"`
 }
 

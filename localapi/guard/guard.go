@@ -136,10 +136,10 @@ type Guard struct {
 	owner     *Caller
 	page      *Caller
 
-	// lookUp finds the user who owns the remote end of a TCP connection. Its
-	// error is errNobody if there is no such owner, and anything else if this
-	// cannot be told.
-	lookUp func(remote, local netip.AddrPort) (uint32, error)
+	// lookUp finds who owns the remote end of a TCP connection. Its error is
+	// errNobody if there is no such owner, and anything else if this cannot be
+	// told.
+	lookUp func(remote, local netip.AddrPort) (peer, error)
 
 	lookUpFailed sync.Once // told in the log
 
@@ -293,10 +293,10 @@ func navigation(r *http.Request, way Way) bool {
 func (g *Guard) checkPeer(conn *conn) *client.Problem {
 	conn.peerOnce.Do(func() {
 		if conn.socket {
-			conn.uid, conn.peerErr = socketUser(conn.rawConn)
+			conn.peer, conn.peerErr = socketPeer(conn.rawConn)
 			return
 		}
-		conn.uid, conn.peerErr = g.lookUp(conn.remote, conn.local)
+		conn.peer, conn.peerErr = g.lookUp(conn.remote, conn.local)
 		if conn.peerErr != nil && conn.peerErr != errNobody {
 			g.lookUpFailed.Do(func() {
 				g.log.Warn("the users behind TCP connections cannot be told: the bearer alone decides", "error", conn.peerErr)

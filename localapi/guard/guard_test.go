@@ -70,7 +70,7 @@ func request(t *testing.T, c *conn, text string) *http.Request {
 func guardFor(uid uint32, err error) *Guard {
 	g := New(Config{Authority: callers, Log: quiet()})
 	g.self = 1000
-	g.lookUp = func(_, _ netip.AddrPort) (uint32, error) { return uid, err }
+	g.lookUp = func(_, _ netip.AddrPort) (peer, error) { return peer{uid: uid}, err }
 	return g
 }
 
@@ -318,12 +318,12 @@ func TestCheckRefusesUnguardedConnections(t *testing.T) {
 func TestPeerIsLookedUpOnceAConnection(t *testing.T) {
 	g := guardFor(1000, nil)
 	lookUps := 0
-	g.lookUp = func(remote, local netip.AddrPort) (uint32, error) {
+	g.lookUp = func(remote, local netip.AddrPort) (peer, error) {
 		lookUps++
 		if remote.String() != "127.0.0.1:40000" || local.String() != "127.0.0.1:17860" {
 			t.Errorf("looked up %s to %s", remote, local)
 		}
-		return 1000, nil
+		return peer{uid: 1000}, nil
 	}
 	c := fakeTCP()
 	for range 3 {
@@ -352,7 +352,7 @@ func TestFailedLookUpIsToldOnce(t *testing.T) {
 	if g.PeerLookup() == nil || strings.Count(log.String(), "operation not permitted") != 1 {
 		t.Errorf("PeerLookup %v, log %s", g.PeerLookup(), &log)
 	}
-	g.lookUp = func(_, _ netip.AddrPort) (uint32, error) { return 0, errNobody }
+	g.lookUp = func(_, _ netip.AddrPort) (peer, error) { return peer{}, errNobody }
 	if g.PeerLookup() != nil {
 		t.Errorf("with look-ups that work: %v", g.PeerLookup())
 	}
@@ -455,7 +455,7 @@ func TestRefusalsInTheLog(t *testing.T) {
 
 func TestCheckAllocatesNothing(t *testing.T) {
 	g := New(Config{Authority: OwnerToken(secret.New(ownerToken1)), Log: quiet()})
-	g.lookUp = func(_, _ netip.AddrPort) (uint32, error) { return g.self, nil }
+	g.lookUp = func(_, _ netip.AddrPort) (peer, error) { return peer{uid: g.self}, nil }
 	c := fakeTCP()
 	r := request(t, c, authed)
 	if n := testing.AllocsPerRun(100, func() {
@@ -470,7 +470,7 @@ func TestCheckAllocatesNothing(t *testing.T) {
 
 func BenchmarkCheck(b *testing.B) {
 	g := New(Config{Authority: OwnerToken(secret.New(ownerToken1)), Log: quiet()})
-	g.lookUp = func(_, _ netip.AddrPort) (uint32, error) { return g.self, nil }
+	g.lookUp = func(_, _ netip.AddrPort) (peer, error) { return peer{uid: g.self}, nil }
 	c := fakeTCP()
 	r, _ := http.ReadRequest(bufio.NewReader(strings.NewReader(strings.ReplaceAll(authed, "\n", "\r\n") + "\r\n\r\n")))
 	r = r.WithContext(context.WithValue(context.Background(), connKey{}, c))

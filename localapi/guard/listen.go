@@ -109,8 +109,12 @@ type conn struct {
 	origins       [3]string      // the Origin that goes with each
 
 	peerOnce sync.Once
-	uid      uint32
+	peer     // who is at the other end
 	peerErr  error
+
+	processOnce  sync.Once
+	processFound chan struct{} // closed when process is known, or nobody will
+	process      Process
 }
 
 func newConn(raw rawConn) *conn {

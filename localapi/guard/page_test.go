@@ -154,7 +154,7 @@ func TestCheckExchange(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			g := guardFor(test.uid, test.err)
-			g.lookUp = func(_, _ netip.AddrPort) (uint32, error) { return test.uid, test.err }
+			g.lookUp = func(_, _ netip.AddrPort) (peer, error) { return peer{uid: test.uid}, test.err }
 			g.allowUIDs = func() []uint32 { return []uint32{7} }
 			r := request(t, fakeTCP(), test.request)
 			caller, p := g.Check(r, Exchange)

@@ -2,11 +2,15 @@ package guard
 
 import "golang.org/x/sys/unix"
 
-// peerUID is the user who connected to the Unix socket fd, see unix(4).
-func peerUID(fd int) (uint32, error) {
+// peerOf is who connected to the Unix socket fd, see unix(4).
+func peerOf(fd int) (peer, error) {
 	cred, err := unix.GetsockoptXucred(fd, unix.SOL_LOCAL, unix.LOCAL_PEERCRED)
 	if err != nil {
-		return 0, err
+		return peer{}, err
 	}
-	return cred.Uid, nil
+	pid, err := unix.GetsockoptInt(fd, unix.SOL_LOCAL, unix.LOCAL_PEERPID)
+	if err != nil {
+		pid = 0 // not known
+	}
+	return peer{uid: cred.Uid, process: Process{PID: pid}}, nil
 }

@@ -14,13 +14,14 @@ import (
 // is gone, or the kernel's answer is about another connection.
 var errNobody = errors.New("nobody owns the other end of the connection")
 
-// peerUID is the user who connected to the Unix socket fd, see unix(7).
-func peerUID(fd int) (uint32, error) {
+// peerOf is who connected to the Unix socket fd, see unix(7).
+func peerOf(fd int) (peer, error) {
 	cred, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
 	if err != nil {
-		return 0, err
+		return peer{}, err
 	}
-	return cred.Uid, nil
+	// At once: a command ends as soon as it has its answer.
+	return peer{uid: cred.Uid, process: running(int(cred.Pid))}, nil
 }
 
 // tcpUsers asks the kernel who owns a TCP socket, see sock_diag(7). The zero
@@ -42,20 +43,20 @@ const (
 	answerLen  = headerLen + 72
 )
 
-// lookUp is the user who owns the TCP socket whose own end is remote and whose
+// lookUp is who owns the TCP socket whose own end is remote and whose
 // other end is local, errNobody if there is none, and another error if the
 // kernel cannot be asked.
-func (t *tcpUsers) lookUp(remote, local netip.AddrPort) (uint32, error) {
+func (t *tcpUsers) lookUp(remote, local netip.AddrPort) (peer, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	uid, err := t.ask(remote, local)
+	p, err := t.ask(remote, local)
 	if err != nil && err != errNobody {
-		uid, err = t.ask(remote, local) // over a new netlink socket
+		p, err = t.ask(remote, local) // over a new netlink socket
 	}
-	return uid, err
+	return p, err
 }
 
-func (t *tcpUsers) ask(remote, local netip.AddrPort) (uid uint32, err error) {
+func (t *tcpUsers) ask(remote, local netip.AddrPort) (p peer, err error) {
 	defer func() {
 		if t.open && err != nil && err != errNobody {
 			_ = unix.Close(t.fd)
@@ -64,22 +65,22 @@ func (t *tcpUsers) ask(remote, local netip.AddrPort) (uid uint32, err error) {
 	}()
 	if !t.open {
 		if t.fd, err = dialDiag(); err != nil {
-			return 0, err
+			return peer{}, err
 		}
 		t.open = true
 		// A kernel without the module that knows TCP answers ENOENT to
 		// everything, which must not be taken for a missing connection. Any
 		// other answers a dump of the connections in no state with nothing.
 		if _, err := t.exchange(diagRequest(remote, local, 0, unix.NLM_F_DUMP)); err != nil {
-			return 0, fmt.Errorf("asking the kernel for TCP connections: %w", err)
+			return peer{}, fmt.Errorf("asking the kernel for TCP connections: %w", err)
 		}
 	}
 	answer, err := t.exchange(diagRequest(remote, local, ^uint32(0), 0))
 	if errors.Is(err, unix.ENOENT) {
-		return 0, errNobody
+		return peer{}, errNobody
 	}
 	if err != nil {
-		return 0, fmt.Errorf("asking the kernel for a TCP connection: %w", err)
+		return peer{}, fmt.Errorf("asking the kernel for a TCP connection: %w", err)
 	}
 	return owner(answer, remote, local)
 }
@@ -168,13 +169,13 @@ func retried(call func() error) error {
 	}
 }
 
-// owner reads the user from an answer about exactly the connection asked for.
+// owner reads the owner from an answer about exactly the connection asked for.
 // A client that has closed has inode 0 and soon user 0, which says nothing.
 // Where the kernel finds no connection it answers with a listener, whose other
 // end is empty.
-func owner(m []byte, remote, local netip.AddrPort) (uint32, error) {
+func owner(m []byte, remote, local netip.AddrPort) (peer, error) {
 	if len(m) < answerLen || binary.NativeEndian.Uint16(m[4:]) != unix.SOCK_DIAG_BY_FAMILY {
-		return 0, errNobody
+		return peer{}, errNobody
 	}
 	a := m[headerLen:]
 	var src, dst netip.Addr
@@ -187,7 +188,7 @@ func owner(m []byte, remote, local netip.AddrPort) (uint32, error) {
 	if netip.AddrPortFrom(src, binary.BigEndian.Uint16(a[4:])) != remote ||
 		netip.AddrPortFrom(dst, binary.BigEndian.Uint16(a[6:])) != local ||
 		binary.NativeEndian.Uint32(a[68:]) == 0 {
-		return 0, errNobody
+		return peer{}, errNobody
 	}
-	return binary.NativeEndian.Uint32(a[64:]), nil
+	return peer{uid: binary.NativeEndian.Uint32(a[64:]), inode: binary.NativeEndian.Uint32(a[68:])}, nil
 }

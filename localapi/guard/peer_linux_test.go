@@ -65,7 +65,8 @@ func pair(t *testing.T, network, listen string) (client, server *net.TCPConn) {
 // lookUp works as a server does: with the ends of the accepted connection.
 func lookUp(users *tcpUsers, server *net.TCPConn) (uint32, error) {
 	c := newConn(server)
-	return users.lookUp(c.remote, c.local)
+	p, err := users.lookUp(c.remote, c.local)
+	return p.uid, err
 }
 
 func TestLookUp(t *testing.T) {
@@ -105,9 +106,9 @@ func TestLookUpTakesNoListenerForAClient(t *testing.T) {
 	defer l.Close()
 	listening := l.Addr().(*net.TCPAddr).AddrPort()
 	users := new(tcpUsers)
-	uid, err := users.lookUp(listening, netip.MustParseAddrPort("127.0.0.1:9"))
+	p, err := users.lookUp(listening, netip.MustParseAddrPort("127.0.0.1:9"))
 	if err != errNobody {
-		t.Errorf("%d, %v", uid, err)
+		t.Errorf("%+v, %v", p, err)
 	}
 	answer, err := users.exchange(diagRequest(listening, netip.MustParseAddrPort("127.0.0.1:9"), ^uint32(0), 0))
 	if err != nil || len(answer) < answerLen || binary.BigEndian.Uint16(answer[headerLen+4:]) != listening.Port() {
@@ -208,12 +209,12 @@ func TestOwnerOfAnAnswer(t *testing.T) {
 		"IPv6 not mapped":    func(m []byte) []byte { m[headerLen] = unix.AF_INET6; return m },
 		"no inode":           func(m []byte) []byte { copy(m[headerLen+68:], make([]byte, 4)); return m },
 	} {
-		if uid, err := owner(change(append([]byte(nil), good...)), remote, local); err != errNobody {
-			t.Errorf("%s: %d, %v", name, uid, err)
+		if p, err := owner(change(append([]byte(nil), good...)), remote, local); err != errNobody {
+			t.Errorf("%s: %v, %v", name, p, err)
 		}
 	}
-	if uid, err := owner(good, remote, local); err != nil || uid != 1000 {
-		t.Errorf("unchanged: %d, %v", uid, err)
+	if p, err := owner(good, remote, local); err != nil || p.uid != 1000 {
+		t.Errorf("unchanged: %v, %v", p, err)
 	}
 }
 

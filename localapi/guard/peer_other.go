@@ -13,7 +13,10 @@ var errNobody = errors.New("nobody owns the other end of the connection")
 // errNoLookUp is why the bearer alone decides here.
 var errNoLookUp = errors.New("this system does not tell the user behind a TCP connection")
 
+// processWith finds nothing on this system.
+func processWith(uint32) Process { return Process{} }
+
 // tcpUsers finds nobody on this system.
 type tcpUsers struct{}
 
-func (*tcpUsers) lookUp(_, _ netip.AddrPort) (uint32, error) { return 0, errNoLookUp }
+func (*tcpUsers) lookUp(_, _ netip.AddrPort) (peer, error) { return peer{}, errNoLookUp }

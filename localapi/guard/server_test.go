@@ -216,7 +216,7 @@ func TestConnectionIsKept(t *testing.T) {
 	g := ownersGuard()
 	if runtime.GOOS == "linux" {
 		real, n := g.lookUp, 0
-		g.lookUp = func(remote, local netip.AddrPort) (uint32, error) {
+		g.lookUp = func(remote, local netip.AddrPort) (peer, error) {
 			if n++; n > 1 {
 				t.Error("looked up again")
 			}
@@ -686,3 +686,40 @@ type recorder struct {
 func (r *recorder) Header() http.Header         { return r.header }
 func (r *recorder) WriteHeader(status int)      { r.status = status }
 func (r *recorder) Write(p []byte) (int, error) { r.body = append(r.body, p...); return len(p), nil }
+
+func TestProcessIsFound(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("this system does not tell the process behind a TCP connection")
+	}
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	listeners := listenTCP(t)
+	socket, err := ListenSocket(filepath.Join(t.TempDir(), "s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := ownersGuard()
+	found := make(chan Process, 1)
+	server := NewServer(ServerConfig{Log: quiet(), Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if _, p := g.Check(r, WayIn(r)); p != nil {
+			t.Error(p)
+		}
+		found <- FindProcess(r)()
+	})})
+	for _, l := range append(listeners, socket) {
+		go func() { _ = server.Serve(l) }()
+		address := l.Addr()
+		c := dial(t, address.Network(), address.String())
+		host := address.String()
+		if l == socket {
+			host = "any"
+		}
+		send(t, c, "GET / HTTP/1.1\nHost: "+host+bearerLine+"\n\n")
+		if p := <-found; p.PID != os.Getpid() || p.Exe != exe {
+			t.Errorf("%s: found %+v, want %d %s", address, p, os.Getpid(), exe)
+		}
+	}
+	_ = server.Close()
+}

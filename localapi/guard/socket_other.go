@@ -11,4 +11,4 @@ import (
 // user on the other end.
 func ListenSocket(string) (net.Listener, error) { return nil, ErrNoSocket }
 
-func socketUser(syscall.Conn) (uint32, error) { return 0, ErrNoSocket }
+func socketPeer(syscall.Conn) (peer, error) { return peer{}, ErrNoSocket }

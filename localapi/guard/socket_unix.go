@@ -61,14 +61,14 @@ func removeStale(path string) error {
 	return os.Remove(path)
 }
 
-// socketUser is the user who connected.
-func socketUser(c syscall.Conn) (uid uint32, err error) {
+// socketPeer is who connected.
+func socketPeer(c syscall.Conn) (p peer, err error) {
 	raw, err := c.SyscallConn()
 	if err != nil {
-		return 0, err
+		return peer{}, err
 	}
-	if controlErr := raw.Control(func(fd uintptr) { uid, err = peerUID(int(fd)) }); controlErr != nil {
-		return 0, controlErr
+	if controlErr := raw.Control(func(fd uintptr) { p, err = peerOf(int(fd)) }); controlErr != nil {
+		return peer{}, controlErr
 	}
-	return uid, err
+	return p, err
 }

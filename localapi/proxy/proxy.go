@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -43,7 +44,10 @@ type Config struct {
 	Source  Source
 	// Lookup finds the client that a token belongs to.
 	Lookup func(token string) (*guard.Caller, *client.Problem)
-	Log    *slog.Logger
+	// Note is told of every request: who asks if that is known, for what, and why
+	// it is refused.
+	Note func(r *http.Request, caller *guard.Caller, what string, problem *client.Problem)
+	Log  *slog.Logger
 	// AllowOrigins are those whose pages may use the proxy.
 	AllowOrigins func() []string
 	// ServerVersion is what the server last called itself, "" if that is not
@@ -100,7 +104,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	caller, problem := h.Lookup(clientToken(r))
 	if problem != nil {
-		guard.WriteProblem(w, problem)
+		h.refuse(w, r, caller, problem)
 		return
 	}
 	upstream, transport, err := h.Source.Upstream(h.Profile)
@@ -114,9 +118,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		problem = permits(caller, h.Profile, t)
 	}
 	if problem != nil {
-		guard.WriteProblem(w, problem)
+		h.refuse(w, r, caller, problem)
 		return
 	}
+	h.Note(r, caller, what(r), nil)
 	p := &passage{target: t, upstream: upstream, transport: transport, host: r.Host, origin: origin}
 	if r.ContentLength >= 0 && r.ContentLength <= repeatable && r.Header.Get("Upgrade") == "" {
 		if p.body, err = io.ReadAll(r.Body); err != nil {
@@ -136,6 +141,26 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}()
 	}
 	h.forward.ServeHTTP(w, r.WithContext(ctx))
+}
+
+func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, caller *guard.Caller, problem *client.Problem) {
+	h.Note(r, caller, what(r), problem)
+	guard.WriteProblem(w, problem)
+}
+
+// route is the beginning of a path of Langflow's API, which holds nothing of a
+// person's.
+var route = regexp.MustCompile(`/api/v[0-9]+/[a-z_]{1,32}(/|$)`)
+
+// what is a request in the audit log.
+func what(r *http.Request) string {
+	method := r.Method
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+	default:
+		method = "other"
+	}
+	return strings.TrimSuffix(strings.TrimRight("proxy "+method+" "+route.FindString(r.URL.Path), "/"), " ")
 }
 
 // clientToken is what a tool sends as its key, wherever it puts it. Where there

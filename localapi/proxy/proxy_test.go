@@ -95,6 +95,7 @@ func start(t *testing.T, root string, serve http.HandlerFunc) *rig {
 	proxy := httptest.NewServer(New(Config{
 		Profile: "prod", Source: r, Lookup: func(token string) (*guard.Caller, *client.Problem) { return r.lookup(token) }, Log: slog.New(slog.DiscardHandler),
 		AllowOrigins:  func() []string { return []string{"http://localhost:3000"} },
+		Note:          func(*http.Request, *guard.Caller, string, *client.Problem) {},
 		ServerVersion: func() string { return "1.13.0" },
 		Problem:       func(err error) *client.Problem { return client.NewProblem(client.TypeSignInRequired, err.Error()) },
 	}))

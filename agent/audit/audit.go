@@ -1,0 +1,328 @@
+// Package audit writes down who used which profile for what, as JSON lines. It
+// never keeps a request waiting, and what it can't write is not lost at once:
+// the last entries stay in memory.
+package audit
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"langkeep/agent/clock"
+	"langkeep/agent/paths"
+	"langkeep/agent/rotate"
+)
+
+const (
+	size    = 10 << 20 // bytes of a file
+	keep    = 5        // files
+	repeats = time.Minute
+	tick    = 5 * time.Second
+	waiting = 4096      // uses that wait to be written; more are counted alone
+	most    = 4096      // different uses of which repeats are counted
+	recent  = 1000      // entries in memory
+	tail    = 512 << 10 // bytes of the file that are read at the start
+)
+
+// Text is null in JSON if it is empty.
+type Text string
+
+// MarshalJSON implements json.Marshaler.
+func (t Text) MarshalJSON() ([]byte, error) {
+	if t == "" {
+		return []byte("null"), nil
+	}
+	return json.Marshal(string(t))
+}
+
+// Process is a program that asked; null in JSON if it is not known.
+type Process struct {
+	PID int
+	Exe Text // the path of its file
+}
+
+type processJSON struct {
+	PID int  `json:"pid"`
+	Exe Text `json:"exe"`
+}
+
+// MarshalJSON implements json.Marshaler.
+func (p Process) MarshalJSON() ([]byte, error) {
+	if p.PID == 0 {
+		return []byte("null"), nil
+	}
+	return json.Marshal(processJSON(p))
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (p *Process) UnmarshalJSON(data []byte) error { return json.Unmarshal(data, (*processJSON)(p)) }
+
+// Use is what is one and the same if it is repeated: by the same program, which
+// may be another process each time.
+type Use struct {
+	Client  Text    `json:"client"` // its name, "owner" or "page"; null: not known
+	Profile Text    `json:"profile"`
+	What    string  `json:"what"`    // a method and a route
+	Refused Text    `json:"refused"` // the kind of problem; null: it was let through
+	Process Process `json:"process"`
+}
+
+// Entry is a line of the log.
+type Entry struct {
+	Schema int       `json:"schema"`
+	N      int64     `json:"n"` // one more than the line before has
+	At     time.Time `json:"at"`
+	Use
+	Count int `json:"count"` // how often, since the line before of the same use
+}
+
+// lost is the use of what came faster than it could be written.
+const lost = "more than could be written down"
+
+type event struct {
+	at      time.Time
+	use     Use
+	process func() Process
+}
+
+// Log is the audit log. It is safe for use by several goroutines.
+type Log struct {
+	path  string
+	clock clock.Clock
+	log   *slog.Logger
+	queue chan event
+
+	mu      sync.Mutex // protects the following
+	entries []Entry    // the last, oldest first
+	n       int64
+	problem error
+	lost    int
+
+	// Of Run alone.
+	file   *rotate.File
+	failed time.Duration // clock.Elapsed when the file last could not be written
+	seen   map[Use]*repeated
+}
+
+// repeated is a use that was written down and may come again.
+type repeated struct {
+	count int           // since then
+	since time.Duration // clock.Elapsed of that
+	last  time.Time     // when it came last, and from which process
+	use   Use
+}
+
+// Open makes a log that goes on where the file at path ends; "" keeps it in
+// memory. Nothing is written before Run.
+func Open(path string, c clock.Clock, log *slog.Logger) *Log {
+	l := &Log{path: path, clock: c, log: log, queue: make(chan event, waiting), seen: map[Use]*repeated{}}
+	l.load()
+	return l
+}
+
+// load takes up the last entries. Lines that can't be read are left out: the
+// file is the record, not this.
+func (l *Log) load() {
+	for _, path := range []string{l.path + ".1", l.path} {
+		data, err := readTail(path)
+		if err != nil {
+			continue // there is none yet, or writing to it will tell
+		}
+		for line := range bytes.Lines(data) {
+			var e Entry
+			if json.Unmarshal(line, &e) == nil && e.Schema == paths.Schema {
+				l.entries = append(l.entries, e)
+				l.n = max(l.n, e.N)
+			}
+		}
+	}
+	l.entries = l.entries[max(0, len(l.entries)-recent):]
+}
+
+func readTail(path string) ([]byte, error) {
+	if path == "" || path == ".1" {
+		return nil, fs.ErrNotExist
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, errors.New("it is no ordinary file")
+	}
+	data, err := io.ReadAll(io.NewSectionReader(f, max(0, info.Size()-tail), tail))
+	return data, err
+}
+
+// Note has a use written down. It does not wait; process is asked later, and may
+// take its time.
+func (l *Log) Note(u Use, process func() Process) {
+	select {
+	case l.queue <- event{l.clock.Now(), u, process}:
+	default:
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.lost++
+	}
+}
+
+// Entries are those after the one numbered after, oldest first, at most the last
+// 1000; never nil.
+func (l *Log) Entries(after int64) []Entry {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	last := l.entries[max(0, len(l.entries)-recent):]
+	i, _ := slices.BinarySearchFunc(last, after+1, func(e Entry, n int64) int { return cmp.Compare(e.N, n) })
+	return append([]Entry{}, last[i:]...)
+}
+
+// Problem tells why entries are in memory alone; nil if they are written.
+func (l *Log) Problem() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.problem
+}
+
+// Run writes until ctx ends, and what is left then.
+func (l *Log) Run(ctx context.Context) {
+	ticker := time.NewTicker(tick)
+	defer ticker.Stop()
+	l.open()
+	for {
+		select {
+		case e := <-l.queue:
+			l.take(e)
+		case <-ticker.C:
+			l.flush(false)
+		case <-ctx.Done():
+			for len(l.queue) > 0 {
+				l.take(<-l.queue)
+			}
+			l.flush(true)
+			l.close()
+			return
+		}
+	}
+}
+
+// take writes a use down at once if it is new, and counts it if it is not.
+func (l *Log) take(e event) {
+	if e.process != nil {
+		e.use.Process = e.process()
+	}
+	same := e.use
+	if same.Process.Exe != "" {
+		same.Process.PID = 0
+	}
+	if r := l.seen[same]; r != nil {
+		r.count++
+		r.last, r.use = e.at, e.use
+		return
+	}
+	if len(l.seen) >= most {
+		l.flush(true)
+	}
+	l.seen[same] = &repeated{since: l.clock.Elapsed()}
+	l.write(e.at, e.use, 1)
+}
+
+// flush writes the counts of a minute, or with all whatever was counted.
+func (l *Log) flush(all bool) {
+	now := l.clock.Elapsed()
+	for same, r := range l.seen {
+		if !all && now-r.since < repeats {
+			continue
+		}
+		if r.count == 0 || all {
+			delete(l.seen, same)
+		}
+		if r.count > 0 {
+			l.write(r.last, r.use, r.count)
+			r.count, r.since = 0, now
+		}
+	}
+	l.mu.Lock()
+	missed := l.lost
+	l.lost = 0
+	l.mu.Unlock()
+	if missed > 0 {
+		l.write(l.clock.Now(), Use{What: lost}, missed)
+	}
+}
+
+func (l *Log) write(at time.Time, u Use, count int) {
+	l.mu.Lock()
+	l.n++
+	e := Entry{paths.Schema, l.n, at.UTC().Truncate(time.Millisecond), u, count}
+	if l.entries = append(l.entries, e); len(l.entries) > 2*recent {
+		l.entries = append([]Entry(nil), l.entries[len(l.entries)-recent:]...)
+	}
+	l.mu.Unlock()
+	if l.path == "" {
+		return
+	}
+	line, err := json.Marshal(e)
+	if err != nil {
+		l.fail(err)
+		return
+	}
+	if l.file == nil {
+		if l.clock.Elapsed()-l.failed < repeats {
+			return // not for every line anew
+		}
+		if l.open(); l.file == nil {
+			return
+		}
+	}
+	if _, err := l.file.Write(append(line, '\n')); err != nil {
+		l.close()
+		l.fail(err)
+		return
+	}
+	l.mu.Lock()
+	l.problem = nil
+	l.mu.Unlock()
+}
+
+func (l *Log) open() {
+	if l.path == "" {
+		return
+	}
+	file, err := rotate.Open(l.path, size, keep)
+	if err != nil {
+		l.fail(err)
+		return
+	}
+	l.file = file
+}
+
+func (l *Log) close() {
+	if l.file != nil {
+		_ = l.file.Close() // each line was written for itself
+		l.file = nil
+	}
+}
+
+// fail notes that the file can't be written.
+func (l *Log) fail(err error) {
+	l.failed = l.clock.Elapsed()
+	l.log.Warn("the audit log can't be written", "error", err)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.problem = fmt.Errorf("the audit log can't be written: %w", err)
+}

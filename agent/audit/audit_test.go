@@ -1,0 +1,165 @@
+package audit
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"langkeep/agent/clock"
+)
+
+var quiet = slog.New(slog.DiscardHandler)
+
+// running opens a log and keeps it going until end is called.
+func running(t *testing.T, path string) (l *Log, end func()) {
+	t.Helper()
+	l = Open(path, clock.System(), quiet)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		l.Run(ctx)
+	}()
+	return l, func() {
+		cancel()
+		<-done
+	}
+}
+
+func lines(t *testing.T, path string) []Entry {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	var all []Entry
+	for s := bufio.NewScanner(f); s.Scan(); {
+		var e Entry
+		if err := json.Unmarshal(s.Bytes(), &e); err != nil {
+			t.Fatalf("%s: %v", s.Text(), err)
+		}
+		all = append(all, e)
+	}
+	return all
+}
+
+func curl() Process { return Process{PID: 7, Exe: "/usr/bin/curl"} }
+
+func TestFirstAtOnceAndRepeatsByTheMinute(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "audit.jsonl")
+	synctest.Test(t, func(t *testing.T) {
+		l, end := running(t, path)
+		token := Use{Client: "ci", Profile: "prod", What: "GET token"}
+		refused := Use{What: "GET token", Refused: "unauthorized"}
+		for range 90 { // in a minute and a half
+			l.Note(token, curl)
+			l.Note(refused, nil)
+			synctest.Wait()
+			time.Sleep(time.Second)
+		}
+		got := lines(t, path)
+		if len(got) != 4 || got[0].Count != 1 || got[1].Count != 1 || got[0].Client != "ci" || got[0].Process != curl() || got[1].Refused != "unauthorized" {
+			t.Fatalf("%+v", got)
+		}
+		if n := got[2].Count; n < 55 || n > 65 {
+			t.Errorf("a minute's repeats are %d", n)
+		}
+		end()
+		got = lines(t, path)
+		total := 0
+		for i, e := range got {
+			total += e.Count
+			if e.N != int64(i+1) {
+				t.Errorf("line %d has number %d", i, e.N)
+			}
+		}
+		if total != 180 {
+			t.Errorf("%d of 180 uses are told", total)
+		}
+		raw, err := os.ReadFile(path)
+		if err != nil || !strings.HasPrefix(string(raw), `{"schema":1,"n":1,"at":"2000-01-01T00:00:00Z","client":"ci","profile":"prod","what":"GET token","refused":null,"process":{"pid":7,"exe":"/usr/bin/curl"},"count":1}`+"\n"+`{"schema":1,"n":2,"at":"2000-01-01T00:00:00Z","client":null,"profile":null,`) {
+			t.Errorf("the file begins %s, %v", raw, err)
+		}
+
+		again, end := running(t, path)
+		defer end()
+		again.Note(token, curl)
+		synctest.Wait()
+		if all := again.Entries(0); len(all) != len(got)+1 || all[len(got)].N != int64(len(got)+1) {
+			t.Errorf("a restart goes on with %+v", all)
+		}
+		if after := again.Entries(int64(len(got))); len(after) != 1 {
+			t.Errorf("after the last: %+v", after)
+		}
+	})
+}
+
+func TestWhatCannotBeWrittenStaysInMemory(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "audit.jsonl")
+	if err := os.Mkdir(path, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		l, end := running(t, path)
+		defer end()
+		for i := range 10 {
+			l.Note(Use{What: fmt.Sprint(i)}, nil)
+		}
+		synctest.Wait()
+		if all := l.Entries(0); len(all) != 10 || l.Problem() == nil {
+			t.Errorf("%d entries, %v", len(all), l.Problem())
+		}
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(repeats + time.Second)
+		l.Note(Use{What: "later"}, nil)
+		synctest.Wait()
+		if l.Problem() != nil || len(lines(t, path)) != 1 {
+			t.Errorf("%v, %+v", l.Problem(), lines(t, path))
+		}
+	})
+}
+
+// Whoever floods the log with uses or is slow to be found keeps nobody waiting.
+func TestFloods(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "audit.jsonl")
+	synctest.Test(t, func(t *testing.T) {
+		l, end := running(t, path)
+		found := make(chan struct{})
+		l.Note(Use{What: "slow"}, func() Process {
+			<-found
+			return Process{}
+		})
+		for range 3 * waiting {
+			l.Note(Use{What: "more"}, nil)
+		}
+		close(found)
+		synctest.Wait()
+		for i := range 3 * most {
+			l.Note(Use{What: fmt.Sprint(i)}, nil)
+			synctest.Wait()
+		}
+		end()
+		if all := l.Entries(0); len(all) > recent || len(l.seen) > most {
+			t.Errorf("%d entries and %d uses in memory", len(all), len(l.seen))
+		}
+		total := 0
+		for _, e := range lines(t, path) {
+			total += e.Count
+		}
+		if want := 1 + 3*waiting + 3*most; total != want {
+			t.Errorf("%d of %d uses are told", total, want)
+		}
+	})
+}
