@@ -112,7 +112,8 @@ func (s *Server) grants(caller *guard.Caller, scopes, profiles []string) error {
 		if !slices.Contains(grantable, guard.Scope(name)) {
 			return client.NewProblem(client.TypeBadRequest, "there is no scope "+name+": there are read, token, api-key, run, proxy and manage")
 		}
-		if !caller.Has(guard.Scope(name)) {
+		// Who may use the whole account may run its flows.
+		if !caller.Has(guard.Scope(name)) && !(guard.Scope(name) == guard.Run && caller.Has(guard.Proxy)) {
 			return client.NewProblem(client.TypeForbidden, caller.Name+" lacks the scope "+name+" and can't give it")
 		}
 	}

@@ -137,6 +137,9 @@ func (p Paths) Clients() string { return filepath.Join(p.State, "clients.json") 
 // Keys has the names of the API keys that were made, none of which is a secret.
 func (p Paths) Keys() string { return filepath.Join(p.State, "keys.json") }
 
+// Connections are the entries that were written into other programs' files.
+func (p Paths) Connections() string { return filepath.Join(p.State, "connections.json") }
+
 // Audit is the audit trail.
 func (p Paths) Audit() string { return filepath.Join(p.State, "audit.jsonl") }
 

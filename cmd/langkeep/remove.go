@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/spf13/cobra"
 )
@@ -18,12 +19,13 @@ func newRemove(a *app) *cobra.Command {
 		Use:   "remove [NAME|--all]",
 		Short: "Remove a profile and its secrets",
 		Long: `Remove a profile: sign it out, and delete its settings and every secret of it in
-the keychain. With --all, every profile, and what starts the agent at login.`,
+the keychain, and our API keys on the server. With --all, every profile, what
+langkeep connect has written, and what starts the agent at login.`,
 		Example: `  langkeep remove staging
   langkeep remove --all`,
 		RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), args) },
 	})
-	cmd.Flags().BoolVar(&o.all, "all", false, "remove every profile, and the entry that starts the agent at login")
+	cmd.Flags().BoolVar(&o.all, "all", false, "remove every profile, connection, and the entry that starts the agent at login")
 	return cmd
 }
 
@@ -66,7 +68,7 @@ func (o *removeOptions) run(ctx context.Context, args []string) error {
 		o.say(name + ": removed")
 	}
 	if o.all {
-		if err := o.removeAutostart(); err != nil {
+		if err := errors.Join(o.removeConnections(ctx), o.removeAutostart()); err != nil {
 			return err
 		}
 	}
@@ -74,6 +76,24 @@ func (o *removeOptions) run(ctx context.Context, args []string) error {
 		return exitError{codeOf(failed), errors.New("some profiles are still there: remove them again later")}
 	}
 	return nil
+}
+
+// removeConnections takes back what was written into other programs' files.
+func (o *removeOptions) removeConnections(ctx context.Context) error {
+	if o.getenv("LANGKEEP_URL") != "" {
+		return nil // they are of another agent
+	}
+	records, err := o.connections()
+	if err != nil {
+		return err
+	}
+	all, err := records.All()
+	for _, r := range all {
+		if failed := o.disconnect(ctx, records, r); failed != nil {
+			err = errors.Join(err, fmt.Errorf("%s: %s: %w", r.Profile, r.Tool, failed))
+		}
+	}
+	return err
 }
 
 // removeAutostart takes the autostart entry away, but not on behalf of an agent

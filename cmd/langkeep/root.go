@@ -71,7 +71,7 @@ program gets a valid token from the agent, which refreshes it in time.`,
 	root.AddCommand(
 		newRun(a), newStart(a), newStop(a), newRestart(a),
 		newLogin(a), newLogout(a), newRemove(a), newRefresh(a),
-		newStatus(a), newToken(a), newKey(a), newKeys(a), newExec(a), newEnv(a), newProxy(a), newClient(a), newAudit(a), newOpen(a),
+		newStatus(a), newToken(a), newKey(a), newKeys(a), newExec(a), newEnv(a), newProxy(a), newMCP(a), newConnect(a), newDisconnect(a), newClient(a), newAudit(a), newOpen(a),
 		newAutostart(a), newDoctor(a),
 		newDemo(a), newVersion(a), newCompletion(a),
 	)

@@ -1,8 +1,6 @@
 package client
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,6 +8,8 @@ import (
 	"io"
 	"iter"
 	"net/http"
+
+	"langkeep/localapi/sse"
 )
 
 // Event is a change of a profile.
@@ -52,47 +52,25 @@ func (c *Client) Events(ctx context.Context) iter.Seq2[Event, error] {
 // maxEvent bounds one event: a profile is under 2 KB.
 const maxEvent = 1 << 20
 
-// parseEvents reads server-sent events (WHATWG HTML, section 9.2) as the agent
-// writes them. The names state and removed are Langkeep's; events of other
-// names come from a newer agent and are skipped. The last value is an error.
+// parseEvents reads server-sent events as the agent writes them. The names state
+// and removed are Langkeep's; events of other names come from a newer agent and
+// are skipped. The last value is an error.
 func parseEvents(r io.Reader) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
-		lines := bufio.NewScanner(r)
-		lines.Buffer(nil, maxEvent)
-		var name string
-		var data []byte
-		for lines.Scan() {
-			line := lines.Bytes()
-			if len(line) > 0 {
-				field, value, _ := bytes.Cut(line, []byte(":"))
-				value = bytes.TrimPrefix(value, []byte(" "))
-				switch string(field) {
-				case "event":
-					name = string(value)
-				case "data":
-					if len(data)+len(value) > maxEvent {
-						yield(Event{}, bufio.ErrTooLong)
-						return
-					}
-					data = append(append(data, value...), '\n')
-				}
+		for event, err := range sse.Read(r, maxEvent) {
+			if err == io.EOF {
+				err = errors.New("it ended the stream of events")
+			}
+			e := Event{Removed: event.Name == "removed"}
+			if err == nil && event.Name != "state" && !e.Removed {
 				continue
 			}
-			e := Event{Removed: name == "removed"}
-			known := name == "state" || e.Removed
-			if known && json.Unmarshal(data, &e.Profile) != nil {
-				yield(Event{}, fmt.Errorf("the event %s is not the JSON expected", name))
+			if err == nil && json.Unmarshal(event.Data, &e.Profile) != nil {
+				err = fmt.Errorf("the event %s is not the JSON expected", event.Name)
+			}
+			if !yield(e, err) || err != nil {
 				return
 			}
-			if known && !yield(e, nil) {
-				return
-			}
-			name, data = "", data[:0]
 		}
-		err := lines.Err()
-		if err == nil {
-			err = errors.New("it ended the stream of events")
-		}
-		yield(Event{}, err)
 	}
 }

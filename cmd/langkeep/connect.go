@@ -1,0 +1,320 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/rogpeppe/go-internal/diff"
+	"github.com/spf13/cobra"
+
+	"langkeep/agent/paths"
+	"langkeep/agent/secret"
+	"langkeep/cmd/connect"
+	"langkeep/localapi/client"
+	"langkeep/localapi/words"
+)
+
+// connectLifetime is how long a token lives that a tool keeps in its file.
+const connectLifetime = 90 * 24 * time.Hour
+
+// placeholder stands for a token that is not shown, or not made yet.
+var placeholder = secret.New("lk_...")
+
+type connectOptions struct {
+	*app
+	project, file                 string
+	http, yes, print, list, force bool
+}
+
+func newConnect(a *app) *cobra.Command {
+	o := &connectOptions{app: a}
+	cmd := a.needsAgent(&cobra.Command{
+		Use:   "connect TOOL [NAME] [--project ID] [--http] [--file F] [--yes] [--print] [--force]",
+		Short: "Lead a tool to the account",
+		Long: `Write an entry for the profile into a tool's own configuration file. All else in
+the file stays as it is; the change is shown first, a backup is kept beside the
+file, and langkeep disconnect puts back what was there.
+
+claude-code, claude-desktop, cursor, vscode and windsurf get an MCP server that is
+langkeep mcp: there is no secret in it. With --http it is the proxy's URL, with a
+client token that lives for 90 days.
+
+langflow-sdk and lfx get an environment of the profile's name that is used under
+langkeep exec: langkeep exec prod -- lfx push --env prod.
+
+connect --list lists what is connected.`,
+		Example: `  langkeep connect claude-desktop prod --project 3f0c2b1e-6f0c-4a52-9d47-0c1d1f6f2a55
+  langkeep connect lfx prod
+  langkeep connect cursor prod --print
+  langkeep connect --list`,
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
+			if len(args) == 0 {
+				return connect.Names(), cobra.ShellCompDirectiveNoFileComp
+			}
+			return a.completeProfile(cmd, args[1:], typed)
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			switch {
+			case o.list && len(args) > 0:
+				return usagef("--list takes no tool")
+			case o.list:
+				return o.printList()
+			case len(args) == 0:
+				return usagef("name a tool: %s", strings.Join(connect.Names(), ", "))
+			case len(args) > 2:
+				return usagef("name a tool and a profile")
+			}
+			return o.run(cmd.Context(), args[0], args[1:])
+		},
+	})
+	f := cmd.Flags()
+	f.StringVar(&o.project, "project", "", "the `ID` of a project, whose flows are the MCP tools")
+	f.BoolVar(&o.http, "http", false, "give an MCP client the proxy's URL and a token, not a program to start")
+	f.StringVar(&o.file, "file", "", "the tool's `file`, if it is not in the usual place")
+	f.BoolVarP(&o.yes, "yes", "y", false, "don't ask")
+	f.BoolVar(&o.print, "print", false, "print the entry, and change nothing")
+	f.BoolVar(&o.list, "list", false, "list what is connected")
+	f.BoolVar(&o.force, "force", false, "write a token into a git work tree")
+	return cmd
+}
+
+func (o *connectOptions) run(ctx context.Context, toolName string, args []string) error {
+	tool, err := connect.Find(toolName)
+	if err != nil {
+		return usageError{err}
+	}
+	if !tool.SpeaksMCP() && (o.http || o.project != "") {
+		return usagef("%s takes an environment: --http and --project are for MCP clients", tool.Name)
+	}
+	records, err := o.connections()
+	if err != nil {
+		return err
+	}
+	c, name, err := o.connectFor(ctx, args)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	place, err := tool.At(o.file, name, runtime.GOOS, o.getenv)
+	if err != nil {
+		return err
+	}
+	// The entry as it will be, but for a token that is not made yet.
+	value, err := o.value(ctx, c, tool, name, place)
+	if err != nil {
+		return err
+	}
+	if o.print {
+		entry, err := place.Entry(value(placeholder))
+		if err != nil {
+			return err
+		}
+		return o.result(entry)
+	}
+	token, client := secret.Text{}, ""
+	if o.http {
+		client = tool.Name + "-" + name
+		token = o.tokenIn(ctx, place)
+	}
+	edit, err := place.Put(value(token))
+	if err != nil {
+		return err
+	}
+	if !edit.Changes() {
+		o.say(fmt.Sprintf("%s: %s is connected already, in %s", name, tool.Title, place.Path))
+		return nil
+	}
+	if o.http && !o.force && inWorkTree(place.Path) {
+		return exitError{exitNotAllowed, fmt.Errorf("%s is in a git work tree, and would hold a token: leave --http away, or add --force", place.Path)}
+	}
+	shown, err := place.Put(value(placeholder))
+	if err != nil {
+		return err
+	}
+	o.sayDiff(shown)
+	if !o.yes {
+		if !o.asks() {
+			return usagef("there is nobody to ask: add --yes to write that")
+		}
+		answer, err := o.ask(ctx, "write that? y or n", "n")
+		if err != nil {
+			return err
+		}
+		if !strings.HasPrefix(strings.ToLower(answer), "y") {
+			o.say("nothing was changed")
+			return nil
+		}
+	}
+	if same, err := edit.Unchanged(); err != nil || !same {
+		return errors.Join(err, fmt.Errorf("%s was changed meanwhile: connect again", place.Path))
+	}
+	if o.http && token.Empty() {
+		if token, err = o.newToken(ctx, c, client, name); err != nil {
+			return err
+		}
+		if edit, err = place.Put(value(token)); err != nil {
+			return err
+		}
+	}
+	record, err := records.Make(tool, name, edit, client)
+	if err != nil {
+		return err
+	}
+	o.say(fmt.Sprintf("%s: connected %s, in %s", name, tool.Title, place.Path))
+	if record.Backup != "" {
+		o.say("the file as it was is " + record.Backup)
+	}
+	if !tool.SpeaksMCP() {
+		o.say(fmt.Sprintf("use it under langkeep exec %s, as the environment %s", name, name))
+	}
+	return nil
+}
+
+// value is the tool's entry, with a token.
+func (o *connectOptions) value(ctx context.Context, c *client.Client, tool *connect.Tool, name string, place connect.Place) (func(secret.Text) any, error) {
+	if tool.SpeaksMCP() && !o.http {
+		if _, err := c.Profile(ctx, name); err != nil {
+			return nil, err
+		}
+		exe, err := os.Executable()
+		if err != nil {
+			return nil, fmt.Errorf("find this program's file: %w", err)
+		}
+		s := connect.Server{Command: exe, Args: []string{"mcp", name}}
+		if o.project != "" {
+			s.Args = append(s.Args, "--project", o.project)
+		}
+		if p, err := paths.Resolve(o.getenv); err == nil && p.Home != "" {
+			s.Env = map[string]string{"LANGKEEP_HOME": p.Home}
+		}
+		return func(secret.Text) any { return tool.Value(s) }, nil
+	}
+	url := "http://127.0.0.1:PORT"
+	p, err := c.Profile(ctx, name)
+	if err == nil && p.ProxyURL == nil && !o.print {
+		p, err = c.ChangeProfile(ctx, name, client.ProfileChange{Proxy: new(true)})
+		if err == nil && p.ProxyURL == nil {
+			err = proxyError(p)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	if p.ProxyURL != nil {
+		url = *p.ProxyURL
+	}
+	if !tool.SpeaksMCP() {
+		return func(secret.Text) any { return connect.Environment{URL: url, APIKeyEnv: keyVariables[0]} }, nil
+	}
+	return func(token secret.Text) any {
+		return tool.Value(connect.Server{URL: url + mcpPath(o.project), Token: token})
+	}, nil
+}
+
+// tokenIn is the token that the entry has by now, if the agent still takes it.
+func (o *connectOptions) tokenIn(ctx context.Context, place connect.Place) secret.Text {
+	token := secret.New(place.Token())
+	if token.Empty() {
+		return token
+	}
+	p, err := paths.Resolve(o.getenv)
+	if err != nil {
+		return secret.Text{}
+	}
+	c, err := client.FindAs(ctx, o.getenv, p, token)
+	if err != nil {
+		return secret.Text{}
+	}
+	defer c.Close()
+	// Whoever is forbidden this is somebody.
+	_, err = c.Status(ctx)
+	var problem *client.Problem
+	if err != nil && !(errors.As(err, &problem) && problem.Kind() == client.TypeForbidden) {
+		return secret.Text{}
+	}
+	return token
+}
+
+// newToken makes the tool's client anew.
+func (o *connectOptions) newToken(ctx context.Context, c *client.Client, name, profile string) (secret.Text, error) {
+	var problem *client.Problem
+	if err := c.RevokeClient(ctx, name); err != nil && !(errors.As(err, &problem) && problem.Kind() == client.TypeNotFound) {
+		return secret.Text{}, err
+	}
+	added, _, err := c.AddClient(ctx, client.NewClient{
+		Name: name, Scopes: []string{"run"}, Profiles: []string{profile}, ExpiresIn: new(int64(connectLifetime / time.Second)),
+	})
+	if err != nil {
+		return secret.Text{}, err
+	}
+	o.say("its token lives until " + words.Clock(*added.ExpiresAt, o.clock.Now()) + "; langkeep client revoke " + name + " ends it")
+	return added.Token, nil
+}
+
+// secrets are what looks like one in a file, whoever put it there.
+var secrets = regexp.MustCompile(`\b(lk_|sk-|eyJ)[A-Za-z0-9_.-]{8,}`)
+
+// sayDiff shows what would be written, without the secrets around it.
+func (o *connectOptions) sayDiff(e *connect.Edit) {
+	for line := range strings.Lines(string(diff.Diff(e.Path, e.Before, e.Path, e.After))) {
+		line = secrets.ReplaceAllString(strings.ReplaceAll(line, "\t", "    "), "$1...")
+		kept := len(line) - len(strings.TrimLeft(line[min(1, len(line)):], " "))
+		fmt.Fprintf(o.stderr, "langkeep: %s%s\n", line[:kept], words.Safe(line[kept:]))
+	}
+}
+
+// inWorkTree tells whether git may take a file up.
+func inWorkTree(path string) bool {
+	for dir := filepath.Dir(path); ; dir = filepath.Dir(dir) {
+		if _, err := os.Stat(filepath.Join(dir, ".git")); err == nil {
+			return true
+		}
+		if dir == filepath.Dir(dir) {
+			return false
+		}
+	}
+}
+
+// connections are those that were made here.
+func (a *app) connections() (connect.Records, error) {
+	p, err := paths.Resolve(a.getenv)
+	if err != nil {
+		return connect.Records{}, err
+	}
+	return connect.OpenRecords(p.Connections()), p.Create()
+}
+
+func (o *connectOptions) printList() error {
+	records, err := o.connections()
+	if err != nil {
+		return err
+	}
+	all, err := records.All()
+	if err != nil {
+		return err
+	}
+	if len(all) == 0 {
+		o.say("nothing is connected; langkeep connect TOOL NAME does it")
+		return nil
+	}
+	var b strings.Builder
+	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "TOOL\tPROFILE\tTOKEN OF\tFILE")
+	for _, r := range all {
+		token := r.Client
+		if token == "" {
+			token = words.None
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", words.Safe(r.Tool), words.Safe(r.Profile), words.Safe(token), words.Safe(r.Path))
+	}
+	_ = t.Flush() // into memory
+	return o.result(b.String())
+}

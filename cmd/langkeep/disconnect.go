@@ -1,0 +1,73 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+
+	"github.com/spf13/cobra"
+
+	"langkeep/cmd/connect"
+	"langkeep/localapi/client"
+)
+
+func newDisconnect(a *app) *cobra.Command {
+	cmd := a.needsAgent(&cobra.Command{
+		Use:   "disconnect TOOL NAME",
+		Short: "Take back what connect has written",
+		Long: `Put back what was in a tool's configuration file before langkeep connect: the whole
+file, if nobody has changed it since, else its entry alone. A token that was in it
+is revoked.`,
+		Example: `  langkeep disconnect claude-desktop prod`,
+		Args:    cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			records, err := a.connections()
+			if err != nil {
+				return err
+			}
+			tool, err := connect.Find(args[0])
+			if err != nil {
+				return usageError{err}
+			}
+			record, ok, err := records.Find(tool.Name, args[1])
+			if err != nil {
+				return err
+			}
+			if !ok {
+				return fmt.Errorf("%s: %s is not connected: langkeep connect --list tells what is", args[1], tool.Title)
+			}
+			return a.disconnect(cmd.Context(), records, record)
+		},
+	})
+	return cmd
+}
+
+// disconnect takes one connection back.
+func (a *app) disconnect(ctx context.Context, records connect.Records, r connect.Record) error {
+	tool, err := connect.Find(r.Tool)
+	if err != nil {
+		return err
+	}
+	place, err := tool.At(r.Path, r.Profile, runtime.GOOS, a.getenv)
+	if err != nil {
+		return err
+	}
+	if r.Client != "" {
+		// The token first: it is worth something wherever it was copied to.
+		c, err := a.connect(ctx)
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		var problem *client.Problem
+		if err := c.RevokeClient(ctx, r.Client); err != nil && !(errors.As(err, &problem) && problem.Kind() == client.TypeNotFound) {
+			return err
+		}
+	}
+	if err := records.TakeBack(r, place); err != nil {
+		return err
+	}
+	a.say(fmt.Sprintf("%s: disconnected %s, in %s", r.Profile, tool.Title, r.Path))
+	return nil
+}

@@ -1,0 +1,437 @@
+// Package mcp is an MCP server on stdin and stdout that passes every message to
+// another one over streamable HTTP, and back, whatever the message is: so a
+// client whose configuration can only name a program reaches a server that wants
+// a credential. It follows the transports of MCP 2025-06-18.
+package mcp
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"langkeep/agent/secret"
+	"langkeep/localapi/sse"
+)
+
+const (
+	maxMessage = 64 << 20 // bytes
+	// away is how long a message waits for a proxy that does not listen: its
+	// agent may be starting again.
+	away      = 15 * time.Second
+	awayRetry = 200 * time.Millisecond
+	// listenRetry is between two streams of the server's own messages.
+	listenRetry = 2 * time.Second
+	// last is for what is still to be answered, and to be said to the server,
+	// once the client has gone.
+	last = 3 * time.Second
+)
+
+// The errors of JSON-RPC 2.0, and one of those that are free for servers.
+const (
+	codeParse  = -32700
+	codeFailed = -32000
+)
+
+// Config is what a Relay is made from.
+type Config struct {
+	URL    string      // of the server's streamable HTTP, at the proxy
+	Token  secret.Text // a client token
+	Client *http.Client
+	In     io.Reader // the client's messages, one a line
+	Out    io.Writer // ours
+	Warn   func(string)
+}
+
+// relay is one client's connection.
+type relay struct {
+	Config
+
+	writing  sync.Mutex // held while a line is written
+	renewing sync.Mutex // held while a session is begun anew
+
+	mu          sync.Mutex // protects the following
+	session     string     // Mcp-Session-Id; "" before there is one, and on servers without
+	version     string     // what initialize has agreed on
+	initialize  []byte     // the client's, for a server that has forgotten the session
+	initialized []byte     // the notification after it
+	listening   bool
+}
+
+// envelope is what must be known of a message.
+type envelope struct {
+	ID     json.RawMessage `json:"id"`
+	Method string          `json:"method"`
+}
+
+// request tells whether the message wants an answer.
+func (e envelope) request() bool { return e.Method != "" && len(e.ID) > 0 }
+
+// Run passes messages until the client's end, or ctx's.
+func Run(ctx context.Context, c Config) error {
+	r := &relay{Config: c}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var asking sync.WaitGroup
+	lines := bufio.NewReaderSize(c.In, 64<<10)
+	read := make(chan []byte)
+	ended := make(chan error, 1)
+	go func() {
+		for {
+			line, err := readLine(lines)
+			if err != nil {
+				ended <- err
+				return
+			}
+			select {
+			case read <- line:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	for {
+		select {
+		case line := <-read:
+			r.pass(ctx, line, &asking)
+			continue
+		case err := <-ended:
+			// What was asked is still answered.
+			limit := time.AfterFunc(last, cancel)
+			asking.Wait()
+			limit.Stop()
+			r.leave(ctx)
+			if err != io.EOF {
+				return fmt.Errorf("read a message: %w", err)
+			}
+			return nil
+		case <-ctx.Done():
+			r.leave(ctx)
+			return nil
+		}
+	}
+}
+
+func readLine(r *bufio.Reader) ([]byte, error) {
+	var line []byte
+	for {
+		part, err := r.ReadSlice('\n')
+		if line = append(line, part...); len(line) > maxMessage {
+			return nil, bufio.ErrTooLong
+		}
+		switch {
+		case err == nil, err == io.EOF && len(bytes.TrimSpace(line)) > 0:
+			return line, nil
+		case !errors.Is(err, bufio.ErrBufferFull):
+			return nil, err
+		}
+	}
+}
+
+// pass sends one message. What wants no answer, and initialize, are sent before
+// the next is looked at; other requests are answered in any order.
+func (r *relay) pass(ctx context.Context, line []byte, asking *sync.WaitGroup) {
+	line = bytes.TrimSpace(line)
+	if len(line) == 0 {
+		return
+	}
+	if !json.Valid(line) {
+		r.fail(json.RawMessage("null"), codeParse, "that is no json")
+		return
+	}
+	var e envelope
+	_ = json.Unmarshal(line, &e) // a batch has none of these
+	switch e.Method {
+	case "initialize":
+		r.mu.Lock()
+		r.initialize, r.initialized, r.session, r.version = line, nil, "", ""
+		r.mu.Unlock()
+		r.ask(ctx, line, e)
+		return
+	case "notifications/initialized":
+		r.mu.Lock()
+		r.initialized = line
+		r.mu.Unlock()
+		r.ask(ctx, line, e)
+		r.listen(ctx)
+		return
+	}
+	if !e.request() && line[0] != '[' {
+		r.ask(ctx, line, e)
+		return
+	}
+	asking.Go(func() { r.ask(ctx, line, e) })
+}
+
+// ask posts a message and writes what comes back, or an error in its place.
+func (r *relay) ask(ctx context.Context, line []byte, e envelope) {
+	session, err := r.post(ctx, line, e, r.write)
+	if errors.Is(err, errForgotten) {
+		if err = r.renew(ctx, session); err == nil {
+			_, err = r.post(ctx, line, e, r.write)
+		}
+	}
+	switch {
+	case err == nil || ctx.Err() != nil:
+	case e.request():
+		r.fail(e.ID, codeFailed, err.Error())
+	default:
+		r.Warn(err.Error())
+	}
+}
+
+// errForgotten is what a server says of a session that it does not know.
+var errForgotten = errors.New("the server has forgotten the session")
+
+// post sends a message, and gives what comes back to take. It returns the
+// session that it was sent in.
+func (r *relay) post(ctx context.Context, line []byte, e envelope, take func([]byte)) (session string, err error) {
+	res, session, err := r.send(ctx, http.MethodPost, line)
+	if err != nil {
+		return session, err
+	}
+	defer res.Body.Close()
+	switch {
+	case res.StatusCode == http.StatusNotFound && session != "":
+		return session, errForgotten
+	case res.StatusCode/100 != 2:
+		return session, refusal(res)
+	}
+	answered := !e.request()
+	got := func(message []byte) {
+		var a envelope
+		if json.Unmarshal(message, &a) == nil && a.Method == "" && bytes.Equal(a.ID, e.ID) {
+			answered = true
+			if e.Method == "initialize" {
+				r.agreed(res.Header.Get("Mcp-Session-Id"), message)
+			}
+		}
+		take(message)
+	}
+	kind, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type"))
+	switch {
+	case kind == "text/event-stream":
+		err = r.stream(res.Body, got)
+	case res.StatusCode == http.StatusAccepted || res.StatusCode == http.StatusNoContent:
+	default:
+		var body []byte
+		body, err = io.ReadAll(io.LimitReader(res.Body, maxMessage+1))
+		if err == nil && len(bytes.TrimSpace(body)) > 0 {
+			if len(body) > maxMessage || !json.Valid(body) {
+				return session, errors.New("the server's answer is no json")
+			}
+			got(body)
+		}
+	}
+	if !answered {
+		if err == nil {
+			err = errors.New("the server gave no answer")
+		}
+		return session, err
+	}
+	return session, nil
+}
+
+// stream reads the messages of a stream to its end.
+func (r *relay) stream(body io.Reader, got func([]byte)) error {
+	for event, err := range sse.Read(body, maxMessage) {
+		switch {
+		case err == io.EOF:
+			return nil
+		case err != nil:
+			return fmt.Errorf("the server's answer broke off: %w", err)
+		case (event.Name == "" || event.Name == "message") && json.Valid(event.Data):
+			got(event.Data)
+		}
+	}
+	return nil
+}
+
+// agreed notes what an answer to initialize says.
+func (r *relay) agreed(session string, message []byte) {
+	var answer struct {
+		Result struct {
+			Version string `json:"protocolVersion"`
+		} `json:"result"`
+	}
+	_ = json.Unmarshal(message, &answer) // an error has no version
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.session, r.version = session, answer.Result.Version
+}
+
+// renew begins a new session as the client has begun the first, unless another
+// message has seen to it. forgotten is the one that is gone.
+func (r *relay) renew(ctx context.Context, forgotten string) error {
+	r.renewing.Lock()
+	defer r.renewing.Unlock()
+	r.mu.Lock()
+	initialize, initialized, now := r.initialize, r.initialized, r.session
+	if now == forgotten {
+		r.session, r.version = "", ""
+	}
+	r.mu.Unlock()
+	if now != forgotten {
+		return nil
+	}
+	if initialize == nil {
+		return errForgotten
+	}
+	var e envelope
+	_ = json.Unmarshal(initialize, &e) // it was read before
+	// The client has had its answers to these.
+	nobody := func([]byte) {}
+	_, err := r.post(ctx, initialize, e, nobody)
+	if err == nil && initialized != nil {
+		_, err = r.post(ctx, initialized, envelope{}, nobody)
+	}
+	return err
+}
+
+// listen passes on what the server says by itself, until ctx ends or the server
+// says that it does not do that.
+func (r *relay) listen(ctx context.Context) {
+	r.mu.Lock()
+	begun := r.listening
+	r.listening = true
+	r.mu.Unlock()
+	if begun {
+		return
+	}
+	go func() {
+		for told := false; ctx.Err() == nil; {
+			res, session, err := r.send(ctx, http.MethodGet, nil)
+			if err == nil {
+				kind, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type"))
+				switch {
+				case res.StatusCode == http.StatusOK && kind == "text/event-stream":
+					_ = r.stream(res.Body, r.write) // and again
+				case res.StatusCode == http.StatusNotFound && session != "":
+					err = r.renew(ctx, session)
+				case res.StatusCode/100 == 4 || res.StatusCode == http.StatusOK:
+					_ = res.Body.Close() // it does not do that
+					return
+				}
+				_ = res.Body.Close()
+			}
+			if err != nil && !told && ctx.Err() == nil {
+				r.Warn("the server's own messages are missed: " + err.Error())
+			}
+			told = err != nil
+			select {
+			case <-time.After(listenRetry):
+			case <-ctx.Done():
+			}
+		}
+	}()
+}
+
+// leave ends the session on the server.
+func (r *relay) leave(ctx context.Context) {
+	r.mu.Lock()
+	session := r.session
+	r.mu.Unlock()
+	if session == "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), last)
+	defer cancel()
+	if res, _, err := r.send(ctx, http.MethodDelete, nil); err == nil {
+		_ = res.Body.Close() // a server may refuse that
+	}
+}
+
+// send sends a request, and waits for a proxy that does not listen: nothing was
+// sent to it. It returns the session that the request belongs to.
+func (r *relay) send(ctx context.Context, method string, body []byte) (res *http.Response, session string, err error) {
+	r.mu.Lock()
+	session, version := r.session, r.version
+	r.mu.Unlock()
+	for begun := time.Now(); ; {
+		req, err := http.NewRequestWithContext(ctx, method, r.URL, bytes.NewReader(body))
+		if err != nil {
+			return nil, session, err
+		}
+		req.Header.Set("X-Api-Key", r.Token.Reveal())
+		req.Header.Set("Accept", "application/json, text/event-stream")
+		if method == http.MethodGet {
+			req.Header.Set("Accept", "text/event-stream")
+		}
+		if body != nil {
+			req.Header.Set("Content-Type", "application/json")
+		}
+		if session != "" {
+			req.Header.Set("Mcp-Session-Id", session)
+		}
+		if version != "" {
+			req.Header.Set("Mcp-Protocol-Version", version)
+		}
+		res, err := r.Client.Do(req)
+		var refused *net.OpError
+		if err == nil || !errors.As(err, &refused) || refused.Op != "dial" || time.Since(begun) > away {
+			return res, session, unwrapped(err)
+		}
+		select {
+		case <-time.After(awayRetry):
+		case <-ctx.Done():
+			return nil, session, ctx.Err()
+		}
+	}
+}
+
+// unwrapped is an error without the URL, which says nothing that helps.
+func unwrapped(err error) error {
+	if inner := errors.Unwrap(err); inner != nil {
+		return fmt.Errorf("langkeep's proxy can't be reached: %w", inner)
+	}
+	return err
+}
+
+// refusal is what an answer other than 2xx says.
+func refusal(res *http.Response) error {
+	const most = 4 << 10 // bytes
+	body, _ := io.ReadAll(io.LimitReader(res.Body, most))
+	var said struct {
+		Detail  string `json:"detail"`
+		Message string `json:"message"`
+		Error   struct {
+			Message string `json:"message"`
+		} `json:"error"`
+	}
+	_ = json.Unmarshal(body, &said) // it may be anything
+	for _, detail := range []string{said.Detail, said.Message, said.Error.Message} {
+		if detail != "" {
+			return fmt.Errorf("%s (%d)", detail, res.StatusCode)
+		}
+	}
+	return fmt.Errorf("the server answers %s", res.Status)
+}
+
+// write writes a message as one line.
+func (r *relay) write(message []byte) {
+	var line bytes.Buffer
+	if json.Compact(&line, message) != nil {
+		return // every caller has looked
+	}
+	line.WriteByte('\n')
+	r.writing.Lock()
+	defer r.writing.Unlock()
+	_, _ = r.Out.Write(line.Bytes()) // a client that has gone ends its messages too
+}
+
+func (r *relay) fail(id json.RawMessage, code int, message string) {
+	answer, err := json.Marshal(map[string]any{
+		"jsonrpc": "2.0", "id": id, "error": map[string]any{"code": code, "message": "langkeep: " + message},
+	})
+	if err == nil {
+		r.write(answer)
+	}
+}

@@ -1,0 +1,214 @@
+package mcp
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"langkeep/agent/secret"
+)
+
+// server is an MCP server over streamable HTTP with sessions.
+type server struct {
+	t *testing.T
+
+	mu      sync.Mutex // protects the following
+	session string
+	begun   int
+	got     []string // methods of requests and messages
+	pushed  chan string
+}
+
+func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	var m struct {
+		ID     json.RawMessage
+		Method string
+	}
+	_ = json.Unmarshal(body, &m)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.got = append(s.got, strings.TrimSuffix(r.Method+" "+m.Method, " "))
+	if r.Header.Get("X-Api-Key") != "lk_1" {
+		s.t.Errorf("%s %s with the key %q", r.Method, m.Method, r.Header.Get("X-Api-Key"))
+	}
+	if m.Method != "initialize" {
+		if r.Header.Get("Mcp-Session-Id") != s.session {
+			http.Error(w, `{"detail":"no such session"}`, http.StatusNotFound)
+			return
+		}
+		if v := r.Header.Get("Mcp-Protocol-Version"); v != "2025-06-18" {
+			s.t.Errorf("%s %s with the version %q", r.Method, m.Method, v)
+		}
+	}
+	answer := func(result string) {
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprintf(w, "{\"jsonrpc\":\"2.0\",\n\"id\":%s,\"result\":%s}", m.ID, result)
+	}
+	switch {
+	case r.Method == http.MethodGet:
+		w.Header().Set("Content-Type", "text/event-stream")
+		w.WriteHeader(http.StatusOK)
+		_ = http.NewResponseController(w).Flush()
+		s.mu.Unlock()
+		defer s.mu.Lock()
+		select {
+		case message := <-s.pushed:
+			fmt.Fprintf(w, "event: message\ndata: %s\n\n", message)
+		case <-r.Context().Done():
+		}
+	case r.Method == http.MethodDelete:
+		w.WriteHeader(http.StatusNoContent)
+	case m.Method == "initialize":
+		s.begun++
+		s.session = fmt.Sprint("s", s.begun)
+		w.Header().Set("Mcp-Session-Id", s.session)
+		answer(`{"protocolVersion":"2025-06-18"}`)
+	case m.Method == "plain":
+		answer(`"plain"`)
+	case m.Method == "streamed":
+		w.Header().Set("Content-Type", "text/event-stream")
+		fmt.Fprintf(w, ": hello\n\nid: 1\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\"}\n\nevent: message\ndata: {\"jsonrpc\":\"2.0\",\ndata: \"id\":%s,\"result\":1}\n\n", m.ID)
+	case m.Method == "cut":
+		w.Header().Set("Content-Type", "text/event-stream")
+		fmt.Fprint(w, "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\"}\n\n")
+	case m.Method == "forbidden":
+		http.Error(w, `{"detail":"not with that token"}`, http.StatusForbidden)
+	default:
+		w.WriteHeader(http.StatusAccepted)
+	}
+}
+
+// talk runs a relay, to which say gives lines, and from which hear takes them.
+func talk(t *testing.T, url string) (say func(string), hear func() string, end func()) {
+	t.Helper()
+	in, write := io.Pipe()
+	read, out := io.Pipe()
+	ended := make(chan error, 1)
+	go func() {
+		ended <- Run(t.Context(), Config{
+			URL: url, Token: secret.New("lk_1"), Client: &http.Client{Transport: &http.Transport{}}, In: in, Out: out,
+			Warn: func(s string) { t.Log(s) },
+		})
+		_ = out.Close()
+	}()
+	lines := bufio.NewScanner(read)
+	return func(s string) {
+			t.Helper()
+			if _, err := io.WriteString(write, s+"\n"); err != nil {
+				t.Fatal(err)
+			}
+		}, func() string {
+			lines.Scan()
+			return lines.Text()
+		}, func() {
+			t.Helper()
+			_ = write.Close()
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+		}
+}
+
+const (
+	hello     = `{"jsonrpc":"2.0","id":0,"method":"initialize","params":{}}`
+	helloBack = `{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-06-18"}}`
+	ready     = `{"jsonrpc":"2.0","method":"notifications/initialized"}`
+)
+
+func TestRelay(t *testing.T) {
+	s := &server{t: t, pushed: make(chan string)}
+	h := httptest.NewServer(s)
+	defer h.Close()
+	say, hear, end := talk(t, h.URL)
+	want := func(lines ...string) {
+		t.Helper()
+		for _, line := range lines {
+			if got := hear(); got != line {
+				t.Fatalf("%s, want %s", got, line)
+			}
+		}
+	}
+	say(hello)
+	want(helloBack)
+	say(ready)
+	say(`{"jsonrpc":"2.0","id":"a","method":"plain"}`)
+	want(`{"jsonrpc":"2.0","id":"a","result":"plain"}`)
+	say(`{"jsonrpc":"2.0","id":2,"method":"streamed"}`)
+	want(`{"jsonrpc":"2.0","method":"notifications/progress"}`, `{"jsonrpc":"2.0","id":2,"result":1}`)
+	s.pushed <- `{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}`
+	want(`{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}`)
+	say(`{"jsonrpc":"2.0","id":3,"method":"cut"}`)
+	want(`{"jsonrpc":"2.0","method":"notifications/progress"}`, `{"error":{"code":-32000,"message":"langkeep: the server gave no answer"},"id":3,"jsonrpc":"2.0"}`)
+	say(`{"jsonrpc":"2.0","id":4,"method":"forbidden"}`)
+	want(`{"error":{"code":-32000,"message":"langkeep: not with that token (403)"},"id":4,"jsonrpc":"2.0"}`)
+	say(`{"jsonrpc":`)
+	want(`{"error":{"code":-32700,"message":"langkeep: that is no json"},"id":null,"jsonrpc":"2.0"}`)
+
+	// A server that has forgotten the session gets another one, unseen.
+	s.mu.Lock()
+	s.session = "gone"
+	s.mu.Unlock()
+	say(`{"jsonrpc":"2.0","id":5,"method":"plain"}`)
+	want(`{"jsonrpc":"2.0","id":5,"result":"plain"}`)
+	say(`{"jsonrpc":"2.0","method":"notifications/cancelled"}`)
+	say(`{"jsonrpc":"2.0","id":6,"method":"plain"}`)
+	want(`{"jsonrpc":"2.0","id":6,"result":"plain"}`)
+	end()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.begun != 2 || s.got[len(s.got)-1] != "DELETE" || !slices.Contains(s.got, "POST notifications/cancelled") {
+		t.Errorf("%d sessions; the server got %q", s.begun, s.got)
+	}
+}
+
+// A proxy that is away for a moment is waited for.
+func TestRelayWhileTheAgentStarts(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := l.Addr().String()
+	_ = l.Close()
+	say, hear, end := talk(t, "http://"+address)
+	say(hello)
+	time.Sleep(2 * awayRetry)
+	if l, err = net.Listen("tcp", address); err != nil {
+		t.Skip("the port was taken meanwhile: ", err)
+	}
+	h := &http.Server{Handler: &server{t: t}}
+	go func() { _ = h.Serve(l) }()
+	defer h.Close()
+	if got := hear(); got != helloBack {
+		t.Error(got)
+	}
+	end()
+}
+
+// What was asked before the client's end is answered, within a moment.
+func TestRelayAnswersToTheEnd(t *testing.T) {
+	s := &server{t: t}
+	h := httptest.NewServer(s)
+	defer h.Close()
+	say, hear, end := talk(t, h.URL)
+	say(hello)
+	if got := hear(); got != helloBack {
+		t.Fatal(got)
+	}
+	say(`{"jsonrpc":"2.0","id":1,"method":"plain"}`)
+	heard := make(chan string, 1)
+	go func() { heard <- hear() }()
+	end()
+	if got := <-heard; got != `{"jsonrpc":"2.0","id":1,"result":"plain"}` {
+		t.Error(got)
+	}
+}
