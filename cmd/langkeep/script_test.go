@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"os"
@@ -23,7 +24,26 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"langkeep": main})
+	testscript.Main(m, map[string]func(){"langkeep": main, "fetch": fetch})
+}
+
+// fetch is a program that knows nothing of Langkeep: fetch KEY URL prints the
+// answer's status, type and body.
+func fetch() {
+	req, err := http.NewRequest(http.MethodGet, os.Args[2], nil)
+	if err == nil {
+		req.Header.Set("X-Api-Key", os.Args[1])
+		req.Header.Set("Authorization", "Bearer "+os.Args[1])
+		var res *http.Response
+		if res, err = http.DefaultClient.Do(req); err == nil {
+			fmt.Println(res.StatusCode, res.Header.Get("Content-Type"))
+			_, err = io.Copy(os.Stdout, res.Body)
+		}
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 }
 
 // TestScript runs the real commands and agents, each script with a
