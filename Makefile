@@ -6,7 +6,7 @@ GO      ?= go
 CGO      = $(if $(filter darwin,$(shell $(GO) env GOOS)),1,0)
 BINARY   = langkeep$(shell $(GO) env GOEXE)
 
-.PHONY: build demo check test test-core test-cross test-keychain test-langflow test-session test-desktop test-page clean
+.PHONY: build demo check test test-core test-cross test-keychain test-langflow test-session test-tools test-desktop test-page clean
 
 build: ## the program, for this system
 	CGO_ENABLED=$(CGO) $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $(BINARY) ./cmd/langkeep
@@ -34,6 +34,9 @@ test-langflow: ## on a real Langflow
 
 test-session: ## what Langkeep promises, on all the real parts
 	.ci/test session
+
+test-tools: ## exec, proxy and MCP with programs made elsewhere
+	.ci/test tools
 
 test-desktop: ## tray, notifications, start at login and doctor, on a real panel
 	.ci/test desktop

@@ -173,7 +173,7 @@ func (s *Server) lease(w http.ResponseWriter, r *http.Request, caller *guard.Cal
 	if err := s.grants(caller, body.Scopes, []string{body.Profile}); err != nil {
 		return err
 	}
-	snapshot, err := s.openProxy(r, body.Profile)
+	snapshot, err := s.openProxy(r.Context(), body.Profile)
 	if err != nil {
 		return err
 	}

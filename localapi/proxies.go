@@ -186,10 +186,21 @@ func (p *proxies) closeAll() {
 	}
 }
 
+// SetProxy opens or closes a profile's proxy.
+func (s *Server) SetProxy(ctx context.Context, name string, on bool) error {
+	if on {
+		_, err := s.openProxy(ctx, name)
+		return err
+	}
+	_, err := s.Agent.Change(ctx, name, agent.Change{Proxy: new(false)})
+	s.proxies.settle(ctx, name)
+	return err
+}
+
 // openProxy opens a profile's proxy if it is not, on another port if its own is
 // taken. The error is for a profile that is not there, or for a computer without
 // a free port.
-func (s *Server) openProxy(r *http.Request, name string) (agent.Snapshot, error) {
+func (s *Server) openProxy(ctx context.Context, name string) (agent.Snapshot, error) {
 	change := agent.Change{Proxy: new(true)}
 	snapshot, err := s.Agent.Profile(name)
 	switch {
@@ -198,10 +209,10 @@ func (s *Server) openProxy(r *http.Request, name string) (agent.Snapshot, error)
 	case s.proxies.taken(name):
 		change.ProxyPort = new(0)
 	}
-	if _, err := s.Agent.Change(r.Context(), name, change); err != nil {
+	if _, err := s.Agent.Change(ctx, name, change); err != nil {
 		return agent.Snapshot{}, err
 	}
-	s.proxies.settle(r.Context(), name)
+	s.proxies.settle(ctx, name)
 	snapshot, err = s.Agent.Profile(name)
 	if err == nil && !snapshot.ProxyOpen {
 		err = client.NewProblem(client.TypeConflict, "the proxy of "+name+" has no port: see the agent's log")

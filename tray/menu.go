@@ -37,6 +37,8 @@ const (
 	signIn
 	openLangflow
 	copyToken
+	copyKey
+	switchProxy
 	refresh
 	signOut
 	addServer
@@ -138,11 +140,20 @@ func offered(p client.Profile, can offers) []entry {
 	case client.KeychainLocked:
 		again = "Unlock"
 	}
+	proxy := entry{do: switchProxy, title: "Proxy", hidden: !holds && p.ProxyURL == nil, checked: p.ProxyURL != nil}
+	if p.ProxyURL != nil {
+		if u, err := url.Parse(*p.ProxyURL); err == nil {
+			proxy.title = "Proxy at " + u.Host
+		}
+	}
+	forbidden := p.KeyReason != nil && *p.KeyReason == "keys-forbidden"
 	hasToken := valid && (p.Method == nil || *p.Method != client.APIKey)
 	return []entry{
 		{do: signIn, title: "Sign in…", hidden: !can.page || p.State != client.SignInRequired && p.State != client.SignedOut},
 		{do: openLangflow, title: "Open Langflow", hidden: !browsable(p.ServerURL)},
 		{do: copyToken, title: "Copy access token", hidden: !can.clipboard || !hasToken},
+		{do: copyKey, title: "Copy API key", hidden: !can.clipboard || !valid || forbidden},
+		proxy,
 		{do: refresh, title: again, hidden: !holds && p.State != client.KeychainLocked},
 		{do: signOut, title: "Sign out", hidden: !holds},
 	}

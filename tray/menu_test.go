@@ -87,6 +87,7 @@ staging · sign in
   Open Langflow
 prod · fresh, 52 min
   Open Langflow
+  Proxy
   Refresh now
   Sign out
 About Langkeep (off)
@@ -103,15 +104,20 @@ Quit
 a · fresh, 52 min
   Open Langflow
   Copy access token
+  Copy API key
+  Proxy
   Refresh now
   Sign out
 b · fresh, 52 min, server away
   Open Langflow
   Copy access token
+  Copy API key
+  Proxy
   Try now
   Sign out
 c · offline
   Open Langflow
+  Proxy
   Try now
   Sign out
 d · sign in
@@ -125,6 +131,8 @@ f · signed out
   Open Langflow
 key · fresh
   Open Langflow
+  Copy API key
+  Proxy
   Refresh now
   Sign out
 Add a server…
@@ -137,6 +145,8 @@ Quit
 [fresh] Langkeep · odd: fresh, 52 min
 odd · fresh, 52 min
   Copy access token
+  Copy API key
+  Proxy
   Refresh now
   Sign out
 Add a server…
@@ -280,9 +290,14 @@ func TestActions(t *testing.T) {
 		return func(_ context.Context, name string) error { did = what + " " + name; return failed }
 	}
 	actions := Actions{
-		OpenURL:      func(url string) error { did = "open " + url; return failed },
-		OpenPage:     func(fragment string) error { did = "page " + fragment; return failed },
-		CopyToken:    note("copy"),
+		OpenURL:   func(url string) error { did = "open " + url; return failed },
+		OpenPage:  func(fragment string) error { did = "page " + fragment; return failed },
+		CopyToken: note("copy"),
+		CopyKey:   note("copy key of"),
+		SetProxy: func(_ context.Context, name string, on bool) error {
+			did = fmt.Sprint("proxy ", name, " ", on)
+			return failed
+		},
 		Refresh:      note("refresh"),
 		SignOut:      note("sign out"),
 		StartAtLogin: func(on bool) error { did = fmt.Sprint("start ", on); return failed },
@@ -293,6 +308,9 @@ func TestActions(t *testing.T) {
 		{do: signIn}:                      "page sign-in/prod",
 		{do: openLangflow}:                "open https://flows.example.org",
 		{do: copyToken}:                   "copy prod",
+		{do: copyKey}:                     "copy key of prod",
+		{do: switchProxy}:                 "proxy prod true",
+		{do: switchProxy, checked: true}:  "proxy prod false",
 		{do: refresh}:                     "refresh prod",
 		{do: signOut}:                     "sign out prod",
 		{do: addServer}:                   "page add",

@@ -150,6 +150,8 @@ func (t *binding) add(parent *systray.MenuItem, e entry, in *profileItems) *line
 	l := &line{entry: e}
 	title := label(e.title)
 	switch {
+	case e.do == switchProxy:
+		l.item = parent.AddSubMenuItemCheckbox(title, "", e.checked)
 	case parent != nil:
 		l.item = parent.AddSubMenuItem(title, "")
 	case e.do == startAtLogin:

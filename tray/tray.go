@@ -33,7 +33,9 @@ type Actions struct {
 	// OpenPage opens the control page at what its fragment says: nothing, "add",
 	// "sign-in/NAME" or "about". Nil leaves out the entries that need it.
 	OpenPage  func(fragment string) error
-	CopyToken func(ctx context.Context, profile string) error // nil: there is no clipboard
+	CopyToken func(ctx context.Context, profile string) error // nil, as CopyKey: there is no clipboard
+	CopyKey   func(ctx context.Context, profile string) error
+	SetProxy  func(ctx context.Context, profile string, on bool) error
 	Refresh   func(ctx context.Context, profile string) error // may ask to unlock the keychain
 	SignOut   func(ctx context.Context, profile string) error
 	// StartsAtLogin and StartAtLogin are the check mark; nil leaves it out.
@@ -69,6 +71,10 @@ func (a *Actions) act(ctx context.Context, e entry, p client.Profile) error {
 		return a.OpenURL(p.ServerURL)
 	case copyToken:
 		return a.CopyToken(ctx, p.Name)
+	case copyKey:
+		return a.CopyKey(ctx, p.Name)
+	case switchProxy:
+		return a.SetProxy(ctx, p.Name, !e.checked)
 	case refresh:
 		return a.Refresh(ctx, p.Name)
 	case signOut:

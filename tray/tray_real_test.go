@@ -101,7 +101,7 @@ func TestTray(t *testing.T) {
 
 	k.signIn("prod", server.URL)
 	k.awaitIcon(iconFresh)
-	want := "prod · fresh, 59 min [Open Langflow | Copy access token | Refresh now | Sign out] | — | Add a server… | Control page… | — | Start at login | About Langkeep dev | Quit"
+	want := "prod · fresh, 59 min [Open Langflow | Copy access token | Copy API key | Proxy | Refresh now | Sign out] | — | Add a server… | Control page… | — | Start at login | About Langkeep dev | Quit"
 	d.await("the menu", func() bool { return labels(k.menu()) == want })
 	d.openMenu(1)
 	d.picture("tray-fresh")
@@ -124,6 +124,18 @@ func TestTray(t *testing.T) {
 	if got := whoAmI(t, server.URL, copied); got != http.StatusOK {
 		t.Errorf("what was copied is answered with %d", got)
 	}
+	k.click("prod", "Copy API key")
+	d.await("a key on the clipboard", func() bool {
+		copied = d.run("xclip", "-o", "-selection", "clipboard")
+		return strings.HasPrefix(copied, "sk-")
+	})
+	k.click("prod", "Proxy")
+	d.await("an open proxy", func() bool {
+		item := find(k.menu(), "prod", "Proxy at 127.0.0.1:")
+		return item != nil && item.checked
+	})
+	k.click("prod", "Proxy at 127.0.0.1:")
+	d.await("a closed proxy", func() bool { item := find(k.menu(), "prod", "Proxy"); return item != nil && !item.checked })
 	for n, entry := range []string{"Add a server…", "Control page…", "About"} {
 		k.click(entry)
 		d.await(entry, func() bool { return len(d.opened()) == n+3 })

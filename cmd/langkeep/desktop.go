@@ -116,7 +116,8 @@ func (v *desktopView) actions(ctx context.Context) tray.Actions {
 			_, err := keeper.Logout(ctx, name)
 			return err
 		},
-		Quit: v.agent.stop,
+		SetProxy: v.agent.server.SetProxy,
+		Quit:     v.agent.stop,
 	}
 	if v.board != nil {
 		actions.CopyToken = func(ctx context.Context, name string) error {
@@ -125,6 +126,13 @@ func (v *desktopView) actions(ctx context.Context) tray.Actions {
 				return err
 			}
 			return v.board.Copy(grant.Token)
+		}
+		actions.CopyKey = func(ctx context.Context, name string) error {
+			grant, err := keeper.Key(ctx, name, agent.Wish)
+			if err != nil {
+				return err
+			}
+			return v.board.Copy(grant.Key)
 		}
 	}
 	if entry, err := autostart.New(v.paths, v.getenv); err != nil {

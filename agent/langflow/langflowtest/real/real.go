@@ -143,6 +143,9 @@ func (s *Server) Stop() {
 	<-ended
 }
 
+// Program is one that was installed with the server: python, lfx and others.
+func (s *Server) Program(name string) string { return filepath.Join(filepath.Dir(s.binary), name) }
+
 // Log is what the server has written since it was started last.
 func (s *Server) Log() string {
 	b, err := os.ReadFile(filepath.Join(s.dir, fmt.Sprintf("log-%d", s.starts)))
