@@ -121,7 +121,8 @@ let opening = null; // the profile that was just added, whose sign-in is to open
 const receive = {
   about(data) {
     about = data;
-    banner(data.config_error ? `A settings file has a mistake; the settings from before it hold. ${data.config_error}` : "");
+    banner(data.config_error ? `A settings file has a mistake; the settings from before it hold. ${data.config_error}`
+      : data.audit_error ? sentence(data.audit_error) : "");
   },
   card(data, present) {
     present.add(data.name);
@@ -356,7 +357,8 @@ class Card {
     }
 
     const facts = [["Token", data.token_left], ["Session", data.session_left],
-      ["Refreshed", data.last_refresh], ["Langflow", data.server_version ?? "–"]].filter(([, value]) => value !== "–");
+      ["Refreshed", data.last_refresh], ["Langflow", data.server_version ?? "–"],
+      ["Proxy", data.proxy_url ?? "–"]].filter(([, value]) => value !== "–");
     this.facts.hidden = facts.length === 0;
     const shown = facts.map((fact) => fact[0]).join();
     if (this.shownFacts !== shown) {
@@ -365,8 +367,8 @@ class Card {
     }
     facts.forEach(([, value], i) => write(this.facts.children[i].lastChild, value));
 
+    if (before?.state !== data.state || before.proxy_url !== data.proxy_url) this.offer();
     if (before?.state !== data.state) {
-      this.offer();
       write(this.error, "");
       if (!first) announce(`${data.name}: ${data.long}`);
       if (data.state === "fresh" && this.panel.dataset.kind === "sign-in") this.close();
@@ -385,12 +387,16 @@ class Card {
     const now = (words, busy) => button(words, (made) => this.run(made, busy, "POST", "/refresh"), state === "keychain-locked" ? "primary" : "");
     const signIn = button("Sign in", () => this.signIn(), "primary");
     const signOut = button("Sign out", (made) => this.run(made, "Signing out…", "POST", "/logout"));
+    const keys = button("API keys", () => this.showKeys());
+    const proxy = this.data.proxy_url
+      ? button("Close the proxy", (made) => this.run(made, "Closing…", "PATCH", "", { proxy: false }))
+      : button("Open the proxy", (made) => this.run(made, "Opening…", "PATCH", "", { proxy: true }));
     const link = element("a", { className: "button", href: url, target: "_blank", rel: "noopener noreferrer" }, "Open Langflow");
     link.setAttribute("aria-label", `Open Langflow of ${name} in a new tab`);
     const offered = {
-      "fresh": () => [link, now("Refresh now", "Refreshing…"), signOut],
-      "retrying": () => [now("Try now", "Trying…"), signOut],
-      "stale": () => [now("Try now", "Trying…"), signOut],
+      "fresh": () => [link, now("Refresh now", "Refreshing…"), keys, proxy, signOut],
+      "retrying": () => [now("Try now", "Trying…"), keys, proxy, signOut],
+      "stale": () => [now("Try now", "Trying…"), proxy, signOut],
       "sign-in-required": () => [signIn],
       "keychain-locked": () => [now("Unlock", "Unlocking…")],
     }[state] ?? (() => [signIn]);
@@ -401,11 +407,11 @@ class Card {
   }
 
   // run asks for a change of this profile, and shows here what came of it.
-  run(button, busy, method, action) {
+  run(button, busy, method, action, body) {
     write(this.error, "");
     return during(button, busy, async () => {
       try {
-        await ask(method, pathOf(this.data.name, action)); // the stream tells what came of it
+        await ask(method, pathOf(this.data.name, action), body); // the stream tells what came of it
       } catch (problem) {
         write(this.error, problem.message);
       }
@@ -436,6 +442,45 @@ class Card {
     this.actions.hidden = true;
     this.escapable();
     keep.focus();
+  }
+
+  // showKeys lists the account's API keys, whoever made them.
+  async showKeys() {
+    const { name } = this.data;
+    write(this.error, "");
+    this.panel.dataset.kind = "keys";
+    this.actions.hidden = true;
+    this.escapable();
+    const said = element("p", { className: "said", tabIndex: -1 }, "Asking the server for the account's API keys…");
+    said.setAttribute("role", "status");
+    const error = element("p", { className: "error" });
+    error.setAttribute("role", "alert");
+    const close = element("button", { type: "button", className: "button" }, "Close");
+    close.onclick = () => this.close();
+    const list = element("ul", { className: "list" });
+    this.panel.replaceChildren(said, list, error, element("div", { className: "actions" }, close));
+    said.focus();
+    const load = async () => {
+      const { keys } = await ask("GET", pathOf(name, "/keys"));
+      write(said, keys.length === 0 ? "The account has no API keys." : `The account has ${keys.length === 1 ? "one API key" : `${keys.length} API keys`}.`);
+      list.replaceChildren(...keys.map((key) => {
+        const whose = key.current ? " Made by Langkeep, in use now." : key.managed ? " Made by Langkeep earlier." : "";
+        const used = key.last_used_at ? `Last used ${moment(key.last_used_at)}.` : "Never used.";
+        const ends = !key.active ? element("span", {}, "Switched off.")
+          : key.expires_at ? element("span", {}, `Ends ${moment(key.expires_at)}.`)
+            : element("span", { className: "marked" }, "Never ends.");
+        return revocable(key.name, [ends, ` ${used}${whose}`], error, async () => {
+          await send("DELETE", `${pathOf(name, "/keys")}?id=${encodeURIComponent(key.id)}`);
+          await load();
+        }, said);
+      }));
+    };
+    try {
+      await load();
+    } catch (problem) {
+      write(said, "");
+      write(error, problem.message);
+    }
   }
 
   escapable() {
@@ -697,6 +742,67 @@ const addForm = {
   },
 };
 
+// ---- Programs
+
+// moment is a time in the person's own zone.
+const moment = (at) => new Date(at).toLocaleString([], { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+
+// revocable is a line of a list with a button that takes it away, after a second
+// press. then has the focus after that.
+function revocable(name, about, error, revoke, then) {
+  const button = element("button", { type: "button", className: "button" }, "Revoke");
+  button.setAttribute("aria-label", `Revoke ${name}`);
+  let sure = false;
+  button.onblur = () => {
+    if (button.getAttribute("aria-disabled") === "true") return;
+    sure = false;
+    write(button, "Revoke");
+  };
+  button.onclick = () => {
+    if (!sure) {
+      sure = true;
+      write(button, "Revoke now?");
+      return undefined;
+    }
+    return during(button, "Revoking…", async () => {
+      write(error, "");
+      try {
+        await revoke();
+        then.focus();
+      } catch (problem) {
+        write(error, problem.message);
+      }
+    });
+  };
+  return element("li", {}, element("p", {}, element("b", {}, name), " ", ...about), button);
+}
+
+const programs = {
+  async show() {
+    const dialog = find("programs");
+    write(find("programs-error"), "");
+    if (!dialog.open) dialog.showModal();
+    try {
+      await this.load();
+    } catch (problem) {
+      write(find("programs-error"), problem.message);
+    }
+  },
+
+  async load() {
+    const { clients } = await ask("GET", "/v1/clients");
+    find("programs-none").hidden = clients.length > 0;
+    find("programs-list").replaceChildren(...clients.map((client) => {
+      const ends = !client.expires_at ? "Ends with its program."
+        : new Date(client.expires_at) < new Date() ? "Has ended." : `Ends ${moment(client.expires_at)}.`;
+      return revocable(client.name, [`may ${client.scopes.join(", ")} with ${client.profiles.join(", ")}. ${ends}`], find("programs-error"), async () => {
+        await send("DELETE", `/v1/clients/${encodeURIComponent(client.name)}`);
+        await this.load();
+      }, find("programs").querySelector("[type=submit]"));
+    }));
+  },
+};
+
 // ---- Settings
 
 const settings = {
@@ -744,6 +850,7 @@ function open() {
   find("shut").hidden = true;
   find("content").hidden = false;
   find("open-settings").hidden = false;
+  find("open-programs").hidden = false;
   find("open-add").hidden = addForm.empty;
 }
 
@@ -752,12 +859,13 @@ function shut(why) {
   following?.abort();
   sessionStorage.removeItem(tokenKey);
   find("settings").close();
+  find("programs").close();
   banner("");
   for (const card of cards.values()) card.root.remove();
   cards.clear();
   ready = false;
   document.title = "Langkeep";
-  for (const id of ["content", "open-settings", "open-add"]) find(id).hidden = true;
+  for (const id of ["content", "open-settings", "open-programs", "open-add"]) find(id).hidden = true;
   write(find("summary"), "");
   write(find("shut-why"), why);
   find("shut").hidden = false;
@@ -778,6 +886,7 @@ find("add-form").onsubmit = (event) => {
   addForm.submit();
 };
 find("add").onkeydown = (event) => { if (event.key === "Escape" && !addForm.empty) addForm.hide(); };
+find("open-programs").onclick = () => programs.show();
 find("open-settings").onclick = () => settings.show();
 find("settings").onchange = ({ target }) => settings.change(target);
 addEventListener("hashchange", start);
