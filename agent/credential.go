@@ -6,6 +6,22 @@ import (
 	"langkeep/agent/langflow"
 )
 
+// KeyCredential is an API key of a profile, made if need be, with the client of
+// its server. It is for looking closer at a server; errors are as Key's.
+func (a *Agent) KeyCredential(ctx context.Context, name string) (*langflow.Client, langflow.Credential, error) {
+	grant, err := a.Key(ctx, name, Wish)
+	if err != nil {
+		return nil, langflow.Credential{}, err
+	}
+	s, err := a.session(name)
+	if err != nil {
+		return nil, langflow.Credential{}, err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return s.client, langflow.Key(grant.Key), nil
+}
+
 // Credential is what is held for a profile, with the client of its server: an
 // access token that is valid now, or with method api-key the key. It is for
 // looking closer at a server, not for readers. Errors are *Error.

@@ -188,7 +188,7 @@ func (s *Server) lease(w http.ResponseWriter, r *http.Request, caller *guard.Cal
 		return clientProblem(err)
 	}
 	_, ended, _ := s.Clients.Lookup(token.Reveal())
-	return s.hold(w, r, c.Name, ended, leaseAnswer{
+	return s.hold(w, r, c.Name, ended, caller.Ended, leaseAnswer{
 		client.Lease{Name: c.Name, ProxyURL: *proxyURL(snapshot), ServerURL: snapshot.ServerURL, URL: s.URL}, token.Reveal(),
 	})
 }
@@ -200,14 +200,15 @@ func (s *Server) resumeLease(w http.ResponseWriter, r *http.Request, caller *gua
 	if err != nil {
 		return client.NewProblem(client.TypeConflict, "this lease is held already, or the token is of no lease")
 	}
-	return s.hold(w, r, caller.Name, ended, struct {
+	return s.hold(w, r, caller.Name, ended, nil, struct {
 		Name string `json:"name"`
 	}{caller.Name})
 }
 
 // hold answers and then waits until the client goes, whose token goes with it,
-// or until the agent stops, whose successor the client will ask.
-func (s *Server) hold(w http.ResponseWriter, r *http.Request, name string, ended <-chan struct{}, first any) error {
+// or until the agent stops, whose successor the client will ask. It does not
+// outlive who has given it, where that is a client too: granted is closed then.
+func (s *Server) hold(w http.ResponseWriter, r *http.Request, name string, ended, granted <-chan struct{}, first any) error {
 	stopping := stopped(r.Context())
 	control := http.NewResponseController(w)
 	_ = control.SetWriteDeadline(time.Time{}) // a failure shows in Flush
@@ -221,6 +222,7 @@ func (s *Server) hold(w http.ResponseWriter, r *http.Request, name string, ended
 	if err == nil {
 		select {
 		case <-r.Context().Done():
+		case <-granted:
 		case <-ended:
 			return nil
 		case <-stopping:

@@ -139,8 +139,10 @@ func TestLease(t *testing.T) {
 	inner, _, endInner := r.takeLease(token, "/v1/leases", `{"profile":"prod","scopes":["read"],"for":"exec"}`)
 	endInner()
 	r.goneWithin(inner.Token.Reveal(), time.Second)
+	inner, _, _ = r.takeLease(token, "/v1/leases", `{"profile":"prod","scopes":["read"],"for":"exec"}`)
 	r.refused(client.TypeConflict, token, "POST", "/v1/lease", "")
 	end()
+	r.goneWithin(inner.Token.Reveal(), time.Second)
 	r.goneWithin(token, time.Second)
 	if all := r.clients.All(); len(all) != 0 {
 		t.Errorf("left: %+v", all)

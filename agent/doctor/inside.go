@@ -34,14 +34,11 @@ func (i *Inside) Look(ctx context.Context) []Result {
 
 // LookAt makes the checks of a profile.
 func (i *Inside) LookAt(ctx context.Context, name string) []Result {
-	return Run(ctx, i.Home, ProfileChecks(i.Paths, name, i.UserAgent, func(ctx context.Context) (*langflow.Client, langflow.Credential, error) {
-		return i.Agent.Credential(ctx, name)
-	})...)
+	return Run(ctx, i.Home, ProfileChecks(i.Paths, name, i.UserAgent, i.Agent)...)
 }
 
-// ProfileChecks are those of the profile in its file; credential is as in
-// Server.
-func ProfileChecks(p paths.Paths, name, userAgent string, credential func(context.Context) (*langflow.Client, langflow.Credential, error)) []Check {
+// ProfileChecks are those of the profile in its file; a is nil if no agent runs.
+func ProfileChecks(p paths.Paths, name, userAgent string, a *agent.Agent) []Check {
 	unusable := func(err error) []Check {
 		return []Check{{Name: "server-url", Look: func(context.Context) Finding {
 			return failed("Mend its file.", "The settings of %s can't be read (%v).", name, err)
@@ -54,5 +51,14 @@ func ProfileChecks(p paths.Paths, name, userAgent string, credential func(contex
 	if err != nil {
 		return unusable(err)
 	}
-	return Server{Profile: profile, UserAgent: userAgent, Credential: credential}.Checks()
+	s := Server{Profile: profile, UserAgent: userAgent}
+	if a != nil {
+		s.Credential = func(ctx context.Context) (*langflow.Client, langflow.Credential, error) {
+			return a.Credential(ctx, name)
+		}
+		s.Key = func(ctx context.Context) (*langflow.Client, langflow.Credential, error) {
+			return a.KeyCredential(ctx, name)
+		}
+	}
+	return s.Checks()
 }

@@ -26,6 +26,8 @@ type Server struct {
 	UserAgent string
 	// Credential is Agent.Credential of the profile; nil if no agent runs.
 	Credential func(ctx context.Context) (*langflow.Client, langflow.Credential, error)
+	// Key is Agent.KeyCredential of the profile.
+	Key func(ctx context.Context) (*langflow.Client, langflow.Credential, error)
 
 	Clock     clock.Clock
 	Resolve   func(ctx context.Context, host string) ([]string, error)
@@ -83,7 +85,7 @@ func (s Server) Checks() []Check {
 	}
 	return append(checks,
 		Check{Name: "token", Look: c.token, Gate: true},
-		Check{Name: "key", Look: c.key, Gate: true},
+		Check{Name: "key", Look: c.key, Gate: c.byKey()},
 		Check{Name: "routes-any", Look: c.routesAny},
 		Check{Name: "routes-token", Look: c.routesToken},
 		Check{Name: "routes-key", Look: c.routesKey},
@@ -335,19 +337,25 @@ func (s *server) token(ctx context.Context) Finding {
 	if s.byKey() {
 		return ok("None: this profile signs in with an API key.")
 	}
-	return s.accepted(ctx, "A valid one is held")
+	return s.accepted(ctx, s.Credential, "A valid one is held")
 }
 
 func (s *server) key(ctx context.Context) Finding {
 	if !s.byKey() {
-		return ok("None is held for this profile.")
+		return s.accepted(ctx, s.Key, "One that ends by itself is held")
 	}
-	return s.accepted(ctx, "One is held")
+	return s.accepted(ctx, s.Credential, "One is held")
 }
 
 // accepted tries what is held.
-func (s *server) accepted(ctx context.Context, held string) Finding {
-	client, credential, err := s.Credential(ctx)
+func (s *server) accepted(ctx context.Context, get func(context.Context) (*langflow.Client, langflow.Credential, error), held string) Finding {
+	client, credential, err := get(ctx)
+	var none *agent.Error
+	if errors.As(err, &none) && none.Kind == agent.NotSupported {
+		f := credentialFinding(err)
+		f.Verdict = Warning // a token can be had
+		return f
+	}
 	if err != nil {
 		return credentialFinding(err)
 	}
@@ -378,7 +386,11 @@ func credentialFinding(err error) Finding {
 }
 
 func (s *server) routesAny(ctx context.Context) Finding {
-	return s.opens(ctx, langflow.AnyCredential, "Flows, projects, users and builds")
+	with := "token"
+	if s.byKey() {
+		with = "key"
+	}
+	return s.opens(ctx, s.Credential, with, langflow.AnyCredential, "Flows, projects, users and builds")
 }
 
 func (s *server) routesToken(ctx context.Context) Finding {
@@ -386,42 +398,25 @@ func (s *server) routesToken(ctx context.Context) Finding {
 	if s.byKey() {
 		return ok("%s take a token; this profile has a key.", what)
 	}
-	return s.opens(ctx, langflow.TokenOnly, what)
+	return s.opens(ctx, s.Credential, "token", langflow.TokenOnly, what)
 }
 
 func (s *server) routesKey(ctx context.Context) Finding {
 	const what = "Run, responses, webhooks and a project's MCP"
-	if s.byKey() {
-		return s.opens(ctx, langflow.KeyOnly, what)
-	}
-	if opened, err := s.tries(ctx, langflow.KeyOnly); err == nil && opened {
-		return ok("%s open even to the token.", what) // auto login of some versions
-	}
-	return warning("Use an API key for them.", "%s take an API key; a token is refused, and this profile holds no key to try.", what)
+	return s.opens(ctx, s.Key, "key", langflow.KeyOnly, what)
 }
 
 func (s *server) routesCookie(context.Context) Finding {
 	const what = "Webhook events and voice take a cookie or an API key"
-	if s.byKey() {
-		return ok("%s; not tried, since that would open a stream.", what)
-	}
-	return warning("Use an API key for them.", "%s, and this profile holds no key to try.", what)
+	return ok("%s; not tried, since that would open a stream.", what)
 }
 
-func (s *server) tries(ctx context.Context, class langflow.Class) (bool, error) {
-	client, credential, err := s.Credential(ctx)
-	if err != nil {
-		return false, err
+func (s *server) opens(ctx context.Context, get func(context.Context) (*langflow.Client, langflow.Credential, error), with string, class langflow.Class, what string) Finding {
+	client, credential, err := get(ctx)
+	opened := false
+	if err == nil {
+		opened, err = client.Opens(ctx, credential, class)
 	}
-	return client.Opens(ctx, credential, class)
-}
-
-func (s *server) opens(ctx context.Context, class langflow.Class, what string) Finding {
-	with := "token"
-	if s.byKey() {
-		with = "key"
-	}
-	opened, err := s.tries(ctx, class)
 	var e *langflow.Error
 	switch {
 	case errors.Is(err, langflow.ErrNoRoute):

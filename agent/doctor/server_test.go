@@ -48,6 +48,9 @@ func newPatient(t *testing.T, o langflowtest.Options) *patient {
 		Credential: func(ctx context.Context) (*langflow.Client, langflow.Credential, error) {
 			return p.agent.Credential(ctx, "prod")
 		},
+		Key: func(ctx context.Context) (*langflow.Client, langflow.Credential, error) {
+			return p.agent.KeyCredential(ctx, "prod")
+		},
 		Proxy: func(*http.Request) (*url.URL, error) { return nil, nil },
 	}
 	if _, err := p.agent.Add(p.server.Profile); err != nil {
@@ -119,11 +122,11 @@ func TestServerWithToken(t *testing.T) {
 		"clock":         {OK, "is right"},
 		"sign-in":       {OK, "accepts a password"},
 		"token":         {OK, "accepts it for admin"},
-		"key":           {OK, "None is held"},
+		"key":           {OK, "One that ends by itself is held, and the server accepts it for admin"},
 		"routes-any":    {OK, "open to the token"},
 		"routes-token":  {OK, "open to the token"},
-		"routes-key":    {Warning, "no key to try"},
-		"routes-cookie": {Warning, "no key to try"},
+		"routes-key":    {OK, "open to the key"},
+		"routes-cookie": {OK, "not tried"},
 	} {
 		wants(t, name, found[name], want.verdict, want.part)
 		delete(found, name)
@@ -385,7 +388,20 @@ func TestServerRoutes(t *testing.T) {
 	p.want("routes-token", Failed, "don't open to the token")
 	p.langflow.ClearFaults()
 	p.langflow.Fault("/process/none", langflowtest.JSON(400, `{"detail":"deprecated"}`))
-	p.want("routes-key", OK, "open even to the token")
+	p.want("routes-key", OK, "open to the key")
+	p.langflow.ClearFaults()
+	p.langflow.Fault("/process/none", langflowtest.JSON(403, `{"detail":"Invalid API key"}`))
+	p.want("routes-key", Failed, "don't open to the key")
+}
+
+// A server that gives the account no keys is told of, and the rest goes on.
+func TestServerWithoutKeys(t *testing.T) {
+	p := newPatient(t, langflowtest.Options{})
+	p.signInWithPassword()
+	p.langflow.Fault("/api_key/", langflowtest.JSON(403, `{"detail":"API keys are disabled"}`))
+	p.want("key", Warning, "API keys are disabled")
+	p.want("routes-any", OK, "open to the token")
+	p.want("routes-key", Failed, "API keys are disabled")
 }
 
 func TestProfileChecks(t *testing.T) {

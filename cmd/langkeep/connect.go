@@ -192,9 +192,7 @@ func (o *connectOptions) value(ctx context.Context, c *client.Client, tool *conn
 		if o.project != "" {
 			s.Args = append(s.Args, "--project", o.project)
 		}
-		if p, err := paths.Resolve(o.getenv); err == nil && p.Home != "" {
-			s.Env = map[string]string{"LANGKEEP_HOME": p.Home}
-		}
+		s.Env = o.placesFor()
 		return func(secret.Text) any { return tool.Value(s) }, nil
 	}
 	url := "http://127.0.0.1:PORT"
@@ -217,6 +215,26 @@ func (o *connectOptions) value(ctx context.Context, c *client.Client, tool *conn
 	return func(token secret.Text) any {
 		return tool.Value(connect.Server{URL: url + mcpPath(o.project), Token: token})
 	}, nil
+}
+
+// placesFor is what leads a program to this agent that a tool starts with an
+// environment of its own making, as MCP clients do.
+func (o *connectOptions) placesFor() map[string]string {
+	if p, err := paths.Resolve(o.getenv); err == nil && p.Home != "" {
+		return map[string]string{"LANGKEEP_HOME": p.Home}
+	}
+	var env map[string]string
+	for _, name := range []string{"XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR"} {
+		value := o.getenv(name)
+		if runtime.GOOS != "linux" || !filepath.IsAbs(value) || name == "XDG_RUNTIME_DIR" && value == fmt.Sprintf("/run/user/%d", os.Getuid()) {
+			continue
+		}
+		if env == nil {
+			env = map[string]string{}
+		}
+		env[name] = value
+	}
+	return env
 }
 
 // tokenIn is the token that the entry has by now, if the agent still takes it.

@@ -44,7 +44,7 @@ The exit code is the program's: 126 if it can't be executed, 127 if it is not
 found, 128 and the signal's number if a signal ended it.`,
 		Example: `  langkeep exec prod -- lfx push flow.json
   langkeep exec prod -- python my_script.py
-  langkeep exec prod --scope run -- sh -c 'curl -H "x-api-key: $LANGFLOW_API_KEY" $LANGFLOW_URL/api/v1/run/my-flow'`,
+  langkeep exec prod --scope run -- sh -c 'printf "x-api-key: %s" "$LANGFLOW_API_KEY" | curl -H @- $LANGFLOW_URL/api/v1/run/my-flow'`,
 		ValidArgsFunction: a.completeProfile,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			dash := cmd.ArgsLenAtDash()
@@ -76,6 +76,13 @@ func (o *execOptions) run(ctx context.Context, args, command []string) error {
 		return err
 	}
 	defer c.Close()
+	// A program that can't get anywhere is not begun.
+	switch p, err := c.Profile(ctx, name); {
+	case err != nil:
+		return err
+	case p.State == client.SignedOut, p.State == client.SignInRequired:
+		return exitError{exitSignIn, errors.New(name + ": not signed in: run langkeep login " + name)}
+	}
 	give := o.lease
 	if o.direct {
 		give = o.key

@@ -350,15 +350,25 @@ func (h *Handler) back(res *http.Response) error {
 func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	var source sourceError
 	if errors.As(err, &source) {
-		guard.WriteProblem(w, h.Problem(source.error))
+		problem := h.Problem(source.error)
+		if problem.Kind() == client.TypeServerUnreachable {
+			problem = badGateway(problem) // as when the request itself does not get there
+		}
+		guard.WriteProblem(w, problem)
 		return
 	}
 	if r.Context().Err() == nil {
 		h.Log.Info("the server did not answer a proxied request", "profile", h.Profile, "error", err)
 	}
-	problem := client.NewProblem(client.TypeServerUnreachable, "profile \""+h.Profile+"\": the server did not answer: try again when it is back")
-	problem.Status, problem.Title = http.StatusBadGateway, http.StatusText(http.StatusBadGateway)
-	guard.WriteProblem(w, problem)
+	guard.WriteProblem(w, badGateway(client.NewProblem(client.TypeServerUnreachable,
+		"profile \""+h.Profile+"\": the server did not answer: try again when it is back")))
+}
+
+// badGateway is a problem as a proxy tells of its server's.
+func badGateway(p *client.Problem) *client.Problem {
+	changed := *p
+	changed.Status, changed.Title = http.StatusBadGateway, http.StatusText(http.StatusBadGateway)
+	return &changed
 }
 
 // cors lets an allowed page read the answer.
