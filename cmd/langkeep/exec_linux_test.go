@@ -127,7 +127,7 @@ func TestExecPassesSignalsOn(t *testing.T) {
 
 func TestExecWhoseChildIgnoresTerm(t *testing.T) {
 	r := newExecRig(t)
-	cmd, lines, url, token := r.underExec(`trap '' TERM; echo ready; read end; exit 4`)
+	cmd, lines, url, token := r.underExec(`trap '' TERM; echo ready; sleep 5; exit 4`)
 	if line, err := lines.ReadString('\n'); line != "ready\n" {
 		t.Fatal(line, err)
 	}
