@@ -220,3 +220,49 @@ func TestExecAtATerminal(t *testing.T) {
 		t.Errorf("it ended with %d", code)
 	}
 }
+
+// Ctrl-Z stops the program and exec, which are one job to the shell, and fg goes
+// on with both.
+func TestExecIsOneJob(t *testing.T) {
+	if _, err := exec.LookPath("bash"); err != nil {
+		t.Skip("no shell with job control here: ", err)
+	}
+	r := newExecRig(t)
+	person, program := pseudoTerminal(t)
+	end := filepath.Join(t.TempDir(), "end")
+	cmd := exec.Command("bash", "--norc", "--noprofile", "-i")
+	cmd.Env = r.env
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = program, program, program
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(person)
+	await := func(what string) {
+		t.Helper()
+		for lines.Scan() {
+			if strings.Contains(lines.Text(), what) {
+				return
+			}
+		}
+		t.Fatalf("the terminal ended before %q", what)
+	}
+	write := func(text string) {
+		t.Helper()
+		if _, err := person.WriteString(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// What the terminal echoes is not what is waited for.
+	write("langkeep exec prod -- sh -c 'echo rea\"\"dy; while [ ! -e " + end + " ]; do sleep 0.01; done; exit 7'\n")
+	await("ready")
+	write("\x1a")
+	await("Stopped")
+	write("fg\n")
+	if err := os.WriteFile(end, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	write("echo code \"\"$?\nexit\n")
+	await("code 7")
+	_ = cmd.Wait()
+}
