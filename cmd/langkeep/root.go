@@ -35,7 +35,7 @@ func newRoot(a *app) *cobra.Command {
 program gets a valid token from the agent, which refreshes it in time.`,
 		Example: `  langkeep login prod https://flows.example.org
   langkeep status
-  langkeep token prod --output header | curl -H @- https://flows.example.org/api/v1/users/whoami`,
+  langkeep exec prod -- lfx push flow.json`,
 		SilenceUsage:               true,
 		SilenceErrors:              true,
 		DisableFlagsInUseLine:      true,
