@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"langkeep/agent/audit"
-	"langkeep/agent/config"
 	"langkeep/localapi/client"
 	"langkeep/localapi/guard"
 )
@@ -20,7 +19,8 @@ func (s *Server) note(r *http.Request, caller *guard.Caller, profile, what strin
 	if caller != nil {
 		u.Client = audit.Text(caller.Name)
 	}
-	if config.ValidName(profile) == nil {
+	// Nobody can fill the log with names that they make up.
+	if _, err := s.Agent.Profile(profile); err == nil {
 		u.Profile = audit.Text(profile)
 	}
 	if problem != nil {

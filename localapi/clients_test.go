@@ -272,3 +272,34 @@ func TestProxyWhosePortIsTaken(t *testing.T) {
 		t.Errorf("asked for again: %v", p.ProxyURL)
 	}
 }
+
+// Nobody can fill the audit log with what they make up.
+func TestAuditNamesOnlyWhatIsKnown(t *testing.T) {
+	r := newRig(t)
+	r.signIn()
+	for i := range 20 {
+		r.ask("nobody", "GET", fmt.Sprintf("/v1/profiles/made-up-%d/token", i), "")
+		r.ask("nobody", "GET", fmt.Sprintf("/v1/made-up-%d", i), "")
+		r.ask("nobody", fmt.Sprintf("MADE%d", i), "/v1/status", "")
+		r.ask("owner", "GET", fmt.Sprintf("/v1/profiles/made-up-%d", i), "")
+	}
+	r.ask("poor", "GET", "/v1/profiles/prod/token", "")
+	var log client.Audit
+	for start := time.Now(); len(log.Entries) < 6; {
+		if time.Since(start) > 5*time.Second {
+			t.Fatalf("%+v", log.Entries)
+		}
+		if err := json.Unmarshal([]byte(r.must(200, "GET", "/v1/audit", "")), &log); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, e := range log.Entries {
+		if text := fmt.Sprint(e); strings.Contains(strings.ToLower(text), "made") {
+			t.Errorf("%+v", e)
+		}
+	}
+	// Each with its program and, once its connection has closed, without.
+	if len(log.Entries) > 16 {
+		t.Errorf("%d entries: %+v", len(log.Entries), log.Entries)
+	}
+}

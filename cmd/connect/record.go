@@ -103,7 +103,9 @@ func (r Records) Make(t *Tool, profile string, e *Edit, client string) (Record, 
 		return n, err
 	}
 	switch {
-	case again && old.Path == e.Path:
+	case again && old.Path != e.Path:
+		return n, fmt.Errorf("%s is connected in %s: disconnect it first", t.Title, old.Path)
+	case again:
 		n.Backup = old.Backup // what was there before the first
 		if old.SHA256 != sumOf(e.Before) {
 			n.SHA256 = "" // others have changed it since

@@ -292,6 +292,7 @@ func navigation(r *http.Request, way Way) bool {
 // connection's user cannot be told does the bearer alone decide.
 func (g *Guard) checkPeer(conn *conn) *client.Problem {
 	conn.peerOnce.Do(func() {
+		conn.looked = true
 		if conn.socket {
 			conn.peer, conn.peerErr = socketPeer(conn.rawConn)
 			return

@@ -111,6 +111,7 @@ type conn struct {
 	peerOnce sync.Once
 	peer     // who is at the other end
 	peerErr  error
+	looked   bool // peerOnce is done
 
 	processOnce  sync.Once
 	processFound chan struct{} // closed when process is known, or nobody will

@@ -33,7 +33,7 @@ var finding sync.Mutex
 // end.
 func FindProcess(r *http.Request) func() Process {
 	c := connOf(r)
-	if c == nil || c.peerErr != nil {
+	if c == nil || !c.looked || c.peerErr != nil {
 		return func() Process { return Process{} }
 	}
 	c.processOnce.Do(func() {

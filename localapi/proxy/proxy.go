@@ -148,9 +148,12 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, caller *guard.C
 	guard.WriteProblem(w, problem)
 }
 
-// route is the beginning of a path of Langflow's API, which holds nothing of a
-// person's.
-var route = regexp.MustCompile(`/api/v[0-9]+/[a-z_]{1,32}(/|$)`)
+// routes are the beginnings of paths that the audit log names, those of Langflow
+// 1.13.0's API. All others are one, so that nobody can fill the log with what
+// they make up.
+var routes = regexp.MustCompile(`^.*?(/api/v[12]/(a2a|agentic|all|api_key|auto_login|build|config|custom_component|files|flows|folders|` +
+	`knowledge_bases|login|logout|mcp|memories|models|monitor|predict|process|projects|refresh|registration|responses|run|session|` +
+	`starter-projects|store|task|traces|upload|users|validate|variables|version|voice|webhook|webhook-events))(/|$)`)
 
 // what is a request in the audit log.
 func what(r *http.Request) string {
@@ -160,7 +163,10 @@ func what(r *http.Request) string {
 	default:
 		method = "other"
 	}
-	return strings.TrimSuffix(strings.TrimRight("proxy "+method+" "+route.FindString(r.URL.Path), "/"), " ")
+	if found := routes.FindStringSubmatch(r.URL.Path); found != nil {
+		return "proxy " + method + " " + found[1]
+	}
+	return "proxy " + method
 }
 
 // clientToken is what a tool sends as its key, wherever it puts it. Where there
