@@ -88,6 +88,10 @@ func serve(ctx context.Context, o serveOptions) (err error) {
 	setLevel(level, settings)
 	log := slog.New(slog.NewTextHandler(logFile, &slog.HandlerOptions{Level: level}))
 
+	// Before the first secret.
+	if err := harden(); err != nil {
+		log.Info("core dumps and debuggers are not kept off", "reason", err)
+	}
 	store, err := openStore(settings.Store, o, log)
 	if err != nil {
 		return err
