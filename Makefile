@@ -6,7 +6,7 @@ GO      ?= go
 CGO      = $(if $(filter darwin,$(shell $(GO) env GOOS)),1,0)
 BINARY   = langkeep$(shell $(GO) env GOEXE)
 
-.PHONY: build demo check test test-core test-cross test-keychain test-langflow test-session test-tools test-desktop test-page clean
+.PHONY: build demo check test test-core test-fuzz test-cross test-keychain test-langflow test-session test-tools test-desktop test-page clean
 
 build: ## the program, for this system
 	CGO_ENABLED=$(CGO) $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $(BINARY) ./cmd/langkeep
@@ -22,6 +22,9 @@ test: ## all that this system can run, with its own set-up
 
 test-core: ## the quick tests, with the race detector
 	.ci/test core
+
+test-fuzz: ## every fuzz target, for a few seconds
+	.ci/test fuzz
 
 test-cross: ## the other systems: vet and build
 	.ci/test cross

@@ -179,3 +179,28 @@ func TestClientsThatCannotBeRead(t *testing.T) {
 		})
 	}
 }
+
+// A file that can be read can be added to, and is read again as it was.
+func FuzzFile(f *testing.F) {
+	f.Add(`{"schema":1,"clients":[{"name":"ci","scopes":["read"],"profiles":["prod"],"created_at":"2026-01-02T03:04:05Z","expires_at":"2026-02-02T03:04:05Z","sha256":"` + strings.Repeat("0a", 32) + `"}]}`)
+	f.Add(`{"schema":2}`)
+	f.Add(`{"clients":[{"lease":true,"sha256":"00"}]}`)
+	f.Fuzz(func(t *testing.T, content string) {
+		path := filepath.Join(t.TempDir(), "clients.json")
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		l := Open(path, clock.System(), quiet)
+		err := l.Add(Client{Name: "new-one", Expires: in(time.Hour)}, secret.New("lk_new"))
+		if l.Problem() != nil {
+			if now, readErr := os.ReadFile(path); err == nil || readErr != nil || string(now) != content {
+				t.Errorf("%v, and it was changed: %s", l.Problem(), now)
+			}
+			return
+		}
+		again := Open(path, clock.System(), quiet)
+		if again.Problem() != nil || len(again.All()) != len(l.All()) || err == nil && !again.takes("lk_new") {
+			t.Errorf("%v: %+v, and then %+v", again.Problem(), l.All(), again.All())
+		}
+	})
+}

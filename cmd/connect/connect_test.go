@@ -170,3 +170,19 @@ func FuzzYAML(f *testing.F) {
 		}
 	})
 }
+
+func FuzzTOML(f *testing.F) {
+	f.Add(tomlEntry)
+	f.Add("a = 1 # x\n[environments.x]\nurl='u'\n[environments.y]\n")
+	f.Fuzz(func(t *testing.T, content string) {
+		p := Place{Path: "file", Section: "environments", Name: "x", format: tomlFormat{}}
+		if after, err := p.edited([]byte(content), env); err == nil {
+			if again, err := p.edited(after, env); err != nil || string(again) != string(after) {
+				t.Errorf("twice: %v\n%s\n%s", err, after, again)
+			}
+			if _, err := p.edited(after, nil); err != nil {
+				t.Errorf("taken away: %v\n%s", err, after)
+			}
+		}
+	})
+}

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -478,4 +479,35 @@ func BenchmarkCheck(b *testing.B) {
 		_, _ = g.Check(r, TCP)
 		c.state.Store(idle)
 	}
+}
+
+// Whatever a stranger writes, only an exact Host and the right bearer get in.
+func FuzzCheck(f *testing.F) {
+	f.Add(authed)
+	f.Add(get + "\nOrigin: http://evil.test")
+	f.Add("GET http://127.0.0.1:17860/v1/status HTTP/1.1\nHost: 127.0.0.1:17860" + bearerLine)
+	f.Add(post + "\nAuthorization: Bearer lk_client\nX-Forwarded-For: 127.0.0.1")
+	f.Fuzz(func(t *testing.T, text string) {
+		r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(strings.ReplaceAll(text, "\n", "\r\n") + "\r\n\r\n")))
+		if err != nil {
+			return
+		}
+		for _, way := range []Way{TCP, Page, Exchange} {
+			asked := r.WithContext(context.WithValue(context.Background(), connKey{}, fakeTCP()))
+			caller, p := guardFor(1000, nil).Check(asked, way)
+			if p != nil {
+				continue
+			}
+			origin := r.Header["Origin"]
+			if !slices.Contains([]string{"127.0.0.1:17860", "localhost:17860", "[::1]:17860"}, r.Host) || len(origin) > 1 || len(origin) == 1 && origin[0] != "http://"+r.Host {
+				t.Errorf("%d let in Host %q, Origin %q", way, r.Host, origin)
+			}
+			if way == TCP {
+				token, ok := bearer(strings.Join(r.Header["Authorization"], ","))
+				if known, _ := callers.Lookup(token); !ok || known != caller {
+					t.Errorf("let in as %v with %q", caller, r.Header["Authorization"])
+				}
+			}
+		}
+	})
 }
