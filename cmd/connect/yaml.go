@@ -18,6 +18,10 @@ func (yamlFormat) read(content []byte) (map[string]any, error) {
 }
 
 func (f yamlFormat) put(content []byte, section, name string, value any) ([]byte, error) {
+	// To YAML 1.1 these end a line as well, but not to the lines counted below.
+	if strings.ContainsAny(strings.ReplaceAll(string(content), "\r\n", "\n"), "\r\u0085\u2028\u2029") {
+		return nil, errors.New("its lines end in another way than with a line feed")
+	}
 	var doc yaml.Node
 	if err := yaml.Unmarshal(content, &doc); err != nil {
 		return nil, err
