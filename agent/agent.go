@@ -77,6 +77,7 @@ type Agent struct {
 	transports    map[string]http.RoundTripper // by CA
 	streaming     map[string]http.RoundTripper // the same, for proxies
 	watchingStore bool
+	counts        Counts
 }
 
 // New makes an agent without profiles: see Reload. Call Run to set it going.
@@ -87,6 +88,7 @@ func New(c Config) *Agent {
 		kick: make(chan struct{}, 1), saver: newSaver(c.Store, c.Log), hands: map[string]chan struct{}{},
 		sessions: map[string]*session{}, slots: map[string]time.Duration{},
 		subscriptions: map[*Subscription]struct{}{}, transports: map[string]http.RoundTripper{}, streaming: map[string]http.RoundTripper{},
+		counts:  Counts{Failures: map[string]int64{}, Ended: map[string]int64{}},
 		journal: &keyJournal{path: c.KeysFile}, keyKick: make(chan struct{}, 1),
 	}
 	a.life, a.cancel = context.WithCancel(context.Background())

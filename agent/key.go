@@ -267,6 +267,7 @@ func (a *Agent) makeKey(ctx context.Context, s *session, cred langflow.Credentia
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.counts.Keys++
 	if ctx.Err() != nil {
 		return errInterrupted // whoever seized the session deletes it
 	}

@@ -491,6 +491,7 @@ func (a *Agent) tidying(s *session, told func(error)) func(error) {
 // a.mu.
 func (a *Agent) dateRenewal(s *session) {
 	s.lastPair = s.pair.received
+	a.counts.Pairs++
 	s.renewAt = renewal(s.pair.received, s.pair.AccessLifetime, s.pair.RefreshLifetime)
 }
 
@@ -555,6 +556,7 @@ func (a *Agent) end(ctx context.Context, s *session, reason, detail string) erro
 	}
 	if s.ended == "" || s.silent {
 		a.log.Warn("sign-in required", "profile", s.name, "reason", reason)
+		a.counts.Ended[reason]++
 	}
 	s.succeeded() // the server answered: this is no outage
 	s.accepted, s.silent, s.slot = false, false, 0
@@ -589,6 +591,7 @@ func (a *Agent) failedLocked(s *session, err error) error {
 	now := a.clock.Now()
 	s.failure, s.failedAt = err, a.clock.Elapsed()
 	s.failures++
+	a.countFailure(err)
 	if s.since.IsZero() {
 		s.since = now
 	}

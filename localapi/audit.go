@@ -11,11 +11,17 @@ import (
 	"langkeep/localapi/guard"
 )
 
-// note has a request written to the audit log; problem is why it was refused,
-// nil if it was not. Only what is ours is told of it: a stranger's words stay
-// out.
-func (s *Server) note(r *http.Request, caller *guard.Caller, profile, what string, problem *client.Problem) {
-	u := audit.Use{What: what}
+// use is a request on its way into the audit log. Only what is ours is told of
+// it: a stranger's words stay out.
+type use struct {
+	audit.Use
+	find func() guard.Process
+}
+
+// useOf begins the search for the program, which is best made while it waits for
+// its answer.
+func (s *Server) useOf(r *http.Request, caller *guard.Caller, profile, what string) use {
+	u := use{audit.Use{What: what}, guard.FindProcess(r)}
 	if caller != nil {
 		u.Client = audit.Text(caller.Name)
 	}
@@ -23,35 +29,72 @@ func (s *Server) note(r *http.Request, caller *guard.Caller, profile, what strin
 	if _, err := s.Agent.Profile(profile); err == nil {
 		u.Profile = audit.Text(profile)
 	}
-	if problem != nil {
+	return u
+}
+
+// note has a use written down; problem is why it was refused, nil if it was not.
+func (s *Server) note(u use, problem *client.Problem) {
+	if problem != nil && refused(problem) {
 		u.Refused = audit.Text(problem.Kind())
 	}
-	find := guard.FindProcess(r)
-	s.Audit.Note(u, func() audit.Process {
-		p := find()
+	s.Audit.Note(u.Use, func() audit.Process {
+		p := u.find()
 		return audit.Process{PID: p.PID, Exe: audit.Text(p.Exe)}
 	})
 }
 
-// noteAPI notes a request to the local API. What anybody may read is not worth
-// it.
-func (s *Server) noteAPI(r *http.Request, caller *guard.Caller, problem *client.Problem) {
-	what, profile := "unknown route", ""
+// refused tells a refusal from what else can go wrong.
+func refused(p *client.Problem) bool {
+	switch p.Status {
+	case http.StatusUnauthorized, http.StatusMisdirectedRequest, http.StatusBadRequest, http.StatusNotFound, http.StatusMethodNotAllowed:
+		return true
+	case http.StatusForbidden:
+		return p.Kind() != client.TypeSignInRequired
+	case http.StatusConflict:
+		return p.Kind() == client.TypeConflict
+	}
+	return false
+}
+
+// noting is when a use is noted.
+type noting int
+
+const (
+	after  noting = iota // with what came of it
+	before               // of what goes on: at once
+	inside               // by the handler, which goes on once it has decided
+	never                // what anybody may read
+)
+
+// noted tells when the use of a route is.
+func noted(r route) noting {
+	switch {
+	case r.scope == guard.Anyone && r.method == http.MethodGet:
+		return never
+	case strings.HasSuffix(r.path, "/events"):
+		return before
+	case r.path == leasesPath || r.path == leasePath:
+		return inside
+	}
+	return after
+}
+
+// unknownRoute is what is not in the table.
+const unknownRoute = "unknown route"
+
+// apiUse is the use of a route of the local API.
+func (s *Server) apiUse(r *http.Request, caller *guard.Caller) use {
 	for _, route := range s.routes {
 		name, ok := match(route.path, r.URL.Path)
 		if !ok || route.method != r.Method {
 			continue
 		}
-		if problem == nil && route.scope == guard.Anyone && route.method == http.MethodGet {
-			return
+		if !strings.HasPrefix(route.path, "/v1/profiles/") {
+			name = ""
 		}
-		what = route.method + " " + route.path
-		if strings.HasPrefix(route.path, "/v1/profiles/") {
-			profile = name
-		}
-		break
+		return s.useOf(r, caller, name, route.method+" "+route.path)
 	}
-	s.note(r, caller, profile, what, problem)
+	return s.useOf(r, caller, "", unknownRoute)
 }
 
 // auditLog answers with the entries after ?after=, at most the last 1000.

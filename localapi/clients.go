@@ -177,19 +177,27 @@ func (s *Server) lease(w http.ResponseWriter, r *http.Request, caller *guard.Cal
 	if err != nil {
 		return err
 	}
+	url := proxyURL(snapshot)
+	if url == nil {
+		return client.NewProblem(client.TypeConflict, "the proxy of "+body.Profile+" was closed meanwhile: try again")
+	}
+	grantedBy := ""
+	if !caller.Owner {
+		grantedBy = caller.Name
+	}
 	var nonce [4]byte
 	_, _ = rand.Read(nonce[:]) // never fails
 	token := guard.NewToken()
 	c := clients.Client{
 		Name: body.For + "-" + hex.EncodeToString(nonce[:]), Scopes: body.Scopes, Profiles: []string{body.Profile},
-		Expires: caller.Expires, Lease: true,
+		Expires: caller.Expires, Lease: true, GrantedBy: grantedBy,
 	}
 	if err := s.Clients.Add(c, token); err != nil {
 		return clientProblem(err)
 	}
 	_, ended, _ := s.Clients.Lookup(token.Reveal())
-	return s.hold(w, r, c.Name, ended, caller.Ended, leaseAnswer{
-		client.Lease{Name: c.Name, ProxyURL: *proxyURL(snapshot), ServerURL: snapshot.ServerURL, URL: s.URL}, token.Reveal(),
+	return s.hold(w, r, s.useOf(r, caller, body.Profile, "POST "+leasesPath), c.Name, ended, leaseAnswer{
+		client.Lease{Name: c.Name, ProxyURL: *url, ServerURL: snapshot.ServerURL, URL: s.URL}, token.Reveal(),
 	})
 }
 
@@ -200,15 +208,14 @@ func (s *Server) resumeLease(w http.ResponseWriter, r *http.Request, caller *gua
 	if err != nil {
 		return client.NewProblem(client.TypeConflict, "this lease is held already, or the token is of no lease")
 	}
-	return s.hold(w, r, caller.Name, ended, nil, struct {
+	return s.hold(w, r, s.useOf(r, caller, "", "POST "+leasePath), caller.Name, ended, struct {
 		Name string `json:"name"`
 	}{caller.Name})
 }
 
 // hold answers and then waits until the client goes, whose token goes with it,
-// or until the agent stops, whose successor the client will ask. It does not
-// outlive who has given it, where that is a client too: granted is closed then.
-func (s *Server) hold(w http.ResponseWriter, r *http.Request, name string, ended, granted <-chan struct{}, first any) error {
+// or until the agent stops, whose successor the client will ask.
+func (s *Server) hold(w http.ResponseWriter, r *http.Request, u use, name string, ended <-chan struct{}, first any) error {
 	stopping := stopped(r.Context())
 	control := http.NewResponseController(w)
 	_ = control.SetWriteDeadline(time.Time{}) // a failure shows in Flush
@@ -220,9 +227,9 @@ func (s *Server) hold(w http.ResponseWriter, r *http.Request, name string, ended
 		err = control.Flush()
 	}
 	if err == nil {
+		s.note(u, nil) // now, and not at its end
 		select {
 		case <-r.Context().Done():
-		case <-granted:
 		case <-ended:
 			return nil
 		case <-stopping:

@@ -4,10 +4,12 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -149,6 +151,54 @@ func TestLease(t *testing.T) {
 	}
 	r.refused(client.TypeBadRequest, "owner", "POST", "/v1/leases", `{"profile":"prod","scopes":["read"],"for":"fun"}`)
 	r.refused(client.TypeForbidden, "read", "POST", "/v1/leases", `{"profile":"prod","scopes":["proxy"],"for":"exec"}`)
+}
+
+// Many at once open one proxy, and all of them get it.
+func TestLeasesAtOnce(t *testing.T) {
+	for range 5 {
+		r := newRig(t)
+		r.signIn()
+		var asking sync.WaitGroup
+		for range 8 {
+			asking.Go(func() {
+				lease, _, end := r.takeLease("owner", "/v1/leases", `{"profile":"prod","scopes":["read"],"for":"mcp"}`)
+				if lease.ProxyURL == "" {
+					t.Error("without a proxy")
+				}
+				end()
+			})
+		}
+		asking.Wait()
+		for start := time.Now(); len(r.clients.All()) > 0; time.Sleep(time.Millisecond) {
+			if time.Since(start) > time.Second {
+				t.Fatalf("left: %+v", r.clients.All())
+			}
+		}
+	}
+}
+
+// What a handler refuses is a refusal in the audit log, and no use.
+func TestRefusalsOfHandlersAreAudited(t *testing.T) {
+	r := newRig(t)
+	r.signIn()
+	r.refused(client.TypeForbidden, "read", "POST", "/v1/leases", `{"profile":"prod","scopes":["proxy"],"for":"exec"}`)
+	_, _, end := r.takeLease("owner", "/v1/leases", `{"profile":"prod","scopes":["read"],"for":"exec"}`)
+	defer end()
+	want := map[string]string{"read": "forbidden", "owner": ""}
+	got := map[string]string{}
+	for start := time.Now(); len(got) < len(want); {
+		if time.Since(start) > 5*time.Second {
+			t.Fatalf("%v", got)
+		}
+		for _, e := range r.server.Audit.Entries(0) {
+			if e.What == "POST /v1/leases" {
+				got[string(e.Client)] = string(e.Refused)
+			}
+		}
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
 }
 
 // A lease that is revoked ends, and so does one whose agent stops: but that one

@@ -87,19 +87,26 @@ func (p *proxies) settle(ctx context.Context, name string) {
 		listeners, err := guard.ListenTCP(net.JoinHostPort("127.0.0.1", strconv.Itoa(snapshot.ProxyPort)))
 		if err == nil {
 			p.serve(name, snapshot.ProxyPort, listeners)
-		} else if now == nil {
-			p.refused(name, snapshot.ProxyPort, err)
+		} else {
+			p.refused(snapshot, err)
 		}
 	}
 }
 
 // refused notes that a proxy's port can't be had. If another user holds it,
 // tokens may have been sent there: those that could have been are taken back.
-// The caller holds p.mu.
-func (p *proxies) refused(name string, port int, err error) {
+// It may come to that later, while the port is waited for. The caller holds
+// p.mu.
+func (p *proxies) refused(snapshot agent.Snapshot, err error) {
+	name, port := snapshot.Name, snapshot.ProxyPort
 	p.open[name] = &openProxy{port: port}
+	if snapshot.ProxyReason == agent.ProxyExposed {
+		return // that was seen to
+	}
 	if !p.Guard.HeldByOther(uint16(port)) {
-		p.Log.Warn("the proxy's port is taken", "profile", name, "error", err)
+		if snapshot.ProxyReason == "" {
+			p.Log.Warn("the proxy's port is taken", "profile", name, "error", err)
+		}
 		p.Agent.ProxyIs(name, false, agent.ProxyTaken)
 		return
 	}
@@ -126,11 +133,15 @@ func (p *proxies) choose(ctx context.Context, name string) {
 		if err != nil {
 			continue
 		}
-		p.serve(name, port, listeners)
+		// Before it is said to be open.
 		if _, err := p.Agent.Change(ctx, name, agent.Change{ProxyPort: &port}); err != nil {
 			p.Log.Warn("the proxy's port can't be written down", "profile", name, "error", err)
-			p.shut(name)
+			for _, l := range listeners {
+				_ = l.Close() // nobody has used it
+			}
+			return
 		}
+		p.serve(name, port, listeners)
 		return
 	}
 	p.Log.Warn("there is no free port for the proxy", "profile", name)
@@ -141,7 +152,8 @@ func (p *proxies) serve(name string, port int, listeners []net.Listener) {
 	handler := proxy.New(proxy.Config{
 		Profile: name, Source: credentials{p.Agent}, Lookup: p.Guard.Client, Log: p.Log,
 		Note: func(r *http.Request, caller *guard.Caller, what string, problem *client.Problem) {
-			p.note(r, caller, name, what, problem)
+			p.note(p.useOf(r, caller, name, what), problem)
+			p.metrics.proxy(problem)
 		},
 		AllowOrigins:  func() []string { return p.origins(name) },
 		ServerVersion: func() string { return p.version(name) },
@@ -150,10 +162,13 @@ func (p *proxies) serve(name string, port int, listeners []net.Listener) {
 	server := guard.NewServer(guard.ServerConfig{Log: p.Log, Streams: true, Handler: http.HandlerFunc(
 		func(w http.ResponseWriter, r *http.Request) {
 			if problem := p.Guard.CheckProxy(r, p.origins(name)); problem != nil {
-				p.note(r, nil, name, "proxy", problem)
+				p.note(p.useOf(r, nil, name, "proxy"), problem)
+				p.metrics.proxy(problem)
 				guard.WriteProblem(w, problem)
 				return
 			}
+			p.metrics.streams.Add(1)
+			defer p.metrics.streams.Add(-1)
 			handler.ServeHTTP(w, r)
 		})})
 	life, end := context.WithCancel(context.Background())

@@ -54,3 +54,42 @@ func TestProxyPortOfAnotherUser(t *testing.T) {
 	}
 	r.refused(client.TypeUnauthorized, token, "GET", "/v1/status", "")
 }
+
+// It may come to that while the port is waited for.
+func TestProxyPortOfAnotherUserLater(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root can give a socket to another user")
+	}
+	r := newRig(t)
+	r.signIn()
+	var p client.Profile
+	if err := json.Unmarshal([]byte(r.must(200, "PATCH", "/v1/profiles/prod", `{"proxy":true}`)), &p); err != nil {
+		t.Fatal(err)
+	}
+	u, err := url.Parse(*p.ProxyURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.must(200, "PATCH", "/v1/profiles/prod", `{"proxy":false}`)
+	var plain net.ListenConfig
+	plain.SetMultipathTCP(false)
+	other, err := plain.Listen(t.Context(), "tcp", u.Host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	token := r.newClient("tool", "read")
+	r.must(200, "PATCH", "/v1/profiles/prod", `{"proxy":true}`)
+	if status, _, body := r.ask(token, "GET", "/v1/status", ""); status != 200 {
+		t.Fatalf("%d %s", status, body)
+	}
+	raw, err := other.(*net.TCPListener).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := raw.Control(func(fd uintptr) { err = syscall.Fchown(int(fd), 65534, 65534) }); err != nil {
+		t.Fatal(err)
+	}
+	r.server.proxies.settle(t.Context(), "prod") // as every 10 s
+	r.refused(client.TypeUnauthorized, token, "GET", "/v1/status", "")
+}

@@ -36,6 +36,8 @@ func wayIn(r *http.Request) guard.Way {
 const (
 	exchangePath = "/v1/page/token"
 	refreshPath  = "/v1/profiles/{name}/refresh"
+	leasesPath   = "/v1/leases"
+	leasePath    = "/v1/lease"
 )
 
 // table lists every route, with the scope that it needs. openapi.yaml has the
@@ -59,8 +61,8 @@ func (s *Server) table() []route {
 		{"POST", "/v1/clients", guard.Owner, s.addClient},
 		{"DELETE", "/v1/clients/{name}", guard.Owner, s.revokeClient},
 		{"DELETE", "/v1/client", guard.Anyone, s.revokeSelf},
-		{"POST", "/v1/leases", guard.Read, s.lease},
-		{"POST", "/v1/lease", guard.Anyone, s.resumeLease},
+		{"POST", leasesPath, guard.Read, s.lease},
+		{"POST", leasePath, guard.Anyone, s.resumeLease},
 		{"GET", "/v1/audit", guard.Owner, s.auditLog},
 		{"GET", "/v1/events", guard.Read, s.events},
 		{"GET", "/v1/events/recent", guard.Read, s.recentEvents},
@@ -71,6 +73,7 @@ func (s *Server) table() []route {
 		{"POST", exchangePath, guard.Anyone, s.pageToken},
 		{"GET", "/v1/page/events", guard.Read, s.pageEvents},
 		{"GET", "/v1/openapi.yaml", guard.Read, s.openapi},
+		{"GET", "/metrics", guard.Read, s.metricsText},
 		{"POST", "/v1/doctor", guard.Owner, s.doctor},
 		{"POST", "/v1/stop", guard.Owner, s.stop},
 		{"GET", "/", guard.Anyone, s.page},

@@ -66,6 +66,7 @@ type Server struct {
 	routes  []route
 	recent  recent
 	file    pageFile
+	metrics metrics
 	proxies *proxies
 }
 
@@ -121,8 +122,7 @@ type streamsKey struct{}
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	caller, problem := s.Guard.Check(r, wayIn(r))
 	if problem != nil {
-		s.noteAPI(r, caller, problem)
-		guard.WriteProblem(w, problem)
+		s.refuse(w, s.apiUse(r, caller), problem)
 		return
 	}
 	route, name, problem := s.find(w, r)
@@ -130,26 +130,46 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if problem == nil && !(caller.Page && route.path == refreshPath) {
 		problem = s.Guard.Require(caller, route.scope, name)
 	}
-	s.noteAPI(r, caller, problem)
 	if problem != nil {
-		guard.WriteProblem(w, problem)
+		s.refuse(w, s.apiUse(r, caller), problem)
 		return
 	}
-	if err := route.handle(w, r, caller, name); err != nil {
-		s.fail(w, r, name, err)
+	at := noted(route)
+	var u use
+	if at != never {
+		u = s.apiUse(r, caller)
 	}
+	if at == before {
+		s.note(u, nil)
+	}
+	err := route.handle(w, r, caller, name)
+	if err != nil {
+		problem = s.fail(w, r, name, err)
+	}
+	if at == after || at == inside && problem != nil {
+		s.note(u, problem)
+	}
+	s.metrics.request(route.method+" "+route.path, problem)
+}
+
+// refuse answers who is not heard.
+func (s *Server) refuse(w http.ResponseWriter, u use, problem *client.Problem) {
+	guard.WriteProblem(w, problem)
+	s.note(u, problem)
+	s.metrics.request(u.What, problem)
 }
 
 // fail answers with the problem that an error is. Whoever has only ended their
 // own half of the connection still hears it, and must not take silence for a
 // success.
-func (s *Server) fail(w http.ResponseWriter, r *http.Request, name string, err error) {
+func (s *Server) fail(w http.ResponseWriter, r *http.Request, name string, err error) *client.Problem {
 	snapshot, _ := s.Agent.Profile(name) // an empty one will do
 	problem := problemOf(err, snapshot.ServerURL)
 	if problem.Status == http.StatusInternalServerError && r.Context().Err() == nil {
 		s.Log.Error("a request failed", "path", r.URL.Path, "error", err)
 	}
 	guard.WriteProblem(w, problem)
+	return problem
 }
 
 // problemOf maps the agent's errors to the API's. serverURL is that of the

@@ -51,6 +51,9 @@ type Client struct {
 	// Lease marks the client of one running program, which goes with the request
 	// that holds it.
 	Lease bool
+	// GrantedBy is the client that has given a lease, which ends with it; "" for
+	// one of the owner.
+	GrantedBy string
 }
 
 // record is a Client and its token's hash.
@@ -106,6 +109,7 @@ type recordFile struct {
 	CreatedAt time.Time `json:"created_at"`
 	ExpiresAt time.Time `json:"expires_at,omitzero"`
 	Lease     bool      `json:"lease,omitempty"`
+	GrantedBy string    `json:"granted_by,omitempty"`
 	SHA256    string    `json:"sha256"` // of the token, in hexadecimal
 }
 
@@ -133,7 +137,7 @@ func (l *List) load() error {
 			return fmt.Errorf("%s: the client %q has no sha256: mend it, or delete the file and add the clients again", l.path, r.Name)
 		}
 		l.records = append(l.records, &record{
-			Client: Client{r.Name, r.Scopes, r.Profiles, r.CreatedAt, r.ExpiresAt, r.Lease},
+			Client: Client{r.Name, r.Scopes, r.Profiles, r.CreatedAt, r.ExpiresAt, r.Lease, r.GrantedBy},
 			hash:   [sha256.Size]byte(hash), ended: make(chan struct{}),
 			resume: l.clock.Elapsed() + ResumeWithin,
 		})
@@ -151,7 +155,7 @@ func (l *List) save(records []*record) error {
 		f := listFile{Schema: paths.Schema, Clients: []recordFile{}}
 		for _, r := range records {
 			f.Clients = append(f.Clients, recordFile{
-				r.Name, r.Scopes, r.Profiles, r.Created, r.Expires, r.Lease, hex.EncodeToString(r.hash[:]),
+				r.Name, r.Scopes, r.Profiles, r.Created, r.Expires, r.Lease, r.GrantedBy, hex.EncodeToString(r.hash[:]),
 			})
 		}
 		data, err := json.MarshalIndent(f, "", "\t")
@@ -240,23 +244,50 @@ func (l *List) isOver(r *record) bool {
 	return !r.Expires.IsZero() && !l.clock.Now().Before(r.Expires)
 }
 
-// Revoke takes a client out at once. The error may be ErrNone.
+// Revoke takes a client out at once, with the leases that it has given. The
+// error may be ErrNone.
 func (l *List) Revoke(name string) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.revoke(name)
+	names, err := l.revoke(func(c Client) bool { return c.Name == name })
+	switch {
+	case err != nil:
+		return err
+	case names != nil:
+		return nil
+	case l.problem != nil:
+		return l.problem
+	}
+	return ErrNone
 }
 
-func (l *List) revoke(name string) error {
-	i := slices.IndexFunc(l.records, func(r *record) bool { return r.Name == name })
-	if i < 0 {
-		if l.problem != nil {
-			return l.problem
+// RevokeAll takes out every client that fits, with the leases that they have
+// given, and returns their names.
+func (l *List) RevokeAll(fits func(Client) bool) ([]string, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.revoke(fits)
+}
+
+// revoke ends clients, even if that can't be written down. The caller holds
+// l.mu.
+func (l *List) revoke(fits func(Client) bool) ([]string, error) {
+	var names []string
+	for more := true; more; {
+		more = false
+		for _, r := range l.records {
+			given := r.Lease && r.GrantedBy != "" && slices.Contains(names, r.GrantedBy)
+			if (fits(r.Client) || given) && !slices.Contains(names, r.Name) {
+				l.end(r)
+				names = append(names, r.Name)
+				more = true // those that it has given
+			}
 		}
-		return ErrNone
 	}
-	l.end(l.records[i]) // even if it can't be written down
-	return l.save(slices.Delete(slices.Clone(l.records), i, i+1))
+	if names == nil {
+		return nil, nil
+	}
+	return names, l.save(slices.DeleteFunc(slices.Clone(l.records), func(r *record) bool { return slices.Contains(names, r.Name) }))
 }
 
 // end makes a token worthless. The caller holds l.mu.
@@ -265,23 +296,6 @@ func (l *List) end(r *record) {
 		r.over = true
 		close(r.ended)
 	}
-}
-
-// RevokeAll takes out every client that fits, and returns their names.
-func (l *List) RevokeAll(fits func(Client) bool) ([]string, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	var names []string
-	for _, r := range l.records {
-		if fits(r.Client) {
-			l.end(r)
-			names = append(names, r.Name)
-		}
-	}
-	if names == nil {
-		return nil, nil
-	}
-	return names, l.save(slices.DeleteFunc(slices.Clone(l.records), func(r *record) bool { return fits(r.Client) }))
 }
 
 // Forget takes a profile that is gone from every client, so that none may use

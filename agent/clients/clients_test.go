@@ -155,6 +155,28 @@ func TestLeaseOutlivesTheAgentForAWhile(t *testing.T) {
 	})
 }
 
+// What a client has given ends with it, also with the next agent.
+func TestLeaseEndsWithItsGranter(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "clients.json")
+	first := Open(path, clock.System(), quiet)
+	first.mustAdd(t, Client{Name: "x", Profiles: []string{"prod"}, Expires: in(time.Hour)}, "lk_x")
+	first.mustAdd(t, Client{Name: "exec-1", Lease: true, GrantedBy: "x", Profiles: []string{"prod"}, Expires: in(time.Hour)}, "lk_1")
+	first.mustAdd(t, Client{Name: "exec-2", Lease: true, GrantedBy: "exec-1", Profiles: []string{"prod"}, Expires: in(time.Hour)}, "lk_2")
+	first.mustAdd(t, Client{Name: "exec-3", Lease: true, Profiles: []string{"prod"}}, "lk_3")
+	second := Open(path, clock.System(), quiet)
+	for _, name := range []string{"exec-1", "exec-2", "exec-3"} {
+		if _, err := second.Hold(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := second.Revoke("x"); err != nil {
+		t.Fatal(err)
+	}
+	if second.takes("lk_1") || second.takes("lk_2") || !second.takes("lk_3") || len(second.All()) != 1 {
+		t.Errorf("left: %+v", second.All())
+	}
+}
+
 func TestClientsThatCannotBeRead(t *testing.T) {
 	for name, content := range map[string]string{
 		"newer":   `{"schema":2,"clients":[]}`,

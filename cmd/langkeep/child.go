@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -55,7 +56,7 @@ func inPath(name string) bool {
 func (a *app) runChild(path string, args, env []string) error {
 	cmd := &exec.Cmd{Path: path, Args: args, Env: env, Stdin: a.stdin, Stdout: a.stdout, Stderr: a.stderr}
 	signals := make(chan os.Signal, 16)
-	signal.Notify(signals, passedOn...)
+	signal.Notify(signals, heeded(passedOn)...)
 	defer signal.Stop(signals)
 	if err := cmd.Start(); err != nil {
 		code := exitNotExecutable
@@ -81,6 +82,12 @@ func (a *app) runChild(path string, args, env []string) error {
 			return nil
 		}
 	}
+}
+
+// heeded are those signals that this program was not started to ignore, as nohup
+// does: Notify would have the child heed them.
+func heeded(all []os.Signal) []os.Signal {
+	return slices.DeleteFunc(slices.Clone(all), signal.Ignored)
 }
 
 // secondInterrupt is the context's key for what stops a second Ctrl-C from

@@ -51,11 +51,11 @@ func (a access) variables() []variable {
 func childEnv(environ []string, a access) []string {
 	removed := slices.Concat(serverVariables, keyVariables, agentVariables, agentPlaces, noProxy)
 	var env []string
-	var direct string
+	var direct []string
 	for _, kv := range environ {
 		name, value, _ := strings.Cut(kv, "=")
-		if isNamed(name, noProxy) && len(value) > len(direct) {
-			direct = value
+		if isNamed(name, noProxy) {
+			direct = append(direct, value)
 		}
 		if !isNamed(name, removed) {
 			env = append(env, kv)
@@ -65,7 +65,7 @@ func childEnv(environ []string, a access) []string {
 		env = append(env, v.name+"="+v.value)
 	}
 	for _, name := range noProxy {
-		env = append(env, name+"="+withLoopback(direct))
+		env = append(env, name+"="+withLoopback(direct...))
 	}
 	return env
 }
@@ -78,9 +78,18 @@ func isNamed(name string, all []string) bool {
 	})
 }
 
-// withLoopback adds this computer to a list of hosts that no proxy is asked for.
-func withLoopback(list string) string {
-	hosts := strings.FieldsFunc(list, func(c rune) bool { return c == ',' || c == ' ' })
+// withLoopback adds this computer to lists of hosts that no proxy is asked for.
+// An asterisk is for all hosts where it stands alone, to curl and others.
+func withLoopback(lists ...string) string {
+	var hosts []string
+	for _, host := range strings.FieldsFunc(strings.Join(lists, ","), func(c rune) bool { return c == ',' || c == ' ' }) {
+		if host == "*" {
+			return "*"
+		}
+		if !slices.Contains(hosts, host) {
+			hosts = append(hosts, host)
+		}
+	}
 	for _, host := range []string{"127.0.0.1", "localhost", "::1"} {
 		if !slices.Contains(hosts, host) {
 			hosts = append(hosts, host)

@@ -107,6 +107,13 @@ func (o *connectOptions) run(ctx context.Context, toolName string, args []string
 	if err != nil {
 		return err
 	}
+	old, again, err := records.Find(tool.Name, name)
+	switch {
+	case err != nil:
+		return err
+	case again && old.Path != place.Path && !o.print:
+		return fmt.Errorf("%s: %s is connected in %s: disconnect it there first", name, tool.Title, old.Path)
+	}
 	// The entry as it will be, but for a token that is not made yet.
 	value, err := o.value(ctx, c, tool, name, place)
 	if err != nil {
@@ -161,6 +168,11 @@ func (o *connectOptions) run(ctx context.Context, toolName string, args []string
 			return err
 		}
 		if edit, err = place.Put(value(token)); err != nil {
+			return err
+		}
+	}
+	if old.Client != "" && client == "" {
+		if err := o.revoke(ctx, c, old.Client); err != nil {
 			return err
 		}
 	}
@@ -261,10 +273,18 @@ func (o *connectOptions) tokenIn(ctx context.Context, place connect.Place) secre
 	return token
 }
 
-// newToken makes the tool's client anew.
-func (o *connectOptions) newToken(ctx context.Context, c *client.Client, name, profile string) (secret.Text, error) {
+// revoke ends a client, which may have gone already.
+func (a *app) revoke(ctx context.Context, c *client.Client, name string) error {
 	var problem *client.Problem
 	if err := c.RevokeClient(ctx, name); err != nil && !(errors.As(err, &problem) && problem.Kind() == client.TypeNotFound) {
+		return err
+	}
+	return nil
+}
+
+// newToken makes the tool's client anew.
+func (o *connectOptions) newToken(ctx context.Context, c *client.Client, name, profile string) (secret.Text, error) {
+	if err := o.revoke(ctx, c, name); err != nil {
 		return secret.Text{}, err
 	}
 	added, _, err := c.AddClient(ctx, client.NewClient{

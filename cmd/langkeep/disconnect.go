@@ -2,14 +2,12 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"runtime"
 
 	"github.com/spf13/cobra"
 
 	"langkeep/cmd/connect"
-	"langkeep/localapi/client"
 )
 
 func newDisconnect(a *app) *cobra.Command {
@@ -60,8 +58,7 @@ func (a *app) disconnect(ctx context.Context, records connect.Records, r connect
 			return err
 		}
 		defer c.Close()
-		var problem *client.Problem
-		if err := c.RevokeClient(ctx, r.Client); err != nil && !(errors.As(err, &problem) && problem.Kind() == client.TypeNotFound) {
+		if err := a.revoke(ctx, c, r.Client); err != nil {
 			return err
 		}
 	}

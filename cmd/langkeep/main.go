@@ -26,10 +26,8 @@ import (
 var version = "dev"
 
 func main() {
-	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
-	if !signal.Ignored(syscall.SIGHUP) { // as nohup has it
-		signals = append(signals, syscall.SIGHUP) // the end of a terminal or of a desktop's session
-	}
+	// SIGHUP is the end of a terminal or of a desktop's session.
+	signals := heeded([]os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP})
 	ctx, _ := signal.NotifyContext(context.Background(), signals...)
 	// A second Ctrl-C ends at once. A second SIGTERM does not: timeout(1) and
 	// service managers send it to the process and to its group.

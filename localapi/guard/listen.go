@@ -163,13 +163,16 @@ func connOf(r *http.Request) *conn {
 // closed for a new one.
 type listener struct {
 	net.Listener
-	limit int
+	limit   int
+	finding chan struct{} // holds one for each program that is being looked for
 
 	mu    sync.Mutex // protects conns
 	conns list.List  // of *conn, the oldest first
 }
 
-func guarded(l net.Listener, limit int) *listener { return &listener{Listener: l, limit: limit} }
+func guarded(l net.Listener, limit int) *listener {
+	return &listener{Listener: l, limit: limit, finding: make(chan struct{}, finders)}
+}
 
 // Accept implements net.Listener.
 func (l *listener) Accept() (net.Conn, error) {

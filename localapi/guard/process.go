@@ -2,7 +2,7 @@ package guard
 
 import (
 	"net/http"
-	"sync"
+	"os"
 	"time"
 )
 
@@ -25,8 +25,9 @@ type peer struct {
 	process Process // of a Unix socket
 }
 
-// finding bounds what is spent on looking for programs to one processor.
-var finding sync.Mutex
+// finders is how many programs a listener's connections are looked for at a
+// time: of a flood, most are not known.
+const finders = 2
 
 // FindProcess finds the program that sent a request, once a connection. It waits
 // for a few milliseconds at most; the function that it returns waits for the
@@ -38,16 +39,22 @@ func FindProcess(r *http.Request) func() Process {
 	}
 	c.processOnce.Do(func() {
 		c.processFound = make(chan struct{})
-		if c.inode == 0 {
-			c.process = c.peer.process
+		c.process = c.peer.process
+		// The files of another user's processes can't be looked into.
+		if c.inode == 0 || c.listener == nil || c.uid != uint32(os.Getuid()) {
+			close(c.processFound)
+			return
+		}
+		select {
+		case c.listener.finding <- struct{}{}:
+		default:
 			close(c.processFound)
 			return
 		}
 		go func() {
 			defer close(c.processFound)
-			finding.Lock()
-			defer finding.Unlock()
 			c.process = processWith(c.inode)
+			<-c.listener.finding
 		}()
 		limit := time.NewTimer(patience)
 		defer limit.Stop()

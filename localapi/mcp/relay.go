@@ -59,11 +59,22 @@ type relay struct {
 	renewing sync.Mutex // held while a session is begun anew
 
 	mu          sync.Mutex // protects the following
-	session     string     // Mcp-Session-Id; "" before there is one, and on servers without
-	version     string     // what initialize has agreed on
+	session     session    // that is under way
 	initialize  []byte     // the client's, for a server that has forgotten the session
 	initialized []byte     // the notification after it
 	listening   bool
+}
+
+// session is what initialize has agreed on; the zero session is none.
+type session struct {
+	id      string // Mcp-Session-Id; "" on servers without
+	version string // of the protocol
+}
+
+func (r *relay) current() session {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.session
 }
 
 // envelope is what must be known of a message.
@@ -88,7 +99,11 @@ func Run(ctx context.Context, c Config) error {
 		for {
 			line, err := readLine(lines)
 			if err != nil {
+				// What was asked is still answered, for a moment.
+				limit := time.AfterFunc(last, cancel)
+				defer limit.Stop()
 				ended <- err
+				<-ctx.Done()
 				return
 			}
 			select {
@@ -104,10 +119,7 @@ func Run(ctx context.Context, c Config) error {
 			r.pass(ctx, line, &asking)
 			continue
 		case err := <-ended:
-			// What was asked is still answered.
-			limit := time.AfterFunc(last, cancel)
 			asking.Wait()
-			limit.Stop()
 			r.leave(ctx)
 			if err != io.EOF {
 				return fmt.Errorf("read a message: %w", err)
@@ -152,7 +164,7 @@ func (r *relay) pass(ctx context.Context, line []byte, asking *sync.WaitGroup) {
 	switch e.Method {
 	case "initialize":
 		r.mu.Lock()
-		r.initialize, r.initialized, r.session, r.version = line, nil, "", ""
+		r.initialize, r.initialized, r.session = line, nil, session{}
 		r.mu.Unlock()
 		r.ask(ctx, line, e)
 		return
@@ -173,10 +185,11 @@ func (r *relay) pass(ctx context.Context, line []byte, asking *sync.WaitGroup) {
 
 // ask posts a message and writes what comes back, or an error in its place.
 func (r *relay) ask(ctx context.Context, line []byte, e envelope) {
-	session, err := r.post(ctx, line, e, r.write)
+	in := r.current()
+	err := r.post(ctx, in, line, e, r.write)
 	if errors.Is(err, errForgotten) {
-		if err = r.renew(ctx, session); err == nil {
-			_, err = r.post(ctx, line, e, r.write)
+		if err = r.renew(ctx, in); err == nil {
+			err = r.post(ctx, r.current(), line, e, r.write)
 		}
 	}
 	switch {
@@ -191,19 +204,18 @@ func (r *relay) ask(ctx context.Context, line []byte, e envelope) {
 // errForgotten is what a server says of a session that it does not know.
 var errForgotten = errors.New("the server has forgotten the session")
 
-// post sends a message, and gives what comes back to take. It returns the
-// session that it was sent in.
-func (r *relay) post(ctx context.Context, line []byte, e envelope, take func([]byte)) (session string, err error) {
-	res, session, err := r.send(ctx, http.MethodPost, line)
+// post sends a message in a session, and gives what comes back to take.
+func (r *relay) post(ctx context.Context, in session, line []byte, e envelope, take func([]byte)) error {
+	res, err := r.send(ctx, http.MethodPost, in, line)
 	if err != nil {
-		return session, err
+		return err
 	}
 	defer res.Body.Close()
 	switch {
-	case res.StatusCode == http.StatusNotFound && session != "":
-		return session, errForgotten
+	case res.StatusCode == http.StatusNotFound && in.id != "":
+		return errForgotten
 	case res.StatusCode/100 != 2:
-		return session, refusal(res)
+		return refusal(res)
 	}
 	answered := !e.request()
 	got := func(message []byte) {
@@ -226,7 +238,7 @@ func (r *relay) post(ctx context.Context, line []byte, e envelope, take func([]b
 		body, err = io.ReadAll(io.LimitReader(res.Body, maxMessage+1))
 		if err == nil && len(bytes.TrimSpace(body)) > 0 {
 			if len(body) > maxMessage || !json.Valid(body) {
-				return session, errors.New("the server's answer is no json")
+				return errors.New("the server's answer is no json")
 			}
 			got(body)
 		}
@@ -235,9 +247,9 @@ func (r *relay) post(ctx context.Context, line []byte, e envelope, take func([]b
 		if err == nil {
 			err = errors.New("the server gave no answer")
 		}
-		return session, err
+		return err
 	}
-	return session, nil
+	return nil
 }
 
 // stream reads the messages of a stream to its end.
@@ -256,7 +268,7 @@ func (r *relay) stream(body io.Reader, got func([]byte)) error {
 }
 
 // agreed notes what an answer to initialize says.
-func (r *relay) agreed(session string, message []byte) {
+func (r *relay) agreed(id string, message []byte) {
 	var answer struct {
 		Result struct {
 			Version string `json:"protocolVersion"`
@@ -265,19 +277,16 @@ func (r *relay) agreed(session string, message []byte) {
 	_ = json.Unmarshal(message, &answer) // an error has no version
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.session, r.version = session, answer.Result.Version
+	r.session = session{id, answer.Result.Version}
 }
 
 // renew begins a new session as the client has begun the first, unless another
 // message has seen to it. forgotten is the one that is gone.
-func (r *relay) renew(ctx context.Context, forgotten string) error {
+func (r *relay) renew(ctx context.Context, forgotten session) error {
 	r.renewing.Lock()
 	defer r.renewing.Unlock()
 	r.mu.Lock()
 	initialize, initialized, now := r.initialize, r.initialized, r.session
-	if now == forgotten {
-		r.session, r.version = "", ""
-	}
 	r.mu.Unlock()
 	if now != forgotten {
 		return nil
@@ -287,11 +296,12 @@ func (r *relay) renew(ctx context.Context, forgotten string) error {
 	}
 	var e envelope
 	_ = json.Unmarshal(initialize, &e) // it was read before
-	// The client has had its answers to these.
+	// The client has had its answers to these. Until the server has agreed the
+	// old session stays, so that what fails here is tried again.
 	nobody := func([]byte) {}
-	_, err := r.post(ctx, initialize, e, nobody)
+	err := r.post(ctx, session{}, initialize, e, nobody)
 	if err == nil && initialized != nil {
-		_, err = r.post(ctx, initialized, envelope{}, nobody)
+		err = r.post(ctx, r.current(), initialized, envelope{}, nobody)
 	}
 	return err
 }
@@ -308,14 +318,15 @@ func (r *relay) listen(ctx context.Context) {
 	}
 	go func() {
 		for told := false; ctx.Err() == nil; {
-			res, session, err := r.send(ctx, http.MethodGet, nil)
+			in := r.current()
+			res, err := r.send(ctx, http.MethodGet, in, nil)
 			if err == nil {
 				kind, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type"))
 				switch {
 				case res.StatusCode == http.StatusOK && kind == "text/event-stream":
 					_ = r.stream(res.Body, r.write) // and again
-				case res.StatusCode == http.StatusNotFound && session != "":
-					err = r.renew(ctx, session)
+				case res.StatusCode == http.StatusNotFound && in.id != "":
+					err = r.renew(ctx, in)
 				case res.StatusCode/100 == 4 || res.StatusCode == http.StatusOK:
 					_ = res.Body.Close() // it does not do that
 					return
@@ -336,29 +347,24 @@ func (r *relay) listen(ctx context.Context) {
 
 // leave ends the session on the server.
 func (r *relay) leave(ctx context.Context) {
-	r.mu.Lock()
-	session := r.session
-	r.mu.Unlock()
-	if session == "" {
+	in := r.current()
+	if in.id == "" {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), last)
 	defer cancel()
-	if res, _, err := r.send(ctx, http.MethodDelete, nil); err == nil {
+	if res, err := r.send(ctx, http.MethodDelete, in, nil); err == nil {
 		_ = res.Body.Close() // a server may refuse that
 	}
 }
 
 // send sends a request, and waits for a proxy that does not listen: nothing was
-// sent to it. It returns the session that the request belongs to.
-func (r *relay) send(ctx context.Context, method string, body []byte) (res *http.Response, session string, err error) {
-	r.mu.Lock()
-	session, version := r.session, r.version
-	r.mu.Unlock()
+// sent to it.
+func (r *relay) send(ctx context.Context, method string, in session, body []byte) (*http.Response, error) {
 	for begun := time.Now(); ; {
 		req, err := http.NewRequestWithContext(ctx, method, r.URL, bytes.NewReader(body))
 		if err != nil {
-			return nil, session, err
+			return nil, err
 		}
 		req.Header.Set("X-Api-Key", r.Token.Reveal())
 		req.Header.Set("Accept", "application/json, text/event-stream")
@@ -368,21 +374,21 @@ func (r *relay) send(ctx context.Context, method string, body []byte) (res *http
 		if body != nil {
 			req.Header.Set("Content-Type", "application/json")
 		}
-		if session != "" {
-			req.Header.Set("Mcp-Session-Id", session)
+		if in.id != "" {
+			req.Header.Set("Mcp-Session-Id", in.id)
 		}
-		if version != "" {
-			req.Header.Set("Mcp-Protocol-Version", version)
+		if in.version != "" {
+			req.Header.Set("Mcp-Protocol-Version", in.version)
 		}
 		res, err := r.Client.Do(req)
 		var refused *net.OpError
 		if err == nil || !errors.As(err, &refused) || refused.Op != "dial" || time.Since(begun) > away {
-			return res, session, unwrapped(err)
+			return res, unwrapped(err)
 		}
 		select {
 		case <-time.After(awayRetry):
 		case <-ctx.Done():
-			return nil, session, ctx.Err()
+			return nil, ctx.Err()
 		}
 	}
 }

@@ -24,6 +24,7 @@ type server struct {
 	mu      sync.Mutex // protects the following
 	session string
 	begun   int
+	busy    int      // how many more times initialize is not answered
 	got     []string // methods of requests and messages
 	pushed  chan string
 }
@@ -68,6 +69,13 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	case r.Method == http.MethodDelete:
 		w.WriteHeader(http.StatusNoContent)
+	case m.Method == "initialize" && s.busy > 0:
+		s.busy--
+		http.Error(w, "busy", http.StatusBadGateway)
+	case m.Method == "hang":
+		s.mu.Unlock()
+		defer s.mu.Lock()
+		<-r.Context().Done()
 	case m.Method == "initialize":
 		s.begun++
 		s.session = fmt.Sprint("s", s.begun)
@@ -160,13 +168,21 @@ func TestRelay(t *testing.T) {
 	s.mu.Unlock()
 	say(`{"jsonrpc":"2.0","id":5,"method":"plain"}`)
 	want(`{"jsonrpc":"2.0","id":5,"result":"plain"}`)
+	// Also if that does not work at once.
+	s.mu.Lock()
+	s.session, s.busy = "gone", 1
+	s.mu.Unlock()
+	say(`{"jsonrpc":"2.0","id":7,"method":"plain"}`)
+	want(`{"error":{"code":-32000,"message":"langkeep: the server answers 502 Bad Gateway"},"id":7,"jsonrpc":"2.0"}`)
+	say(`{"jsonrpc":"2.0","id":8,"method":"plain"}`)
+	want(`{"jsonrpc":"2.0","id":8,"result":"plain"}`)
 	say(`{"jsonrpc":"2.0","method":"notifications/cancelled"}`)
 	say(`{"jsonrpc":"2.0","id":6,"method":"plain"}`)
 	want(`{"jsonrpc":"2.0","id":6,"result":"plain"}`)
 	end()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.begun != 2 || s.got[len(s.got)-1] != "DELETE" || !slices.Contains(s.got, "POST notifications/cancelled") {
+	if s.begun != 3 || s.got[len(s.got)-1] != "DELETE" || !slices.Contains(s.got, "POST notifications/cancelled") {
 		t.Errorf("%d sessions; the server got %q", s.begun, s.got)
 	}
 }
@@ -210,5 +226,22 @@ func TestRelayAnswersToTheEnd(t *testing.T) {
 	end()
 	if got := <-heard; got != `{"jsonrpc":"2.0","id":1,"result":"plain"}` {
 		t.Error(got)
+	}
+}
+
+// A server that hangs keeps nothing going once the client has gone.
+func TestRelayEndsWithItsClient(t *testing.T) {
+	h := httptest.NewServer(&server{t: t})
+	defer h.Close()
+	say, hear, end := talk(t, h.URL)
+	say(hello)
+	if got := hear(); got != helloBack {
+		t.Fatal(got)
+	}
+	say(`{"jsonrpc":"2.0","method":"hang"}`)
+	begin := time.Now()
+	end()
+	if took := time.Since(begin); took > 2*last {
+		t.Errorf("it went on for %v", took)
 	}
 }

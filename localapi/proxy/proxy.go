@@ -5,6 +5,7 @@ package proxy
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/json"
 	"errors"
@@ -213,6 +214,12 @@ func (h *Handler) rewrite(r *httputil.ProxyRequest) {
 	for _, name := range credentialHeaders {
 		r.Out.Header.Del(name)
 	}
+	// An answer must be readable here, if it refuses.
+	if accepted := r.Out.Header.Get("Accept-Encoding"); strings.Contains(accepted, "gzip") {
+		r.Out.Header.Set("Accept-Encoding", "gzip")
+	} else {
+		r.Out.Header.Del("Accept-Encoding")
+	}
 	for name := range r.Out.Header {
 		if strings.HasPrefix(name, "X-Forwarded-") || strings.EqualFold(name, "Api_key") || strings.HasPrefix(name, "Sec-Fetch-") {
 			delete(r.Out.Header, name)
@@ -320,12 +327,18 @@ func refused(res *http.Response) bool {
 		return false
 	}
 	start, _ := io.ReadAll(io.LimitReader(res.Body, refusal)) // an error comes again to who reads on
+	said := start
+	if strings.EqualFold(res.Header.Get("Content-Encoding"), "gzip") {
+		if plain, err := gzip.NewReader(bytes.NewReader(start)); err == nil {
+			said, _ = io.ReadAll(io.LimitReader(plain, refusal)) // what is cut off is no refusal
+		}
+	}
 	res.Body = struct {
 		io.Reader
 		io.Closer
 	}{io.MultiReader(bytes.NewReader(start), res.Body), res.Body}
 	var body struct{ Detail string }
-	if json.Unmarshal(start, &body) != nil {
+	if json.Unmarshal(said, &body) != nil {
 		return false
 	}
 	switch body.Detail {

@@ -3,6 +3,7 @@ package proxy
 import (
 	"bufio"
 	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -244,6 +245,27 @@ func TestRefusedKeyIsReplaced(t *testing.T) {
 				t.Errorf("%d %q: a body of %d bytes became one of %d", tt.status, tt.words, len(tt.body), len(sent))
 			}
 		}
+	}
+}
+
+// A refusal is understood also where something before the server compresses it.
+func TestCompressedRefusal(t *testing.T) {
+	r := start(t, "", func(w http.ResponseWriter, req *http.Request) {
+		if req.Header.Get("X-Api-Key") == "sk-second" {
+			fmt.Fprint(w, "done")
+			return
+		}
+		if got := req.Header.Get("Accept-Encoding"); got != "gzip" {
+			t.Errorf("the server is asked for %q", got)
+		}
+		w.Header().Set("Content-Encoding", "gzip")
+		w.WriteHeader(http.StatusForbidden)
+		z := gzip.NewWriter(w)
+		fmt.Fprint(z, `{"detail":"Invalid API key"}`)
+		_ = z.Close()
+	})
+	if res, body := r.ask("POST", "/api/v1/run/x", "", whole1, "Accept-Encoding: gzip, br"); res.StatusCode != 200 || body != "done" {
+		t.Errorf("%d %q", res.StatusCode, body)
 	}
 }
 

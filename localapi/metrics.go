@@ -1,0 +1,167 @@
+package localapi
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"maps"
+	"net/http"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"langkeep/localapi/client"
+	"langkeep/localapi/guard"
+)
+
+// metrics are counted here; the rest of /metrics is looked up when it is asked
+// for. A library for them is 1 MB and more, of a program of 14.
+type metrics struct {
+	streams atomic.Int64 // proxied requests that are under way
+
+	mu       sync.Mutex // protects the following
+	requests map[outcome]int64
+	proxied  map[string]int64 // by result
+}
+
+// outcome is a route of the table, and "ok" or the kind of problem.
+type outcome struct{ route, result string }
+
+// result is a problem's kind, or "ok".
+func result(p *client.Problem) string {
+	if p == nil {
+		return "ok"
+	}
+	return p.Kind()
+}
+
+func (m *metrics) request(route string, p *client.Problem) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.requests == nil {
+		m.requests = map[outcome]int64{}
+	}
+	m.requests[outcome{route, result(p)}]++
+}
+
+func (m *metrics) proxy(p *client.Problem) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.proxied == nil {
+		m.proxied = map[string]int64{}
+	}
+	m.proxied[result(p)]++
+}
+
+// exposition is the text that Prometheus reads, version 0.0.4.
+type exposition struct{ bytes.Buffer }
+
+// family begins a metric.
+func (e *exposition) family(name, kind, help string) {
+	fmt.Fprintf(e, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, kind)
+}
+
+var escaped = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
+
+// sample is a line; labels are names and values.
+func (e *exposition) sample(name string, value float64, labels ...string) {
+	e.WriteString(name)
+	for i := 0; i < len(labels); i += 2 {
+		e.WriteByte("{,"[min(i, 1)])
+		fmt.Fprintf(e, `%s="%s"`, labels[i], escaped.Replace(labels[i+1]))
+	}
+	if len(labels) > 0 {
+		e.WriteByte('}')
+	}
+	fmt.Fprintf(e, " %v\n", value)
+}
+
+// counters writes one line for each label's value.
+func (e *exposition) counters(name, label string, counts map[string]int64) {
+	for _, key := range slices.Sorted(maps.Keys(counts)) {
+		e.sample(name, float64(counts[key]), label, key)
+	}
+}
+
+// states are all of them, so that a count that falls to 0 is told.
+var states = []client.State{
+	client.Fresh, client.Retrying, client.Stale, client.SignInRequired, client.KeychainLocked, client.SignedOut,
+}
+
+func (s *Server) metricsText(w http.ResponseWriter, _ *http.Request, caller *guard.Caller, _ string) error {
+	var e exposition
+	e.family("langkeep_build_info", "gauge", "The version that runs; always 1.")
+	e.sample("langkeep_build_info", 1, "version", s.Version)
+	e.family("langkeep_start_time_seconds", "gauge", "When the agent was started, in Unix time.")
+	e.sample("langkeep_start_time_seconds", float64(s.Started.Unix()))
+
+	seen := s.seen(caller)
+	count := map[client.State]int{}
+	for _, p := range seen {
+		count[p.State]++
+	}
+	e.family("langkeep_profiles", "gauge", "Profiles by state.")
+	for _, state := range states {
+		e.sample("langkeep_profiles", float64(count[state]), "state", string(state))
+	}
+	e.family("langkeep_access_token_expiry_timestamp_seconds", "gauge", "When a profile's access token ends, by the server's clock.")
+	for _, p := range seen {
+		if p.AccessExpiresAt != nil {
+			e.sample("langkeep_access_token_expiry_timestamp_seconds", float64(p.AccessExpiresAt.Unix()), "profile", p.Name)
+		}
+	}
+	e.family("langkeep_refresh_token_expiry_timestamp_seconds", "gauge", "When a profile's refresh token ends, by the server's clock.")
+	for _, p := range seen {
+		if p.RefreshExpiresAt != nil {
+			e.sample("langkeep_refresh_token_expiry_timestamp_seconds", float64(p.RefreshExpiresAt.Unix()), "profile", p.Name)
+		}
+	}
+	if caller.Owner || caller.Profiles == nil {
+		s.totals(&e)
+	}
+	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+	_, _ = w.Write(e.Bytes()) // fails only if the client has gone
+	return nil
+}
+
+// totals are what is counted over all profiles, and so is not for a client of
+// some.
+func (s *Server) totals(e *exposition) {
+	counts := s.Agent.Counts()
+	e.family("langkeep_token_pairs_total", "counter", "Token pairs that servers gave, at a sign-in or a refresh.")
+	e.sample("langkeep_token_pairs_total", float64(counts.Pairs))
+	e.family("langkeep_keys_made_total", "counter", "API keys that were made.")
+	e.sample("langkeep_keys_made_total", float64(counts.Keys))
+	e.family("langkeep_failures_total", "counter", "Passing failures to renew a session, by kind.")
+	e.counters("langkeep_failures_total", "kind", counts.Failures)
+	e.family("langkeep_sessions_ended_total", "counter", "Sessions that a server refused for good, by reason.")
+	e.counters("langkeep_sessions_ended_total", "reason", counts.Ended)
+
+	leases, clients := 0, 0
+	for _, c := range s.Clients.All() {
+		if c.Lease {
+			leases++
+		} else {
+			clients++
+		}
+	}
+	e.family("langkeep_clients", "gauge", "Programs that were let in: by a person, or for as long as they run.")
+	e.sample("langkeep_clients", float64(clients), "lease", "false")
+	e.sample("langkeep_clients", float64(leases), "lease", "true")
+
+	s.metrics.mu.Lock()
+	defer s.metrics.mu.Unlock()
+	e.family("langkeep_requests_total", "counter", "Requests to the local API, by route and result.")
+	byRoute := func(a, b outcome) int { return cmp.Or(cmp.Compare(a.route, b.route), cmp.Compare(a.result, b.result)) }
+	for _, o := range slices.SortedFunc(maps.Keys(s.metrics.requests), byRoute) {
+		e.sample("langkeep_requests_total", float64(s.metrics.requests[o]), "route", o.route, "result", o.result)
+	}
+	e.family("langkeep_proxy_requests_total", "counter", "Requests to the proxies, by result; ok was passed on.")
+	e.counters("langkeep_proxy_requests_total", "result", s.metrics.proxied)
+	e.family("langkeep_proxy_streams", "gauge", "Proxied requests that are under way.")
+	e.sample("langkeep_proxy_streams", float64(s.metrics.streams.Load()))
+	e.family("go_goroutines", "gauge", "Goroutines of the agent.")
+	e.sample("go_goroutines", float64(runtime.NumGoroutine()))
+}
