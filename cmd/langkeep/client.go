@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -155,9 +154,7 @@ func (o *clientListOptions) run(ctx context.Context) error {
 
 // clientTable is what people see of clients.
 func clientTable(all []client.LocalClient, now time.Time) string {
-	var b strings.Builder
-	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "CLIENT\tPROFILES\tSCOPES\tENDS")
+	rows := [][]string{{"CLIENT", "PROFILES", "SCOPES", "ENDS"}}
 	for _, c := range all {
 		end := "with its program"
 		if c.ExpiresAt != nil {
@@ -166,10 +163,9 @@ func clientTable(all []client.LocalClient, now time.Time) string {
 				end = "in " + words.Remaining(c.ExpiresAt.Sub(now))
 			}
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", words.Safe(c.Name), words.Safe(strings.Join(c.Profiles, " ")), words.Safe(strings.Join(c.Scopes, " ")), end)
+		rows = append(rows, []string{words.Safe(c.Name), words.Safe(strings.Join(c.Profiles, " ")), words.Safe(strings.Join(c.Scopes, " ")), end})
 	}
-	_ = t.Flush() // into memory
-	return b.String()
+	return table(rows...)
 }
 
 func newClientRevoke(a *app) *cobra.Command {

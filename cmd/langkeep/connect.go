@@ -9,7 +9,6 @@ import (
 	"regexp"
 	"runtime"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/rogpeppe/go-internal/diff"
@@ -343,16 +342,13 @@ func (o *connectOptions) printList() error {
 		o.say("nothing is connected; langkeep connect TOOL NAME does it")
 		return nil
 	}
-	var b strings.Builder
-	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "TOOL\tPROFILE\tTOKEN OF\tFILE")
+	rows := [][]string{{"TOOL", "PROFILE", "TOKEN OF", "FILE"}}
 	for _, r := range all {
 		token := r.Client
 		if token == "" {
 			token = words.None
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", words.Safe(r.Tool), words.Safe(r.Profile), words.Safe(token), words.Safe(r.Path))
+		rows = append(rows, []string{words.Safe(r.Tool), words.Safe(r.Profile), words.Safe(token), words.Safe(r.Path)})
 	}
-	_ = t.Flush() // into memory
-	return o.result(b.String())
+	return o.result(table(rows...))
 }

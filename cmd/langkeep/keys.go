@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"strings"
-	"text/tabwriter"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -75,14 +73,11 @@ func (o *keysOptions) run(ctx context.Context, args []string) error {
 // keyTable is what people see of keys. Its last column names them in full, so
 // that an id can be copied.
 func keyTable(keys []client.AccountKey, now time.Time) string {
-	var b strings.Builder
-	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "ID\tENDS\tLAST USED\tUSES\tNAME")
+	rows := [][]string{{"ID", "ENDS", "LAST USED", "USES", "NAME"}}
 	for _, k := range keys {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\n", words.Safe(k.ID), keyEnd(k, now), day(k.LastUsedAt), k.Uses, words.Safe(keyName(k)))
+		rows = append(rows, []string{words.Safe(k.ID), keyEnd(k, now), day(k.LastUsedAt), strconv.Itoa(k.Uses), words.Safe(keyName(k))})
 	}
-	_ = t.Flush() // into memory
-	return b.String()
+	return table(rows...)
 }
 
 func keyEnd(k client.AccountKey, now time.Time) string {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"text/tabwriter"
 
 	"golang.org/x/term"
 
@@ -43,6 +44,18 @@ func (a *app) screen() (width int, colour, ok bool) {
 	}
 	colour = a.getenv("NO_COLOR") == "" && a.getenv("TERM") != "dumb" && understandsEscapes(fd)
 	return width, colour, true
+}
+
+// table is rows in columns, the first of which are their names. What is foreign
+// in it must be words.Safe.
+func table(rows ...[]string) string {
+	var b strings.Builder
+	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	for _, row := range rows {
+		fmt.Fprintln(t, strings.Join(row, "\t"))
+	}
+	_ = t.Flush() // into memory
+	return b.String()
 }
 
 // maxLine bounds what is read as one line, 64 KiB.

@@ -337,6 +337,20 @@ func (c *Client) send(ctx context.Context, method, route string, body any) (*htt
 	return res, nil
 }
 
+// open sends a request whose answer goes on: what is other than 2xx is a Problem.
+func (c *Client) open(ctx context.Context, method, route string, body any) (*http.Response, error) {
+	res, err := c.send(ctx, method, route, body)
+	if err != nil || res.StatusCode/100 == 2 {
+		return res, err
+	}
+	defer res.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(res.Body, maxBody))
+	if err != nil {
+		return nil, failure(ctx, err)
+	}
+	return nil, c.problem(res, answer)
+}
+
 // failure is the error of a request that got no whole answer.
 func failure(ctx context.Context, err error) error {
 	if ctx.Err() != nil {

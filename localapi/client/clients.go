@@ -116,17 +116,9 @@ func (c *Client) ResumeLease(ctx context.Context) (held io.ReadCloser, err error
 
 // hold sends a request and returns the first line of an answer that goes on.
 func (c *Client) hold(ctx context.Context, route string, body any) (line []byte, held io.ReadCloser, err error) {
-	res, err := c.send(ctx, http.MethodPost, route, body)
+	res, err := c.open(ctx, http.MethodPost, route, body)
 	if err != nil {
 		return nil, nil, err
-	}
-	if res.StatusCode/100 != 2 {
-		defer res.Body.Close()
-		answer, err := io.ReadAll(io.LimitReader(res.Body, maxBody))
-		if err != nil {
-			return nil, nil, failure(ctx, err)
-		}
-		return nil, nil, c.problem(res, answer)
 	}
 	lines := bufio.NewReader(res.Body)
 	line, err = lines.ReadSlice('\n')

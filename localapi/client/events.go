@@ -23,21 +23,12 @@ type Event struct {
 // the agent ends.
 func (c *Client) Events(ctx context.Context) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
-		res, err := c.send(ctx, http.MethodGet, "/v1/events", nil)
+		res, err := c.open(ctx, http.MethodGet, "/v1/events", nil)
 		if err != nil {
 			yield(Event{}, err)
 			return
 		}
 		defer res.Body.Close()
-		if res.StatusCode != http.StatusOK {
-			answer, err := io.ReadAll(io.LimitReader(res.Body, maxBody))
-			if err != nil {
-				yield(Event{}, failure(ctx, err))
-				return
-			}
-			yield(Event{}, c.problem(res, answer))
-			return
-		}
 		for e, err := range parseEvents(res.Body) {
 			if err != nil {
 				err = failure(ctx, err)
