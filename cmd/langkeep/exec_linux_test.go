@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -23,6 +24,11 @@ type execRig struct {
 
 func newExecRig(t *testing.T) *execRig {
 	t.Helper()
+	// Under nohup, or in the background of a script, some are ignored, and would
+	// be by what is started here; those that are caught are not.
+	caught := make(chan os.Signal, 1)
+	signal.Notify(caught, syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT)
+	t.Cleanup(func() { signal.Stop(caught) })
 	home := t.TempDir()
 	r := &execRig{t: t, env: append(os.Environ(), "LANGKEEP_HOME="+home, "GORACE=atexit_sleep_ms=0")}
 	if err := os.MkdirAll(filepath.Join(home, "config"), 0o700); err != nil {
