@@ -294,9 +294,9 @@ func TestNoBus(t *testing.T) {
 // langkeep stop are in TestTray.
 func TestEveryEndIsTheSame(t *testing.T) {
 	// Where the tests themselves run under nohup(1), the agent would inherit that
-	// SIGHUP is ignored; one that is caught here is back to normal there.
+	// SIGHUP or SIGINT may be ignored; one that is caught here is back to normal there.
 	caught := make(chan os.Signal, 1)
-	signal.Notify(caught, syscall.SIGHUP)
+	signal.Notify(caught, syscall.SIGHUP, syscall.SIGINT)
 	defer signal.Stop(caught)
 	d := newDesktop(t)
 	d.startPanel()
