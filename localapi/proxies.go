@@ -125,7 +125,7 @@ func (p *proxies) choose(ctx context.Context, name string) {
 	for _, s := range p.Agent.Profiles() {
 		kept[s.ProxyPort] = true
 	}
-	for port := firstProxyPort; port < firstProxyPort+proxyPorts; port++ {
+	for port := p.FirstProxyPort; port < p.FirstProxyPort+proxyPorts; port++ {
 		if kept[port] {
 			continue
 		}

@@ -3,6 +3,7 @@
 package localapi
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -47,6 +48,8 @@ type Config struct {
 	// PageFile is where a code is left for the browser if it must not be seen
 	// among its arguments.
 	PageFile string
+	// FirstProxyPort is where the search for a proxy's port begins; 0 is 17861.
+	FirstProxyPort int
 	// Doctor answers who asks what is wrong.
 	Doctor Doctor
 	// Stop is called when the owner asks the agent to stop. It must not wait
@@ -74,6 +77,7 @@ type Server struct {
 func New(c Config) *Server {
 	s := &Server{Config: c, file: pageFile{path: c.PageFile}}
 	s.routes = s.table()
+	s.FirstProxyPort = cmp.Or(s.FirstProxyPort, firstProxyPort)
 	s.proxies = &proxies{Server: s, open: map[string]*openProxy{}}
 	return s
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -95,8 +96,10 @@ func newRig(t *testing.T) *rig {
 	r.config = filepath.Join(t.TempDir(), "config.toml")
 	r.server = New(Config{
 		Agent: r.agent, Log: log,
-		Guard:   guard.New(guard.Config{Authority: guard.Authorities{allCallers(), r.pages, ClientTokens(r.clients)}, Log: log}),
-		Clients: r.clients, Audit: audit.Open("", clock.System(), log),
+		Guard: guard.New(guard.Config{Authority: guard.Authorities{allCallers(), r.pages, ClientTokens(r.clients)}, Log: log}),
+		// Not where other tests' agents look for one.
+		FirstProxyPort: 19000 + rand.IntN(10000),
+		Clients:        r.clients, Audit: audit.Open("", clock.System(), log),
 		Version: "1.2.3", Started: time.Now(), Store: "memory", Settings: settingsFile(r.config),
 		Pages: r.pages, URL: r.url, PageFile: filepath.Join(t.TempDir(), "open.html"),
 		ConfigError: func() error { return r.wrong }, Stop: func() { r.stopped <- struct{}{} },
