@@ -17,21 +17,34 @@ import (
 	"langkeep/agent/paths"
 )
 
-// Config is config.toml: what holds for all profiles.
+// Config is config.toml: what holds for all profiles. What its fields' comments
+// say is what docs/configuration.md says.
 type Config struct {
-	Listen         string   `toml:"listen"` // a loopback address and port
-	Store          string   `toml:"store"`  // keychain, file or memory
-	DefaultProfile string   `toml:"default_profile"`
-	LogLevel       string   `toml:"log_level"`   // debug, info, warn or error
-	AllowUsers     []string `toml:"allow_users"` // other local users, by name or uid, who may connect over TCP
-	Notify         Notify   `toml:"notify"`
+	// Where the local API listens: 127.0.0.1 or [::1], and a port; the other one
+	// gets the same port. In force at the next start.
+	Listen string `toml:"listen"`
+	// Where secrets are kept: keychain, file (needs LANGKEEP_PASSPHRASE_FILE) or
+	// memory, which forgets them at the end. In force at the next start.
+	Store string `toml:"store"`
+	// The profile that a command means which names none.
+	DefaultProfile string `toml:"default_profile"`
+	// How much the log says: debug, info, warn or error.
+	LogLevel string `toml:"log_level"`
+	// Users of this computer beside you, by name or number, who may connect over
+	// TCP. They need a token all the same.
+	AllowUsers []string `toml:"allow_users"`
+	Notify     Notify   `toml:"notify"`
 }
 
 // Notify says which notifications a person wants.
 type Notify struct {
+	// Whether to be told that a sign-in is needed.
 	SignInRequired bool `toml:"sign_in_required"`
-	Offline        bool `toml:"offline"`
-	BackToNormal   bool `toml:"back_to_normal"`
+	// Whether to be told that a session ends within a day while its server can't
+	// be reached.
+	Offline bool `toml:"offline"`
+	// Whether to be told that either is over.
+	BackToNormal bool `toml:"back_to_normal"`
 }
 
 // Default is what holds without a config.toml.

@@ -34,18 +34,35 @@ type Profile struct {
 	ProxyOrigins string
 }
 
-// profileFile is a Profile in its file.
+// profileFile is a Profile in its file. What its fields' comments say is what
+// docs/configuration.md says.
 type profileFile struct {
-	Schema      int    `toml:"schema"`
-	ServerURL   string `toml:"server_url"`
-	Username    string `toml:"username"`
-	Method      string `toml:"method"`
-	CAFile      string `toml:"ca_file"`
-	AllowHTTP   bool   `toml:"allow_http"`
-	KeyLifetime string `toml:"key_lifetime"` // a Go duration
-	Proxy       bool   `toml:"proxy"`
-	ProxyPort   int    `toml:"proxy_port"`
-	// ProxyOrigins have a scheme, a host and perhaps a port.
+	// The version of the file's form.
+	Schema int `toml:"schema"`
+	// The server's address, with its root path if it has one. One of another
+	// origin signs the profile out first.
+	ServerURL string `toml:"server_url"`
+	// The account's name, for the method password. Another one signs out first.
+	Username string `toml:"username"`
+	// How the profile signs in: password, auto-login, refresh-token or api-key;
+	// written by the first sign-in.
+	Method string `toml:"method"`
+	// A file of certificates, PEM, with its full path, that are trusted beside
+	// the system's.
+	CAFile string `toml:"ca_file"`
+	// Whether a server that is not this computer may be spoken to over plain
+	// http, where everybody on the way can read along.
+	AllowHTTP bool `toml:"allow_http"`
+	// How long an API key that Langkeep makes lives: a Go duration such as 8h, 10s
+	// or more. Empty is 24h.
+	KeyLifetime string `toml:"key_lifetime"`
+	// Whether the profile's proxy is open.
+	Proxy bool `toml:"proxy"`
+	// The proxy's port; 0 takes the first free one from 17861 up, which is then
+	// written down here.
+	ProxyPort int `toml:"proxy_port"`
+	// The origins of the web pages that may use the proxy, each with a scheme, a
+	// host and perhaps a port.
 	ProxyOrigins []string `toml:"proxy_allow_origins"`
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -14,11 +15,13 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/spf13/cobra"
 
+	"langkeep/agent/casebook"
 	"langkeep/agent/paths"
 	"langkeep/localapi/client"
 )
@@ -43,7 +46,8 @@ func problem(p *client.Problem) http.HandlerFunc {
 }
 
 func TestExitCodes(t *testing.T) {
-	for kind, want := range map[string]int{
+	var table [][]string
+	codes := map[string]int{
 		client.TypeBadRequest:        2,
 		client.TypeUnauthorized:      7,
 		client.TypeForbidden:         7,
@@ -61,8 +65,13 @@ func TestExitCodes(t *testing.T) {
 		client.TypeServerUnreachable: 4,
 		client.TypeKeychainLocked:    6,
 		"of-a-newer-agent":           1,
-	} {
+	}
+	for _, kind := range slices.Sorted(maps.Keys(codes)) {
+		want := codes[kind]
 		p := client.NewProblem(kind, "what to do\x1b[2J next")
+		if p.Status != 0 {
+			table = append(table, []string{"`" + kind + "`", strconv.Itoa(p.Status), strconv.Itoa(want)})
+		}
 		p.Status = max(p.Status, 400)
 		for _, args := range [][]string{{"token", "prod"}, {"refresh", "prod"}, {"status"}, {"status", "--watch"}, {"remove", "--all"}} {
 			code, stdout, stderr := answering(t, problem(p), args...)
@@ -74,6 +83,7 @@ func TestExitCodes(t *testing.T) {
 			}
 		}
 	}
+	casebook.Table(t, "docs/api.md", "TestExitCodes in cmd/langkeep", []string{"`type` ends in", "status", "a command's exit code"}, table)
 }
 
 func TestReady(t *testing.T) {
