@@ -53,7 +53,7 @@ type Server struct {
 }
 
 // startLimit bounds a start; 25 to 60 s were seen on two cores.
-const startLimit = 3 * time.Minute
+const startLimit = 6 * time.Minute
 
 // The secret keys, used in turn. Langflow encrypts API keys with them, and
 // 1.13 fails at that with a text of 32 bytes or more that is not 32 bytes in
