@@ -70,6 +70,7 @@ func newReader(p *person, s *tools) *reader {
 		p.t.Fatal(err)
 	}
 	p.t.Cleanup(func() { os.RemoveAll(home) })
+	s.server.AddUser("ci", s.server.Password, true)
 	key, _ := s.server.AddAPIKey()
 	_, another := s.server.AddAPIKey()
 	refresh := refreshToken(p.t, s.server)
@@ -79,7 +80,7 @@ func newReader(p *person, s *tools) *reader {
 		person: p, home: home, work: home + "/work", password: s.server.Password, server: s.server.URL,
 		typed: map[string]string{
 			"user name: ": s.server.Username, "user name [" + s.server.Username + "]: ": s.server.Username,
-			"password of " + s.server.Username + ": ": s.server.Password, "refresh token: ": refresh, "api key: ": key.Reveal(), "[y/N] ": "y",
+			"password of " + s.server.Username + ": ": s.server.Password, "refresh token: ": refresh, "API key: ": key.Reveal(), "write that? y or n [n]: ": "y",
 		},
 		env: append(p.session.Env(), "DO_NOT_TRACK=true", "HOME="+home, "XDG_CONFIG_HOME="+home+"/config", "XDG_STATE_HOME="+home+"/state",
 			"XDG_RUNTIME_DIR="+home+"/run", "PATH="+home+"/bin:"+filepath.Dir(s.server.Program("python"))+":"+os.Getenv("PATH")),
@@ -110,7 +111,7 @@ func newReader(p *person, s *tools) *reader {
 	r.meant = strings.NewReplacer(
 		"https://flows.example.org", s.server.URL, "http://127.0.0.1:7860", local.URL, ":17860", ":"+strings.TrimSpace(port),
 		"/etc/langkeep.pass", home+"/passphrase", "/etc/ssl/company-ca.pem", "/etc/ssl/certs/ca-certificates.crt",
-		"--revoke ID", "--revoke "+another, "--project ID", "--project "+s.project, "/run/my-flow", "/run/echo",
+		"--revoke ID", "--revoke "+another, "--project ID", "--project "+s.project, "/run/my-flow", "/run/echo", "--min-valid 10m", "--min-valid 1m", // this server's tokens live two
 	)
 	return r
 }
@@ -191,12 +192,12 @@ func (r *reader) shell(command string) done {
 		r.t.Errorf("run %s: %v", command, err)
 		return done{code: -1}
 	}
-	return done{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
+	return done{cmd.ProcessState.ExitCode(), stdout.String(), stderr.said.String()}
 }
 
 // asked is what a program says, with somebody who answers its questions.
 type asked struct {
-	bytes.Buffer
+	said     bytes.Buffer // not embedded: its ReadFrom would go past Write
 	typed    map[string]string
 	terminal *os.File
 }
@@ -207,5 +208,5 @@ func (a *asked) Write(b []byte) (int, error) {
 			_, _ = a.terminal.WriteString(answer + "\n") // the program that waits for it tells if this fails
 		}
 	}
-	return a.Buffer.Write(b)
+	return a.said.Write(b)
 }
