@@ -141,5 +141,11 @@ func parse(account, data string) (itemJSON, error) {
 	if err := json.Unmarshal([]byte(data), &j); err != nil || j.V != itemVersion {
 		return itemJSON{}, fmt.Errorf("%w: %s %w", ErrFailing, account, errCorrupt)
 	}
+	if j.ExpiresAt != nil {
+		// In UTC it may be of a year that could not be written again.
+		if _, err := j.ExpiresAt.UTC().MarshalJSON(); err != nil {
+			return itemJSON{}, fmt.Errorf("%w: %s %w", ErrFailing, account, errCorrupt)
+		}
+	}
 	return j, nil
 }

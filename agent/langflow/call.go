@@ -222,11 +222,20 @@ func (a *answer) detail() (text string, autoLogin *bool) {
 // errOdd is why a Date is not believed.
 var errOdd = errors.New("no usable Date")
 
+// maxLead is how far a server's clock can be from ours. That of a computer
+// without a battery begins in 1970; what is further off would end in times that
+// JSON can't tell.
+const maxLead = 100 * 365 * 24 * time.Hour
+
 // date reads an answer's Date. One that went through a cache (Age, RFC 9111)
 // tells when the answer was made, not when it was sent.
 func (a *answer) date() (time.Time, error) {
 	if age := a.header.Get("Age"); age != "" && age != "0" {
 		return time.Time{}, errOdd
 	}
-	return http.ParseTime(a.header.Get("Date"))
+	date, err := http.ParseTime(a.header.Get("Date"))
+	if err != nil || date.Sub(a.received).Abs() > maxLead {
+		return time.Time{}, errOdd
+	}
+	return date, nil
 }

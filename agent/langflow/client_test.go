@@ -613,6 +613,7 @@ func TestOddDates(t *testing.T) {
 		{"after the token's end", 0, 2 * time.Hour, time.Hour, time.Hour, 0},
 		{"decades before", 0, -30 * 365 * day, time.Hour, time.Hour, 0},
 		{"our clock decades behind", 0, 26 * 365 * day, 26*365*day + time.Hour, time.Hour, 26*365*day + 2*time.Second},
+		{"millennia ahead", 0, "Fri, 31 Dec 9999 23:59:59 GMT", "253402300900", decade, 0},
 		{"right, exp absurd", 0, 0 * day, "1e300", decade, 0},
 		{"right, exp missing", 0, 0 * day, "null", 0, 0},
 		{"ahead, exp missing", 0, time.Hour, "null", 0, time.Hour + 2*time.Second},

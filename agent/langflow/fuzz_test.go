@@ -2,9 +2,12 @@ package langflow
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -124,6 +127,131 @@ func FuzzParseURL(f *testing.F) {
 		origin, err := Origin(u)
 		if again, againErr := Origin(origin); err != nil || againErr != nil || again != origin || strings.Contains(origin, "@") {
 			t.Errorf("%q of origin %q, and that of %q, %v", u, origin, again, err)
+		}
+	})
+}
+
+// Whatever cookies a server sets at a sign-in, the next refresh sends its token
+// in one cookie that no text of the server's has ended or added to.
+func FuzzCookies(f *testing.F) {
+	for _, s := range []string{
+		"refresh_token_lf=d.e.f; HttpOnly; Path=/; SameSite=lax", "refresh_token_lf_%2Fteam=d.e.f; Path=/team/", "refresh_token_lf_;x=1",
+		"refresh_token_lf_\r\nX-Evil: 1=2", "refresh_token_lf_a b=1; Domain=evil.test", "refresh_token_lf_\x00=1", "refresh_token_lf_\xff=\"\"", "=",
+	} {
+		f.Add(s, "access_token_lf=a.b.c; Max-Age=-1", "d.e.f")
+	}
+	f.Fuzz(func(t *testing.T, first, second, refresh string) {
+		body, err := json.Marshal(map[string]string{"access_token": "a.b.c", "refresh_token": refresh})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var sent *http.Request
+		transport := roundTripper(func(r *http.Request) (*http.Response, error) {
+			sent = r
+			return answerer{200, http.Header{"Set-Cookie": {first, second}}, string(body)}.RoundTrip(r)
+		})
+		c, err := New("https://flows.example.org/team", Options{Transport: transport})
+		if err != nil {
+			t.Fatal(err)
+		}
+		tokens, err := c.Login(context.Background(), "admin", secret.New("password"))
+		if err != nil || tokens.Refresh.Empty() {
+			return
+		}
+		sent = nil
+		_, err = c.Refresh(context.Background(), tokens.Refresh, tokens.CookieName)
+		if sent == nil {
+			if err == nil {
+				t.Error("refreshed without asking")
+			}
+			return
+		}
+		lines := sent.Header["Cookie"]
+		if len(lines) != 1 || strings.ContainsFunc(lines[0], func(r rune) bool { return r < ' ' || r > '~' }) {
+			t.Fatalf("sent the cookies %q", lines)
+		}
+		names := []string{tokens.CookieName}
+		if tokens.CookieName == "" {
+			names = []string{plainCookie, plainCookie + "_%2Fteam"}
+		}
+		cookies := sent.Cookies()
+		if len(cookies) != len(names) {
+			t.Fatalf("%q are not %q", lines, names)
+		}
+		for i, cookie := range cookies {
+			if cookie.Name != names[i] || !strings.HasPrefix(cookie.Name, plainCookie) || cookie.Value != tokens.Refresh.Reveal() {
+				t.Errorf("%q: %q = %q", lines, cookie.Name, cookie.Value)
+			}
+		}
+	})
+}
+
+// roundTripper is a function that answers.
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// However a server asks to wait, it is never for more than an hour, and for
+// exactly the seconds that it says where they are a number.
+func FuzzRetryAfter(f *testing.F) {
+	for _, s := range []string{
+		"60", "-1", "0", "1e9", "18446744073709551616", "99999999999999999999999", " 5 ", "5s", "+5", "0x10", "١",
+		"Mon, 02 Mar 2026 03:04:05 GMT", "Fri, 31 Dec 9999 23:59:59 GMT", "Mon, 01 Jan 0001 00:00:00 GMT",
+	} {
+		f.Add(s, "Mon, 02 Mar 2026 03:00:00 GMT", int64(1772420640))
+		f.Add(s, "never", int64(0))
+	}
+	f.Fuzz(func(t *testing.T, value, date string, now int64) {
+		got := retryAfter(http.Header{"Retry-After": {value}, "Date": {date}}, time.Unix(now%(1<<40), 0))
+		if got < 0 || got > time.Hour {
+			t.Errorf("%q at %q: %v", value, date, got)
+		}
+		if n, err := strconv.Atoi(strings.TrimSpace(value)); err == nil && n >= 0 && n <= 3600 && value[0] != '+' && got != time.Duration(n)*time.Second {
+			t.Errorf("%q: %v", value, got)
+		}
+	})
+}
+
+// Whatever Date and exp come together, the time left is that of a believable
+// token, and what is known of the server's clock stays within ten years.
+func FuzzDate(f *testing.F) {
+	for _, s := range []string{
+		"Mon, 02 Mar 2026 03:04:05 GMT", "Fri, 31 Dec 9999 23:59:59 GMT", "Mon, 01 Jan 0001 00:00:00 GMT", "Monday, 02-Mar-26 03:04:05 GMT",
+		"Mon Mar  2 03:04:05 2026", "yesterday", "",
+	} {
+		f.Add(s, "", 1772424245.0)
+		f.Add(s, "7", 1e300)
+		f.Add(s, "0", -5.0)
+		f.Add(s, "", 253402300900.0) // a minute into the year 10000
+	}
+	f.Fuzz(func(t *testing.T, date, age string, exp float64) {
+		claims, err := json.Marshal(map[string]float64{"exp": exp})
+		if err != nil {
+			return // not a number of JSON's
+		}
+		token := "e30." + base64.RawURLEncoding.EncodeToString(claims) + ".c"
+		header := http.Header{"Date": {date}}
+		if age != "" {
+			header.Set("Age", age)
+		}
+		c, err := New("https://flows.example.org", Options{Transport: answerer{200, header, `{"access_token":"` + token + `","refresh_token":"` + token + `"}`}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 { // the second time something is known
+			got, err := c.AutoLogin(context.Background())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got.AccessLifetime < 0 || got.AccessLifetime > maxLifetime+time.Second || got.AccessLifetime != got.RefreshLifetime {
+				t.Errorf("Date %q, exp %v: lives %v and %v", date, exp, got.AccessLifetime, got.RefreshLifetime)
+			}
+			if got.AccessExpiry.IsZero() != (exp < 1) {
+				t.Errorf("exp %v is %v", exp, got.AccessExpiry)
+			}
+			if _, err := json.Marshal(got.AccessExpiry); err != nil {
+				t.Errorf("Date %q, exp %v: an end that no answer of ours can hold: %v", date, exp, err)
+			}
 		}
 	})
 }

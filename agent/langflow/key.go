@@ -54,10 +54,16 @@ func (t *timestamp) UnmarshalJSON(data []byte) error {
 		return nil
 	}
 	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04:05"} { // both take fractions
-		if at, err := time.Parse(layout, s); err == nil {
-			t.Time = at.UTC()
-			return nil
+		at, err := time.Parse(layout, s)
+		if err != nil {
+			continue
 		}
+		// With its offset taken off it may be of the year 10000, which no answer
+		// of ours could tell.
+		if _, err := at.UTC().MarshalJSON(); err == nil {
+			t.Time = at.UTC()
+		}
+		return nil
 	}
 	return nil
 }
