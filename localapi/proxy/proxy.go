@@ -357,12 +357,22 @@ func (h *Handler) back(res *http.Response) error {
 		}
 	}
 	if location := res.Header.Get("Location"); location != "" {
-		if u, err := url.Parse(location); err == nil && strings.EqualFold(u.Scheme, p.upstream.Scheme) && strings.EqualFold(u.Host, p.upstream.Host) {
-			u.Scheme, u.Host = "http", p.host
+		if u, err := url.Parse(location); err == nil && sameOrigin(u, p.upstream) {
+			u.Scheme, u.Host, u.User = "http", p.host, nil // no credential is for the proxy
 			res.Header.Set("Location", u.String())
 		}
 	}
 	return nil
+}
+
+// sameOrigin tells whether a Location leads to the server, which is written
+// without a default port.
+func sameOrigin(u, server *url.URL) bool {
+	port := ":80"
+	if strings.EqualFold(u.Scheme, "https") {
+		port = ":443"
+	}
+	return strings.EqualFold(u.Scheme, server.Scheme) && strings.EqualFold(strings.TrimSuffix(u.Host, port), server.Host)
 }
 
 // fail answers for a server that did not.

@@ -291,6 +291,7 @@ func TestLocation(t *testing.T) {
 	})
 	for from, want := range map[string]string{
 		"http://" + r.upstream.Host + "/team/a/api/v1/flows/?a=b": r.url + "/team/a/api/v1/flows/?a=b",
+		"http://ann:pw@" + r.upstream.Host + "/team/a/x":          r.url + "/team/a/x",
 		"/team/a/api/v1/flows/":                                   "/team/a/api/v1/flows/",
 		"https://elsewhere.example/x":                             "https://elsewhere.example/x",
 	} {
@@ -301,6 +302,26 @@ func TestLocation(t *testing.T) {
 	}
 	if res, _ := r.ask("GET", "/api/v1/flows", "", whole1); res.StatusCode != 404 {
 		t.Errorf("outside the root path: %d", res.StatusCode)
+	}
+}
+
+func TestSameOrigin(t *testing.T) {
+	for location, want := range map[string]bool{
+		"https://x.test/a": true, "https://x.test:443/a": true, "HTTPS://X.TEST/": true, "https://ann:pw@x.test/": true,
+		"http://x.test/": false, "http://x.test:443/": false, "https://x.test:80/": false, "https://x.test:4443/": false,
+		"https://x.test./": false, "https://x.test.evil.test/": false, "https://x.test@evil.test/": false, "//x.test/": false, "/a": false,
+	} {
+		u, err := url.Parse(location)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := sameOrigin(u, &url.URL{Scheme: "https", Host: "x.test"}); got != want {
+			t.Errorf("%s: %v", location, got)
+		}
+	}
+	u, _ := url.Parse("http://[::443]:80/")
+	if !sameOrigin(u, &url.URL{Scheme: "http", Host: "[::443]"}) {
+		t.Error("an IPv6 address with its default port is another origin")
 	}
 }
 

@@ -1,7 +1,10 @@
 package proxy
 
 import (
+	"context"
 	"net/http"
+	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -92,6 +95,109 @@ func TestJudge(t *testing.T) {
 			t.Errorf("%s takes a token", path)
 		}
 	}
+}
+
+// Whatever stands in a query, nothing is left of it that a server could read as
+// a credential, and all else is as it was written.
+func FuzzQuery(f *testing.F) {
+	for _, s := range []string{
+		"x-api-key=lk_1&a=b", "X-API-KEY=1;x-api-key=2", "%78-api-key=1", "x%2dapi%2dkey", "api_key=&api%5Fkey=2", "a=x-api-key=1", "&&=&", "x-api-key%zz=1",
+		"token=1&Token=2", "tok%65n=1", "x+api_key=1", "x-api-key\x00=1", "%", "a=1&x-api-key",
+	} {
+		f.Add(s, true)
+		f.Add(s, false)
+	}
+	f.Fuzz(func(t *testing.T, query string, webSocket bool) {
+		if strings.ContainsAny(query, "#\r\n ") {
+			return // that is no query
+		}
+		left := withoutCredentials(query, webSocket)
+		// As Starlette reads it, by Python's parse_qsl: split at &, and what can't
+		// be decoded stays as it is.
+		for pair := range strings.SplitSeq(left, "&") {
+			name, _, _ := strings.Cut(pair, "=")
+			switch strings.ToLower(leniently(name)) {
+			case "x-api-key", "api_key":
+				t.Errorf("%q becomes %q", query, left)
+			case "token":
+				if webSocket {
+					t.Errorf("%q becomes %q", query, left)
+				}
+			}
+		}
+		var rest []string
+		for pair := range strings.SplitSeq(query, "&") {
+			name, _, _ := strings.Cut(pair, "=")
+			switch strings.ToLower(leniently(name)) {
+			case "x-api-key", "api_key":
+			case "token":
+				if !webSocket {
+					rest = append(rest, pair)
+				}
+			default:
+				rest = append(rest, pair)
+			}
+		}
+		if want := strings.Join(rest, "&"); left != want {
+			t.Errorf("%q becomes %q, want %q", query, left, want)
+		}
+	})
+}
+
+// leniently decodes as Python's unquote_plus does.
+func leniently(s string) string {
+	var b strings.Builder
+	for s = strings.ReplaceAll(s, "+", " "); s != ""; {
+		if len(s) >= 3 && s[0] == '%' {
+			if n, err := strconv.ParseUint(s[1:3], 16, 8); err == nil {
+				b.WriteByte(byte(n))
+				s = s[3:]
+				continue
+			}
+		}
+		b.WriteByte(s[0])
+		s = s[1:]
+	}
+	return b.String()
+}
+
+// Wherever an answer leads, it is to the proxy only if it was to the server's
+// own origin, and else as the server wrote it.
+func FuzzLocation(f *testing.F) {
+	for _, s := range []string{
+		"https://server.test:8443/a", "HTTPS://Server.Test:8443/a?b#c", "https://server.test/a", "//evil.test/a", "/a", "https://server.test:8443@evil.test/",
+		"https://ann:pw@server.test:8443/", "https:server.test:8443/a", "https://server.test:8443\\@evil.test", "http://server.test:8443/", "a\r\nb: c", "\x00",
+	} {
+		f.Add(s)
+	}
+	h := &Handler{}
+	upstream, err := url.Parse("https://server.test:8443/team")
+	if err != nil {
+		f.Fatal(err)
+	}
+	const own = "127.0.0.1:17861"
+	f.Fuzz(func(t *testing.T, location string) {
+		ctx := context.WithValue(context.Background(), passageKey{}, &passage{upstream: upstream, host: own})
+		res := &http.Response{Request: (&http.Request{}).WithContext(ctx), Header: http.Header{"Location": {location}, "Set-Cookie": {"a=b"}}}
+		if err := h.back(res); err != nil {
+			t.Fatal(err)
+		}
+		if len(res.Header["Set-Cookie"]) != 0 {
+			t.Error("the cookie is passed on")
+		}
+		got := res.Header.Get("Location")
+		if got == location {
+			return
+		}
+		from, err := url.Parse(location)
+		if err != nil || !strings.EqualFold(from.Scheme, "https") || !strings.EqualFold(from.Host, upstream.Host) {
+			t.Errorf("%q was changed to %q", location, got)
+		}
+		to, err := url.Parse(got)
+		if err != nil || to.Scheme != "http" || to.Host != own || to.User != nil || to.Path != from.Path || to.RawQuery != from.RawQuery {
+			t.Errorf("%q became %q, %v", location, got, err)
+		}
+	})
 }
 
 // What was matched is what is sent: a path that passes is decoded to itself
