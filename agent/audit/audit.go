@@ -32,6 +32,8 @@ const (
 	most    = 4096      // different uses of which repeats are counted
 	recent  = 1000      // entries in memory
 	tail    = 512 << 10 // bytes of the file that are read at the start
+
+	maxNumber = 1 << 53 // that every reader of JSON can tell from the next
 )
 
 // Text is null in JSON if it is empty.
@@ -140,9 +142,10 @@ func (l *Log) load() {
 		}
 		for line := range bytes.Lines(data) {
 			var e Entry
-			if json.Unmarshal(line, &e) == nil && e.Schema == paths.Schema {
+			// Their numbers go up, and leave room for those to come.
+			if json.Unmarshal(line, &e) == nil && e.Schema == paths.Schema && e.N > l.n && e.N < maxNumber {
 				l.entries = append(l.entries, e)
-				l.n = max(l.n, e.N)
+				l.n = e.N
 			}
 		}
 	}

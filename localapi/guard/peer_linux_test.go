@@ -185,18 +185,27 @@ func TestKernelThatKnowsNoProtocol(t *testing.T) {
 	}
 }
 
-func TestOwnerOfAnAnswer(t *testing.T) {
-	remote, local := netip.MustParseAddrPort("127.0.0.1:40000"), netip.MustParseAddrPort("127.0.0.1:17860")
-	good := make([]byte, answerLen)
-	binary.NativeEndian.PutUint16(good[4:], unix.SOCK_DIAG_BY_FAMILY)
-	a := good[headerLen:]
+// diagAnswer is the kernel's answer about a connection of user 1000.
+func diagAnswer(remote, local netip.AddrPort) []byte {
+	m := make([]byte, answerLen)
+	binary.NativeEndian.PutUint16(m[4:], unix.SOCK_DIAG_BY_FAMILY)
+	a := m[headerLen:]
 	a[0] = unix.AF_INET
-	binary.BigEndian.PutUint16(a[4:], 40000)
-	binary.BigEndian.PutUint16(a[6:], 17860)
-	copy(a[8:], []byte{127, 0, 0, 1})
-	copy(a[24:], []byte{127, 0, 0, 1})
+	if remote.Addr().Is6() {
+		a[0] = unix.AF_INET6
+	}
+	binary.BigEndian.PutUint16(a[4:], remote.Port())
+	binary.BigEndian.PutUint16(a[6:], local.Port())
+	copy(a[8:], remote.Addr().AsSlice())
+	copy(a[24:], local.Addr().AsSlice())
 	binary.NativeEndian.PutUint32(a[64:], 1000)
 	binary.NativeEndian.PutUint32(a[68:], 4711)
+	return m
+}
+
+func TestOwnerOfAnAnswer(t *testing.T) {
+	remote, local := netip.MustParseAddrPort("127.0.0.1:40000"), netip.MustParseAddrPort("127.0.0.1:17860")
+	good := diagAnswer(remote, local)
 
 	for name, change := range map[string]func(m []byte) []byte{
 		"too short":          func(m []byte) []byte { return m[:answerLen-1] },
