@@ -12,6 +12,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptrace"
 	"net/http/httputil"
 	"net/url"
 	"regexp"
@@ -84,7 +85,6 @@ type passage struct {
 	upstream  *url.URL
 	transport http.RoundTripper
 	host      string // the proxy's, as the client wrote it
-	origin    string // of an allowed page, else ""
 	body      []byte // for a second try; nil if it can't be repeated
 }
 
@@ -123,7 +123,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	h.Note(r, caller, what(r), nil)
-	p := &passage{target: t, upstream: upstream, transport: transport, host: r.Host, origin: origin}
+	p := &passage{target: t, upstream: upstream, transport: transport, host: r.Host}
 	if r.ContentLength >= 0 && r.ContentLength <= repeatable && r.Header.Get("Upgrade") == "" {
 		if p.body, err = io.ReadAll(r.Body); err != nil {
 			return // the client has gone
@@ -211,6 +211,13 @@ func (h *Handler) rewrite(r *httputil.ProxyRequest) {
 	u.Path, u.RawPath = p.path, ""
 	u.RawQuery = withoutCredentials(r.In.URL.RawQuery, r.In.Header.Get("Upgrade") != "")
 	r.Out.URL, r.Out.Host = &u, ""
+	r.Out.Trailer = nil // they would come after what is looked at
+	// Over a connection that has become another protocol's, such as h2c, requests
+	// would come that nobody judges.
+	if !strings.EqualFold(r.Out.Header.Get("Upgrade"), "websocket") {
+		r.Out.Header.Del("Upgrade")
+		r.Out.Header.Del("Connection")
+	}
 	for _, name := range credentialHeaders {
 		r.Out.Header.Del(name)
 	}
@@ -294,13 +301,25 @@ func (h *Handler) credential(ctx context.Context, p *passage) (secret.Text, erro
 // sourceError is an error of Source, not of the way to the server.
 type sourceError struct{ error }
 
+// untraced is a context without the hooks of ReverseProxy, which pass on what a
+// server says before its answer, such as early hints with cookies.
+type untraced struct{ context.Context }
+
+func (c untraced) Value(key any) any {
+	value := c.Context.Value(key)
+	if _, ok := value.(*httptrace.ClientTrace); ok {
+		return nil
+	}
+	return value
+}
+
 // try sends a request once.
 func (h *Handler) try(out *http.Request, p *passage) (*http.Response, secret.Text, error) {
 	credential, err := h.credential(out.Context(), p)
 	if err != nil {
 		return nil, credential, err
 	}
-	attempt := out.Clone(out.Context())
+	attempt := out.Clone(untraced{out.Context()})
 	if p.body != nil {
 		attempt.Body = io.NopCloser(bytes.NewReader(p.body))
 		if len(p.body) == 0 {
@@ -313,7 +332,13 @@ func (h *Handler) try(out *http.Request, p *passage) (*http.Response, secret.Tex
 		attempt.Header.Set("X-Api-Key", credential.Reveal())
 	}
 	res, err := p.transport.RoundTrip(attempt)
-	return res, credential, err
+	if err != nil {
+		return nil, credential, err
+	}
+	// The transport puts an answer's trailers into its own one.
+	answer := *res
+	answer.Trailer = nil
+	return &answer, credential, nil
 }
 
 // refused tells whether the server did not take the credential, in the words of

@@ -441,3 +441,75 @@ func TestStreamEndsWithItsClient(t *testing.T) {
 	}
 	<-gone
 }
+
+// raw sends text to an address and returns all that comes back within a moment
+// of its end.
+func raw(t *testing.T, address, text string) string {
+	t.Helper()
+	conn, err := net.Dial("tcp", strings.TrimPrefix(address, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(10 * time.Second)) // fails only on a closed connection
+	if _, err := io.WriteString(conn, strings.ReplaceAll(text, "\n", "\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := io.ReadAll(conn)
+	if err != nil {
+		t.Fatalf("%v after %q", err, answer)
+	}
+	return string(answer)
+}
+
+// What a server says before its answer and after it is not looked at, so it is
+// not passed on.
+func TestOnlyTheAnswerIsPassedOn(t *testing.T) {
+	r := start(t, "", func(w http.ResponseWriter, _ *http.Request) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.Close()
+		fmt.Fprint(conn, strings.ReplaceAll("HTTP/1.1 103 Early Hints\nSet-Cookie: early=1\nAccess-Control-Allow-Origin: *\n\n"+
+			"HTTP/1.1 200 OK\nTransfer-Encoding: chunked\nTrailer: Set-Cookie, X-Late\nConnection: close\n\n"+
+			"4\nfine\n0\nSet-Cookie: late=1\nX-Late: 1\nAccess-Control-Allow-Origin: *\n\n", "\n", "\r\n"))
+	})
+	got := raw(t, r.url, "GET /api/v1/version HTTP/1.1\nHost: x\nOrigin: http://localhost:3000\nX-Api-Key: lk_whole\nConnection: close\n\n")
+	if !strings.HasPrefix(got, "HTTP/1.1 200 OK\r\n") || !strings.Contains(got, "fine") {
+		t.Errorf("the answer is %s", got)
+	}
+	if lower := strings.ToLower(got); strings.Contains(lower, "cookie") || strings.Contains(lower, "late") || strings.Count(lower, "allow-origin: http://localhost:3000") != 1 || strings.Contains(lower, "origin: *") {
+		t.Errorf("the answer is %s", got)
+	}
+}
+
+// A trailer could name a credential, and a connection that is no longer
+// HTTP/1.1 would be judged by nobody: WebSockets alone are let through.
+func TestNoTrailersAndNoOtherProtocols(t *testing.T) {
+	for name, text := range map[string]string{
+		"a trailer": "POST /api/v1/run/x HTTP/1.1\nHost: x\nX-Api-Key: lk_whole\nConnection: close\nTransfer-Encoding: chunked\nTrailer: X-Api-Key, Authorization\n\n" +
+			"4\nbody\n0\nX-Api-Key: sk-trailing\nAuthorization: Bearer trailing\n\n",
+		"h2c":         "GET /api/v1/run/x HTTP/1.1\nHost: x\nX-Api-Key: lk_whole\nConnection: Upgrade, HTTP2-Settings, close\nUpgrade: h2c\nHTTP2-Settings: AAMAAABkAAQAAP__\n\n",
+		"one of two":  "GET /api/v1/run/x HTTP/1.1\nHost: x\nX-Api-Key: lk_whole\nConnection: Upgrade, close\nUpgrade: websocket, h2c\n\n",
+		"two headers": "GET /api/v1/run/x HTTP/1.1\nHost: x\nX-Api-Key: lk_whole\nConnection: Upgrade, close\nUpgrade: websocket\nUpgrade: h2c\n\n",
+		"without one": "GET /api/v1/run/x HTTP/1.1\nHost: x\nX-Api-Key: lk_whole\nConnection: close\nUpgrade: h2c\n\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := start(t, "", func(w http.ResponseWriter, req *http.Request) {
+				if req.Header.Get("Upgrade") == "h2c" {
+					w.WriteHeader(http.StatusSwitchingProtocols)
+				}
+			})
+			got := raw(t, r.url, text)
+			if !strings.HasPrefix(got, "HTTP/1.1 200 OK\r\n") || len(r.seen) != 1 {
+				t.Fatalf("%d requests, and the answer %s", len(r.seen), got)
+			}
+			sent := r.seen[0]
+			if len(sent.Trailer) != 0 || strings.Contains(strings.Join(sent.Header["Upgrade"], ","), "h2c") || sent.Header.Get("Http2-Settings") != "" {
+				t.Errorf("the server is sent %v and the trailers %v", sent.Header, sent.Trailer)
+			}
+		})
+	}
+}
