@@ -24,7 +24,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"langkeep": main, "fetch": fetch})
+	testscript.Main(tests{m}, map[string]func(){"langkeep": main, "fetch": fetch})
 }
 
 // fetch is a program that knows nothing of Langkeep: fetch KEY URL prints the

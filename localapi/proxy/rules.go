@@ -110,6 +110,9 @@ func judge(method, escaped, root, version string) (target, *client.Problem) {
 	if len(segments) == 1 && slices.Contains(roots[:], segments[0]) {
 		t.access = run
 	}
+	if method == http.MethodTrace {
+		t.access = never // whoever answers it shows what was sent, our credential with it
+	}
 	return t, nil
 }
 

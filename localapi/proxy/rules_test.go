@@ -60,6 +60,9 @@ func TestJudge(t *testing.T) {
 		{"GET", "/api/v2/mcp/servers/x", "", "1.10.3", never, ""},
 		{"GET", "/api/v2/mcp/servers", "", "0.10.3", never, ""},
 		{"GET", "/api/v2/mcp/servers", "", "", never, ""},
+		// It shows what was sent, our credential with it.
+		{"TRACE", "/api/v1/flows/", "", "1.13.0", never, ""},
+		{"TRACE", "/health", "", "1.13.0", never, ""},
 		// A root path that the profile does not know of.
 		{"GET", "/team/a/api/v1/auto_login", "", "1.13.0", never, ""},
 
