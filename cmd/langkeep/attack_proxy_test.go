@@ -32,6 +32,8 @@ type upstream struct {
 	mu     sync.Mutex // protects the following
 	seen   []seen
 	answer http.HandlerFunc // what a proxied request is answered; nil: 200
+	asked  []seen           // by the agent itself
+	own    http.HandlerFunc // what the agent is answered; nil: as Langflow does
 }
 
 // seen is a request that came through a proxy.
@@ -52,11 +54,19 @@ func newUpstream(t *testing.T, o langflowtest.Options) *upstream {
 }
 
 func (u *upstream) serve(w http.ResponseWriter, r *http.Request) {
-	if strings.HasPrefix(r.UserAgent(), "langkeep/") { // the agent's own
-		u.langflow.ServeHTTP(w, r)
+	body, _ := io.ReadAll(r.Body) // what came of it
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	if strings.HasPrefix(r.UserAgent(), "langkeep/") {
+		u.mu.Lock()
+		u.asked = append(u.asked, seen{r.Method + " " + r.RequestURI, r.Host, r.Header.Clone(), string(body)})
+		own := u.own
+		u.mu.Unlock()
+		if own == nil {
+			own = u.langflow.ServeHTTP
+		}
+		own(w, r)
 		return
 	}
-	body, _ := io.ReadAll(r.Body) // what came of it
 	header := r.Header.Clone()
 	for name, values := range r.Trailer {
 		header[name] = append(header[name], values...)
@@ -79,6 +89,23 @@ func (u *upstream) take() []seen {
 	all := u.seen
 	u.seen = nil
 	return all
+}
+
+// takeAsked returns what the agent itself has asked since the last time.
+func (u *upstream) takeAsked() []seen {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	all := u.asked
+	u.asked = nil
+	return all
+}
+
+// answersAgent sets what the agent is answered from now on, nil for what Langflow
+// does.
+func (u *upstream) answersAgent(with http.HandlerFunc) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.own = with
 }
 
 // answers sets what proxied requests are answered from now on.
