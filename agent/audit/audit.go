@@ -8,12 +8,10 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"log/slog"
-	"os"
 	"slices"
 	"sync"
 	"time"
@@ -156,7 +154,7 @@ func readTail(path string) ([]byte, error) {
 	if path == "" || path == ".1" {
 		return nil, fs.ErrNotExist
 	}
-	f, err := os.Open(path)
+	f, err := paths.Open(path)
 	if err != nil {
 		return nil, err
 	}
@@ -165,11 +163,7 @@ func readTail(path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !info.Mode().IsRegular() {
-		return nil, errors.New("it is no ordinary file")
-	}
-	data, err := io.ReadAll(io.NewSectionReader(f, max(0, info.Size()-tail), tail))
-	return data, err
+	return io.ReadAll(io.NewSectionReader(f, max(0, info.Size()-tail), tail))
 }
 
 // Note has a use written down. It does not wait; process is asked later, and may

@@ -288,10 +288,39 @@ func WriteFile(path string, data []byte) (err error) {
 // ErrTooLarge is what ReadFile says of a file over its limit.
 var ErrTooLarge = errors.New("the file is too large")
 
-// ReadFile reads a file of at most limit bytes. It follows symbolic links, for
-// people who keep their settings elsewhere. A missing file is fs.ErrNotExist.
+// Open opens an ordinary file for reading that nobody but this user and root can
+// have written: while a folder was open to others, somebody may have planted one.
+// It follows symbolic links, for people who keep their settings elsewhere. A
+// missing file is fs.ErrNotExist.
+func Open(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|nonblock, 0) // a pipe would keep us waiting
+	if err != nil {
+		return nil, err
+	}
+	if err := ordinary(f); err != nil {
+		_ = f.Close() // nothing was written
+		return nil, err
+	}
+	return f, nil
+}
+
+func ordinary(f *os.File) error {
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() {
+		return fmt.Errorf("%s is no ordinary file; move it away", f.Name())
+	}
+	if what := exposed(info); what != "" {
+		return fmt.Errorf("%s %s", f.Name(), what)
+	}
+	return nil
+}
+
+// ReadFile reads a file of at most limit bytes, as Open opens it.
 func ReadFile(path string, limit int64) ([]byte, error) {
-	f, err := os.Open(path)
+	f, err := Open(path)
 	if err != nil {
 		return nil, err
 	}

@@ -14,6 +14,24 @@ func ours(info fs.FileInfo) bool {
 	return ok && int(st.Uid) == os.Getuid()
 }
 
+// nonblock has a pipe open at once.
+const nonblock = syscall.O_NONBLOCK
+
+// lockFlag keeps a lock from being opened elsewhere, or for ever.
+const lockFlag = os.O_CREATE | os.O_RDONLY | syscall.O_NOFOLLOW | syscall.O_NONBLOCK
+
+// exposed says who else can have written a file, and what to do; "" for nobody.
+// Its group may: many systems make files so, for a group of that user alone.
+func exposed(info fs.FileInfo) string {
+	switch st, ok := info.Sys().(*syscall.Stat_t); {
+	case !ok || st.Uid != 0 && int(st.Uid) != os.Getuid():
+		return "belongs to another user; move it away"
+	case info.Mode().Perm()&0o002 != 0:
+		return "can be changed by every user; see that it says what you want, then run chmod 600 on it"
+	}
+	return ""
+}
+
 // private tells whether dir is a folder of this user's alone.
 func private(dir string) bool {
 	info, err := os.Lstat(dir)

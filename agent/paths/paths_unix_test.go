@@ -3,6 +3,7 @@
 package paths
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -178,5 +179,65 @@ func TestWriteFileSymlink(t *testing.T) {
 	}
 	if data, err := os.ReadFile(path); err != nil || string(data) != "ours" {
 		t.Errorf("got %q, %v", data, err)
+	}
+}
+
+// TestOpenRefuses: what somebody else can have put there is not read.
+func TestOpenRefuses(t *testing.T) {
+	for name, tc := range map[string]struct {
+		plant func(path string) error
+		says  string // "" is read
+	}{
+		"ours":               {func(path string) error { return os.Chmod(path, 0o664) }, ""},
+		"open to all":        {func(path string) error { return os.Chmod(path, 0o606) }, "can be changed by every user"},
+		"another user's":     {func(path string) error { return os.Chown(path, 12345, 12345) }, "belongs to another user"},
+		"a pipe":             {func(path string) error { return errors.Join(os.Remove(path), syscall.Mkfifo(path, 0o600)) }, "is no ordinary file"},
+		"a folder":           {func(path string) error { return errors.Join(os.Remove(path), os.Mkdir(path, 0o700)) }, "is no ordinary file"},
+		"a link to ours":     {func(path string) error { return errors.Join(os.Rename(path, path+"2"), os.Symlink(path+"2", path)) }, ""},
+		"a link to a device": {func(path string) error { return errors.Join(os.Remove(path), os.Symlink("/dev/zero", path)) }, "is no ordinary file"},
+		"a link to another's": {func(path string) error {
+			return errors.Join(os.Rename(path, path+"2"), os.Chown(path+"2", 12345, 12345), os.Symlink(path+"2", path))
+		}, "belongs to another user"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "f")
+			if err := os.WriteFile(path, []byte("x"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if err := tc.plant(path); errors.Is(err, fs.ErrPermission) {
+				t.Skip("only root can make another user's file")
+			} else if err != nil {
+				t.Fatal(err)
+			}
+			data, err := ReadFile(path, 10)
+			if tc.says == "" && (err != nil || string(data) != "x") || tc.says != "" && (err == nil || !strings.HasPrefix(err.Error(), path+" "+tc.says)) {
+				t.Errorf("%q, %v", data, err)
+			}
+		})
+	}
+}
+
+// TestLockIsNotElsewhere: a link in the lock's place locks and makes nothing, and
+// a pipe keeps nobody waiting.
+func TestLockIsNotElsewhere(t *testing.T) {
+	p := under(t.TempDir())
+	if err := p.Create(); err != nil {
+		t.Fatal(err)
+	}
+	elsewhere := filepath.Join(t.TempDir(), "f")
+	if err := os.Symlink(elsewhere, p.Lock()); err != nil {
+		t.Fatal(err)
+	}
+	if locked, err := p.NewLock().TryLock(); locked || err == nil {
+		t.Errorf("locked %v, %v", locked, err)
+	}
+	if _, err := os.Lstat(elsewhere); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the link was followed: %v", err)
+	}
+	if err := errors.Join(os.Remove(p.Lock()), syscall.Mkfifo(p.Lock(), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if !p.LockFree() {
+		t.Error("a pipe is held")
 	}
 }

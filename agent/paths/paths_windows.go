@@ -3,6 +3,7 @@ package paths
 import (
 	"fmt"
 	"io/fs"
+	"os"
 
 	"golang.org/x/sys/windows"
 )
@@ -10,6 +11,11 @@ import (
 // ours is true: restrict fails on what this user may not change, and the
 // folders are below the user's own profile.
 func ours(fs.FileInfo) bool { return true }
+
+const nonblock, lockFlag = 0, os.O_CREATE | os.O_RDONLY
+
+// exposed is "": the folders are below the user's own profile.
+func exposed(fs.FileInfo) string { return "" }
 
 // private is false: there is no XDG_RUNTIME_DIR.
 func private(string) bool { return false }

@@ -13,8 +13,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/gofrs/flock"
-
 	"langkeep/agent/paths"
 	"langkeep/localapi/client"
 )
@@ -106,7 +104,7 @@ func (a *app) startAgent(ctx context.Context, p paths.Paths, flags []string) (*c
 		case <-poll.C:
 		case <-childEnded:
 			childEnded = nil
-			if lockFree(p) {
+			if p.LockFree() {
 				return nil, exitError{max(cmd.ProcessState.ExitCode(), exitFailed), fmt.Errorf("the agent did not start: %s", <-said)}
 			}
 			// Another agent holds it, which will answer soon.
@@ -193,7 +191,7 @@ func outliveStderr() {
 func (a *app) stopAgent(ctx context.Context, p paths.Paths) (bool, error) {
 	c, err := client.Find(ctx, a.getenv, p)
 	if errors.Is(err, client.ErrNoAgent) {
-		if lockFree(p) {
+		if p.LockFree() {
 			return false, nil
 		}
 		return false, fmt.Errorf("an agent%s holds %s but doesn't answer: end it by hand", processOf(p), p.Lock())
@@ -211,7 +209,7 @@ func (a *app) stopAgent(ctx context.Context, p paths.Paths) (bool, error) {
 	defer limit.Stop()
 	poll := time.NewTicker(pollEvery)
 	defer poll.Stop()
-	for !lockFree(p) {
+	for !p.LockFree() {
 		select {
 		case <-poll.C:
 		case <-limit.C:
@@ -221,17 +219,6 @@ func (a *app) stopAgent(ctx context.Context, p paths.Paths) (bool, error) {
 		}
 	}
 	return true, nil
-}
-
-// lockFree tells whether no agent holds the lock. Where it can't be had for
-// another reason, such as a folder that isn't there, no agent runs either.
-func lockFree(p paths.Paths) bool {
-	lock := flock.New(p.Lock())
-	locked, err := lock.TryLock()
-	if locked {
-		_ = lock.Unlock()
-	}
-	return locked || err != nil
 }
 
 // processOf names the agent's process, or nothing if that is not known.

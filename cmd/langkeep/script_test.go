@@ -248,5 +248,5 @@ func cmdKillAgent(ts *testscript.TestScript, neg bool, args []string) {
 	process, err := os.FindProcess(running.PID)
 	ts.Check(err)
 	ts.Check(process.Kill())
-	poll(ts, "the end of the agent", func() bool { return lockFree(p) })
+	poll(ts, "the end of the agent", func() bool { return p.LockFree() })
 }

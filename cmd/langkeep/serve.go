@@ -66,8 +66,8 @@ func serve(ctx context.Context, o serveOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	// The lock file stays: deleting it would let two agents hold two locks.
 	defer func() { err = errors.Join(err, lock.Unlock()) }()
+	withdraw(o.paths) // what an agent that was killed has left: somebody else may listen there now
 
 	settings, err := config.LoadConfig(o.paths.ConfigFile())
 	if err != nil {
@@ -162,7 +162,7 @@ func serve(ctx context.Context, o serveOptions) (err error) {
 
 // takeLock makes this process the user's one agent.
 func takeLock(p paths.Paths) (*flock.Flock, error) {
-	lock := flock.New(p.Lock(), flock.SetPermissions(0o600))
+	lock := p.NewLock()
 	// A command that looks whether an agent runs holds it for a moment.
 	ctx, cancel := context.WithTimeout(context.Background(), lockPatience)
 	defer cancel()

@@ -73,11 +73,25 @@ func FindAs(ctx context.Context, getenv func(string) string, p paths.Paths, toke
 	if answers(ctx, p.Socket()) {
 		return New(Options{Socket: p.Socket(), Token: token})
 	}
-	running, err := ReadRunning(p)
+	running, err := runningTCP(p)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrNoAgent, err)
+		return nil, err
 	}
 	return New(Options{URL: running.URL, Token: token})
+}
+
+// runningTCP is where the agent answers over TCP. An agent that was killed leaves
+// agent.json behind, and somebody else may listen there now, who must be sent
+// nothing; only one that lives holds the lock.
+func runningTCP(p paths.Paths) (Running, error) {
+	running, err := ReadRunning(p)
+	switch {
+	case err != nil:
+		return Running{}, fmt.Errorf("%w: %w", ErrNoAgent, err)
+	case p.LockFree():
+		return Running{}, fmt.Errorf("%w: the one at %s has ended", ErrNoAgent, running.URL)
+	}
+	return running, nil
 }
 
 // answers tells whether somebody listens on the socket.
@@ -94,9 +108,9 @@ func answers(ctx context.Context, socket string) bool {
 // findTCP finds an agent that could not make a socket: on Wine, or where the
 // path is longer than the system allows.
 func findTCP(ctx context.Context, p paths.Paths) (*Client, error) {
-	running, err := ReadRunning(p)
+	running, err := runningTCP(p)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrNoAgent, err)
+		return nil, err
 	}
 	token, err := paths.ReadFile(p.Token(), 4<<10)
 	if err != nil {
@@ -106,8 +120,7 @@ func findTCP(ctx context.Context, p paths.Paths) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrNoAgent, p.Agent(), err)
 	}
-	// The file may be left from an agent that was killed, and somebody else may
-	// listen there now. The token that they see then has ended with that agent.
+	// It may have ended just now, and somebody else listen there.
 	if _, err := c.StatusJSON(ctx); err != nil {
 		var p *Problem
 		if !errors.As(err, &p) {

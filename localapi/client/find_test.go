@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"langkeep/agent/paths"
+	"langkeep/agent/secret"
 )
 
 // home makes the folders of an agent in a short path, which a socket needs.
@@ -75,6 +76,11 @@ func TestFind(t *testing.T) {
 	tcp := listen(t, "tcp", "127.0.0.1:0", "tcp", "Bearer lk_owner")
 	write(t, p.Agent(), `{"schema":1,"url":"http://`+tcp+`","pid":7}`)
 	write(t, p.Token(), "lk_owner\n")
+	lock := p.NewLock()
+	if ok, err := lock.TryLock(); !ok {
+		t.Fatal(err)
+	}
+	defer lock.Unlock()
 	if got, err := find(none); err != nil || got != "tcp" {
 		t.Errorf("with agent.json: %s, %v", got, err)
 	}
@@ -129,8 +135,32 @@ func TestFindIsNotFooled(t *testing.T) {
 		p := home(t)
 		write(t, p.Agent(), content)
 		write(t, p.Token(), "lk_old")
+		lock := p.NewLock()
+		if ok, err := lock.TryLock(); !ok {
+			t.Fatal(err)
+		}
+		defer lock.Unlock()
 		if _, err := Find(t.Context(), none, p); !errors.Is(err, ErrNoAgent) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// Who listens where an agent was that has been killed is sent nothing, however
+// well it answers.
+func TestFindIsNotFooledAfterACrash(t *testing.T) {
+	stranger := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		t.Errorf("it was asked for %s", r.URL)
+		_, _ = io.WriteString(w, `{"version":"as an agent"}`)
+	}))
+	defer stranger.Close()
+	p := home(t)
+	write(t, p.Agent(), `{"schema":1,"url":"`+stranger.URL+`","pid":7}`)
+	write(t, p.Token(), "lk_old")
+	if _, err := Find(t.Context(), none, p); !errors.Is(err, ErrNoAgent) {
+		t.Errorf("the owner finds %v", err)
+	}
+	if _, err := FindAs(t.Context(), none, p, secret.New("lk_client")); !errors.Is(err, ErrNoAgent) {
+		t.Errorf("a client finds %v", err)
 	}
 }
