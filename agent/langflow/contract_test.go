@@ -615,8 +615,10 @@ func (tg target) testMadeKeys(t *testing.T) {
 	if err := c.DeleteKey(t.Context(), token, "00000000-0000-4000-8000-00000000dead"); !langflow.NoSuchKey(err) {
 		t.Errorf("deleting a key that is not there: %v", err)
 	}
-	if err := c.DeleteKey(t.Context(), token, ".."); err == nil || langflow.NoSuchKey(err) {
-		t.Errorf("deleting what is no key: %v", err)
+	for _, id := range []string{"..", "../users/me", "..%2fusers%2fme", "a?b", ""} {
+		if err := c.DeleteKey(t.Context(), token, id); err == nil || !strings.Contains(err.Error(), "no key's id") {
+			t.Errorf("deleting what is no key: %q: %v", id, err)
+		}
 	}
 	if err := c.DeleteKey(t.Context(), token, made.ID); err != nil {
 		t.Error(err)

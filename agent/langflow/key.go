@@ -121,7 +121,9 @@ func (c *Client) Keys(ctx context.Context, cred Credential) ([]APIKey, error) {
 // BadRequest.
 func (c *Client) DeleteKey(ctx context.Context, cred Credential, id string) error {
 	const op = "delete an api key"
-	if strings.Trim(id, ".") == "" { // it would be another route
+	// They are UUIDs. Anything else may lead to another route, on the server or by
+	// what stands before it.
+	if id == "" || strings.Trim(id, "-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") != "" {
 		return &Error{Op: op, Kind: BadRequest, Detail: "that is no key's id"}
 	}
 	_, err := c.call(ctx, call{

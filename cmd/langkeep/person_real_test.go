@@ -54,10 +54,9 @@ func newComputer(t *testing.T) *computer {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	c.dir, c.binary = dir, filepath.Join(t.TempDir(), "langkeep")
-	build := exec.Command("go", "build", "-o", c.binary, ".")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
+	c.dir = dir
+	if c.binary, err = built(); err != nil {
+		t.Fatal(err)
 	}
 	c.watchCommands(t)
 	return c

@@ -2,17 +2,25 @@ package main
 
 import (
 	"bufio"
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"langkeep/agent/langflow/langflowtest"
 	"langkeep/agent/paths"
+	"langkeep/agent/secret"
+	"langkeep/localapi/client"
 )
 
 // built is the program as people have it, made once.
@@ -105,4 +113,292 @@ func launch(t *testing.T, p paths.Paths, flags ...string) launched {
 	}
 	_ = l.Wait() // its code tells
 	return l
+}
+
+// victim is an agent that is attacked. It is signed in to a stand-in with the
+// profiles prod and other, and the attackers know more than they should: each
+// {name} in what they send is one of its words.
+type victim struct {
+	launched
+	paths    paths.Paths
+	langflow *langflowtest.Server
+	owner    *client.Client
+	words    map[string]string
+	begin    string
+}
+
+func newVictim(t *testing.T) *victim {
+	t.Helper()
+	v := &victim{paths: homeFor(t), langflow: langflowtest.New(langflowtest.Options{})}
+	t.Cleanup(v.langflow.Close)
+	v.launched = launch(t, v.paths)
+	if v.url == "" {
+		t.Fatalf("the agent does not start: %s", v.said)
+	}
+	token, err := os.ReadFile(v.paths.Token())
+	if err != nil {
+		t.Fatal(err)
+	}
+	host := strings.TrimPrefix(v.url, "http://")
+	_, port, _ := strings.Cut(host, ":")
+	v.words = map[string]string{"owner": string(token), "host": host, "port": port, "lf": "\n", "cr": "\r", "nul": "\x00"}
+	if v.owner, err = client.New(client.Options{URL: v.url, Token: secret.New(string(token))}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(v.owner.Close)
+	for _, name := range []string{"prod", "other"} {
+		if _, err := v.owner.AddProfile(t.Context(), client.NewProfile{Name: name, ServerURL: v.langflow.URL}); err != nil {
+			t.Fatal(err)
+		}
+		login := client.Login{Method: client.Password, Username: langflowtest.Admin().Name, Password: secret.New(langflowtest.Admin().Password)}
+		if _, err := v.owner.Login(t.Context(), name, login); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := v.owner.Token(t.Context(), "prod", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.words["access"] = got.AccessToken.Reveal()
+	for _, c := range []client.NewClient{
+		{Name: "reader", Scopes: []string{"read"}, Profiles: []string{"prod"}},
+		{Name: "other", Scopes: []string{"read", "token"}, Profiles: []string{"other"}},
+		{Name: "revoked", Scopes: []string{"read"}, Profiles: []string{"prod"}},
+	} {
+		added, _, err := v.owner.AddClient(t.Context(), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v.words[c.Name] = added.Token.Reveal()
+	}
+	if err := v.owner.RevokeClient(t.Context(), "revoked"); err != nil {
+		t.Fatal(err)
+	}
+	if v.words["page"] = v.exchange(t, v.code(t)); v.words["page"] == "" {
+		t.Fatal("the page gets no token")
+	}
+	v.begin = v.state(t)
+	return v
+}
+
+// code is one of langkeep open.
+func (v *victim) code(t *testing.T) string {
+	t.Helper()
+	page, err := v.owner.PageCode(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, code, ok := strings.Cut(page.URL.Reveal(), "#code=")
+	if !ok {
+		t.Skip("the user behind a connection can't be told here, so the code is in a file")
+	}
+	return code
+}
+
+// exchange is the token that the control page gets for a code; "" for none.
+func (v *victim) exchange(t *testing.T, code string) string {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, v.url+"/v1/page/token", strings.NewReader(`{"code":"`+code+`"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Origin", v.url)
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	var body struct{ Token string }
+	if err := json.NewDecoder(res.Body).Decode(&body); err != nil {
+		t.Fatal(err)
+	}
+	return body.Token
+}
+
+// state is all that an attack could have changed.
+func (v *victim) state(t *testing.T) string {
+	t.Helper()
+	var said []any
+	note := func(what any, err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatalf("the agent is not as it was: %v", err)
+		}
+		said = append(said, what)
+	}
+	status, err := v.owner.Status(t.Context())
+	note(status, err)
+	list, err := v.owner.ClientsJSON(t.Context())
+	note(string(list), err)
+	token, err := v.owner.Token(t.Context(), "prod", 0)
+	note(token.AccessToken.Reveal() == v.words["access"], err)
+	said = append(said, len(v.langflow.Requests()))
+	for _, dir := range []string{filepath.Dir(v.paths.Home), v.paths.Home, v.paths.Config, v.paths.ProfilesDir(), v.paths.Run} {
+		entries, err := os.ReadDir(dir)
+		note(fmt.Sprint(entries), err)
+	}
+	config, _ := os.ReadFile(v.paths.ConfigFile()) // there is none
+	text, err := json.Marshal(append(said, string(config)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// attack is a case of a table in docs/attacks.md: what is tried, what happens, and
+// how that is seen. It is a request, once for each {it}, or anything else.
+type attack struct {
+	tried, happens string
+	way            string // in: "" is 127.0.0.1, else ::1 or the socket
+	request        string // \n is a line's end
+	each           []string
+	want           string // the answers, in the order that they come; each closes what it must
+	run            func(t *testing.T, v *victim)
+}
+
+// attackCells are the table's.
+func attackCells(attacks []attack) (header []string, rows [][]string) {
+	for _, a := range attacks {
+		rows = append(rows, []string{a.tried, a.happens})
+	}
+	return []string{"what is tried", "what happens"}, rows
+}
+
+// suffer tries attacks on one agent, and sees that nothing has come of them.
+func suffer(t *testing.T, attacks []attack) {
+	t.Helper()
+	v := newVictim(t)
+	for _, a := range attacks {
+		t.Run(a.tried, func(t *testing.T) {
+			if a.run != nil {
+				a.run(t, v)
+				return
+			}
+			for _, it := range append(a.each, "")[:max(1, len(a.each))] {
+				v.words["it"] = it
+				if got := v.send(t, a.way, a.request, 1+strings.Count(a.want, ", ")); got != a.want {
+					t.Errorf("%q is answered %s, want %s", it, got, a.want)
+				}
+			}
+		})
+	}
+	if end := v.state(t); end != v.begin {
+		t.Errorf("it was\n%s\nand is\n%s", v.begin, end)
+	}
+}
+
+// fill puts the words in.
+func (v *victim) fill(text string) string {
+	pairs := []string{"\n", "\r\n"}
+	for name, word := range v.words {
+		if name != "it" {
+			pairs = append(pairs, "{"+name+"}", word)
+		}
+	}
+	return strings.NewReplacer(pairs...).Replace(strings.ReplaceAll(text, "{it}", v.words["it"]))
+}
+
+// dial connects in that way.
+func (v *victim) dial(t *testing.T, way string) net.Conn {
+	t.Helper()
+	network, address := "tcp", v.words["host"]
+	switch way {
+	case "::1":
+		network, address = "tcp", "[::1]:"+v.words["port"]
+	case "socket":
+		network, address = "unix", v.paths.Socket()
+	}
+	c, err := net.Dial(network, address)
+	if err != nil && way != "" {
+		t.Skipf("there is no such way in here: %v", err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	_ = c.SetDeadline(time.Now().Add(30 * time.Second)) // fails only on a closed connection
+	return c
+}
+
+// send writes raw bytes and returns what the first n answers are: the status and
+// the problem of each, or "closed". A refusal that leaves the connection open, or
+// says more than it should, is told.
+func (v *victim) send(t *testing.T, way, text string, n int) string {
+	t.Helper()
+	c := v.dial(t, way)
+	defer c.Close()
+	raw := v.fill(text)
+	go func() { _, _ = io.WriteString(c, raw) }() // who is refused may not be read to the end
+	method, _, _ := strings.Cut(raw, " ")
+	in := bufio.NewReader(c)
+	var got []string
+	for range n {
+		res, err := http.ReadResponse(in, &http.Request{Method: method})
+		if err != nil {
+			got = append(got, "closed")
+			break
+		}
+		body, err := io.ReadAll(res.Body)
+		if err != nil && res.StatusCode != http.StatusRequestHeaderFieldsTooLarge { // it reads no further
+			t.Errorf("half an answer: %v", err)
+		}
+		v.harmless(t, res, body)
+		answer := fmt.Sprint(res.StatusCode)
+		var p client.Problem
+		if json.Unmarshal(body, &p) == nil && p.Type != "" {
+			answer += " " + p.Kind()
+		}
+		got = append(got, answer)
+		if refused := res.StatusCode/100 == 4 && res.StatusCode != 404 && res.StatusCode != 405; refused || res.Close {
+			if more, err := in.ReadByte(); err == nil {
+				t.Errorf("after %s it goes on with %q", answer, more)
+			} else if os.IsTimeout(err) {
+				t.Errorf("after %s the connection is open", answer)
+			}
+			break
+		}
+	}
+	return strings.Join(got, ", ")
+}
+
+// harmless checks what no answer may have.
+func (v *victim) harmless(t *testing.T, res *http.Response, body []byte) {
+	t.Helper()
+	for name := range res.Header {
+		if strings.HasPrefix(name, "Access-Control-") || name == "Set-Cookie" {
+			t.Errorf("an answer has the header %s", name)
+		}
+	}
+	for _, name := range []string{"owner", "reader", "other", "page", "access"} {
+		if bytes.Contains(body, []byte(v.words[name])) && res.StatusCode != http.StatusOK {
+			t.Errorf("an answer has a secret: %s", name)
+		}
+	}
+	if slices.Contains(res.TransferEncoding, "chunked") && res.StatusCode/100 != 2 {
+		t.Errorf("a refusal is chunked")
+	}
+}
+
+// ask is an honest request with a token, and returns what is said; "" for a
+// refusal.
+func (v *victim) ask(t *testing.T, method, route, token string) string {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, v.url+route, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+token)
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res.StatusCode != http.StatusOK {
+		return ""
+	}
+	return string(body)
 }

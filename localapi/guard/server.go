@@ -54,6 +54,8 @@ func NewServer(c ServerConfig) *http.Server {
 	}
 	s.Protocols.SetHTTP1(true)
 	if !c.Streams {
+		// For what net/http answers itself; limited has its own for all else.
+		s.ReadTimeout = headerTimeout + bodyTimeout
 		s.WriteTimeout = writeTimeout
 		s.Handler = limited(c.Handler, bodyTimeout)
 	}
@@ -64,8 +66,10 @@ func NewServer(c ServerConfig) *http.Server {
 func limited(h http.Handler, within time.Duration) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		harden(w.Header())
-		if r.ContentLength != 0 {
-			control := http.NewResponseController(w)
+		control := http.NewResponseController(w)
+		if r.ContentLength == 0 {
+			_ = control.SetReadDeadline(time.Time{}) // as at the end of a body
+		} else {
 			_ = control.SetReadDeadline(time.Now().Add(within)) // fails only on a closed connection
 			bounded := *r
 			bounded.Body = &body{http.MaxBytesReader(w, r.Body, bodyBytes), control}

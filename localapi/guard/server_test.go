@@ -237,7 +237,7 @@ func TestSlowClients(t *testing.T) {
 	const limit = 400 * time.Millisecond
 	listeners := listenTCP(t)
 	s := NewServer(ServerConfig{Handler: answering(ownersGuard()), Log: quiet()})
-	if s.ReadHeaderTimeout != 5*time.Second || bodyTimeout != 10*time.Second || bodyBytes != 1<<20 || s.ReadTimeout != 0 {
+	if s.ReadHeaderTimeout != 5*time.Second || bodyTimeout != 10*time.Second || bodyBytes != 1<<20 || s.ReadTimeout != headerTimeout+bodyTimeout {
 		t.Error("not the contract's limits")
 	}
 	s.ReadHeaderTimeout = limit
@@ -299,6 +299,19 @@ func TestSlowClients(t *testing.T) {
 	}
 	close(stop)
 	trickle.Wait()
+}
+
+// What net/http refuses before any handler has a body too, which may never come.
+func TestSlowBodyThatNoHandlerSees(t *testing.T) {
+	listeners := listenTCP(t)
+	s := NewServer(ServerConfig{Handler: http.NotFoundHandler(), Log: quiet()})
+	s.ReadTimeout = 100 * time.Millisecond
+	serve(t, s, listeners...)
+	c := dial(t, "tcp", listeners[0].Addr().String())
+	answer, _ := send(t, c, "POST / HTTP/1.1\nHost: a\nExpect: x\nContent-Length: 100\n\n{")
+	if answer.StatusCode != http.StatusExpectationFailed || !ended(c) {
+		t.Errorf("%d, and the connection is kept", answer.StatusCode)
+	}
 }
 
 // A refused stranger is answered at once, however much body is still to come.
