@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
-	"net/netip"
 	"reflect"
 	"slices"
 	"strconv"
@@ -183,8 +182,8 @@ func CheckListen(addr string) error {
 	if err != nil {
 		return fmt.Errorf("%q is no address; write one such as 127.0.0.1:17860", addr)
 	}
-	ip, err := netip.ParseAddr(host)
-	if err != nil || !ip.IsLoopback() {
+	// Another address of 127/8 could not be named in a Host.
+	if host != "127.0.0.1" && host != "::1" && host != "localhost" {
 		return fmt.Errorf("%q is not a loopback address; use 127.0.0.1 or [::1]", host)
 	}
 	if _, err := strconv.ParseUint(port, 10, 16); err != nil {

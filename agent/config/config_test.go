@@ -64,7 +64,7 @@ func TestLoadConfig(t *testing.T) {
 		"schema = 1\n": Default(),
 		"# mine\nschema = 1\nlisten = \"[::1]:18000\"\nstore = 'file'\ndefault_profile = \"prod\"\nlog_level = \"debug\"\nallow_users = [\"bob\", \"1001\"]\n[notify]\noffline = false\n": full,
 		"notify.offline = false\r\nstore = \"memory\"\r\n": with(func(c *Config) { c.Notify.Offline = false; c.Store = "memory" }),
-		"listen = \"127.0.0.9:0\"":                         with(func(c *Config) { c.Listen = "127.0.0.9:0" }),
+		"listen = \"localhost:0\"":                         with(func(c *Config) { c.Listen = "localhost:0" }),
 	} {
 		path := filepath.Join(t.TempDir(), "config.toml")
 		write(t, path, content)
@@ -89,7 +89,7 @@ func TestLoadConfigErrors(t *testing.T) {
 		"store = \"file\"\nstore = \"memory\"\n":         ":2: ",
 		"listen = 5\n":                                   ":1: ",
 		"\nlisten = \"0.0.0.0:17860\"\n":                 ":2: listen: \"0.0.0.0\" is not a loopback address",
-		"listen = \"localhost:17860\"":                   ":1: listen: \"localhost\" is not a loopback address",
+		"listen = \"127.0.0.9:17860\"":                   ":1: listen: \"127.0.0.9\" is not a loopback address",
 		"listen = \"127.0.0.1\"":                         ":1: listen: \"127.0.0.1\" is no address",
 		"listen = \"127.0.0.1:65536\"":                   ":1: listen: \"65536\" is no port",
 		"# a\n# b\nstore = \"disk\"":                     ":3: store: \"disk\" is no store",

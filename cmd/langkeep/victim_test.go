@@ -80,8 +80,9 @@ func program(t *testing.T, p paths.Paths, args ...string) *exec.Cmd {
 // launched is an agent in the foreground.
 type launched struct {
 	*exec.Cmd
-	url  string // "": it did not start
-	said string // what it said first
+	paths paths.Paths
+	url   string // "": it did not start
+	said  string // what it said first
 }
 
 // launch runs an agent on any free port, unless flags say another, and waits
@@ -89,7 +90,7 @@ type launched struct {
 func launch(t *testing.T, p paths.Paths, flags ...string) launched {
 	t.Helper()
 	args := append([]string{"run", "--headless", "--store", "memory", "--listen", "127.0.0.1:0"}, flags...)
-	l := launched{Cmd: program(t, p, args...)}
+	l := launched{Cmd: program(t, p, args...), paths: p}
 	stderr, err := l.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -120,7 +121,6 @@ func launch(t *testing.T, p paths.Paths, flags ...string) launched {
 // {name} in what they send is one of its words.
 type victim struct {
 	launched
-	paths    paths.Paths
 	langflow *langflowtest.Server
 	owner    *client.Client
 	words    map[string]string
@@ -129,20 +129,18 @@ type victim struct {
 
 func newVictim(t *testing.T) *victim {
 	t.Helper()
-	v := &victim{paths: homeFor(t), langflow: langflowtest.New(langflowtest.Options{})}
+	v := &victim{langflow: langflowtest.New(langflowtest.Options{})}
 	t.Cleanup(v.langflow.Close)
-	v.launched = launch(t, v.paths)
+	v.launched = launch(t, homeFor(t))
 	if v.url == "" {
 		t.Fatalf("the agent does not start: %s", v.said)
 	}
-	token, err := os.ReadFile(v.paths.Token())
-	if err != nil {
-		t.Fatal(err)
-	}
+	token := v.token(t)
 	host := strings.TrimPrefix(v.url, "http://")
 	_, port, _ := strings.Cut(host, ":")
-	v.words = map[string]string{"owner": string(token), "host": host, "port": port, "lf": "\n", "cr": "\r", "nul": "\x00"}
-	if v.owner, err = client.New(client.Options{URL: v.url, Token: secret.New(string(token))}); err != nil {
+	v.words = map[string]string{"owner": token, "host": host, "port": port, "lf": "\n", "cr": "\r", "nul": "\x00"}
+	var err error
+	if v.owner, err = client.New(client.Options{URL: v.url, Token: secret.New(token)}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(v.owner.Close)
@@ -379,11 +377,21 @@ func (v *victim) harmless(t *testing.T, res *http.Response, body []byte) {
 	}
 }
 
+// token is the owner's.
+func (l launched) token(t *testing.T) string {
+	t.Helper()
+	token, err := os.ReadFile(l.paths.Token())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(token)
+}
+
 // ask is an honest request with a token, and returns what is said; "" for a
 // refusal.
-func (v *victim) ask(t *testing.T, method, route, token string) string {
+func (l launched) ask(t *testing.T, method, route, token string) string {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), method, v.url+route, nil)
+	req, err := http.NewRequestWithContext(t.Context(), method, l.url+route, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -397,8 +405,14 @@ func (v *victim) ask(t *testing.T, method, route, token string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if res.StatusCode != http.StatusOK {
+	if res.StatusCode/100 != 2 {
 		return ""
 	}
 	return string(body)
+}
+
+// status is what the agent says of itself.
+func (l launched) status(t *testing.T) string {
+	t.Helper()
+	return l.ask(t, "GET", "/v1/status", l.token(t))
 }
