@@ -4,12 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-
-	"langkeep/agent/casebook"
 )
-
-// attacksDoc is the document that the tables of attacks are in.
-const attacksDoc = "docs/attacks.md"
 
 // What attackers write most of.
 const (
@@ -30,7 +25,7 @@ func post(route, headers, body string) string {
 
 // A page whose name leads to this computer has its own name in Host.
 func TestAttackHost(t *testing.T) {
-	attacks := []attack{
+	suffers(t, []attack{
 		{tried: "DNS rebinding: `Host: evil.example:PORT`, and names that public resolvers lead here, with the owner's token",
 			happens: "421", request: hostIs, want: "421 forbidden-host",
 			each: []string{"evil.example:{port}", "evil.example", "127.0.0.1.nip.io:{port}", "localtest.me:{port}", "localhost.evil.example:{port}"}},
@@ -81,15 +76,12 @@ func TestAttackHost(t *testing.T) {
 			happens: "404: it is a path like any other", request: "GET //evil.example/v1/status HTTP/1.1\nHost: {host}\n" + asOwner + "\n", want: "404 not-found"},
 		{tried: "on the socket, where any Host will do, an absolute target",
 			happens: "400", way: "socket", request: "GET http://localhost/v1/status HTTP/1.1\nHost: localhost\n\n", want: "400 bad-request"},
-	}
-	header, rows := attackCells(attacks)
-	casebook.Table(t, attacksDoc, "TestAttackHost in cmd/langkeep", header, rows)
-	suffer(t, attacks)
+	})
 }
 
 // What a browser says of where a request comes from.
 func TestAttackOrigin(t *testing.T) {
-	attacks := []attack{
+	suffers(t, []attack{
 		{tried: "an Origin that is not the Host's: another site, `null`, `file://`, another port, https, another name of this computer, with the owner's token",
 			happens: "403", request: status + "Origin: {it}\n" + asOwner + "\n", want: "403 forbidden-origin",
 			each: []string{"http://evil.example", "null", "file://", "http://127.0.0.1:3000", "http://127.0.0.1", "https://{host}", "http://localhost:{port}",
@@ -120,15 +112,12 @@ func TestAttackOrigin(t *testing.T) {
 		{tried: "through a reverse proxy: `Forwarded` or any `X-Forwarded-*`, an empty one too",
 			happens: "403", request: status + "{it}\n" + asOwner + "\n", want: "403 forbidden-origin",
 			each: []string{"Forwarded: for=127.0.0.1", "X-Forwarded-For: 127.0.0.1", "X-Forwarded-Host: {host}", "x-forwarded-proto:", "X-Forwarded-Prefix: /v1"}},
-	}
-	header, rows := attackCells(attacks)
-	casebook.Table(t, attacksDoc, "TestAttackOrigin in cmd/langkeep", header, rows)
-	suffer(t, attacks)
+	})
 }
 
 // What programs of one's own send must get in.
 func TestAttackNobodyHonestIsRefused(t *testing.T) {
-	attacks := []attack{
+	suffers(t, []attack{
 		{tried: "curl, Python, Go: no header that a browser has", happens: "200", want: "200",
 			request: status + "User-Agent: curl/8.14.1\nAccept: */*\n" + asOwner + "\n"},
 		{tried: "each name of ours in Host: `127.0.0.1`, `localhost` and `[::1]`, with our port", happens: "200", want: "200",
@@ -151,15 +140,12 @@ func TestAttackNobodyHonestIsRefused(t *testing.T) {
 			request: "GET /v1/status HTTP/1.1\nHost: {it}\n\n", each: []string{"localhost", "evil.example", "", "unix", "langkeep:1"}},
 		{tried: "24 KiB of headers, such as cookies of other ports", happens: "200", want: "200",
 			request: status + "Cookie: c=" + strings.Repeat("x", 24<<10) + "\n" + asOwner + "\n"},
-	}
-	header, rows := attackCells(attacks)
-	casebook.Table(t, attacksDoc, "TestAttackNobodyHonestIsRefused in cmd/langkeep", header, rows)
-	suffer(t, attacks)
+	})
 }
 
 // Who has a part of what it takes.
 func TestAttackBearer(t *testing.T) {
-	attacks := []attack{
+	suffers(t, []attack{
 		{tried: "no bearer, for routes that are there and that aren't, with any method",
 			happens: "401 for all of them", request: "{it} HTTP/1.1\nHost: {host}\n\n", want: "401 unauthorized",
 			each: []string{"GET /v1/status", "GET /v1/profiles/prod/token", "GET /metrics", "GET /v1/openapi.yaml", "POST /v1/stop", "DELETE /v1/profiles/prod",
@@ -261,16 +247,13 @@ func TestAttackBearer(t *testing.T) {
 					t.Error(got)
 				}
 			}},
-	}
-	header, rows := attackCells(attacks)
-	casebook.Table(t, attacksDoc, "TestAttackBearer in cmd/langkeep", header, rows)
-	suffer(t, attacks)
+	})
 }
 
 // What HTTP itself lets one try.
 func TestAttackHTTP(t *testing.T) {
 	const end = "GET /v1/status HTTP/1.1\nHost: {host}\n" + asOwner + last + "\n" // a second request
-	attacks := []attack{
+	suffers(t, []attack{
 		{tried: "HTTP/0.9, HTTP/2.0 and 3.0 by name, a line that is none", happens: "400 or 505, and the connection is closed", run: func(t *testing.T, v *victim) {
 			for it, want := range map[string]string{
 				"GET /v1/status": "400", "GET /v1/status HTTP/2.0": "505", "GET /v1/status HTTP/3.0": "505", "GET /v1/status HTTP/1.1 x": "400", "\x16\x03\x01\x02": "400", "SSH-2.0-x": "400",
@@ -380,17 +363,14 @@ func TestAttackHTTP(t *testing.T) {
 				}
 			}
 		}},
-	}
-	header, rows := attackCells(attacks)
-	casebook.Table(t, attacksDoc, "TestAttackHTTP in cmd/langkeep", header, rows)
-	suffer(t, attacks)
+	})
 }
 
 // A profile's name becomes the name of a file and a part of paths.
 func TestAttackNames(t *testing.T) {
 	named := []string{"../evil", "..", ".", "a/b", `a\\b`, "/etc/passwd", "-evil", ".evil", "evil.", "EVIL", "évil", "a b", "", "con", "nul.x", "com1", strings.Repeat("a", 64),
 		"a\\u0000", "a\\n[x]", "a\\u202e", "%2e%2e", "a?b", "a#b", "a:b", "~", "$HOME", "*"}
-	attacks := []attack{
+	suffers(t, []attack{
 		{tried: "a profile of a name that leads elsewhere or means something: `../evil`, `..`, `a/b`, `a\\b`, `.evil`, `con`, `nul.x`, in other letters, with a NUL, a line's end, 64 letters",
 			happens: "400, and no file is made", run: func(t *testing.T, v *victim) {
 				for _, name := range named {
@@ -439,15 +419,12 @@ func TestAttackNames(t *testing.T) {
 		{tried: "an id of a key that is a path on the server: `DELETE …/keys?id=../users/me`", happens: "400, and the server is not asked", want: "400 bad-request",
 			request: "DELETE /v1/profiles/prod/keys?id={it} HTTP/1.1\nHost: {host}\n" + asOwner + "\n",
 			each:    []string{"..%2fusers%2fme", "..", ".", "a%2fb", "a%252fb", "a%5cb", "%0a", "a%3fb", "", "a%00"}},
-	}
-	header, rows := attackCells(attacks)
-	casebook.Table(t, attacksDoc, "TestAttackNames in cmd/langkeep", header, rows)
-	suffer(t, attacks)
+	})
 }
 
 // The code of langkeep open is as good as the owner for what the page may do.
 func TestAttackCode(t *testing.T) {
-	attacks := []attack{
+	suffers(t, []attack{
 		{tried: "a code is used twice", happens: "the second time 403", run: func(t *testing.T, v *victim) {
 			code := v.code(t)
 			if v.exchange(t, code) == "" {
@@ -529,8 +506,5 @@ func TestAttackCode(t *testing.T) {
 				t.Error("it is good")
 			}
 		}},
-	}
-	header, rows := attackCells(attacks)
-	casebook.Table(t, attacksDoc, "TestAttackCode in cmd/langkeep", header, rows)
-	suffer(t, attacks)
+	})
 }

@@ -19,7 +19,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"langkeep/agent/casebook"
 	"langkeep/agent/paths"
 )
 
@@ -148,14 +147,11 @@ func TestAttackFiles(t *testing.T) {
 			}},
 	}...)
 
-	var rows [][]string
+	var all []trial
 	for _, a := range attacks {
-		rows = append(rows, []string{a.tried, a.happens})
+		all = append(all, trial{a.tried, a.happens, a.tryIt})
 	}
-	casebook.Table(t, attacksDoc, "TestAttackFiles in cmd/langkeep", []string{"what is tried", "what happens"}, rows)
-	for _, a := range attacks {
-		t.Run(a.tried, func(t *testing.T) { a.tryIt(t) })
-	}
+	runTrials(t, all)
 }
 
 func (a planted) tryIt(t *testing.T) {
@@ -347,10 +343,7 @@ func told(what string) func(*testing.T, launched, string) {
 
 // Somebody may listen where the agent, or a proxy, wants to.
 func TestAttackPorts(t *testing.T) {
-	attacks := []struct {
-		tried, happens string
-		run            func(t *testing.T)
-	}{
+	runTrials(t, []trial{
 		{"the port is held, on 127.0.0.1, `::1`, 0.0.0.0 or `::`, whichever of the two loopback addresses the agent asks for",
 			"the agent does not start, and names the address: who says `localhost` could reach the other program", func(t *testing.T) {
 				for _, holder := range []string{"127.0.0.1", "::1", "0.0.0.0", "::"} {
@@ -443,15 +436,7 @@ func TestAttackPorts(t *testing.T) {
 				}
 			}
 		}},
-	}
-	var rows [][]string
-	for _, a := range attacks {
-		rows = append(rows, []string{a.tried, a.happens})
-	}
-	casebook.Table(t, attacksDoc, "TestAttackPorts in cmd/langkeep", []string{"what is tried", "what happens"}, rows)
-	for _, a := range attacks {
-		t.Run(a.tried, a.run)
-	}
+	})
 }
 
 // hold takes a free port of an address.

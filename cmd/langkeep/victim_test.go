@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"langkeep/agent/casebook"
 	"langkeep/agent/langflow/langflowtest"
 	"langkeep/agent/paths"
 	"langkeep/agent/secret"
@@ -127,11 +128,11 @@ type victim struct {
 	begin    string
 }
 
-func newVictim(t *testing.T) *victim {
+func newVictim(t *testing.T, flags ...string) *victim {
 	t.Helper()
 	v := &victim{langflow: langflowtest.New(langflowtest.Options{})}
 	t.Cleanup(v.langflow.Close)
-	v.launched = launch(t, homeFor(t))
+	v.launched = launch(t, homeFor(t), flags...)
 	if v.url == "" {
 		t.Fatalf("the agent does not start: %s", v.said)
 	}
@@ -254,34 +255,49 @@ type attack struct {
 	run            func(t *testing.T, v *victim)
 }
 
-// attackCells are the table's.
-func attackCells(attacks []attack) (header []string, rows [][]string) {
-	for _, a := range attacks {
-		rows = append(rows, []string{a.tried, a.happens})
-	}
-	return []string{"what is tried", "what happens"}, rows
+// trial is one that needs an agent of its own, or none.
+type trial struct {
+	tried, happens string
+	run            func(t *testing.T)
 }
 
-// suffer tries attacks on one agent, and sees that nothing has come of them.
-func suffer(t *testing.T, attacks []attack) {
+// runTrials writes the table of trials, and makes them.
+func runTrials(t *testing.T, all []trial) {
+	t.Helper()
+	var rows [][]string
+	for _, one := range all {
+		rows = append(rows, []string{one.tried, one.happens})
+	}
+	casebook.Table(t, "docs/attacks.md", t.Name()+" in cmd/langkeep", []string{"what is tried", "what happens"}, rows)
+	for _, one := range all {
+		t.Run(one.tried, one.run)
+	}
+}
+
+// suffers tries attacks on one agent, and sees that nothing has come of them.
+func suffers(t *testing.T, attacks []attack) {
 	t.Helper()
 	v := newVictim(t)
+	var all []trial
 	for _, a := range attacks {
-		t.Run(a.tried, func(t *testing.T) {
-			if a.run != nil {
-				a.run(t, v)
-				return
-			}
-			for _, it := range append(a.each, "")[:max(1, len(a.each))] {
-				v.words["it"] = it
-				if got := v.send(t, a.way, a.request, 1+strings.Count(a.want, ", ")); got != a.want {
-					t.Errorf("%q is answered %s, want %s", it, got, a.want)
-				}
-			}
-		})
+		all = append(all, trial{a.tried, a.happens, func(t *testing.T) { v.meets(t, a) }})
 	}
+	runTrials(t, all)
 	if end := v.state(t); end != v.begin {
 		t.Errorf("it was\n%s\nand is\n%s", v.begin, end)
+	}
+}
+
+func (v *victim) meets(t *testing.T, a attack) {
+	if a.run != nil {
+		a.run(t, v)
+		return
+	}
+	for _, it := range append(a.each, "")[:max(1, len(a.each))] {
+		v.words["it"] = it
+		if got := v.send(t, a.way, a.request, 1+strings.Count(a.want, ", ")); got != a.want {
+			t.Errorf("%q is answered %s, want %s", it, got, a.want)
+		}
 	}
 }
 
