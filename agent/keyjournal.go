@@ -3,7 +3,6 @@ package agent
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io/fs"
 	"slices"
 	"sync"
@@ -66,10 +65,7 @@ func (j *keyJournal) load() error {
 		return err
 	}
 	var f journalFile
-	if err := json.Unmarshal(data, &f); err != nil {
-		return fmt.Errorf("%s can't be parsed: mend it, or delete it and look at langkeep keys: %w", j.path, err)
-	}
-	if _, err := paths.CheckSchema(j.path, f.Schema); err != nil {
+	if err := paths.Adopt(j.path, data, &f, ": mend it, or delete it and look at langkeep keys"); err != nil {
 		return err
 	}
 	// What has no id yet was being made when the agent ended, and nobody has it.

@@ -26,10 +26,11 @@ const (
 	keep    = 5        // files
 	repeats = time.Minute
 	tick    = 5 * time.Second
-	waiting = 4096      // uses that wait to be written; more are counted alone
-	most    = 4096      // different uses of which repeats are counted
-	recent  = 1000      // entries in memory
-	tail    = 512 << 10 // bytes of the file that are read at the start
+	retry   = 15 * time.Second // between two attempts at a file that can't be written
+	waiting = 4096             // uses that wait to be written; more are counted alone
+	most    = 4096             // different uses of which repeats are counted
+	recent  = 1000             // entries in memory
+	tail    = 512 << 10        // bytes of the file that are read at the start
 
 	maxNumber = 1 << 53 // that every reader of JSON can tell from the next
 )
@@ -110,6 +111,7 @@ type Log struct {
 
 	// Of Run alone.
 	file   *rotate.File
+	onFile int64         // the number of the last entry that is in the file, or was lost
 	failed time.Duration // clock.Elapsed when the file last could not be written
 	seen   map[Use]*repeated
 }
@@ -141,12 +143,16 @@ func (l *Log) load() {
 		for line := range bytes.Lines(data) {
 			var e Entry
 			// Their numbers go up, and leave room for those to come.
-			if json.Unmarshal(line, &e) == nil && e.Schema == paths.Schema && e.N > l.n && e.N < maxNumber {
+			if json.Unmarshal(line, &e) != nil || e.N <= l.n || e.N >= maxNumber {
+				continue
+			}
+			l.n = e.N // of a newer one's lines too
+			if e.Schema == paths.Schema {
 				l.entries = append(l.entries, e)
-				l.n = e.N
 			}
 		}
 	}
+	l.onFile = l.n
 	l.entries = l.entries[max(0, len(l.entries)-recent):]
 }
 
@@ -260,6 +266,7 @@ func (l *Log) flush(all bool) {
 	if missed > 0 {
 		l.write(l.clock.Now(), Use{What: lost}, missed)
 	}
+	l.save(all)
 }
 
 func (l *Log) write(at time.Time, u Use, count int) {
@@ -270,26 +277,36 @@ func (l *Log) write(at time.Time, u Use, count int) {
 		l.entries = append([]Entry(nil), l.entries[len(l.entries)-recent:]...)
 	}
 	l.mu.Unlock()
-	if l.path == "" {
-		return
-	}
-	line, err := json.Marshal(e)
-	if err != nil {
-		l.fail(err)
+	l.save(false)
+}
+
+// save writes the entries that are not in the file yet: more than the last one
+// if it could not be written for a while, which is not tried for every line anew
+// unless now says so.
+func (l *Log) save(now bool) {
+	missing := l.Entries(l.onFile)
+	if l.path == "" || l.file != nil && len(missing) == 0 {
 		return
 	}
 	if l.file == nil {
-		if l.clock.Elapsed()-l.failed < repeats {
-			return // not for every line anew
+		if !now && l.clock.Elapsed()-l.failed < retry {
+			return
 		}
 		if l.open(); l.file == nil {
 			return
 		}
 	}
-	if _, err := l.file.Write(append(line, '\n')); err != nil {
-		l.close()
-		l.fail(err)
-		return
+	for _, e := range missing {
+		line, err := json.Marshal(e)
+		if err == nil {
+			_, err = l.file.Write(append(line, '\n'))
+		}
+		if err != nil {
+			l.close()
+			l.fail(err)
+			return
+		}
+		l.onFile = e.N
 	}
 	l.mu.Lock()
 	l.problem = nil

@@ -76,6 +76,7 @@ type List struct {
 	mu      sync.Mutex // protects the following
 	records []*record
 	problem error // why the file can't be used, which is then left alone
+	behind  bool  // the file still has clients that are gone
 }
 
 // Open reads the file at path, "" for none. One that can't be read has no
@@ -125,10 +126,7 @@ func (l *List) load() error {
 		return err
 	}
 	var f listFile
-	if err := json.Unmarshal(data, &f); err != nil {
-		return fmt.Errorf("%s can't be parsed, so no client is let in: mend it, or delete it and add the clients again: %w", l.path, err)
-	}
-	if _, err := paths.CheckSchema(l.path, f.Schema); err != nil {
+	if err := paths.Adopt(l.path, data, &f, ", so no client is let in: mend it, or delete it and add the clients again"); err != nil {
 		return err
 	}
 	for _, r := range f.Clients {
@@ -145,29 +143,35 @@ func (l *List) load() error {
 	return nil
 }
 
-// save writes records, which become the list's if that works. The caller holds
-// l.mu.
+// save writes records. The caller holds l.mu.
 func (l *List) save(records []*record) error {
 	if l.problem != nil {
 		return l.problem
 	}
-	if l.path != "" {
-		f := listFile{Schema: paths.Schema, Clients: []recordFile{}}
-		for _, r := range records {
-			f.Clients = append(f.Clients, recordFile{
-				r.Name, r.Scopes, r.Profiles, r.Created, r.Expires, r.Lease, r.GrantedBy, hex.EncodeToString(r.hash[:]),
-			})
-		}
-		data, err := json.MarshalIndent(f, "", "\t")
-		if err != nil {
-			return err
-		}
-		if err := paths.WriteFile(l.path, append(data, '\n')); err != nil {
-			return err
-		}
+	if l.path == "" {
+		return nil
 	}
+	f := listFile{Schema: paths.Schema, Clients: []recordFile{}}
+	for _, r := range records {
+		f.Clients = append(f.Clients, recordFile{
+			r.Name, r.Scopes, r.Profiles, r.Created, r.Expires, r.Lease, r.GrantedBy, hex.EncodeToString(r.hash[:]),
+		})
+	}
+	data, err := json.MarshalIndent(f, "", "\t")
+	if err != nil {
+		return err
+	}
+	return paths.WriteFile(l.path, append(data, '\n'))
+}
+
+// keep takes clients out at once, whether that can be written down or not: sweep
+// tries it again, since with the next agent they would be back. The caller holds
+// l.mu.
+func (l *List) keep(records []*record) error {
 	l.records = records
-	return nil
+	err := l.save(records)
+	l.behind = err != nil
+	return err
 }
 
 // Add lets a client in, with token. The error may be ErrName, ErrExists or
@@ -186,9 +190,11 @@ func (l *List) Add(c Client, token secret.Text) error {
 	if len(l.records) >= most {
 		return ErrMany
 	}
-	if err := l.save(append(slices.Clone(l.records), r)); err != nil {
+	records := append(slices.Clone(l.records), r)
+	if err := l.save(records); err != nil {
 		return err
 	}
+	l.records, l.behind = records, false
 	l.wake()
 	return nil
 }
@@ -257,6 +263,8 @@ func (l *List) Revoke(name string) error {
 		return nil
 	case l.problem != nil:
 		return l.problem
+	case l.behind: // perhaps of this one
+		return l.keep(l.records)
 	}
 	return ErrNone
 }
@@ -287,7 +295,7 @@ func (l *List) revoke(fits func(Client) bool) ([]string, error) {
 	if names == nil {
 		return nil, nil
 	}
-	return names, l.save(slices.DeleteFunc(slices.Clone(l.records), func(r *record) bool { return slices.Contains(names, r.Name) }))
+	return names, l.keep(slices.DeleteFunc(slices.Clone(l.records), func(r *record) bool { return slices.Contains(names, r.Name) }))
 }
 
 // end makes a token worthless. The caller holds l.mu.
@@ -322,7 +330,7 @@ func (l *List) Forget(profile string) error {
 	if !changed {
 		return nil
 	}
-	return l.save(kept)
+	return l.keep(kept)
 }
 
 // Hold takes up a lease again that its holder had with an earlier agent. ended
@@ -373,8 +381,8 @@ func (l *List) sweep() time.Duration {
 			next = min(next, max(r.Expires.Sub(now), time.Millisecond))
 		}
 	}
-	if len(kept) < len(l.records) {
-		if err := l.save(kept); err != nil {
+	if len(kept) < len(l.records) || l.behind {
+		if err := l.keep(kept); err != nil {
 			l.log.Warn("the clients can't be written down", "error", err)
 		}
 	}

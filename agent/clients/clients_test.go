@@ -226,3 +226,45 @@ func FuzzFile(f *testing.F) {
 		}
 	})
 }
+
+// A client that is revoked while the file can't be written must not be back with
+// the next agent.
+func TestRevokedWhileItCannotBeWritten(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "state")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "clients.json")
+	synctest.Test(t, func(t *testing.T) {
+		l := running(t, path, clock.System())
+		for _, name := range []string{"revoked", "forgotten", "kept"} {
+			profile := "prod"
+			if name == "forgotten" {
+				profile = "gone"
+			}
+			l.mustAdd(t, Client{Name: name, Scopes: []string{"read"}, Profiles: []string{profile}, Expires: in(time.Hour)}, "lk_"+name)
+		}
+		if err := os.Rename(dir, dir+".away"); err != nil {
+			t.Fatal(err)
+		}
+		if err := l.Revoke("revoked"); err == nil {
+			t.Error("nobody is told that it could not be written down")
+		}
+		if err := l.Forget("gone"); err == nil {
+			t.Error("nobody is told that the profile could not be taken out")
+		}
+		if l.takes("lk_revoked") || l.takes("lk_forgotten") || !l.takes("lk_kept") {
+			t.Error("not ended at once, or too much is")
+		}
+		if err := l.Add(Client{Name: "new", Profiles: []string{"prod"}, Expires: in(time.Hour)}, secret.New("lk_new")); err == nil || l.takes("lk_new") {
+			t.Errorf("a client that is not written down was let in: %v", err)
+		}
+		if err := os.Rename(dir+".away", dir); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(tick + time.Second)
+		if next := Open(path, clock.System(), quiet); next.takes("lk_revoked") || next.takes("lk_forgotten") || !next.takes("lk_kept") {
+			t.Errorf("the next agent has %+v", next.All())
+		}
+	})
+}

@@ -14,6 +14,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Paths are the folders, all absolute.
@@ -245,14 +246,17 @@ func createDir(dir string) error {
 	return nil
 }
 
+// tmpPrefix begins the names of files that are still being written.
+const tmpPrefix = ".tmp-"
+
 // WriteFile replaces the file at path, or makes it, for this user alone. After
 // a crash at any moment the file is either the old or the new one; a leftover
-// .tmp- file may lie beside it. A symbolic link at path is replaced, never
+// .tmp- file may lie beside it, see Sweep. A symbolic link at path is replaced, never
 // followed.
 func WriteFile(path string, data []byte) (err error) {
 	dir, name := filepath.Split(path)
 	// CreateTemp makes a file of mode 0600 and refuses one that is there.
-	f, err := os.CreateTemp(dir, ".tmp-"+name+".*")
+	f, err := os.CreateTemp(dir, tmpPrefix+name+".*")
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
@@ -283,6 +287,27 @@ func WriteFile(path string, data []byte) (err error) {
 		return err
 	}
 	return syncDir(dir)
+}
+
+// Sweep removes what WriteFile left when an agent was killed. The caller is the
+// one agent, so nobody is writing these now; only the record of connections is
+// written by commands.
+func (p Paths) Sweep() {
+	for _, dir := range []string{p.Config, p.ProfilesDir(), p.State, p.Run} {
+		entries, _ := os.ReadDir(dir) // what can't be read has nothing to be swept
+		for _, e := range entries {
+			if !strings.HasPrefix(e.Name(), tmpPrefix) || !e.Type().IsRegular() {
+				continue
+			}
+			if strings.HasPrefix(e.Name(), tmpPrefix+filepath.Base(p.Connections())) {
+				info, err := e.Info()
+				if err != nil || time.Since(info.ModTime()) < time.Minute {
+					continue
+				}
+			}
+			_ = os.Remove(filepath.Join(dir, e.Name())) // the next start tries again
+		}
+	}
 }
 
 // ErrTooLarge is what ReadFile says of a file over its limit.

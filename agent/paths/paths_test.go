@@ -226,3 +226,29 @@ func list(t *testing.T, dir string) []string {
 	}
 	return names
 }
+
+func TestAdopt(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "clients.json")
+	for data, want := range map[string]string{
+		`{"schema":1,"clients":["a"]}`:     "",
+		`{"schema":0,"clients":["a"]}`:     "", // and a backup
+		`{"schema":2,"clients":{"a":"b"}}`: "newer",
+		`{"schema":-1}`:                    "schema -1",
+		`{"schema":1,"clients":{}}`:        "can't be parsed, alas",
+		`{"schema":1,`:                     "can't be parsed, alas",
+		`[]`:                               "can't be parsed, alas",
+		``:                                 "can't be parsed, alas",
+	} {
+		_ = os.Remove(path + ".bak") // of the case before
+		var v struct{ Clients []string }
+		err := Adopt(path, []byte(data), &v, ", alas")
+		if want == "" && (err != nil || len(v.Clients) != 1) ||
+			want != "" && (err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), path)) {
+			t.Errorf("%s: %+v, %v", data, v, err)
+		}
+		backup, err := os.ReadFile(path + ".bak")
+		if strings.Contains(data, `"schema":0`) != (err == nil) || err == nil && string(backup) != data {
+			t.Errorf("%s: the backup is %q, %v", data, backup, err)
+		}
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 func mode(t *testing.T, path string) fs.FileMode {
@@ -239,5 +240,51 @@ func TestLockIsNotElsewhere(t *testing.T) {
 	}
 	if !p.LockFree() {
 		t.Error("a pipe is held")
+	}
+}
+
+// What an agent that was killed left of a file goes at the next start; what a
+// command may be writing just now stays.
+func TestSweep(t *testing.T) {
+	dir := t.TempDir()
+	p := Paths{Config: filepath.Join(dir, "c"), State: filepath.Join(dir, "s"), Run: filepath.Join(dir, "r")}
+	if err := p.Create(); err != nil {
+		t.Fatal(err)
+	}
+	files := map[string]bool{ // whether it stays
+		filepath.Join(p.ProfilesDir(), ".tmp-prod.toml.123"): false,
+		filepath.Join(p.State, ".tmp-secrets.age.1"):         false,
+		filepath.Join(p.Run, ".tmp-token.1"):                 false,
+		filepath.Join(p.State, ".tmp-connections.json.old"):  false,
+		filepath.Join(p.State, ".tmp-connections.json.new"):  true,
+		p.ProfileFile("prod"):                                true,
+		filepath.Join(p.ProfilesDir(), ".tmp-is-my-name"):    false,
+		filepath.Join(p.ProfilesDir(), ".#prod.toml"):        true,
+	}
+	for file := range files {
+		if err := os.WriteFile(file, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	old := time.Now().Add(-time.Hour)
+	if err := os.Chtimes(filepath.Join(p.State, ".tmp-connections.json.old"), old, old); err != nil {
+		t.Fatal(err)
+	}
+	p.Sweep()
+	for file, stays := range files {
+		if _, err := os.Lstat(file); (err == nil) != stays {
+			t.Errorf("%s: %v, want it to stay: %v", file, err, stays)
+		}
+	}
+}
+
+// A pipe in the place of a file keeps nobody waiting.
+func TestReadFileOfAPipe(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "config.toml")
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Skip("no pipes here: ", err)
+	}
+	if _, err := ReadFile(path, 10); err == nil || !strings.Contains(err.Error(), path) {
+		t.Errorf("a pipe: %v", err)
 	}
 }

@@ -1,6 +1,7 @@
 package paths
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 )
@@ -28,3 +29,27 @@ func CheckSchema(where string, found int) (older bool, err error) {
 // Backup keeps data, a file's old content, beside it with .bak appended to its
 // name.
 func Backup(path string, data []byte) error { return WriteFile(path+".bak", data) }
+
+// Adopt reads a file's JSON into v. The schema comes first, since a newer file
+// may have fields of other types; of an older one, which is written anew when
+// something in it changes, it keeps a Backup. An error names the file, and todo
+// is what to do with one that can't be parsed.
+func Adopt(path string, data []byte, v any, todo string) error {
+	var head struct {
+		Schema int `json:"schema"`
+	}
+	err := json.Unmarshal(data, &head)
+	if err == nil {
+		older, wrong := CheckSchema(path, head.Schema)
+		if wrong != nil {
+			return wrong
+		}
+		if err = json.Unmarshal(data, v); err == nil && older {
+			return Backup(path, data)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("%s can't be parsed%s: %w", path, todo, err)
+	}
+	return nil
+}

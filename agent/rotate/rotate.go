@@ -16,8 +16,10 @@ type File struct {
 	keep int
 
 	mu      sync.Mutex // protects the following
-	file    *os.File
+	file    *os.File   // nil: it could not be opened again, and is tried at the next line
 	written int64
+	torn    bool // its last line was cut short, by a full disk or a crash
+	closed  bool
 }
 
 // Open opens or makes the file, readable by its user alone.
@@ -33,44 +35,63 @@ func (f *File) open() error {
 	if info, err := os.Lstat(f.path); err == nil && !info.Mode().IsRegular() {
 		return fmt.Errorf("%s is not an ordinary file: remove it", f.path)
 	}
-	file, err := os.OpenFile(f.path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	file, err := os.OpenFile(f.path, os.O_APPEND|os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return err
 	}
 	info, err := file.Stat()
-	if err == nil {
+	if err == nil && info.Mode().Perm() != 0o600 {
 		err = file.Chmod(0o600)
+	}
+	last := []byte{'\n'}
+	if err == nil && info.Size() > 0 {
+		_, err = file.ReadAt(last, info.Size()-1)
 	}
 	if err != nil {
 		_ = file.Close() // the error before says more
 		return err
 	}
-	f.file, f.written = file, info.Size()
+	f.file, f.written, f.torn = file, info.Size(), last[0] != '\n'
 	return nil
 }
 
-// Write appends p, in a new file if the old one would grow beyond its size.
+// Write appends p, in a new file if the old one would grow beyond its size. What
+// can't be written in full is not written at all, as far as that can be.
 func (f *File) Write(p []byte) (int, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.file == nil {
+	if f.closed {
 		return 0, os.ErrClosed
 	}
-	if f.written > 0 && f.written+int64(len(p)) > f.size {
-		if err := f.rotate(); err != nil {
+	if f.file != nil && f.written > 0 && f.written+int64(len(p)) > f.size {
+		f.rotate()
+	}
+	if f.file == nil {
+		if err := f.open(); err != nil {
 			return 0, err
 		}
 	}
+	if f.torn {
+		if _, err := f.file.Write([]byte{'\n'}); err != nil {
+			return 0, err
+		}
+		f.written, f.torn = f.written+1, false
+	}
 	n, err := f.file.Write(p)
+	if err != nil && n > 0 {
+		if f.file.Truncate(f.written) == nil {
+			return 0, err
+		}
+		f.torn = true
+	}
 	f.written += int64(n)
 	return n, err
 }
 
 // rotate moves each file up by one. If that fails the old file goes on.
-func (f *File) rotate() error {
-	if err := f.file.Close(); err != nil {
-		return err
-	}
+func (f *File) rotate() {
+	_ = f.file.Close() // each line was written for itself
+	f.file = nil
 	for n := f.keep - 1; n > 0; n-- {
 		from := f.path
 		if n > 1 {
@@ -80,13 +101,13 @@ func (f *File) rotate() error {
 			break // better one file that grows than none
 		}
 	}
-	return f.open()
 }
 
 // Close closes the file; later writes fail.
 func (f *File) Close() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.closed = true
 	if f.file == nil {
 		return nil
 	}

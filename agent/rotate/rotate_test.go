@@ -68,3 +68,65 @@ func TestSymlinkIsRefused(t *testing.T) {
 		t.Error("a symlink was followed")
 	}
 }
+
+// What a crash or a full disk has cut short costs no line after it.
+func TestLineCutShort(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	if err := os.WriteFile(path, []byte("whole\nha"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, err := Open(path, 1000, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for range 2 {
+		if _, err := f.Write([]byte("after\n")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if data, _ := os.ReadFile(path); string(data) != "whole\nha\nafter\nafter\n" {
+		t.Errorf("the file has %q", data)
+	}
+}
+
+// A folder that can't be written when it is time for a new file is no end of the
+// log: it goes on when it can.
+func TestRotationFails(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "state")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "log")
+	f, err := Open(path, 10, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	line := []byte("a line\n")
+	if _, err := f.Write(line); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(dir, dir+".away"); err != nil {
+		t.Skip("an open file holds its folder here: ", err)
+	}
+	if _, err := f.Write(line); err == nil {
+		t.Error("a line was written without its folder")
+	}
+	if err := os.Rename(dir+".away", dir); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if _, err := f.Write(line); err != nil {
+			t.Error("afterwards:", err)
+		}
+	}
+	var all []byte
+	for _, name := range []string{path + ".2", path + ".1", path} {
+		data, _ := os.ReadFile(name) // perhaps there is none
+		all = append(all, data...)
+	}
+	if want := bytes.Repeat(line, 3); !bytes.Equal(all, want) {
+		t.Errorf("the files have %q, want %q", all, want)
+	}
+}

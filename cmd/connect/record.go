@@ -48,10 +48,7 @@ func (r Records) All() ([]Record, error) {
 		return nil, err
 	}
 	var f recordsFile
-	if err := json.Unmarshal(data, &f); err != nil {
-		return nil, fmt.Errorf("%s can't be parsed: mend it, or delete it and take the entries out by hand: %w", r.path, err)
-	}
-	if _, err := paths.CheckSchema(r.path, f.Schema); err != nil {
+	if err := paths.Adopt(r.path, data, &f, ": mend it, or delete it and take the entries out by hand"); err != nil {
 		return nil, err
 	}
 	return f.Connections, nil

@@ -68,6 +68,7 @@ func serve(ctx context.Context, o serveOptions) (err error) {
 	}
 	defer func() { err = errors.Join(err, lock.Unlock()) }()
 	withdraw(o.paths) // what an agent that was killed has left: somebody else may listen there now
+	o.paths.Sweep()
 
 	settings, err := config.LoadConfig(o.paths.ConfigFile())
 	if err != nil {
