@@ -202,6 +202,7 @@ func (a *Agent) takeOver(ctx context.Context, s *session, c Credentials, tokens 
 	}
 	// What belonged to the sign-in before goes only now that the new one is
 	// there; if it can't go, it is of no use to the new profile's settings.
+	keepsPassword := false // of an earlier sign-in, against its person's will
 	for _, other := range a.accounts(s.name) {
 		if other == account {
 			continue
@@ -215,7 +216,9 @@ func (a *Agent) takeOver(ctx context.Context, s *session, c Credentials, tokens 
 			continue
 		}
 		if err := a.store.Delete(ctx, other); err != nil {
-			a.log.Warn("can't remove an earlier secret", "item", other, "error", err)
+			a.log.Warn("can't remove an earlier secret now", "item", other, "error", err)
+			a.saver.remove(other)
+			keepsPassword = keepsPassword || other == keychain.Account(s.name, keychain.Password)
 		}
 	}
 
@@ -225,6 +228,7 @@ func (a *Agent) takeOver(ctx context.Context, s *session, c Credentials, tokens 
 	s.profile, s.version, s.loaded = next.profile, version, true
 	s.pair, s.apiKey = next.pair, next.apiKey
 	s.saved, s.saveErr = saveErr == nil, saveErr
+	s.suspended = keepsPassword
 	if tokens == nil {
 		s.accepted = true
 	} else {
@@ -261,7 +265,9 @@ func (a *Agent) itemOf(s *session) (account string, item keychain.Item, told fun
 // accounts are the names of all items that the store may have of a profile.
 func (a *Agent) accounts(name string) []string {
 	var all []string
-	for _, what := range []string{keychain.RefreshToken, keychain.AccessToken, keychain.Password, keychain.APIKey} {
+	// The password first: a sign-out that a crash ends half-way must not leave
+	// what signs in again by itself.
+	for _, what := range []string{keychain.Password, keychain.RefreshToken, keychain.AccessToken, keychain.APIKey} {
 		all = append(all, keychain.Account(name, what))
 	}
 	return all

@@ -178,19 +178,30 @@ func (a *Agent) load(ctx context.Context, s *session) error {
 			break
 		}
 	}
+	lost := errors.Is(err, keychain.ErrNotFound)
+	if lost && profile.Method == methodPassword {
+		// A sign-out takes the remembered password first: where there is one, the
+		// store has lost the session.
+		_, err = a.rememberedPassword(ctx, s)
+		lost = err == nil || errors.Is(err, keychain.ErrNotFound)
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if ctx.Err() != nil {
 		return errInterrupted
 	}
-	if err != nil && !errors.Is(err, keychain.ErrNotFound) {
+	if err != nil && !lost {
 		s.storeErr = err
 		a.changed(s)
 		return keychainError(s.name, err)
 	}
 	s.loaded, s.storeErr = true, nil
 	defer a.changed(s)
-	if err != nil {
+	if lost && err == nil {
+		s.ended, s.silent = string(langflow.SessionEnded), true
+		return nil
+	}
+	if lost {
 		a.plan(s, time.Time{})
 		return nil
 	}
@@ -479,9 +490,7 @@ func (a *Agent) tidying(s *session, told func(error)) func(error) {
 	}
 	return func(err error) {
 		if err == nil {
-			if err := a.store.Delete(context.WithoutCancel(a.life), other); err != nil {
-				a.log.Warn("can't remove an earlier secret", "item", other, "error", err)
-			}
+			a.saver.remove(other)
 		}
 		told(err)
 	}

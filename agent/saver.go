@@ -25,9 +25,10 @@ type saver struct {
 	idle    chan struct{} // closed when busy is done
 }
 
-// wish is an item to be stored; told hears how each attempt went.
+// wish is an item to be stored, or to be gone; told hears how each attempt went.
 type wish struct {
 	item keychain.Item
+	gone bool
 	told func(error)
 }
 
@@ -37,8 +38,15 @@ func newSaver(store keychain.Store, log *slog.Logger) *saver {
 
 // save asks for the item to be stored; told may be nil.
 func (v *saver) save(account string, item keychain.Item, told func(error)) {
+	v.want(account, wish{item: item, told: told})
+}
+
+// remove asks for an item to be deleted that nobody should have any more.
+func (v *saver) remove(account string) { v.want(account, wish{gone: true}) }
+
+func (v *saver) want(account string, w wish) {
 	v.mu.Lock()
-	v.pending[account] = wish{item, told}
+	v.pending[account] = w
 	v.mu.Unlock()
 	select {
 	case v.wake <- struct{}{}:
@@ -120,7 +128,12 @@ func (v *saver) write(ctx context.Context, account string) bool {
 	v.busy, v.idle = account, idle
 	v.mu.Unlock()
 
-	err := v.store.Set(ctx, account, w.item)
+	var err error
+	if w.gone {
+		err = v.store.Delete(ctx, account)
+	} else {
+		err = v.store.Set(ctx, account, w.item)
+	}
 
 	v.mu.Lock()
 	_, newer := v.pending[account]
@@ -129,7 +142,10 @@ func (v *saver) write(ctx context.Context, account string) bool {
 		v.pending[account] = w
 	}
 	v.mu.Unlock()
-	if err != nil {
+	switch {
+	case err != nil && w.gone:
+		v.log.Warn("can't remove an earlier secret now", "item", account, "error", err)
+	case err != nil:
 		v.log.Warn("can't store a secret now; the session lives on in memory", "item", account, "error", err)
 	}
 	if w.told != nil {

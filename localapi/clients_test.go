@@ -55,6 +55,17 @@ func TestClients(t *testing.T) {
 	r.refused(client.TypeUnauthorized, self, "DELETE", "/v1/client", "")
 	r.refused(client.TypeBadRequest, "owner", "DELETE", "/v1/client", "")
 
+	// A crash at a removal, or a file deleted by hand, leaves those who were let in
+	// to the profile of that name.
+	left := r.newClient("left", "token")
+	if _, err := r.agent.Remove(t.Context(), "prod"); err != nil {
+		t.Fatal(err)
+	}
+	r.signIn() // another profile of its name
+	if status, _, _ := r.ask(left, "GET", "/v1/profiles/prod/token", ""); status == 200 {
+		t.Error("a client of an earlier profile has a token of the new one")
+	}
+
 	gone := r.newClient("gone", "token")
 	r.must(200, "DELETE", "/v1/profiles/prod", "")
 	r.signIn() // another profile of its name

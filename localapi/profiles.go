@@ -94,6 +94,11 @@ func (s *Server) addProfile(w http.ResponseWriter, r *http.Request, _ *guard.Cal
 	snapshot, err := s.Agent.Add(config.Profile{
 		Name: body.Name, ServerURL: body.ServerURL, CAFile: body.CAFile, AllowHTTP: body.AllowHTTP,
 	})
+	if err == nil {
+		// Whoever was let in to an earlier profile of its name, whose file was
+		// deleted by hand or in a crash, has no part in this one.
+		err = s.Clients.Forget(body.Name)
+	}
 	return show(w, http.StatusCreated, snapshot, err)
 }
 
@@ -128,6 +133,7 @@ func (s *Server) changeProfile(w http.ResponseWriter, r *http.Request, _ *guard.
 func (s *Server) removeProfile(w http.ResponseWriter, r *http.Request, _ *guard.Caller, name string) error {
 	snapshot, err := s.Agent.Remove(r.Context(), name)
 	if err == nil {
+		// A crash just here leaves them: addProfile does the same.
 		err = s.Clients.Forget(name)
 	}
 	return show(w, http.StatusOK, snapshot, err)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -221,11 +222,15 @@ func (a *app) stopAgent(ctx context.Context, p paths.Paths) (bool, error) {
 	return true, nil
 }
 
-// processOf names the agent's process, or nothing if that is not known.
+// processOf names the agent's process, or nothing if that is not known. The lock
+// has it from the first moment.
 func processOf(p paths.Paths) string {
-	running, err := client.ReadRunning(p)
-	if err != nil {
-		return ""
+	var holder client.Running
+	data, err := paths.ReadFile(p.Lock(), 4<<10)
+	if err != nil || json.Unmarshal(data, &holder) != nil || holder.PID == 0 {
+		if holder, err = client.ReadRunning(p); err != nil {
+			return ""
+		}
 	}
-	return fmt.Sprintf(" (process %d)", running.PID)
+	return fmt.Sprintf(" (process %d)", holder.PID)
 }

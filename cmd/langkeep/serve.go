@@ -170,6 +170,10 @@ func takeLock(p paths.Paths) (*flock.Flock, error) {
 	held, err := lock.TryLockContext(ctx, lockPatience/10)
 	switch {
 	case held:
+		// In its place, so that the file stays the one that is locked. Without room
+		// for it, or on Windows, where a locked file can't be written, agent.json
+		// tells, a little later.
+		_ = os.WriteFile(p.Lock(), fmt.Appendf(nil, "{\"schema\":%d,\"pid\":%d}\n", paths.Schema, os.Getpid()), 0o600)
 		return lock, nil
 	case err == nil || errors.Is(err, context.DeadlineExceeded):
 		return nil, alreadyRunning(p)

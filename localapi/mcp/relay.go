@@ -30,6 +30,9 @@ const (
 	awayRetry = 200 * time.Millisecond
 	// listenRetry is between two streams of the server's own messages.
 	listenRetry = 2 * time.Second
+	// notice is for a message that wants no answer to be taken: the next ones wait
+	// for it, so that they come in their order.
+	notice = 10 * time.Second
 	// last is for what is still to be answered, and to be said to the server,
 	// once the client has gone.
 	last = 3 * time.Second
@@ -185,6 +188,11 @@ func (r *relay) pass(ctx context.Context, line []byte, asking *sync.WaitGroup) {
 
 // ask posts a message and writes what comes back, or an error in its place.
 func (r *relay) ask(ctx context.Context, line []byte, e envelope) {
+	if !e.request() && line[0] != '[' {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, notice)
+		defer cancel()
+	}
 	in := r.current()
 	err := r.post(ctx, in, line, e, r.write)
 	if errors.Is(err, errForgotten) {
@@ -193,7 +201,7 @@ func (r *relay) ask(ctx context.Context, line []byte, e envelope) {
 		}
 	}
 	switch {
-	case err == nil || ctx.Err() != nil:
+	case err == nil || errors.Is(ctx.Err(), context.Canceled):
 	case e.request():
 		r.fail(e.ID, codeFailed, err.Error())
 	default:

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"langkeep/agent/secret"
@@ -244,4 +245,46 @@ func TestRelayEndsWithItsClient(t *testing.T) {
 	if took := time.Since(begin); took > 2*last {
 		t.Errorf("it went on for %v", took)
 	}
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// A server that hangs on a notification holds up what comes after it for a
+// moment alone.
+func TestRelayPassesAHangingNotification(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in, write := io.Pipe()
+		read, out := io.Pipe()
+		var warned string
+		ended := make(chan error)
+		go func() {
+			ended <- Run(t.Context(), Config{
+				URL: "http://proxy", Token: secret.New("lk_1"), In: in, Out: out, Warn: func(s string) { warned = s },
+				Client: &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+					body, _ := io.ReadAll(r.Body)
+					if strings.Contains(string(body), "notifications/") {
+						<-r.Context().Done()
+						return nil, r.Context().Err()
+					}
+					return &http.Response{StatusCode: 200, Header: http.Header{"Content-Type": {"application/json"}},
+						Body: io.NopCloser(strings.NewReader(`{"jsonrpc":"2.0","id":1,"result":1}`))}, nil
+				})},
+			})
+		}()
+		begin := time.Now()
+		go func() {
+			_, _ = io.WriteString(write, `{"jsonrpc":"2.0","method":"notifications/cancelled"}`+"\n")
+			_, _ = io.WriteString(write, `{"jsonrpc":"2.0","id":1,"method":"plain"}`+"\n")
+		}()
+		line, err := bufio.NewReader(read).ReadString('\n')
+		if err != nil || !strings.Contains(line, `"result":1`) || time.Since(begin) != notice {
+			t.Errorf("after %v: %q, %v", time.Since(begin), line, err)
+		}
+		_ = write.Close()
+		if err := <-ended; err != nil || warned == "" {
+			t.Errorf("%v, and it says %q", err, warned)
+		}
+	})
 }
