@@ -83,10 +83,15 @@ type List struct {
 // clients, is left alone, and Problem tells what is wrong with it.
 func Open(path string, c clock.Clock, log *slog.Logger) *List {
 	l := &List{path: path, clock: c, log: log, kick: make(chan struct{}, 1)}
-	if l.problem = l.load(); l.problem != nil {
+	l.load()
+	return l
+}
+
+// load reads the file, or notes why it can't. The caller holds l.mu, or is Open.
+func (l *List) load() {
+	if l.records, l.problem = l.read(); l.problem != nil {
 		l.records = nil
 	}
-	return l
 }
 
 // Problem tells why there are no clients and none can be added; nil if there is
@@ -114,33 +119,33 @@ type recordFile struct {
 	SHA256    string    `json:"sha256"` // of the token, in hexadecimal
 }
 
-func (l *List) load() error {
+func (l *List) read() (records []*record, err error) {
 	if l.path == "" {
-		return nil
+		return nil, nil
 	}
 	data, err := paths.ReadFile(l.path, fileLimit)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return nil, nil
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var f listFile
 	if err := paths.Adopt(l.path, data, &f, ", so no client is let in: mend it, or delete it and add the clients again"); err != nil {
-		return err
+		return nil, err
 	}
 	for _, r := range f.Clients {
 		hash, err := hex.DecodeString(r.SHA256)
 		if err != nil || len(hash) != sha256.Size {
-			return fmt.Errorf("%s: the client %q has no sha256: mend it, or delete the file and add the clients again", l.path, r.Name)
+			return nil, fmt.Errorf("%s: the client %q has no sha256: mend it, or delete the file and add the clients again", l.path, r.Name)
 		}
-		l.records = append(l.records, &record{
+		records = append(records, &record{
 			Client: Client{r.Name, r.Scopes, r.Profiles, r.CreatedAt, r.ExpiresAt, r.Lease, r.GrantedBy},
 			hash:   [sha256.Size]byte(hash), ended: make(chan struct{}),
 			resume: l.clock.Elapsed() + ResumeWithin,
 		})
 	}
-	return nil
+	return records, nil
 }
 
 // save writes records. The caller holds l.mu.
@@ -367,6 +372,9 @@ func (l *List) Run(ctx context.Context) {
 func (l *List) sweep() time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.problem != nil {
+		l.load() // somebody may have mended it
+	}
 	now, next := l.clock.Now(), tick
 	var kept []*record
 	for _, r := range l.records {

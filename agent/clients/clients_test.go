@@ -268,3 +268,29 @@ func TestRevokedWhileItCannotBeWritten(t *testing.T) {
 		}
 	})
 }
+
+// A file that was mended is taken up without another start.
+func TestMendedFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "clients.json")
+	synctest.Test(t, func(t *testing.T) {
+		Open(path, clock.System(), quiet).mustAdd(t, Client{Name: "ci", Scopes: []string{"read"}, Profiles: []string{"prod"}, Expires: in(time.Hour)}, "lk_ci")
+		good, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, good[:len(good)/2], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		l := running(t, path, clock.System())
+		if l.Problem() == nil || l.takes("lk_ci") {
+			t.Error("half a file was taken up")
+		}
+		if err := os.WriteFile(path, good, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(tick + time.Second)
+		if l.Problem() != nil || !l.takes("lk_ci") {
+			t.Errorf("mended: %v", l.Problem())
+		}
+	})
+}
