@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"runtime"
+	runtimemetrics "runtime/metrics"
 	"slices"
 	"strings"
 	"sync"
@@ -162,6 +163,22 @@ func (s *Server) totals(e *exposition) {
 	e.counters("langkeep_proxy_requests_total", "result", s.metrics.proxied)
 	e.family("langkeep_proxy_streams", "gauge", "Proxied requests that are under way.")
 	e.sample("langkeep_proxy_streams", float64(s.metrics.streams.Load()))
+	process(e)
+}
+
+// process are the figures that programs have in common, by the names that
+// Prometheus' own libraries give them.
+func process(e *exposition) {
 	e.family("go_goroutines", "gauge", "Goroutines of the agent.")
 	e.sample("go_goroutines", float64(runtime.NumGoroutine()))
+	live := []runtimemetrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	runtimemetrics.Read(live)
+	e.family("go_gc_heap_live_bytes", "gauge", "Memory that the last garbage collection found in use.")
+	e.sample("go_gc_heap_live_bytes", float64(live[0].Value.Uint64()))
+	if files, resident, ok := processFigures(); ok {
+		e.family("process_open_fds", "gauge", "Open files and connections of the agent.")
+		e.sample("process_open_fds", files)
+		e.family("process_resident_memory_bytes", "gauge", "Memory of the agent that is in RAM.")
+		e.sample("process_resident_memory_bytes", resident)
+	}
 }
