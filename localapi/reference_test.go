@@ -162,7 +162,7 @@ func (r *reference) kind(schema node) string {
 	if items := schema.get("items"); names[0] == "array" {
 		names[0] = "list of " + r.kind(items)
 	}
-	if names[0] == "object" {
+	if names[0] == "object" && schema.get("properties").Node != nil {
 		var fields []string
 		for name, field := range schema.get("properties").all() {
 			fields = append(fields, "`"+name+"` "+r.kind(field))

@@ -3,6 +3,7 @@
 package localapi
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -241,13 +242,18 @@ func answer(w http.ResponseWriter, status int, v any) error {
 }
 
 // read takes the JSON object of a request's body. Fields that the API does not
-// know are refused: they are most likely misspelt.
+// know are refused: they are most likely misspelt. So is null, which would pass
+// for a field that is left out where a person may have meant the default.
 func read(r *http.Request, v any) error {
-	d := json.NewDecoder(r.Body)
+	var body bytes.Buffer
+	d := json.NewDecoder(io.TeeReader(r.Body, &body))
 	d.DisallowUnknownFields()
 	err := d.Decode(v)
 	if err == nil {
 		if _, err = d.Token(); errors.Is(err, io.EOF) {
+			if hasNull(body.Bytes()) {
+				return client.NewProblem(client.TypeBadRequest, "nothing in the body may be null: leave it out")
+			}
 			return nil
 		}
 		err = errors.New("there is more than one JSON value")
@@ -264,5 +270,18 @@ func read(r *http.Request, v any) error {
 		return client.NewProblem(client.TypeBadRequest, "send a JSON object as the body")
 	default:
 		return client.NewProblem(client.TypeBadRequest, "the body is not what this route takes: "+err.Error())
+	}
+}
+
+// hasNull tells whether there is a null in some JSON.
+func hasNull(text []byte) bool {
+	for d := json.NewDecoder(bytes.NewReader(text)); ; {
+		token, err := d.Token()
+		if err != nil {
+			return false
+		}
+		if token == nil {
+			return true
+		}
 	}
 }

@@ -400,6 +400,10 @@ func TestProfileProblems(t *testing.T) {
 	r.must(201, "POST", "/v1/profiles", `{"name":"a","server_url":"http://x.test","allow_http":true}`)
 	r.refused(client.TypeConflict, "owner", "POST", "/v1/profiles", `{"name":"a","server_url":"https://x.test"}`)
 	r.refused(client.TypeNotFound, "owner", "PATCH", "/v1/profiles/b", `{}`)
+	// It is what GET answers for the default, and would be no change here.
+	for _, body := range []string{`null`, `{"key_lifetime":null}`, `{"key_lifetime":"1h","proxy_allow_origins":[null]}`} {
+		r.refused(client.TypeBadRequest, "owner", "PATCH", "/v1/profiles/a", body)
+	}
 	r.refused(client.TypeNotFound, "owner", "DELETE", "/v1/profiles/b", ``)
 	r.refused(client.TypeNotFound, "owner", "POST", "/v1/profiles/b/logout", ``)
 }
