@@ -287,14 +287,14 @@ func (p *person) mustTyping(stdin string, code int, args ...string) done {
 
 // runAgent runs the agent in the foreground of another shell, and waits until
 // it answers.
-func (p *person) runAgent() {
+func (p *person) runAgent(flags ...string) {
 	p.t.Helper()
 	f, err := os.CreateTemp(p.said, "agent-")
 	if err != nil {
 		p.t.Fatal(err)
 	}
 	defer f.Close()
-	cmd := p.command("run", "--headless")
+	cmd := p.command(append([]string{"run", "--headless"}, flags...)...)
 	cmd.Stdout, cmd.Stderr = f, f
 	if err := cmd.Start(); err != nil {
 		p.t.Fatal(err)
