@@ -28,14 +28,16 @@ type target struct {
 	algorithm          string
 	cookie             string // the refresh cookie's name
 	cookiePath         string
-	secure             bool // cookies
+	secure             bool // the refresh cookie; the others never are
 	autoLogin          bool
 	longAutoLogin      bool
-	autoLoginOff       int // status
-	version            string
+	autoLoginOff       int    // status
+	version, packaged  string // as /version has them
 	session            bool
 	oldWords           bool
-	rateLimit          int // sign-ins a minute; 0: none
+	tellsInput         bool // what was sent, in the list of what is missing
+	laxTokens          bool // one kind of token passes for the other, and a refresh asks nothing of the account
+	rateLimit          int  // sign-ins a minute; 0: none
 
 	// What the suite does to the server. Nil functions skip what needs them.
 	wait       func(time.Duration) // moves the server's clock
@@ -121,10 +123,15 @@ func contract(t *testing.T, tg target) {
 	}
 	tokens := tg.login(t, tg.username, tg.password)
 	detail := func(s string) string { return `{"detail":"` + s + `"}` }
-	missing := `{"detail":[{"type":"missing","loc":["body","username"],"msg":"Field required"},{"type":"missing","loc":["body","password"],"msg":"Field required"}]}`
+	input := ""
+	if tg.tellsInput {
+		input = `,"input":null`
+	}
+	missing := `{"detail":[{"type":"missing","loc":["body","username"],"msg":"Field required"` + input +
+		`},{"type":"missing","loc":["body","password"],"msg":"Field required"` + input + `}]}`
 	ended := detail("Invalid refresh token")
 	cookie := func(value string) http.Header { return http.Header{"Cookie": {tg.cookie + "=" + value}} }
-	v := `{"version":"` + tg.version + `","main_version":"` + tg.version + `","package":"Langflow"}`
+	v := `{"version":"` + tg.version + `","main_version":"` + tg.version + `","package":"` + tg.packaged + `"}`
 	host := strings.TrimPrefix(tg.url, "http://")
 	wires := []wire{
 		{name: "version", method: "GET", path: "/api/v1/version", status: 200, want: v},
@@ -143,7 +150,6 @@ func contract(t *testing.T, tg target) {
 
 		{name: "refresh without cookie", method: "POST", path: "/api/v1/refresh", status: 401, want: ended, wantHeader: map[string]string{"Www-Authenticate": "Bearer"}},
 		{name: "refresh with garbage", method: "POST", path: "/api/v1/refresh", header: cookie("garbage"), status: 401, want: ended, wantHeader: map[string]string{"Www-Authenticate": ""}},
-		{name: "refresh with an access token", method: "POST", path: "/api/v1/refresh", header: cookie(tokens.Access.Reveal()), status: 401, want: ended},
 		{name: "refresh with a bearer", method: "POST", path: "/api/v1/refresh", header: bearer(tokens.Refresh.Reveal()), status: 401, want: ended},
 		{name: "refresh under a foreign name", method: "POST", path: "/api/v1/refresh", header: http.Header{"Cookie": {"refresh_token=" + tokens.Refresh.Reveal()}}, status: 401, want: ended},
 		{name: "refresh beside a garbage cookie", method: "POST", path: "/api/v1/refresh", header: http.Header{"Cookie": {tg.cookie + "=" + tokens.Refresh.Reveal() + "; other=x"}}, status: 200},
@@ -152,7 +158,6 @@ func contract(t *testing.T, tg target) {
 		{name: "whoami with a bearer and a bad key", method: "GET", path: "/api/v1/users/whoami", header: http.Header{"Authorization": {"Bearer " + tokens.Access.Reveal()}, "X-Api-Key": {"bad"}}, status: 200},
 		{name: "whoami with nothing", method: "GET", path: "/api/v1/users/whoami", status: 403, want: detail(tg.words("No authentication credentials provided", "An API key must be passed as query or header"))},
 		{name: "whoami with garbage", method: "GET", path: "/api/v1/users/whoami", header: bearer("garbage"), status: 401, want: detail(tg.words("Invalid token", "Could not validate credentials"))},
-		{name: "whoami with a refresh token", method: "GET", path: "/api/v1/users/whoami", header: bearer(tokens.Refresh.Reveal()), status: 401, want: detail(tg.words("Invalid token type", "Token is invalid."))},
 		{name: "whoami with a bad key", method: "GET", path: "/api/v1/users/whoami", header: http.Header{"X-Api-Key": {"sk-bad"}}, status: 403, want: detail(tg.words("Invalid API key", "Invalid or missing API key"))},
 		{name: "whoami with None as the key", method: "GET", path: "/api/v1/users/whoami", header: http.Header{"X-Api-Key": {"None"}}, status: 403, want: detail(tg.words("Invalid API key", "Invalid or missing API key"))},
 
@@ -168,8 +173,16 @@ func contract(t *testing.T, tg target) {
 	} else {
 		wires = append(wires, wire{name: "no session yet", method: "GET", path: "/api/v1/session", status: 404, want: detail("Not Found")})
 	}
+	refreshWithAccess := wire{name: "refresh with an access token", method: "POST", path: "/api/v1/refresh", header: cookie(tokens.Access.Reveal()), status: 401, want: ended}
+	whoamiWithRefresh := wire{name: "whoami with a refresh token", method: "GET", path: "/api/v1/users/whoami", header: bearer(tokens.Refresh.Reveal()), status: 401, want: detail("Invalid token type")}
+	if tg.laxTokens {
+		refreshWithAccess.status, refreshWithAccess.want = 200, ""
+		whoamiWithRefresh.status, whoamiWithRefresh.want = 200, ""
+	}
+	wires = append(wires, refreshWithAccess, whoamiWithRefresh)
 	if !tg.autoLogin {
-		wires = append(wires, wire{name: "auto login off", method: "GET", path: "/api/v1/auto_login", status: tg.autoLoginOff, want: `{"detail":{"message":"Auto login is disabled.","auto_login":false}}`})
+		wires = append(wires, wire{name: "auto login off", method: "GET", path: "/api/v1/auto_login", status: tg.autoLoginOff, want: `{"detail":{"message":"` +
+			tg.words("Auto login is disabled.", "Auto login is disabled. Please enable it in the settings") + `","auto_login":false}}`})
 	}
 	if tg.cookie != "refresh_token_lf" {
 		wires = append(wires, wire{name: "refresh under the plain name", method: "POST", path: "/api/v1/refresh", header: http.Header{"Cookie": {"refresh_token_lf=" + tokens.Refresh.Reveal()}}, status: 401, want: ended})
@@ -202,9 +215,9 @@ func contract(t *testing.T, tg target) {
 	t.Run("new secret", tg.testNewSecret)
 }
 
-// near allows for a Date that lags by up to two seconds, and a busy machine.
+// near allows for a Date that lags, by many seconds on a busy machine.
 func near(got, want time.Duration) bool {
-	return got >= want-2*time.Second && got <= want+6*time.Second
+	return got >= want-2*time.Second && got <= want+20*time.Second
 }
 
 func (tg target) testSignIn(t *testing.T) {
@@ -251,7 +264,8 @@ func (tg target) testSignIn(t *testing.T) {
 			t.Errorf("no cookie %s", name+suffix)
 			continue
 		}
-		if c.Value != value || c.Secure != tg.secure || c.Path != tg.cookiePath {
+		secure := tg.secure && name == "refresh_token_lf"
+		if c.Value != value || c.Secure != secure || c.Path != tg.cookiePath {
 			t.Errorf("cookie %s: right value %v, secure %v, path %s", c.Name, c.Value == value, c.Secure, c.Path)
 		}
 	}
@@ -394,7 +408,11 @@ func (tg target) testAccounts(t *testing.T) {
 	_, err = c.Login(t.Context(), "leaver", secret.New(password))
 	wantKind(t, err, langflow.Inactive)
 	_, err = c.Refresh(t.Context(), leaver.Refresh, leaver.CookieName)
-	wantKind(t, err, langflow.Inactive)
+	if !tg.laxTokens {
+		wantKind(t, err, langflow.Inactive)
+	} else if err != nil {
+		t.Errorf("a refresh asks something of the account: %v", err)
+	}
 	_, err = c.WhoAmI(t.Context(), langflow.Bearer(leaver.Access))
 	if tg.oldWords {
 		wantKind(t, err, langflow.TokenRefused)
@@ -528,7 +546,7 @@ func standIn(t *testing.T, o langflowtest.Options) target {
 		url: s.URL, username: langflowtest.Admin().Name, password: langflowtest.Admin().Password,
 		access: o.AccessLifetime, refresh: o.RefreshLifetime, algorithm: "HS256",
 		cookie: "refresh_token_lf", cookiePath: "/",
-		autoLogin: o.AutoLogin, autoLoginOff: 403, version: "1.13.0", session: true, rateLimit: o.RateLimit,
+		autoLogin: o.AutoLogin, autoLoginOff: 403, version: "1.13.0", packaged: "Langflow", session: true, rateLimit: o.RateLimit,
 		wait: now.Jump,
 		addUser: func(name, password string, active bool) {
 			s.SetUser(langflowtest.User{Name: name, Password: password, Waiting: !active})
@@ -549,12 +567,13 @@ func TestContractOfStandIn(t *testing.T) {
 	t.Run("1.13", func(t *testing.T) { contract(t, standIn(t, langflowtest.Options{Version: "1.13"})) })
 	t.Run("1.10", func(t *testing.T) {
 		tg := standIn(t, langflowtest.Options{Version: "1.10"})
-		tg.version, tg.secure = "1.10.0", true
+		tg.version, tg.secure, tg.tellsInput = "1.10.0", true, true
 		contract(t, tg)
 	})
 	t.Run("1.4", func(t *testing.T) {
 		tg := standIn(t, langflowtest.Options{Version: "1.4"})
-		tg.version, tg.secure, tg.session, tg.oldWords, tg.autoLoginOff = "1.4.3", true, false, true, 400
+		tg.version, tg.session, tg.autoLoginOff = "1.4.3", false, 400
+		tg.secure, tg.tellsInput, tg.oldWords, tg.laxTokens = true, true, true, true
 		contract(t, tg)
 	})
 	t.Run("root path, RS256, auto login", func(t *testing.T) {
@@ -564,7 +583,7 @@ func TestContractOfStandIn(t *testing.T) {
 	})
 	t.Run("root path before 1.12.7, RS512, auto login", func(t *testing.T) {
 		tg := standIn(t, langflowtest.Options{Version: "1.10", RootPath: "/team/a", Algorithm: "RS512", AutoLogin: true})
-		tg.version, tg.secure, tg.longAutoLogin = "1.10.0", true, true
+		tg.version, tg.secure, tg.tellsInput, tg.longAutoLogin = "1.10.0", true, true, true
 		contract(t, tg)
 	})
 	t.Run("rate limit", func(t *testing.T) { contract(t, standIn(t, langflowtest.Options{RateLimit: 5})) })

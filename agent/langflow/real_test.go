@@ -10,13 +10,14 @@ import (
 	"langkeep/agent/secret"
 )
 
-// realTarget makes a target of a started Langflow 1.13.
+// realTarget makes a target of a started Langflow, 1.13 but for what its caller
+// changes.
 func realTarget(s *real.Server, o real.Options) target {
 	tg := target{
 		url: s.URL, username: s.Username, password: s.Password,
 		access: o.AccessLifetime, refresh: o.RefreshLifetime, algorithm: "HS256",
 		cookie: "refresh_token_lf", cookiePath: "/",
-		autoLogin: o.AutoLogin, autoLoginOff: 403, version: "1.13.0", session: true,
+		autoLogin: o.AutoLogin, autoLoginOff: 403, version: "1.13.0", packaged: "Langflow", session: true,
 		addUser: s.AddUser, deactivate: s.Deactivate, deleteUser: s.DeleteUser, newSecret: s.RestartWithNewSecret,
 		addKey: func() (secret.Text, func()) {
 			key, id := s.AddAPIKey()
@@ -51,4 +52,37 @@ func TestContractOfReal(t *testing.T) {
 		tg.rateLimit = 5 - 1 // that took one of this minute's five
 		contract(t, tg)
 	})
+}
+
+// TestContractOfOlder is the suite on the versions that LANGKEEP_TEST_VERSIONS
+// names, side by side.
+func TestContractOfOlder(t *testing.T) {
+	older := map[string]func(*target){
+		"1.0.19": func(tg *target) {
+			tg.session, tg.autoLoginOff = false, 400
+			tg.secure, tg.tellsInput, tg.oldWords, tg.laxTokens = true, true, true, true
+		},
+		"1.4.3": func(tg *target) {
+			tg.session, tg.autoLoginOff = false, 400
+			tg.secure, tg.tellsInput, tg.oldWords, tg.laxTokens = true, true, true, true
+		},
+		"1.10.3": func(tg *target) { // which is langflow-base alone
+			tg.version, tg.packaged, tg.secure, tg.tellsInput = "0.10.3", "Langflow Base", true, true
+		},
+	}
+	for _, version := range real.Versions() {
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			change, ok := older[version]
+			if !ok {
+				t.Fatalf("nothing is known of a Langflow %s", version)
+			}
+			o := real.Options{Version: version, AccessLifetime: 10 * time.Minute, RefreshLifetime: time.Hour}
+			tg := realTarget(real.Start(t, o), o)
+			tg.version = version
+			tg.newSecret = nil // TestVersions has it; each start takes most of a minute
+			change(&tg)
+			contract(t, tg)
+		})
+	}
 }

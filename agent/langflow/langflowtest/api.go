@@ -19,18 +19,20 @@ type features struct {
 	full          string // what /version says
 	autoLoginOff  int    // the status of "auto login is disabled"
 	longAutoLogin bool   // auto login gives 365 days and no refresh token
-	secureCookies bool   // Secure; SameSite=None, even over plain HTTP
+	secureRefresh bool   // the refresh cookie is Secure; SameSite=None, even over plain HTTP
 	ownCookieName bool   // a root path is part of it
 	rateLimit     bool
 	session       bool
 	keyExpiry     bool // an API key can be given an end
 	oldWords      bool // of /users/whoami
+	tellsInput    bool // what was sent, in the list of what is missing
+	laxTokens     bool // a refresh takes any token of an account, a deactivated one too, and /users/whoami a refresh token
 }
 
 // versions by Options.Version. 1.10 is 1.10.0, the last with the long token.
 var versions = map[string]features{
-	"1.4":  {full: "1.4.3", autoLoginOff: 400, longAutoLogin: true, secureCookies: true, oldWords: true},
-	"1.10": {full: "1.10.0", autoLoginOff: 403, longAutoLogin: true, secureCookies: true, rateLimit: true, session: true, keyExpiry: true},
+	"1.4":  {full: "1.4.3", autoLoginOff: 400, longAutoLogin: true, secureRefresh: true, oldWords: true, tellsInput: true, laxTokens: true},
+	"1.10": {full: "1.10.0", autoLoginOff: 403, longAutoLogin: true, secureRefresh: true, rateLimit: true, session: true, keyExpiry: true, tellsInput: true},
 	"1.13": {full: "1.13.0", autoLoginOff: 403, ownCookieName: true, rateLimit: true, session: true, keyExpiry: true},
 	"":     {full: "1.13.0", autoLoginOff: 403, ownCookieName: true, rateLimit: true, session: true, keyExpiry: true},
 }
@@ -166,7 +168,11 @@ func (s *Server) login(r *http.Request) reply {
 	var missing []any
 	for _, name := range []string{"username", "password"} {
 		if form.Get(name) == "" {
-			missing = append(missing, map[string]any{"type": "missing", "loc": []string{"body", name}, "msg": "Field required"})
+			field := map[string]any{"type": "missing", "loc": []string{"body", name}, "msg": "Field required"}
+			if s.version.tellsInput {
+				field["input"] = nil
+			}
+			missing = append(missing, field)
 		}
 	}
 	if missing != nil {
@@ -202,7 +208,9 @@ func (s *Server) allowSignIn() bool {
 
 func (s *Server) autoLogin(*http.Request) reply {
 	if !s.autoLoginOn || len(s.accounts) == 0 {
-		return refuse(s.version.autoLoginOff, map[string]any{"message": "Auto login is disabled.", "auto_login": false})
+		return refuse(s.version.autoLoginOff, map[string]any{
+			"message": s.words("Auto login is disabled.", "Auto login is disabled. Please enable it in the settings"), "auto_login": false,
+		})
 	}
 	a := s.accounts[0]
 	if !s.version.longAutoLogin {
@@ -221,13 +229,13 @@ func (s *Server) refresh(r *http.Request) reply {
 		return refuse(401, ended).with("Www-Authenticate", "Bearer")
 	}
 	id, kind, err := s.claims(c.Value)
-	if err != nil || kind != "refresh" {
+	if err != nil || kind != "refresh" && !s.version.laxTokens {
 		return refuse(401, ended)
 	}
 	switch a := s.byID(id); {
 	case a == nil:
 		return refuse(401, ended)
-	case a.Inactive || a.Waiting:
+	case (a.Inactive || a.Waiting) && !s.version.laxTokens:
 		return refuse(401, "User account is inactive")
 	default:
 		return s.pair(a)
@@ -264,7 +272,7 @@ func (s *Server) cookie(name, value string, lifetime time.Duration) string {
 	if s.version.ownCookieName {
 		path = s.o.RootPath + "/"
 	}
-	if s.version.secureCookies {
+	if s.version.secureRefresh && name == "refresh_token_lf" {
 		security = "SameSite=none; Secure"
 	}
 	expires := ""
@@ -313,8 +321,8 @@ func (s *Server) byToken(token string) (*account, reply) {
 		return nil, refuse(401, s.words("Token has expired", "Could not validate credentials"))
 	case err != nil:
 		return nil, refuse(401, s.words("Invalid token", "Could not validate credentials"))
-	case kind != "access":
-		return nil, refuse(401, s.words("Invalid token type", "Token is invalid."))
+	case kind != "access" && !s.version.laxTokens:
+		return nil, refuse(401, "Invalid token type")
 	}
 	a := s.byID(id)
 	switch {

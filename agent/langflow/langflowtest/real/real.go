@@ -1,6 +1,7 @@
 // Package real starts the real Langflow for tests: the one installed in
 // .cache/langflow beside go.mod, or the executable that
-// LANGKEEP_TEST_LANGFLOW names.
+// LANGKEEP_TEST_LANGFLOW names. Older versions are in folders of their own, such
+// as .cache/langflow-1.4.3.
 package real
 
 import (
@@ -25,6 +26,7 @@ import (
 
 // Options are a Server's, named as those of the stand-in.
 type Options struct {
+	Version         string        // an older one, such as 1.4.3; "": today's
 	AccessLifetime  time.Duration // 0: Langflow's 1 h
 	RefreshLifetime time.Duration // 0: Langflow's 7 days
 	RootPath        string
@@ -52,7 +54,17 @@ type Server struct {
 	ended chan struct{} // closed when cmd has
 }
 
-// startLimit bounds a start; 25 to 60 s were seen on two cores.
+// Versions are the older ones to try, as .ci/setup installs them: those that
+// LANGKEEP_TEST_VERSIONS names, or 1.4.3 and 1.10.3.
+func Versions() []string {
+	if named := strings.Fields(os.Getenv("LANGKEEP_TEST_VERSIONS")); len(named) > 0 {
+		return named
+	}
+	return []string{"1.4.3", "1.10.3"}
+}
+
+// startLimit bounds a start; 25 to 60 s were seen on two cores, and 150 s of a
+// version's first, when they had much else to do.
 const startLimit = 6 * time.Minute
 
 // The secret keys, used in turn. Langflow encrypts API keys with them, and
@@ -66,7 +78,7 @@ func Start(tb testing.TB, o Options) *Server {
 	tb.Helper()
 	s := &Server{
 		Username: "admin", Password: "langkeep-test-Password1",
-		o: o, tb: tb, binary: binary(tb), dir: tb.TempDir(), port: freePort(tb), key: firstKey,
+		o: o, tb: tb, binary: binary(tb, o.Version), dir: tb.TempDir(), port: freePort(tb), key: firstKey,
 	}
 	s.URL = "http://127.0.0.1:" + strconv.Itoa(s.port) + o.RootPath
 	tb.Cleanup(s.Stop)
@@ -110,6 +122,15 @@ func (s *Server) Restart() {
 		}
 	}
 	s.tb.Logf("langflow at %s, ready after %v", s.URL, time.Since(begin).Round(time.Second))
+}
+
+// RestartAs restarts the server as another version, as whoever keeps it might:
+// with the same database and keys.
+func (s *Server) RestartAs(version string) {
+	s.tb.Helper()
+	s.Stop()
+	s.o.Version, s.binary = version, binary(s.tb, version)
+	s.Restart()
 }
 
 // RestartWithNewSecret restarts with other keys, which ends every session.
@@ -293,10 +314,10 @@ func (s *Server) env() []string {
 	return env
 }
 
-// binary finds the langflow to run.
-func binary(tb testing.TB) string {
+// binary finds the langflow to run, of a version.
+func binary(tb testing.TB, version string) string {
 	tb.Helper()
-	if path := os.Getenv("LANGKEEP_TEST_LANGFLOW"); path != "" {
+	if path := os.Getenv("LANGKEEP_TEST_LANGFLOW"); path != "" && version == "" {
 		return path
 	}
 	dir, err := os.Getwd()
@@ -313,11 +334,19 @@ func binary(tb testing.TB) string {
 		}
 		dir = parent
 	}
-	path := filepath.Join(dir, ".cache", "langflow", "bin", "langflow")
-	if _, err := os.Stat(path); err != nil {
-		tb.Fatal("no langflow in .cache/langflow; install it, or name one in LANGKEEP_TEST_LANGFLOW")
+	folder := "langflow"
+	if version != "" {
+		folder += "-" + version
 	}
-	return path
+	// The server alone, without all components, has a program of another name.
+	for _, name := range []string{"langflow", "langflow-base"} {
+		path := filepath.Join(dir, ".cache", folder, "bin", name)
+		if _, err := os.Stat(path); err == nil {
+			return path
+		}
+	}
+	tb.Fatalf("no langflow in .cache/%s: install it (.ci/setup)", folder)
+	return ""
 }
 
 func freePort(tb testing.TB) int {
