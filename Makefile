@@ -6,7 +6,7 @@ GO      ?= go
 CGO      = $(if $(filter darwin,$(shell $(GO) env GOOS)),1,0)
 BINARY   = langkeep$(shell $(GO) env GOEXE)
 
-.PHONY: build demo check test test-core test-fuzz test-cross test-keychain test-langflow test-session test-tools test-desktop test-page clean
+.PHONY: build demo check test test-core test-fuzz test-cross test-keychain test-langflow test-session test-tools test-desktop test-page test-api test-versions soak clean
 
 build: ## the program, for this system
 	CGO_ENABLED=$(CGO) $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $(BINARY) ./cmd/langkeep
@@ -46,6 +46,15 @@ test-desktop: ## tray, notifications, start at login and doctor, on a real panel
 
 test-page: ## the control page in a real Chromium
 	.ci/test page
+
+test-api: ## the local API and /metrics, with schemathesis and promtool
+	.ci/test api
+
+test-versions: ## on older Langflows
+	.ci/test versions
+
+soak: ## 500 sessions for half an hour, or LANGKEEP_SOAK_TIME; no part of make test
+	.ci/test soak
 
 clean: ## what was built; .cache, with the real Langflow in it, stays
 	rm -rf $(BINARY) dist

@@ -75,7 +75,8 @@ type tools struct {
 // front stands before the real server and records what comes and goes.
 type front struct {
 	*httptest.Server
-	mu       sync.Mutex // protects the following
+	down     atomic.Bool // it breaks every connection
+	mu       sync.Mutex  // protects the following
 	requests []recorded
 }
 
@@ -100,6 +101,9 @@ func newFront(t *testing.T, c *computer, upstream string) *front {
 		ErrorLog: nil,
 	}
 	f.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if f.down.Load() {
+			panic(http.ErrAbortHandler)
+		}
 		f.mu.Lock()
 		f.requests = append(f.requests, recorded{r.Method, r.URL.Path, r.URL.RawQuery, r.Header.Clone()})
 		f.mu.Unlock()
@@ -525,18 +529,18 @@ func (s *tools) testCredentials(p *person) {
 	p.say(p.t, "%d routes were read through the proxy, and none shows a credential", read)
 }
 
-// onServer are the keys of the server's account.
-func (s *tools) onServer(p *person) []langflow.APIKey {
+// keysOn are the keys that this computer has on a server.
+func (p *person) keysOn(server *real.Server) []langflow.APIKey {
 	p.t.Helper()
 	transport, err := langflow.NewTransport(nil)
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	direct, err := langflow.New(s.server.URL, langflow.Options{Transport: transport})
+	direct, err := langflow.New(server.URL, langflow.Options{Transport: transport})
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	tokens, err := direct.Login(p.t.Context(), s.server.Username, secret.New(s.server.Password))
+	tokens, err := direct.Login(p.t.Context(), server.Username, secret.New(server.Password))
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -586,13 +590,13 @@ func (s *tools) testRotation(p *person) {
 	}
 	time.Sleep(keysLive + 16*time.Second)
 	p.must(0, "key", "prod")
-	if now, over := current(s.onServer(p)); now != 1 || over != 0 {
+	if now, over := current(p.keysOn(s.server)); now != 1 || over != 0 {
 		p.t.Errorf("the server has %d keys of this computer that live, and %d that are over", now, over)
 	}
 	p.say(p.t, "%d requests with %d keys, %d failed", asked, len(used), failed)
 	p.must(0, "client", "revoke", "load")
 	p.must(0, "logout", "prod")
-	if left := s.onServer(p); len(left) != 0 {
+	if left := p.keysOn(s.server); len(left) != 0 {
 		p.t.Errorf("after the sign-out the server still has %d keys of this computer", len(left))
 	}
 }
