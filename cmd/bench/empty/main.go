@@ -1,0 +1,5 @@
+// Empty does nothing: what it takes to start and leave is what any Go program
+// needs.
+package main
+
+func main() {}
