@@ -150,6 +150,13 @@ func (a *Agent) session(name string) (*session, error) {
 	return nil, noProfile(name)
 }
 
+// Has tells whether there is a profile of that name.
+func (a *Agent) Has(name string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.sessions[name] != nil
+}
+
 // names lists the profiles in order. The caller holds a.mu.
 func (a *Agent) names() []string {
 	names := make([]string, 0, len(a.sessions))

@@ -15,7 +15,7 @@ import (
 // it: a stranger's words stay out.
 type use struct {
 	audit.Use
-	find func() guard.Process
+	search *guard.Search
 }
 
 // useOf begins the search for the program, which is best made while it waits for
@@ -26,7 +26,7 @@ func (s *Server) useOf(r *http.Request, caller *guard.Caller, profile, what stri
 		u.Client = audit.Text(caller.Name)
 	}
 	// Nobody can fill the log with names that they make up.
-	if _, err := s.Agent.Profile(profile); err == nil {
+	if s.Agent.Has(profile) {
 		u.Profile = audit.Text(profile)
 	}
 	return u
@@ -37,10 +37,17 @@ func (s *Server) note(u use, problem *client.Problem) {
 	if problem != nil && refused(problem) {
 		u.Refused = audit.Text(problem.Kind())
 	}
-	s.Audit.Note(u.Use, func() audit.Process {
-		p := u.find()
-		return audit.Process{PID: p.PID, Exe: audit.Text(p.Exe)}
-	})
+	if p, known := u.search.Known(); known {
+		u.Process = auditProcess(p)
+		if s.Audit.Again(u.Use) {
+			return
+		}
+	}
+	s.Audit.Note(u.Use, func() audit.Process { return auditProcess(u.search.Wait()) })
+}
+
+func auditProcess(p guard.Process) audit.Process {
+	return audit.Process{PID: p.PID, Exe: audit.Text(p.Exe)}
 }
 
 // refused tells a refusal from what else can go wrong.
@@ -82,19 +89,15 @@ func noted(r route) noting {
 // unknownRoute is what is not in the table.
 const unknownRoute = "unknown route"
 
-// apiUse is the use of a route of the local API.
-func (s *Server) apiUse(r *http.Request, caller *guard.Caller) use {
-	for _, route := range s.routes {
-		name, ok := match(route.path, r.URL.Path)
-		if !ok || route.method != r.Method {
-			continue
-		}
-		if !strings.HasPrefix(route.path, "/v1/profiles/") {
-			name = ""
-		}
-		return s.useOf(r, caller, name, route.method+" "+route.path)
+// apiUse is the use of a route of the local API, nil for one that is not there.
+func (s *Server) apiUse(r *http.Request, caller *guard.Caller, route *entry, name string) use {
+	if route == nil {
+		return s.useOf(r, caller, "", unknownRoute)
 	}
-	return s.useOf(r, caller, "", unknownRoute)
+	if !strings.HasPrefix(route.path, "/v1/profiles/") {
+		name = ""
+	}
+	return s.useOf(r, caller, name, route.what)
 }
 
 // auditLog answers with the entries after ?after=, at most the last 1000.

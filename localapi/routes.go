@@ -18,6 +18,14 @@ type route struct {
 	handle func(w http.ResponseWriter, r *http.Request, caller *guard.Caller, name string) error
 }
 
+// entry is a line as it is used, with what is made of it once.
+type entry struct {
+	route
+	what    string // in the audit log and the metrics
+	noted   noting
+	pattern pattern
+}
+
 // wayIn is the row of the guard's table that a request comes in by.
 func wayIn(r *http.Request) guard.Way {
 	way := guard.WayIn(r)
@@ -83,37 +91,64 @@ func (s *Server) table() []route {
 	}
 }
 
-// find looks a request up in the table.
-func (s *Server) find(w http.ResponseWriter, r *http.Request) (route, string, *client.Problem) {
-	var allowed []string
-	for _, route := range s.routes {
-		name, ok := match(route.path, r.URL.Path)
-		if !ok {
+// prepared is the table as it is used.
+func (s *Server) prepared() []entry {
+	var entries []entry
+	for _, r := range s.table() {
+		entries = append(entries, entry{r, r.method + " " + r.path, noted(r), patternOf(r.path)})
+	}
+	return entries
+}
+
+// lookUp finds a request's line in the table, nil if there is none.
+func (s *Server) lookUp(r *http.Request) (*entry, string) {
+	for i := range s.routes {
+		route := &s.routes[i]
+		if route.method != r.Method {
 			continue
 		}
-		if route.method == r.Method {
-			return route, name, nil
+		if name, ok := route.pattern.match(r.URL.Path); ok {
+			return route, name
 		}
-		allowed = append(allowed, route.method)
+	}
+	return nil, ""
+}
+
+// unknown tells why there is no line for a request.
+func (s *Server) unknown(w http.ResponseWriter, r *http.Request) *client.Problem {
+	var allowed []string
+	for _, route := range s.routes {
+		if _, ok := route.pattern.match(r.URL.Path); ok {
+			allowed = append(allowed, route.method)
+		}
 	}
 	if allowed == nil {
-		return route{}, "", client.NewProblem(client.TypeNotFound, "there is no such route: see /v1/openapi.yaml")
+		return client.NewProblem(client.TypeNotFound, "there is no such route: see /v1/openapi.yaml")
 	}
 	slices.Sort(allowed)
 	w.Header().Set("Allow", strings.Join(allowed, ", "))
-	return route{}, "", client.NewProblem(client.TypeMethodNotAllowed, "this route takes "+strings.Join(allowed, ", "))
+	return client.NewProblem(client.TypeMethodNotAllowed, "this route takes "+strings.Join(allowed, ", "))
 }
 
-// match compares a path with a route's, whose {name} stands for one segment.
-func match(pattern, path string) (name string, ok bool) {
-	before, after, variable := strings.Cut(pattern, "{name}")
-	if !variable {
-		return "", pattern == path
+// pattern is a route's path, whose {name} stands for one segment.
+type pattern struct {
+	before, after string
+	variable      bool
+}
+
+func patternOf(path string) pattern {
+	before, after, variable := strings.Cut(path, "{name}")
+	return pattern{before, after, variable}
+}
+
+func (p pattern) match(path string) (name string, ok bool) {
+	if !p.variable {
+		return "", p.before == path
 	}
-	rest, ok := strings.CutPrefix(path, before)
+	rest, ok := strings.CutPrefix(path, p.before)
 	if !ok {
 		return "", false
 	}
-	name, ok = strings.CutSuffix(rest, after)
+	name, ok = strings.CutSuffix(rest, p.after)
 	return name, ok && name != "" && !strings.Contains(name, "/")
 }

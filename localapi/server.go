@@ -67,7 +67,7 @@ type Settings interface {
 // Server answers the local API.
 type Server struct {
 	Config
-	routes  []route
+	routes  []entry
 	recent  recent
 	file    pageFile
 	metrics metrics
@@ -77,7 +77,7 @@ type Server struct {
 // New makes a server; give it listeners with Serve.
 func New(c Config) *Server {
 	s := &Server{Config: c, file: pageFile{path: c.PageFile}}
-	s.routes = s.table()
+	s.routes = s.prepared()
 	s.FirstProxyPort = cmp.Or(s.FirstProxyPort, firstProxyPort)
 	s.proxies = &proxies{Server: s, open: map[string]*openProxy{}}
 	return s
@@ -126,35 +126,34 @@ type streamsKey struct{}
 // ServeHTTP implements http.Handler: guard, route, scope, handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	caller, problem := s.Guard.Check(r, wayIn(r))
-	if problem != nil {
-		s.refuse(w, s.apiUse(r, caller), problem)
-		return
-	}
-	route, name, problem := s.find(w, r)
+	route, name := s.lookUp(r)
+	switch {
+	case problem != nil:
+	case route == nil:
+		problem = s.unknown(w, r)
 	// The page refreshes without the right to a token: the answer has none.
-	if problem == nil && !(caller.Page && route.path == refreshPath) {
+	case !(caller.Page && route.path == refreshPath):
 		problem = s.Guard.Require(caller, route.scope, name)
 	}
 	if problem != nil {
-		s.refuse(w, s.apiUse(r, caller), problem)
+		s.refuse(w, s.apiUse(r, caller, route, name), problem)
 		return
 	}
-	at := noted(route)
 	var u use
-	if at != never {
-		u = s.apiUse(r, caller)
+	if route.noted != never {
+		u = s.apiUse(r, caller, route, name)
 	}
-	if at == before {
+	if route.noted == before {
 		s.note(u, nil)
 	}
 	err := route.handle(w, r, caller, name)
 	if err != nil {
 		problem = s.fail(w, r, name, err)
 	}
-	if at == after || at == inside && problem != nil {
+	if route.noted == after || route.noted == inside && problem != nil {
 		s.note(u, problem)
 	}
-	s.metrics.request(route.method+" "+route.path, problem)
+	s.metrics.request(route.what, problem)
 }
 
 // refuse answers who is not heard.

@@ -66,7 +66,7 @@ func (f settingsFile) Change(c config.Change) (config.Config, error) {
 
 // rig is the API over a real connection, with a stand-in for Langflow.
 type rig struct {
-	t        *testing.T
+	t        testing.TB
 	langflow *langflowtest.Server
 	agent    *agent.Agent
 	server   *Server
@@ -79,7 +79,7 @@ type rig struct {
 	cancel   func()
 }
 
-func newRig(t *testing.T) *rig {
+func newRig(t testing.TB) *rig {
 	t.Helper()
 	r := &rig{t: t, langflow: langflowtest.New(langflowtest.Options{Version: "1.13"}), stopped: make(chan struct{}, 1)}
 	log := slog.New(slog.DiscardHandler)

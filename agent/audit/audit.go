@@ -109,11 +109,13 @@ type Log struct {
 	problem error
 	lost    int
 
+	counting sync.Mutex // protects the following; held over nothing that waits
+	seen     map[Use]*repeated
+
 	// Of Run alone.
 	file   *rotate.File
 	onFile int64         // the number of the last entry that is in the file, or was lost
 	failed time.Duration // clock.Elapsed when the file last could not be written
-	seen   map[Use]*repeated
 }
 
 // repeated is a use that was written down and may come again.
@@ -172,6 +174,31 @@ func readTail(path string) ([]byte, error) {
 	return io.ReadAll(io.NewSectionReader(f, max(0, info.Size()-tail), tail))
 }
 
+// Again counts a use, by a process that is known, if it was written down before,
+// and tells whether it was: if not, it is for Note. A reader in a loop is answered
+// half as fast where each request wakes Run.
+func (l *Log) Again(u Use) bool { return l.again(l.clock.Now(), u) }
+
+func (l *Log) again(at time.Time, u Use) bool {
+	l.counting.Lock()
+	defer l.counting.Unlock()
+	r := l.seen[sameAs(u)]
+	if r == nil {
+		return false
+	}
+	r.count++
+	r.last, r.use = at, u
+	return true
+}
+
+// sameAs is what a use has in common with its repeats.
+func sameAs(u Use) Use {
+	if u.Process.Exe != "" {
+		u.Process.PID = 0
+	}
+	return u
+}
+
 // Note has a use written down. It does not wait; process is asked later, and may
 // take its time.
 func (l *Log) Note(u Use, process func() Process) {
@@ -203,15 +230,23 @@ func (l *Log) Problem() error {
 
 // Run writes until ctx ends, and what is left then.
 func (l *Log) Run(ctx context.Context) {
-	ticker := time.NewTicker(tick)
-	defer ticker.Stop()
+	// While nothing is counted it need not wake up.
+	timer := time.NewTimer(tick)
+	defer timer.Stop()
+	counting := true
 	l.open()
 	for {
 		select {
 		case e := <-l.queue:
 			l.take(e)
-		case <-ticker.C:
-			l.flush(false)
+			if !counting {
+				timer.Reset(tick)
+				counting = true
+			}
+		case <-timer.C:
+			if counting = l.flush(false); counting {
+				timer.Reset(tick)
+			}
 		case <-ctx.Done():
 			for len(l.queue) > 0 {
 				l.take(<-l.queue)
@@ -228,25 +263,27 @@ func (l *Log) take(e event) {
 	if e.process != nil {
 		e.use.Process = e.process()
 	}
-	same := e.use
-	if same.Process.Exe != "" {
-		same.Process.PID = 0
-	}
-	if r := l.seen[same]; r != nil {
-		r.count++
-		r.last, r.use = e.at, e.use
+	if l.again(e.at, e.use) {
 		return
 	}
-	if len(l.seen) >= most {
+	l.counting.Lock()
+	full := len(l.seen) >= most
+	l.counting.Unlock()
+	if full {
 		l.flush(true)
 	}
-	l.seen[same] = &repeated{since: l.clock.Elapsed()}
+	l.counting.Lock()
+	l.seen[sameAs(e.use)] = &repeated{since: l.clock.Elapsed()}
+	l.counting.Unlock()
 	l.write(e.at, e.use, 1)
 }
 
-// flush writes the counts of a minute, or with all whatever was counted.
-func (l *Log) flush(all bool) {
+// flush writes the counts of a minute, or with all whatever was counted. It
+// tells whether there is still something that may be repeated.
+func (l *Log) flush(all bool) bool {
 	now := l.clock.Elapsed()
+	var due []repeated
+	l.counting.Lock()
 	for same, r := range l.seen {
 		if !all && now-r.since < repeats {
 			continue
@@ -255,9 +292,14 @@ func (l *Log) flush(all bool) {
 			delete(l.seen, same)
 		}
 		if r.count > 0 {
-			l.write(r.last, r.use, r.count)
+			due = append(due, *r)
 			r.count, r.since = 0, now
 		}
+	}
+	left := len(l.seen) > 0
+	l.counting.Unlock()
+	for _, r := range due {
+		l.write(r.last, r.use, r.count)
 	}
 	l.mu.Lock()
 	missed := l.lost
@@ -267,6 +309,7 @@ func (l *Log) flush(all bool) {
 		l.write(l.clock.Now(), Use{What: lost}, missed)
 	}
 	l.save(all)
+	return left
 }
 
 func (l *Log) write(at time.Time, u Use, count int) {

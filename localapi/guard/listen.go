@@ -113,9 +113,7 @@ type conn struct {
 	peerErr  error
 	looked   bool // peerOnce is done
 
-	processOnce  sync.Once
-	processFound chan struct{} // closed when process is known, or nobody will
-	process      Process
+	search Search // for the program there
 }
 
 func newConn(raw rawConn) *conn {

@@ -3,6 +3,7 @@ package guard
 import (
 	"net/http"
 	"os"
+	"sync"
 	"time"
 )
 
@@ -29,42 +30,69 @@ type peer struct {
 // time: of a flood, most are not known.
 const finders = 2
 
-// FindProcess finds the program that sent a request, once a connection. It waits
-// for a few milliseconds at most; the function that it returns waits for the
-// end.
-func FindProcess(r *http.Request) func() Process {
+// Search is one for the program at the other end of a connection. It is safe for
+// use by several goroutines; the nil Search has found nothing.
+type Search struct {
+	once    sync.Once
+	over    chan struct{} // closed when process is known, or nobody will
+	process Process
+}
+
+// Known tells which program it is, or with false that it is still looked for.
+func (s *Search) Known() (Process, bool) {
+	if s == nil {
+		return Process{}, true
+	}
+	select {
+	case <-s.over:
+		return s.process, true
+	default:
+		return Process{}, false
+	}
+}
+
+// Wait waits for the end of the search.
+func (s *Search) Wait() Process {
+	if s == nil {
+		return Process{}
+	}
+	<-s.over
+	return s.process
+}
+
+// FindProcess looks for the program that sent a request, once a connection. It
+// waits for a few milliseconds at most; the search may go on after that.
+func FindProcess(r *http.Request) *Search {
 	c := connOf(r)
 	if c == nil || !c.looked || c.peerErr != nil {
-		return func() Process { return Process{} }
+		return nil
 	}
-	c.processOnce.Do(func() {
-		c.processFound = make(chan struct{})
-		c.process = c.peer.process
+	s := &c.search
+	s.once.Do(func() {
+		s.over = make(chan struct{})
+		s.process = c.peer.process
 		// The files of another user's processes can't be looked into.
 		if c.inode == 0 || c.listener == nil || c.uid != uint32(os.Getuid()) {
-			close(c.processFound)
+			close(s.over)
 			return
 		}
 		select {
 		case c.listener.finding <- struct{}{}:
 		default:
-			close(c.processFound)
+			close(s.over)
 			return
 		}
 		go func() {
-			defer close(c.processFound)
-			c.process = processWith(c.inode)
+			defer close(s.over)
+			s.process = processWith(c.inode)
 			<-c.listener.finding
 		}()
 		limit := time.NewTimer(patience)
 		defer limit.Stop()
 		select {
-		case <-c.processFound:
+		case <-s.over:
 		case <-limit.C:
 		}
 	})
-	return func() Process {
-		<-c.processFound
-		return c.process
-	}
+	return s
 }

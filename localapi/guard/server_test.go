@@ -719,7 +719,7 @@ func TestProcessIsFound(t *testing.T) {
 		if _, p := g.Check(r, WayIn(r)); p != nil {
 			t.Error(p)
 		}
-		found <- FindProcess(r)()
+		found <- FindProcess(r).Wait()
 	})})
 	for _, l := range append(listeners, socket) {
 		go func() { _ = server.Serve(l) }()
