@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"runtime"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/rogpeppe/go-internal/diff"
@@ -297,12 +298,14 @@ func (o *connectOptions) newToken(ctx context.Context, c *client.Client, name, p
 }
 
 // secrets are what looks like one in a file, whoever put it there.
-var secrets = regexp.MustCompile(`\b(lk_|sk-|eyJ)[A-Za-z0-9_.-]{8,}`)
+var secrets = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`\b(lk_|sk-|eyJ)[A-Za-z0-9_.-]{8,}`)
+})
 
 // sayDiff shows what would be written, without the secrets around it.
 func (o *connectOptions) sayDiff(e *connect.Edit) {
 	for line := range strings.Lines(string(diff.Diff(e.Path, e.Before, e.Path, e.After))) {
-		line = secrets.ReplaceAllString(strings.ReplaceAll(line, "\t", "    "), "$1...")
+		line = secrets().ReplaceAllString(strings.ReplaceAll(line, "\t", "    "), "$1...")
 		kept := len(line) - len(strings.TrimLeft(line[min(1, len(line)):], " "))
 		fmt.Fprintf(o.stderr, "langkeep: %s%s\n", line[:kept], words.Safe(line[kept:]))
 	}

@@ -26,6 +26,9 @@ import (
 var version = "dev"
 
 func main() {
+	if quickToken(os.Args[1:], os.Stdout, os.Getenv) {
+		return
+	}
 	// SIGHUP is the end of a terminal or of a desktop's session.
 	signals := heeded([]os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP})
 	ctx, _ := signal.NotifyContext(context.Background(), signals...)

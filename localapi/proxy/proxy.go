@@ -15,7 +15,6 @@ import (
 	"net/http/httptrace"
 	"net/http/httputil"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -149,12 +148,15 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, caller *guard.C
 	guard.WriteProblem(w, problem)
 }
 
-// routes are the beginnings of paths that the audit log names, those of Langflow
-// 1.13.0's API. All others are one, so that nobody can fill the log with what
-// they make up.
-var routes = regexp.MustCompile(`^.*?(/api/v[12]/(a2a|agentic|all|api_key|auto_login|build|config|custom_component|files|flows|folders|` +
-	`knowledge_bases|login|logout|mcp|memories|models|monitor|predict|process|projects|refresh|registration|responses|run|session|` +
-	`starter-projects|store|task|traces|upload|users|validate|variables|version|voice|webhook|webhook-events))(/|$)`)
+// named are the parts of Langflow 1.13.0's API that the audit log names. All
+// others are one, so that nobody can fill the log with what they make up.
+var named = []string{
+	"a2a", "agentic", "all", "api_key", "auto_login", "build", "config", "custom_component", "files", "flows",
+	"folders", "knowledge_bases", "login", "logout", "mcp", "memories", "models", "monitor", "predict",
+	"process", "projects", "refresh", "registration", "responses", "run", "session", "starter-projects",
+	"store", "task", "traces", "upload", "users", "validate", "variables", "version", "voice", "webhook",
+	"webhook-events",
+}
 
 // what is a request in the audit log.
 func what(r *http.Request) string {
@@ -164,10 +166,29 @@ func what(r *http.Request) string {
 	default:
 		method = "other"
 	}
-	if found := routes.FindStringSubmatch(r.URL.Path); found != nil {
-		return "proxy " + method + " " + found[1]
+	if route := routeOf(r.URL.Path); route != "" {
+		return "proxy " + method + " " + route
 	}
 	return "proxy " + method
+}
+
+// routeOf is the first /api/v1/NAME or /api/v2/NAME in a path, below whatever
+// root path the server has; "" if there is none.
+func routeOf(path string) string {
+	const api = "/api/v"
+	for {
+		i := strings.Index(path, api)
+		if i < 0 {
+			return ""
+		}
+		path = path[i:]
+		version, rest, _ := strings.Cut(path[len(api):], "/")
+		name, _, _ := strings.Cut(rest, "/")
+		if (version == "1" || version == "2") && slices.Contains(named, name) {
+			return path[:len(api)+len("1/")+len(name)]
+		}
+		path = path[len(api):]
+	}
 }
 
 // clientToken is what a tool sends as its key, wherever it puts it. Where there
