@@ -106,8 +106,11 @@ func FuzzRequest(f *testing.F) {
 			Body: io.NopCloser(strings.NewReader(body)), ContentLength: int64(len(body)), RequestURI: "/",
 		}).WithContext(context.WithValue(ctx, streamsKey{}, ctx))
 		w := hanging{httptest.NewRecorder(), cancel}
-		found, named, problem := s.find(w, r)
-		if problem == nil {
+		var problem *client.Problem
+		found, named := s.lookUp(r)
+		if found == nil {
+			problem = s.unknown(w, r)
+		} else {
 			problem = s.Guard.Require(caller, found.scope, named)
 		}
 		if problem != nil {

@@ -46,15 +46,18 @@ type openProxy struct {
 func (p *proxies) watch(ctx context.Context) {
 	changes := p.Agent.Subscribe()
 	defer p.Agent.Unsubscribe(changes)
-	again := time.NewTicker(reopenEvery)
-	defer again.Stop()
+	var again <-chan time.Time // nil where every port is open: there is nothing to wake up for
 	for {
+		if again == nil && len(p.waiting()) > 0 {
+			again = time.After(reopenEvery)
+		}
 		select {
 		case <-changes.Ready():
 			for _, e := range changes.Take() {
 				p.settle(ctx, e.Name)
 			}
-		case <-again.C:
+		case <-again:
+			again = nil
 			for _, name := range p.waiting() {
 				p.settle(ctx, name)
 			}

@@ -363,19 +363,24 @@ func (l *List) Run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		timer.Reset(l.sweep())
+		if wait := l.sweep(); wait > 0 {
+			timer.Reset(wait)
+		} else {
+			timer.Stop()
+		}
 	}
 }
 
-// sweep ends what has expired and returns when to look again. A lease is not
-// listed any longer than it lives.
+// sweep ends what has expired, tries again what could not be read or written, and
+// returns when to look again, 0 if that is not needed before there is another
+// client. A lease is not listed any longer than it lives.
 func (l *List) sweep() time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.problem != nil {
 		l.load() // somebody may have mended it
 	}
-	now, next := l.clock.Now(), tick
+	now, next := l.clock.Now(), tick // a sleeping computer's timers stand still
 	var kept []*record
 	for _, r := range l.records {
 		if l.isOver(r) {
@@ -393,6 +398,9 @@ func (l *List) sweep() time.Duration {
 		if err := l.keep(kept); err != nil {
 			l.log.Warn("the clients can't be written down", "error", err)
 		}
+	}
+	if len(l.records) == 0 && l.problem == nil && !l.behind {
+		return 0
 	}
 	return next
 }
