@@ -21,6 +21,18 @@ func (a *Agent) Upstream(name string) (*url.URL, http.RoundTripper, error) {
 	return u, s.transport, err
 }
 
+// ProxyNeeds is what a proxy asks for with every request, empty for a profile that
+// is not there: the origins whose pages may use it, with spaces between them, and
+// what the server last called itself.
+func (a *Agent) ProxyNeeds(name string) (origins, version string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if s := a.sessions[name]; s != nil {
+		return s.profile.ProxyOrigins, s.version
+	}
+	return "", ""
+}
+
 // The reasons for which a proxy has no port.
 const (
 	ProxyTaken   = "port-taken"

@@ -255,13 +255,13 @@ func (p *proxies) waiting() []string {
 func (p *proxies) taken(name string) bool { return slices.Contains(p.waiting(), name) }
 
 func (p *proxies) origins(name string) []string {
-	snapshot, _ := p.Agent.Profile(name) // none of an empty one
-	return strings.Fields(snapshot.ProxyOrigins)
+	origins, _ := p.Agent.ProxyNeeds(name)
+	return strings.Fields(origins)
 }
 
 func (p *proxies) version(name string) string {
-	snapshot, _ := p.Agent.Profile(name) // an empty one will do
-	return snapshot.ServerVersion
+	_, version := p.Agent.ProxyNeeds(name)
+	return version
 }
 
 // proxyURL is where a profile's proxy answers, nil if it does not.

@@ -156,7 +156,7 @@ func look(method string, segments []string, version string) access {
 		if r.writes && !write || r.unmasked && masks(version) {
 			continue
 		}
-		if fits(strings.Split(strings.TrimSuffix(r.pattern, "/"), "/"), trimmed(segments)) {
+		if fits(r.pattern, trimmed(segments)) {
 			return r.access
 		}
 	}
@@ -171,16 +171,17 @@ func trimmed(segments []string) []string {
 	return segments
 }
 
-func fits(pattern, segments []string) bool {
-	for i, p := range pattern {
+func fits(pattern string, segments []string) bool {
+	for p := range strings.SplitSeq(pattern, "/") {
 		if p == "**" {
 			return true
 		}
-		if i >= len(segments) || p != "*" && p != segments[i] {
+		if len(segments) == 0 || p != "*" && p != segments[0] {
 			return false
 		}
+		segments = segments[1:]
 	}
-	return len(pattern) == len(segments)
+	return len(segments) == 0
 }
 
 // masks tells whether a server hides the keys of its stored MCP servers: 1.13
