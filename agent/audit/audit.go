@@ -25,7 +25,7 @@ const (
 	size    = 10 << 20 // bytes of a file
 	keep    = 5        // files
 	repeats = time.Minute
-	tick    = 5 * time.Second
+	tick    = 5 * time.Second  // at least, between two looks at what was counted
 	retry   = 15 * time.Second // between two attempts at a file that can't be written
 	waiting = 4096             // uses that wait to be written; more are counted alone
 	most    = 4096             // different uses of which repeats are counted
@@ -230,22 +230,22 @@ func (l *Log) Problem() error {
 
 // Run writes until ctx ends, and what is left then.
 func (l *Log) Run(ctx context.Context) {
-	// While nothing is counted it need not wake up.
-	timer := time.NewTimer(tick)
-	defer timer.Stop()
-	counting := true
 	l.open()
+	timer := time.NewTimer(retry)
+	defer timer.Stop()
+	counting := true // else there is nothing to wake up for
 	for {
 		select {
 		case e := <-l.queue:
 			l.take(e)
-			if !counting {
-				timer.Reset(tick)
+			if !counting || l.unsaved() {
+				timer.Reset(retry)
 				counting = true
 			}
 		case <-timer.C:
-			if counting = l.flush(false); counting {
-				timer.Reset(tick)
+			next := l.flush(false)
+			if counting = next > 0; counting {
+				timer.Reset(next)
 			}
 		case <-ctx.Done():
 			for len(l.queue) > 0 {
@@ -279,13 +279,15 @@ func (l *Log) take(e event) {
 }
 
 // flush writes the counts of a minute, or with all whatever was counted. It
-// tells whether there is still something that may be repeated.
-func (l *Log) flush(all bool) bool {
+// returns when it is to be called again, 0 if nothing is counted any more.
+func (l *Log) flush(all bool) (next time.Duration) {
 	now := l.clock.Elapsed()
+	next = repeats
 	var due []repeated
 	l.counting.Lock()
 	for same, r := range l.seen {
-		if !all && now-r.since < repeats {
+		if left := repeats - (now - r.since); !all && left > 0 {
+			next = min(next, max(left, tick)) // some at a time
 			continue
 		}
 		if r.count == 0 || all {
@@ -296,7 +298,9 @@ func (l *Log) flush(all bool) bool {
 			r.count, r.since = 0, now
 		}
 	}
-	left := len(l.seen) > 0
+	if len(l.seen) == 0 {
+		next = 0
+	}
 	l.counting.Unlock()
 	for _, r := range due {
 		l.write(r.last, r.use, r.count)
@@ -309,7 +313,10 @@ func (l *Log) flush(all bool) bool {
 		l.write(l.clock.Now(), Use{What: lost}, missed)
 	}
 	l.save(all)
-	return left
+	if l.unsaved() && (next == 0 || next > retry) {
+		next = retry
+	}
+	return next
 }
 
 func (l *Log) write(at time.Time, u Use, count int) {
@@ -355,6 +362,9 @@ func (l *Log) save(now bool) {
 	l.problem = nil
 	l.mu.Unlock()
 }
+
+// unsaved tells whether entries are in memory alone, to be written later.
+func (l *Log) unsaved() bool { return l.path != "" && l.file == nil }
 
 func (l *Log) open() {
 	if l.path == "" {
