@@ -140,15 +140,19 @@ func serve(ctx context.Context, o serveOptions) (err error) {
 		}
 	})
 
-	if err := publish(o.paths, url, owner); err != nil {
-		return err
-	}
-	defer withdraw(o.paths)
-
-	// The engine outlives the server: who is being served still gets an answer.
+	// The engine outlives the server: who is being served still gets an answer. It
+	// begins before the files are written, since their way to the disk takes as
+	// long as a renewal.
 	engine, stopEngine := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopEngine()
 	running.Go(func() { keeper.Run(engine) })
+	defer withdraw(o.paths)
+	if err := publish(o.paths, url, owner); err != nil {
+		stop()
+		stopEngine()
+		running.Wait()
+		return err
+	}
 	log.Info("started", "version", version, "url", url, "store", store.Kind(), "pid", os.Getpid())
 	if o.ready != nil {
 		o.ready(liveAgent{url: url, keeper: keeper, server: server, config: live, log: log, stop: stop})
