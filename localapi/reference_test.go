@@ -167,7 +167,9 @@ func (r *reference) kind(schema node) string {
 		for name, field := range schema.get("properties").all() {
 			fields = append(fields, "`"+name+"` "+r.kind(field))
 		}
-		names[0] = "{" + strings.Join(fields, "; ") + "}"
+		if fields != nil {
+			names[0] = "{" + strings.Join(fields, "; ") + "}"
+		}
 	}
 	return strings.Join(names, " or ")
 }

@@ -65,12 +65,32 @@ func Section(t testing.TB, document, name, text string) {
 		return
 	}
 	if os.Getenv(Write) == "" {
-		t.Errorf("%s does not say what %s does: %s=1 writes it there. It should be\n%s", document, name, Write, text)
+		should, is := firstDifference(text, stands)
+		t.Errorf("%s does not say what %s does: %s=1 writes it there. The first line that differs should be\n%s\nand is\n%s",
+			document, name, Write, should, is)
 		return
 	}
 	if err := os.WriteFile(file, []byte(before+begin+text+end+after), 0o644); err != nil {
 		t.Error(err)
 	}
+}
+
+// firstDifference are the first lines that two texts do not share.
+func firstDifference(a, b string) (ofA, ofB string) {
+	linesA, linesB := strings.Split(a, "\n"), strings.Split(b, "\n")
+	for i := range max(len(linesA), len(linesB)) {
+		ofA, ofB = "", ""
+		if i < len(linesA) {
+			ofA = linesA[i]
+		}
+		if i < len(linesB) {
+			ofB = linesB[i]
+		}
+		if ofA != ofB {
+			break
+		}
+	}
+	return ofA, ofB
 }
 
 // moduleDir is the folder of go.mod, above the one that a test runs in.

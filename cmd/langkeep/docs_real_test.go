@@ -29,7 +29,7 @@ func (s *tools) testDocuments(p *person) {
 		if c.inline {
 			continue
 		}
-		if why, ok := elsewhere[firstWords(c.text)]; ok {
+		if why, ok := notRunHere[firstWords(c.text)]; ok {
 			p.t.Logf("%s: %q is not run here: %s", c.document, c.text, why)
 			continue
 		}
@@ -39,8 +39,8 @@ func (s *tools) testDocuments(p *person) {
 	p.say(p.t, "%d commands of the documents were run", n)
 }
 
-// elsewhere are the commands that this test does not run, and why.
-var elsewhere = map[string]string{
+// notRunHere are the commands that this test does not run, and why.
+var notRunHere = map[string]string{
 	"make demo": "testdata/script/demo.txtar does",
 	"make test": "it is what runs this",
 }
