@@ -411,10 +411,14 @@ func (p *person) curlAs(user uint32, config string, args ...string) answer {
 	if user != 0 {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: user, Gid: user}}
 	}
-	d := p.run(cmd, config)
-	last := strings.LastIndexByte(d.stdout, '\n')
-	status, _ := strconv.Atoi(d.stdout[last+1:])
-	a := answer{status: status, body: d.stdout[:max(last, 0)]}
+	return answered(p.run(cmd, config).stdout)
+}
+
+// answered reads what curl prints, with the status in the last line.
+func answered(stdout string) answer {
+	last := strings.LastIndexByte(stdout, '\n')
+	status, _ := strconv.Atoi(stdout[last+1:])
+	a := answer{status: status, body: stdout[:max(last, 0)]}
 	var problem client.Problem
 	if status/100 != 2 && json.Unmarshal([]byte(a.body), &problem) == nil {
 		a.kind = problem.Kind()
