@@ -3,6 +3,7 @@ package clients
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -197,6 +198,29 @@ func TestClientsThatCannotBeRead(t *testing.T) {
 			}
 			if now, err := os.ReadFile(path); err != nil || string(now) != content {
 				t.Errorf("it is now %s, %v", now, err)
+			}
+		})
+	}
+}
+
+// BenchmarkLookup has the times of tokens that are wrong in one letter, in all,
+// and right, which must not differ by more than chance.
+func BenchmarkLookup(b *testing.B) {
+	l := Open("", clock.System(), quiet)
+	name := func(n int) string { return fmt.Sprintf("lk_%043d", n) }
+	for n := range most {
+		if err := l.Add(Client{Name: fmt.Sprint("c", n), Expires: in(time.Hour)}, secret.New(name(n))); err != nil {
+			b.Fatal(err)
+		}
+	}
+	first := name(0)
+	for _, guess := range []struct{ is, token string }{
+		{"all wrong", "xx_" + strings.Repeat("x", 43)}, {"half right", first[:23] + strings.Repeat("x", 23)}, {"one letter wrong", first[:45] + "x"},
+		{"right, the first", first}, {"right, the last", name(most - 1)},
+	} {
+		b.Run(guess.is, func(b *testing.B) {
+			for b.Loop() {
+				l.takes(guess.token)
 			}
 		})
 	}

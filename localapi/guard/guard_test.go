@@ -469,6 +469,22 @@ func TestCheckAllocatesNothing(t *testing.T) {
 	}
 }
 
+// BenchmarkLookup has the times of the owner's token wrong in one letter, in all,
+// and right, which must not differ by more than chance.
+func BenchmarkLookup(b *testing.B) {
+	owner := OwnerToken(secret.New(ownerToken1))
+	n := len(ownerToken1)
+	for _, guess := range []struct{ is, token string }{
+		{"all wrong", strings.Repeat("x", n)}, {"half right", ownerToken1[:n/2] + strings.Repeat("x", n-n/2)}, {"one letter wrong", ownerToken1[:n-1] + "x"}, {"right", ownerToken1},
+	} {
+		b.Run(guess.is, func(b *testing.B) {
+			for b.Loop() {
+				owner.Lookup(guess.token)
+			}
+		})
+	}
+}
+
 func BenchmarkCheck(b *testing.B) {
 	g := New(Config{Authority: OwnerToken(secret.New(ownerToken1)), Log: quiet()})
 	g.lookUp = func(_, _ netip.AddrPort) (peer, error) { return peer{uid: g.self}, nil }
