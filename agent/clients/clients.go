@@ -30,6 +30,7 @@ const (
 	most       = 500                // clients, each of which every token is compared with
 	remembered = 7 * 24 * time.Hour // that a client is listed after its end
 	tick       = 15 * time.Second   // at most, between two looks at what has ended
+	mended     = 3 * time.Second    // between two at a file that can't be read
 	fileLimit  = 1 << 20            // bytes
 )
 
@@ -377,10 +378,11 @@ func (l *List) Run(ctx context.Context) {
 func (l *List) sweep() time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	now, next := l.clock.Now(), tick
 	if l.problem != nil {
 		l.load() // somebody may have mended it
+		next = mended
 	}
-	now, next := l.clock.Now(), tick // a sleeping computer's timers stand still
 	var kept []*record
 	for _, r := range l.records {
 		if l.isOver(r) {

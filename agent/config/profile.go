@@ -114,7 +114,7 @@ func LoadProfiles(dir string) (map[string]Profile, []error) {
 	profiles := make(map[string]Profile, len(entries))
 	var errs []error
 	for _, e := range entries {
-		if e.IsDir() || !isSettings(e.Name()) {
+		if !isSettings(e.Name()) {
 			continue
 		}
 		p, err := LoadProfile(filepath.Join(dir, e.Name()))
