@@ -46,7 +46,7 @@ func TestFaultsDisk(t *testing.T) {
 	if err := syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
 		t.Fatal(err)
 	}
-	const size = "size=2m"
+	const size = "size=2m,mode=700"
 	if err := syscall.Mount("disk", dir, "tmpfs", 0, size); err != nil {
 		t.Fatal(err)
 	}
@@ -86,6 +86,7 @@ func TestFaultsDisk(t *testing.T) {
 	h.settles()
 
 	var rows [][]string
+	uses := 0
 	for _, kind := range []string{"full", "read-only"} {
 		disk := diskOf[kind]
 		row := func(what string, code int, lost, heals string) {
@@ -127,7 +128,14 @@ func TestFaultsDisk(t *testing.T) {
 		code := h.do("token", "prod", "--no-start").code
 		row("a refresh", code, "nothing: the session lives on in memory, and `secrets.age` has an earlier token", "by itself, within 2 min of there being room")
 		h.eventually("the audit log is found wanting", func() bool {
-			h.do("keys", "prod", "--no-start") // something to be written down
+			// Each is another program, which fills the file's last page.
+			uses++
+			other := *h
+			other.program = filepath.Join(filepath.Dir(h.program), strings.Repeat("x", 200)+fmt.Sprint(uses))
+			if err := os.Link(h.program, other.program); err != nil {
+				t.Fatal(err)
+			}
+			other.must(exitDone, "status", "--no-start")
 			e := h.status().AuditError
 			return e != nil && strings.Contains(*e, said[kind])
 		})
