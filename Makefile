@@ -6,13 +6,18 @@ GO      ?= go
 CGO      = $(if $(filter darwin,$(shell $(GO) env GOOS)),1,0)
 BINARY   = langkeep$(shell $(GO) env GOEXE)
 
-.PHONY: build demo check test soak clean
+.PHONY: build demo bench check test soak clean
 
 build: ## the program, for this system
 	CGO_ENABLED=$(CGO) $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $(BINARY) ./cmd/langkeep
 
 demo: build ## the agent against a stand-in server; make demo ARGS='--for 30s'
 	./$(BINARY) demo $(ARGS)
+
+bench: build ## how fast and how small, beside what else there is; make bench ARGS='-idle 10m'
+	.ci/setup bench
+	$(GO) build -o .cache/bench ./cmd/bench
+	.cache/bench $(ARGS)
 
 check: ## format, vet, staticcheck, modules, quick tests
 	.ci/check

@@ -121,6 +121,7 @@ func (a *agent) signIn(ctx context.Context, server string, profiles int) error {
 	}
 	close(next)
 	working.Wait()
+	a.Close() // else the connections are closed while the agent is watched
 	select {
 	case err = <-failed:
 	default:
@@ -143,7 +144,7 @@ func (a *agent) tcp(profiles int) (target, error) {
 	if err != nil {
 		return target{}, err
 	}
-	t := target{network: "tcp", address: u.Host}
+	t := target{network: "tcp", address: u.Host, pid: a.cmd.Process.Pid}
 	for i := range profiles {
 		t.requests = append(t.requests, get(u.Host, tokenPath(profile(i)), "Authorization: Bearer "+string(owner)+"\r\n"))
 	}
@@ -152,7 +153,7 @@ func (a *agent) tcp(profiles int) (target, error) {
 
 // socket is the same over the socket.
 func (a *agent) socket() target {
-	return target{network: "unix", address: a.paths.Socket(), requests: [][]byte{get("localhost", tokenPath(profile(0)), "")}}
+	return target{"unix", a.paths.Socket(), a.cmd.Process.Pid, [][]byte{get("localhost", tokenPath(profile(0)), "")}}
 }
 
 func tokenPath(profile string) string { return "/v1/profiles/" + profile + "/token" }
@@ -165,12 +166,12 @@ func (b *bench) beside(ctx context.Context, ours target) (target, error) {
 	if err != nil {
 		return target{}, err
 	}
-	address, _, err := b.child(ctx, "bare-handler", answer)
+	address, pid, err := b.child(ctx, "bare-handler", answer)
 	if err != nil {
 		return target{}, err
 	}
 	request := bytes.Replace(ours.requests[0], []byte(ours.address), []byte(address), 1)
-	theirs := target{network: "tcp", address: address, requests: [][]byte{request}}
+	theirs := target{"tcp", address, pid, [][]byte{request}}
 	its, err := theirs.once()
 	if err != nil {
 		return target{}, err

@@ -16,6 +16,7 @@ import (
 // target is a server, and what it is asked for in turn.
 type target struct {
 	network, address string
+	pid              int // of the server
 	requests         [][]byte
 }
 
@@ -65,30 +66,43 @@ func (l *load) Close() error {
 type round struct {
 	rate     float64 // requests a second
 	p50, p99 time.Duration
+	cpu      time.Duration // of the server's, a request
 }
 
 // run asks for a while, over every connection at once.
 func (l *load) run(d time.Duration) (round, error) {
 	var all sync.WaitGroup
 	errs := make([]error, len(l.conns))
+	before, err := used(l.pid)
+	if err != nil {
+		return round{}, err
+	}
 	began := time.Now()
 	for i, c := range l.conns {
 		all.Go(func() { errs[i] = c.ask(l.requests, began.Add(d)) })
 	}
 	all.Wait()
 	took := time.Since(began)
+	after, err := used(l.pid)
+	if err != nil {
+		return round{}, err
+	}
 	var times []time.Duration
 	for _, c := range l.conns {
 		times = append(times, c.took...)
 	}
 	slices.Sort(times)
-	return round{float64(len(times)) / took.Seconds(), quantile(times, 0.5), quantile(times, 0.99)}, errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil {
+		return round{}, err
+	}
+	n := len(times)
+	return round{float64(n) / took.Seconds(), quantile(times, 0.5), quantile(times, 0.99), after.minus(before).cpu / time.Duration(n)}, nil
 }
 
-// ask asks until a moment, and notes how long each answer took.
+// ask asks until a moment, but once at least, and notes how long each answer took.
 func (c *conn) ask(requests [][]byte, until time.Time) error {
 	c.took = c.took[:0]
-	for at := time.Now(); at.Before(until); {
+	for at := time.Now(); ; {
 		if _, err := c.Write(requests[c.next%len(requests)]); err != nil {
 			return err
 		}
@@ -98,9 +112,11 @@ func (c *conn) ask(requests [][]byte, until time.Time) error {
 		}
 		now := time.Now()
 		c.took = append(c.took, now.Sub(at))
+		if !now.Before(until) {
+			return nil
+		}
 		at = now
 	}
-	return nil
 }
 
 var (
@@ -159,8 +175,8 @@ func (t target) once() ([]byte, error) {
 
 // series are the rounds of one of several that are asked in turn.
 type series struct {
-	rates    []float64
-	p50, p99 []time.Duration
+	rates         []float64
+	p50, p99, cpu []time.Duration
 }
 
 // inTurn asks several targets in turn, after a first round that does not count.
@@ -181,7 +197,8 @@ func (b *bench) inTurn(conns int, targets ...target) ([]series, error) {
 				return nil, err
 			}
 			if s := &all[i]; n > 0 {
-				s.rates, s.p50, s.p99 = append(s.rates, r.rate), append(s.p50, r.p50), append(s.p99, r.p99)
+				s.rates, s.cpu = append(s.rates, r.rate), append(s.cpu, r.cpu)
+				s.p50, s.p99 = append(s.p50, r.p50), append(s.p99, r.p99)
 			}
 		}
 	}
@@ -190,7 +207,7 @@ func (b *bench) inTurn(conns int, targets ...target) ([]series, error) {
 
 // String is a series in a cell of the table.
 func (s series) String() string {
-	return fmt.Sprintf("%.0f/s, p50 %s, p99 %s", median(s.rates), exact(median(s.p50)), exact(median(s.p99)))
+	return fmt.Sprintf("%.0f/s, p50 %s, p99 %s, CPU %s", median(s.rates), exact(median(s.p50)), exact(median(s.p99)), exact(median(s.cpu)))
 }
 
 // compare measures two targets and adds a row. goal is the smallest ratio of

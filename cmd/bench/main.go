@@ -42,8 +42,8 @@ func main() {
 		return
 	}
 	var o options
-	flag.IntVar(&o.rounds, "rounds", 15, "rounds of every pair")
-	flag.DurationVar(&o.slice, "slice", 400*time.Millisecond, "time of one of a pair, in each round")
+	flag.IntVar(&o.rounds, "rounds", 41, "rounds of every pair")
+	flag.DurationVar(&o.slice, "slice", 150*time.Millisecond, "time of one of a pair, in each round")
 	flag.IntVar(&o.starts, "starts", 200, "starts of each command; agents are started a tenth as often")
 	flag.DurationVar(&o.idle, "idle", 2*time.Minute, "time in which nobody asks")
 	flag.DurationVar(&o.valid, "valid", 100*time.Second, "time of reading tokens that live for a minute")

@@ -20,7 +20,7 @@ const streams = 200
 
 // proxy compares a profile's proxy with a reverse proxy that checks nothing.
 func (b *bench) proxy(ctx context.Context) error {
-	server, _, err := b.child(ctx, "langflow", time.Hour)
+	server, serverPID, err := b.child(ctx, "langflow", time.Hour)
 	if err != nil {
 		return err
 	}
@@ -58,9 +58,9 @@ func (b *bench) proxy(ctx context.Context) error {
 		return err
 	}
 	token := added.Token.Reveal()
-	to := func(host string) target { return target{"tcp", host, [][]byte{runRequest(host, token)}} }
+	to := func(host string, pid int) target { return target{"tcp", host, pid, [][]byte{runRequest(host, token)}} }
 	for _, conns := range []int{1, 16} {
-		all, err := b.inTurn(conns, to(ours.Host), to(bare), to(upstream.Host))
+		all, err := b.inTurn(conns, to(ours.Host, a.cmd.Process.Pid), to(bare, barePID), to(upstream.Host, serverPID))
 		if err != nil {
 			return err
 		}
