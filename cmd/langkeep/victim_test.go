@@ -193,9 +193,10 @@ func (v *victim) code(t *testing.T) string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		link, _, _ = strings.Cut(string(text), `">`)
+		link = string(text)
 	}
 	_, code, _ := strings.Cut(link, "#code=")
+	code, _, _ = strings.Cut(code, `"`)
 	return code
 }
 
