@@ -9,6 +9,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -103,13 +104,14 @@ func (c *Client) AutoLogin(ctx context.Context) (*Tokens, error) {
 }
 
 // Refresh gets a new pair for a refresh token. cookieName is the one learned
-// at sign-in; with "" (a token from a browser) the token goes under each name
-// that this server may call its cookie.
+// at sign-in, "" for a token from a browser. The token goes under each name that
+// this server may call its cookie: under a root path an upgrade or a downgrade
+// changes it, and the other name gets the answer for no token at all.
 func (c *Client) Refresh(ctx context.Context, refresh secret.Text, cookieName string) (*Tokens, error) {
 	const op = "refresh"
-	names := []string{cookieName}
-	if cookieName == "" {
-		names = c.cookieNames()
+	names := c.cookieNames()
+	if cookieName != "" && !slices.Contains(names, cookieName) {
+		names = append(names, cookieName)
 	}
 	var cookies []string
 	for _, name := range names {

@@ -446,11 +446,13 @@ func (s *sent) RoundTrip(r *http.Request) (*http.Response, error) {
 func TestRefreshCookie(t *testing.T) {
 	for _, tt := range []struct{ server, name, want string }{
 		{"https://host", "", "refresh_token_lf=r"},
-		{"https://host", "refresh_token_lf_x", "refresh_token_lf_x=r"},
+		{"https://host", "refresh_token_lf", "refresh_token_lf=r"},
+		{"https://host", "refresh_token_lf_x", "refresh_token_lf=r; refresh_token_lf_x=r"},
 		{"https://host/team/a", "", "refresh_token_lf=r; refresh_token_lf_%2Fteam%2Fa=r"},
 		{"https://host/te am", "", "refresh_token_lf=r; refresh_token_lf_%2Fte%20am=r"},
 		{"https://host/a+b", "", "refresh_token_lf=r; refresh_token_lf_%2Fa%2Bb=r"},
-		{"https://host/team/a", "refresh_token_lf", "refresh_token_lf=r"},
+		{"https://host/team/a", "refresh_token_lf", "refresh_token_lf=r; refresh_token_lf_%2Fteam%2Fa=r"},
+		{"https://host/team/a", "refresh_token_lf_%2Fteam%2Fa", "refresh_token_lf=r; refresh_token_lf_%2Fteam%2Fa=r"},
 	} {
 		transport := &sent{}
 		c, err := langflow.New(tt.server, langflow.Options{Transport: transport, UserAgent: "langkeep/test"})
