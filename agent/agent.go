@@ -284,7 +284,7 @@ func (a *Agent) add(p config.Profile) *session {
 
 // connect makes the session's client from its profile. The caller holds a.mu.
 func (a *Agent) connect(s *session) {
-	s.client, s.clientErr, s.version = nil, nil, ""
+	s.client, s.clientErr = nil, nil
 	s.origin, _ = langflow.Origin(s.profile.ServerURL)
 	var ca []byte
 	if s.profile.CAFile != "" {
@@ -472,6 +472,9 @@ func (a *Agent) apply(ctx context.Context, s *session, p config.Profile) error {
 	if p.ServerURL == old.ServerURL && p.CAFile == old.CAFile && p.AllowHTTP == old.AllowHTTP && !other {
 		a.changed(s) // nothing that the way to the server is made of
 		return nil
+	}
+	if p.ServerURL != old.ServerURL {
+		s.version = "" // of another server
 	}
 	a.connect(s)
 	s.succeeded()

@@ -34,7 +34,8 @@ type rig struct {
 	where  atomic.Value // string: the network that the computer is in
 	halt   func()
 
-	keysFile string // of the next start; "" keeps it in memory
+	keysFile string                                     // of the next start; "" keeps it in memory
+	way      func(ca []byte) (http.RoundTripper, error) // to servers, of the next start; nil is straight to the stand-in
 }
 
 // faultyStore is a memory store that fails on request.
@@ -132,11 +133,14 @@ func bubble(t *testing.T, o langflowtest.Options, test func(r *rig)) {
 // start starts the agent, as after a restart if there was one before.
 func (r *rig) start() {
 	r.t.Helper()
+	way := r.way
+	if way == nil {
+		way = func([]byte) (http.RoundTripper, error) { return r.server.RoundTripper(), nil }
+	}
 	r.Agent = New(Config{
-		Store: r.store, Clock: r.clock, Log: slog.New(slog.DiscardHandler), ProfilesDir: r.dir,
-		Transport: func([]byte) (http.RoundTripper, error) { return r.server.RoundTripper(), nil },
-		Network:   func() string { where, _ := r.where.Load().(string); return where },
-		KeysFile:  r.keysFile,
+		Store: r.store, Clock: r.clock, Log: slog.New(slog.DiscardHandler), ProfilesDir: r.dir, Transport: way,
+		Network:  func() string { where, _ := r.where.Load().(string); return where },
+		KeysFile: r.keysFile,
 	})
 	for _, err := range r.Reload(r.t.Context()) {
 		r.t.Error(err)
@@ -496,6 +500,35 @@ func TestSilentSignInsShareOneBucket(t *testing.T) {
 		}
 		for i := range profiles {
 			r.is(fmt.Sprintf("p%d", i), Fresh)
+		}
+	})
+}
+
+// What one silent sign-in is told of the server's limit holds for all of them.
+func TestLimitOfSignInsIsTheServers(t *testing.T) {
+	bubble(t, langflowtest.Options{AccessLifetime: time.Minute}, func(r *rig) {
+		names := []string{"a", "b", "c", "d", "e", "f"}
+		for _, name := range names {
+			r.signIn(name, true)
+		}
+		time.Sleep(5 * time.Minute)
+		r.server.RotateSecret()
+		busy := langflowtest.Busy(429, "300")
+		busy.Times = 1
+		r.server.Fault("/login", busy)
+		for r.server.Count("/login") == len(names) {
+			time.Sleep(time.Second)
+		}
+		time.Sleep(298 * time.Second)
+		if n := r.server.Count("/login") - len(names); n != 1 {
+			t.Errorf("%d sign-ins in spite of Retry-After", n-1)
+		}
+		time.Sleep(5 * time.Minute)
+		for _, name := range names {
+			r.is(name, Fresh)
+		}
+		if n := r.server.Count("/login") - 2*len(names); n != 1 {
+			t.Errorf("%d sign-ins more than it takes", n)
 		}
 	})
 }
@@ -934,6 +967,24 @@ func TestOtherOriginSignsOutFirst(t *testing.T) {
 			if _, err := r.store.Get(r.t.Context(), account); !errors.Is(err, keychain.ErrNotFound) {
 				t.Errorf("%s is left", account)
 			}
+		}
+	})
+}
+
+// A change that leaves the server where it is does not make us forget what it
+// is, even if it can't be asked just then.
+func TestChangeKeepsServersVersion(t *testing.T) {
+	bubble(t, langflowtest.Options{RootPath: "/a"}, func(r *rig) {
+		r.signIn("prod", false)
+		r.server.Stop()
+		yes := true
+		s, err := r.Change(r.t.Context(), "prod", Change{AllowHTTP: &yes})
+		if err != nil || s.ServerVersion != "1.13.0" {
+			t.Errorf("after a change the server's version is %q, %v", s.ServerVersion, err)
+		}
+		elsewhere := "https://langflow.test/b"
+		if s, err = r.Change(r.t.Context(), "prod", Change{ServerURL: &elsewhere}); err != nil || s.ServerVersion != "" {
+			t.Errorf("at another root path the server's version is %q, %v", s.ServerVersion, err)
 		}
 	})
 }

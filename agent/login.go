@@ -225,7 +225,7 @@ func (a *Agent) takeOver(ctx context.Context, s *session, c Credentials, tokens 
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	s.forget()
-	s.profile, s.version, s.loaded = next.profile, version, true
+	s.profile, s.version, s.versionAt, s.loaded = next.profile, version, a.clock.Elapsed(), true
 	s.pair, s.apiKey = next.pair, next.apiKey
 	s.saved, s.saveErr = saveErr == nil, saveErr
 	s.suspended = keepsPassword

@@ -388,7 +388,24 @@ func (a *Agent) signInSilently(ctx context.Context, s *session, client *langflow
 		}
 		return a.end(ctx, s, reason, detail)
 	default:
+		if lf != nil && lf.RetryAfter > 0 {
+			a.holdSignIns(s, lf.RetryAfter)
+		}
 		return a.failed(ctx, s, err)
+	}
+}
+
+// holdSignIns has all silent sign-ins at a server wait for as long as it asked
+// one of them to. Turns that come too soon are taken anew when they come.
+func (a *Agent) holdSignIns(s *session, wait time.Duration) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	until := a.clock.Elapsed() + wait
+	a.slots[s.origin] = max(a.slots[s.origin], until)
+	for _, other := range a.sessions {
+		if other.origin == s.origin && other.slot < until {
+			other.slot = 0
+		}
 	}
 }
 
@@ -519,7 +536,8 @@ func (a *Agent) proved(ctx context.Context, s *session) {
 // wellAgain plans the next look at a session that the server has just served,
 // and wakes those that wait for the same server. The caller holds a.mu.
 func (a *Agent) wellAgain(s *session) {
-	if s.version == "" || s.failure != nil {
+	if now := a.clock.Elapsed(); s.version == "" || s.failure != nil || now-s.versionAt >= proofAge {
+		s.versionAt = now
 		a.background(func(ctx context.Context) { a.askVersion(ctx, s) })
 	}
 	s.needsProof = false
@@ -534,8 +552,8 @@ func (a *Agent) wellAgain(s *session) {
 	}
 }
 
-// askVersion learns the server's version: at the first contact, and after an
-// outage, which may have been an upgrade.
+// askVersion learns the server's version: at the first contact, after an outage,
+// which may have been an upgrade, and now and then, since one may go unnoticed.
 func (a *Agent) askVersion(ctx context.Context, s *session) {
 	a.mu.Lock()
 	client := s.client

@@ -136,8 +136,9 @@ type session struct {
 	proxyOpen   bool   // its port is open
 	proxyReason string // why not, if it should be
 
-	forcedAt time.Duration // clock.Elapsed of the last forced refresh; -1 never
-	version  string
+	forcedAt  time.Duration // clock.Elapsed of the last forced refresh; -1 never
+	version   string
+	versionAt time.Duration // clock.Elapsed when the server was last asked for it
 
 	next  time.Time // when it is looked at again, wall clock; zero: not planned
 	index int       // in Agent.queue; -1 if not in it
