@@ -4,6 +4,7 @@ import (
 	"compress/gzip"
 	"encoding/pem"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -170,5 +171,56 @@ func TestStreaming(t *testing.T) {
 	}
 	if base.ResponseHeaderTimeout == 0 || base.DisableCompression {
 		t.Error("the other one changed")
+	}
+}
+
+// What DNS answers, over a real resolver and real sockets. An address that leads
+// nowhere does not hide one that works.
+func TestNames(t *testing.T) {
+	s := langflowtest.New(langflowtest.Options{})
+	defer s.Close()
+	dns := langflowtest.NewDNS()
+	defer dns.Close()
+	before := net.DefaultResolver
+	net.DefaultResolver = dns.Resolver()
+	defer func() { net.DefaultResolver = before }()
+	_, port, _ := net.SplitHostPort(strings.TrimPrefix(s.URL, "http://"))
+	const name = "langflow.test"
+	transport, err := langflow.NewTransport(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	transport.Proxy, transport.DisableKeepAlives = nil, true
+	c, err := langflow.New("http://"+name+":"+port, langflow.Options{Transport: transport, AllowHTTP: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	fails := func() {
+		t.Helper()
+		_, err := c.Version(t.Context())
+		if e := wantKind(t, err, langflow.Unreachable); !strings.Contains(e.Detail, name) {
+			t.Errorf("it does not say which name: %v", e)
+		}
+	}
+	works := func() {
+		t.Helper()
+		if _, err := c.Version(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	fails() // there is no such name
+	dns.Set(name+".", "127.0.0.1")
+	works()
+	dns.Fail(true)
+	fails()
+	dns.Fail(false)
+	works()
+	dns.Set(name+".", "100::1", "::1", "127.0.0.1")
+	works()
+	dns.Set(name+".", "::1")
+	_, err = c.Version(t.Context())
+	wantKind(t, err, langflow.Unreachable)
+	if dns.Asked(name+".") == 0 {
+		t.Error("nobody asked for the name")
 	}
 }

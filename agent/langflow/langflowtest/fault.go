@@ -26,6 +26,7 @@ type Fault struct {
 
 	Truncate bool // half of the body, then the connection breaks
 	Giant    bool // a body of 100 MB
+	Endless  bool // a body that goes on, a space a second
 }
 
 // HTML is an answer of a gateway or a captive portal.
@@ -151,6 +152,15 @@ func (f Fault) write(w http.ResponseWriter, re reply) {
 			if _, err := w.Write(chunk); err != nil {
 				return
 			}
+		}
+	} else if f.Endless {
+		w.WriteHeader(re.status)
+		for {
+			if _, err := w.Write([]byte(" ")); err != nil {
+				return
+			}
+			_ = http.NewResponseController(w).Flush()
+			time.Sleep(time.Second)
 		}
 	} else {
 		w.Header().Set("Content-Length", strconv.Itoa(len(re.body)))

@@ -65,12 +65,12 @@ type Request struct {
 type Server struct {
 	URL string // with the root path
 
-	version   features
 	transport *http.Transport // of RoundTripper
 
 	o Options
 
-	mu                              sync.Mutex    // protects the following
+	mu                              sync.Mutex // protects the following
+	version                         features
 	addr                            string        // "" in process
 	http                            *http.Server  // nil while stopped
 	listener                        net.Listener  // the same; a *pipeListener in process
@@ -119,15 +119,12 @@ func newServer(o Options, addr string) *Server {
 	if o.Users == nil {
 		o.Users = []User{Admin()}
 	}
-	version, ok := versions[o.Version]
-	if !ok {
-		panic(fmt.Sprintf("langflowtest: no version %q", o.Version))
-	}
 	s := &Server{
-		URL: o.Origin + o.RootPath, version: version, o: o, addr: addr, keys: map[string]*apiKey{},
+		URL: o.Origin + o.RootPath, o: o, addr: addr, keys: map[string]*apiKey{},
 		accessLifetime: o.AccessLifetime, refreshLifetime: o.RefreshLifetime, autoLoginOn: o.AutoLogin,
 	}
 	s.transport = &http.Transport{DialContext: s.dial, DialTLSContext: s.dial, MaxIdleConnsPerHost: 16}
+	s.SetVersion(o.Version)
 	for _, u := range o.Users {
 		s.SetUser(u)
 	}
@@ -206,6 +203,18 @@ func (s *Server) setKeys(key string) {
 	s.signKey, s.verifyKey = sign, verify
 }
 
+// SetVersion replaces the server by one of another version, with all that it
+// knew: accounts, keys and the secret key.
+func (s *Server) SetVersion(name string) {
+	version, ok := versions[name]
+	if !ok {
+		panic(fmt.Sprintf("langflowtest: no version %q", name))
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.version = version
+}
+
 // SetLifetimes is for tokens made from now on.
 func (s *Server) SetLifetimes(access, refresh time.Duration) {
 	s.mu.Lock()
@@ -239,6 +248,9 @@ func (s *Server) Deactivate(name string) { s.change(name, func(a *account) { a.I
 func (s *Server) ChangePassword(name, password string) {
 	s.change(name, func(a *account) { a.Password = password })
 }
+
+// RenameUser gives an account another name; its tokens stay valid.
+func (s *Server) RenameUser(name, other string) { s.change(name, func(a *account) { a.Name = other }) }
 
 func (s *Server) change(name string, f func(*account)) {
 	s.mu.Lock()
@@ -275,6 +287,22 @@ func (s *Server) RevokeAPIKey(key secret.Text) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.keys, key.Reveal())
+}
+
+// Accepts tells whether an access token is valid at this moment, without a
+// request.
+func (s *Server) Accepts(access secret.Text) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a, _ := s.byToken(access.Reveal())
+	return a != nil
+}
+
+// Keys tells how many API keys there are, ended ones too.
+func (s *Server) Keys() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.keys)
 }
 
 // Requests is the log so far.
