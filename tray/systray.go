@@ -51,7 +51,17 @@ func Run(c Config, stopped <-chan struct{}) error {
 	log.SetOutput(slog.NewLogLogger(c.Log.Handler(), slog.LevelInfo).Writer())
 	t := &binding{Config: c, clicks: make(chan click), stopped: stopped, gone: gone}
 	prepare(t.compose())
+	begun, endLoop := make(chan struct{}), loopEnder()
+	go func() {
+		<-stopped
+		select {
+		case <-begun: // Quit ends it, below
+		default:
+			endLoop()
+		}
+	}()
 	ready := func() {
+		close(begun)
 		t.build()
 		go t.loop()
 		go func() {

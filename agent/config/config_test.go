@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -142,8 +143,11 @@ func TestMigration(t *testing.T) {
 	}
 }
 
+// caFile is an absolute path, which begins with a drive on Windows.
+var caFile, _ = filepath.Abs("/etc/ca.pem")
+
 var everySetting = Profile{
-	Name: "prod", ServerURL: "https://lf.example.com:8443/team/a", Username: `ann "a" 'b' ü\`, Method: "password", CAFile: "/etc/ca.pem",
+	Name: "prod", ServerURL: "https://lf.example.com:8443/team/a", Username: `ann "a" 'b' ü\`, Method: "password", CAFile: caFile,
 	AllowHTTP: true, KeyLifetime: 24 * time.Hour, Proxy: true, ProxyPort: 17861,
 	ProxyOrigins: "http://localhost:3000 https://app.example",
 }
@@ -297,9 +301,13 @@ func TestLoadProfileErrors(t *testing.T) {
 
 func TestLoadProfiles(t *testing.T) {
 	dir := t.TempDir()
+	badName := "con" // a device's name, which Windows makes no file for
+	if runtime.GOOS == "windows" {
+		badName = "-"
+	}
 	const good = "server_url = \"https://a.example\"\n"
 	for name, content := range map[string]string{
-		"a.toml": good, "b.toml": "oops", "C.toml": good, "con.toml": good,
+		"a.toml": good, "b.toml": "oops", "C.toml": good, badName + ".toml": good,
 		".tmp-a.toml.1": "", ".#a.toml": "", ".a.toml": "", "a.toml.bak": "", "a.toml~": "", "README": "",
 	} {
 		write(t, filepath.Join(dir, name), content)
@@ -312,7 +320,7 @@ func TestLoadProfiles(t *testing.T) {
 		t.Errorf("got %+v", all)
 	}
 	said := fmt.Sprint(errs)
-	if len(errs) != 4 || !strings.Contains(said, "d.toml is a folder") || !strings.Contains(said, "b.toml:1: ") || !strings.Contains(said, "C.toml: ") || !strings.Contains(said, "con.toml: ") {
+	if len(errs) != 4 || !strings.Contains(said, "d.toml is a folder") || !strings.Contains(said, "b.toml:1: ") || !strings.Contains(said, "C.toml: ") || !strings.Contains(said, badName+".toml: ") {
 		t.Errorf("got %v", errs)
 	}
 	if all, errs := LoadProfiles(filepath.Join(dir, "missing")); all == nil || len(all) != 0 || errs != nil {

@@ -87,11 +87,21 @@ func tilde(s, home string) string {
 func ok(format string, args ...any) Finding { return Finding{OK, fmt.Sprintf(format, args...), ""} }
 
 func warning(advice, format string, args ...any) Finding {
-	return Finding{Warning, fmt.Sprintf(format, args...), advice}
+	return Finding{Warning, found(format, args), advice}
 }
 
 func failed(advice, format string, args ...any) Finding {
-	return Finding{Failed, fmt.Sprintf(format, args...), advice}
+	return Finding{Failed, found(format, args), advice}
+}
+
+// found is a sentence with an error's text at its end, which on Windows has a dot
+// of its own.
+func found(format string, args []any) string {
+	s := fmt.Sprintf(format, args...)
+	if strings.HasSuffix(s, "..") {
+		return s[:len(s)-1]
+	}
+	return s
 }
 
 // sentence makes one of an error's text.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -41,7 +42,7 @@ func TestFile(t *testing.T) {
 	if !strings.HasPrefix(string(data), "# langkeep secrets, schema = 1\n-----BEGIN AGE ENCRYPTED FILE-----\n") {
 		t.Errorf("the file begins with %.100s", data)
 	}
-	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+	if info, err := os.Stat(path); err != nil || runtime.GOOS != "windows" && info.Mode().Perm() != 0o600 {
 		t.Errorf("mode %v, %v", info.Mode(), err)
 	}
 }
@@ -95,6 +96,9 @@ func TestFileRefuses(t *testing.T) {
 	link := filepath.Join(dir, "link.age")
 	if err := os.Symlink(good, link); err != nil {
 		t.Fatal(err)
+	}
+	if _, err := os.Lstat(link); err != nil {
+		t.Skip("no symbolic links here, though making one does not fail:", err)
 	}
 	if _, err := NewFile(link, passphrase); !errors.Is(err, ErrFailing) || !strings.Contains(err.Error(), link) {
 		t.Errorf("a symbolic link: %v", err)

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"maps"
 	"os/exec"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -370,24 +371,30 @@ func TestOSClose(t *testing.T) {
 	}
 }
 
-func TestSystemErrors(t *testing.T) {
+func TestSecurityErrors(t *testing.T) {
 	for code, want := range map[string]error{
 		"36": ErrLocked, "51": ErrLocked, "128": ErrLocked, "44": ErrNotFound, "37": ErrMissing, "50": ErrMissing, "1": ErrFailing,
 	} {
-		err := exec.Command("sh", "-c", "exit "+code).Run()
-		if got := securityError(err); got != want {
-			t.Errorf("macOS, exit code %s: %v", code, got)
+		shell := exec.Command("sh", "-c", "exit "+code)
+		if runtime.GOOS == "windows" {
+			shell = exec.Command("cmd", "/c", "exit "+code)
+		}
+		if got := securityError(shell.Run()); got != want {
+			t.Errorf("exit code %s: %v", code, got)
 		}
 	}
 	if got := securityError(errors.New("odd")); got != ErrFailing {
-		t.Errorf("macOS: %v", got)
+		t.Errorf("%v", got)
 	}
+}
+
+func TestCredentialErrors(t *testing.T) {
 	for code, want := range map[syscall.Errno]error{1168: ErrNotFound, 1312: ErrMissing, 5: ErrFailing} {
 		if got := credentialError(code); got != want {
-			t.Errorf("Windows, error %d: %v", code, got)
+			t.Errorf("error %d: %v", code, got)
 		}
 	}
 	if got := credentialError(errors.New("odd")); got != ErrFailing {
-		t.Errorf("Windows: %v", got)
+		t.Errorf("%v", got)
 	}
 }

@@ -28,11 +28,11 @@ func TestFaults(t *testing.T) {
 		"a closed file": {func(t *testing.T, p Paths) { chmod(t, p.Token(), 0o200) },
 			Paths.Token, "is closed to you (0200)", false},
 		"a folder in a file's place": {func(t *testing.T, p Paths) {
-			replace(t, p.Token(), func(path string) error { return os.Mkdir(path, 0o700) })
+			swap(t, p.Token(), func(path string) error { return os.Mkdir(path, 0o700) })
 		},
 			Paths.Token, "is not what it should be (a folder)", false},
 		"a link in a secret's place": {func(t *testing.T, p Paths) {
-			replace(t, p.Token(), func(path string) error { return os.Symlink("/dev/null", path) })
+			swap(t, p.Token(), func(path string) error { return os.Symlink("/dev/null", path) })
 		},
 			Paths.Token, "is not what it should be (a symbolic link)", false},
 		"settings behind a link": {spoil: func(t *testing.T, p Paths) {
@@ -40,10 +40,10 @@ func TestFaults(t *testing.T) {
 			if err := os.WriteFile(elsewhere, nil, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			replace(t, p.ConfigFile(), func(path string) error { return os.Symlink(elsewhere, path) })
+			swap(t, p.ConfigFile(), func(path string) error { return os.Symlink(elsewhere, path) })
 		}},
 		"a file in the socket's place": {func(t *testing.T, p Paths) {
-			replace(t, p.Socket(), func(path string) error { return os.WriteFile(path, nil, 0o600) })
+			swap(t, p.Socket(), func(path string) error { return os.WriteFile(path, nil, 0o600) })
 		}, Paths.Socket, "is not what it should be (a file)", false},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -95,7 +95,7 @@ func chmod(t *testing.T, path string, mode os.FileMode) {
 	}
 }
 
-func replace(t *testing.T, path string, by func(path string) error) {
+func swap(t *testing.T, path string, by func(path string) error) {
 	t.Helper()
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)

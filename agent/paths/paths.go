@@ -283,7 +283,7 @@ func WriteFile(path string, data []byte) (err error) {
 	if err := f.Close(); err != nil {
 		return err
 	}
-	if err := os.Rename(f.Name(), path); err != nil {
+	if err := replace(f.Name(), path); err != nil {
 		return err
 	}
 	return syncDir(dir)

@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestResolve(t *testing.T) {
@@ -64,7 +65,7 @@ func TestResolve(t *testing.T) {
 		},
 		"LANGKEEP_HOME": {
 			goos: runtime.GOOS, env: map[string]string{"HOME": "/home/ann", "XDG_CONFIG_HOME": "/c", "LANGKEEP_HOME": "/srv//a/../keep/"},
-			want: Paths{Home: "/srv/keep", Config: "/srv/keep/config", State: "/srv/keep/state", Run: "/srv/keep/run"},
+			want: under(abs("/srv/keep")),
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -91,6 +92,22 @@ func TestResolve(t *testing.T) {
 				t.Errorf("got %+v, %v, want %+v", got, err, tc.want)
 			}
 		})
+	}
+}
+
+// abs is an absolute path, which begins with a drive on Windows.
+func abs(path string) string {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		panic(err)
+	}
+	return path
+}
+
+// under are the folders below a LANGKEEP_HOME.
+func under(dir string) Paths {
+	return Paths{
+		Home: dir, Config: filepath.Join(dir, "config"), State: filepath.Join(dir, "state"), Run: filepath.Join(dir, "run"),
 	}
 }
 
@@ -189,7 +206,7 @@ func TestWriteFile(t *testing.T) {
 			t.Errorf("got %q, %v", got, err)
 		}
 	}
-	if err := WriteFile(filepath.Join(dir, "no", "f"), nil); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "no/f") {
+	if err := WriteFile(filepath.Join(dir, "no", "f"), nil); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), filepath.Join("no", "f")) {
 		t.Errorf("without its folder: %v", err)
 	}
 	// A folder can't be replaced by a file.
@@ -201,6 +218,27 @@ func TestWriteFile(t *testing.T) {
 	}
 	if names := list(t, dir); strings.Join(names, " ") != "f folder" {
 		t.Errorf("left behind: %v", names)
+	}
+}
+
+// TestWriteFileThatIsRead: who reads a file, as commands do with the agent's,
+// keeps nobody from replacing it.
+func TestWriteFileThatIsRead(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f")
+	if err := WriteFile(path, []byte("old")); err != nil {
+		t.Fatal(err)
+	}
+	reader, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	timer := time.AfterFunc(50*time.Millisecond, func() { reader.Close() })
+	defer timer.Stop()
+	if err := WriteFile(path, []byte("new")); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(path); err != nil || string(got) != "new" {
+		t.Errorf("got %q, %v", got, err)
 	}
 }
 

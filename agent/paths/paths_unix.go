@@ -62,3 +62,6 @@ func syncDir(dir string) error {
 	defer d.Close()
 	return d.Sync()
 }
+
+// replace gives a file the place of another one.
+func replace(from, to string) error { return os.Rename(from, to) }

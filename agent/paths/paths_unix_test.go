@@ -22,12 +22,6 @@ func mode(t *testing.T, path string) fs.FileMode {
 	return info.Mode()
 }
 
-func under(dir string) Paths {
-	return Paths{
-		Home: dir, Config: filepath.Join(dir, "config"), State: filepath.Join(dir, "state"), Run: filepath.Join(dir, "run"),
-	}
-}
-
 func TestCreate(t *testing.T) {
 	p := under(filepath.Join(t.TempDir(), "a", "b"))
 	// A loose umask must not open anything, nor a strict one stop it.

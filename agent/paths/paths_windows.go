@@ -1,9 +1,11 @@
 package paths
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"time"
 
 	"golang.org/x/sys/windows"
 )
@@ -41,3 +43,20 @@ func restrict(path string, info fs.FileInfo) error {
 // syncDir does nothing: Windows can't sync a folder, and NTFS keeps a journal
 // of names.
 func syncDir(string) error { return nil }
+
+// replacePatience is how long a file that is being read is waited for.
+const replacePatience = 2 * time.Second
+
+// replace gives a file the place of another one, which Windows refuses while a
+// program has either of them open: one of ours reads it, or a virus scanner.
+func replace(from, to string) error {
+	limit := time.Now().Add(replacePatience)
+	for {
+		err := os.Rename(from, to)
+		inUse := errors.Is(err, windows.ERROR_SHARING_VIOLATION) || errors.Is(err, windows.ERROR_ACCESS_DENIED)
+		if !inUse || time.Now().After(limit) {
+			return err
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}

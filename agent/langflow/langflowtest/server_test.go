@@ -28,6 +28,13 @@ func get(ctx context.Context, transport http.RoundTripper, url string) (int, str
 	return resp.StatusCode, string(body), err
 }
 
+// refused tells whether nobody listens there, which Windows has a number of its
+// own for.
+func refused(err error) bool {
+	const windows = syscall.Errno(10061) // WSAECONNREFUSED
+	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, windows)
+}
+
 func TestStopAndStart(t *testing.T) {
 	for name, start := range map[string]func() (*langflowtest.Server, http.RoundTripper){
 		"on a socket": func() (*langflowtest.Server, http.RoundTripper) {
@@ -48,7 +55,7 @@ func TestStopAndStart(t *testing.T) {
 				}
 				s.Stop()
 				s.Stop()
-				if _, _, err := get(t.Context(), transport, url); !errors.Is(err, syscall.ECONNREFUSED) {
+				if _, _, err := get(t.Context(), transport, url); !refused(err) {
 					t.Errorf("stopped: %v", err)
 				}
 				s.Start()
