@@ -5,11 +5,16 @@ GO      ?= go
 # The macOS tray needs cgo; elsewhere the program is better off without.
 CGO      = $(if $(filter darwin,$(shell $(GO) env GOOS)),1,0)
 BINARY   = langkeep$(shell $(GO) env GOEXE)
+WINRES   = github.com/tc-hib/go-winres@v0.3.3
 
-.PHONY: build demo bench check test soak clean
+.PHONY: build resources demo bench check test soak clean
 
-build: ## the program, for this system
+build: $(if $(filter windows,$(shell $(GO) env GOOS)),resources) ## the program, for this system
 	CGO_ENABLED=$(CGO) $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $(BINARY) ./cmd/langkeep
+
+resources: ## icon, manifest and version of langkeep.exe, which go build then takes up
+	GOOS= GOARCH= $(GO) run $(WINRES) make --in assets/windows/winres.json --out cmd/langkeep/rsrc \
+		--arch amd64,arm64 --product-version '$(VERSION)' --file-version '$(VERSION)'
 
 demo: build ## the agent against a stand-in server; make demo ARGS='--for 30s'
 	./$(BINARY) demo $(ARGS)
@@ -32,4 +37,4 @@ soak: ## 500 sessions for half an hour, or LANGKEEP_SOAK_TIME; no part of make t
 	.ci/test soak
 
 clean: ## what was built; .cache, with the real Langflow in it, stays
-	rm -rf $(BINARY) dist
+	rm -rf $(BINARY) dist cmd/langkeep/*.syso

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -94,6 +95,9 @@ func ProxyVariables(getenv func(string) string) Check {
 	return Check{Name: "proxy-variables", Look: func(context.Context) Finding {
 		var proxies []string
 		for _, name := range []string{"http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"} {
+			if runtime.GOOS == "windows" && name != strings.ToUpper(name) {
+				continue // both are one variable there
+			}
 			if value := getenv(name); value != "" {
 				proxies = append(proxies, fmt.Sprintf("%s (%s)", name, proxyHost(value)))
 			}

@@ -65,6 +65,7 @@ func (a *app) runChild(path string, args, env []string) error {
 		}
 		return exitError{code, err}
 	}
+	defer tie(cmd.Process)()
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
 	for {

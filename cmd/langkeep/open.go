@@ -20,7 +20,12 @@ the agent's own, on this computer. The link opens it once, within 30 seconds.`,
 		Example: `  langkeep open
   langkeep open --print`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.open(cmd.Context(), show) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if !show {
+				leaveConsole()
+			}
+			return a.open(cmd.Context(), show)
+		},
 	})
 	cmd.Flags().BoolVar(&show, "print", false, "print the link rather than open it")
 	return cmd

@@ -40,6 +40,9 @@ LANGKEEP_PASSPHRASE_FILE names, or memory, which forgets.`,
 			if err != nil {
 				return err
 			}
+			if !o.headless {
+				leaveConsole()
+			}
 			outliveStderr()
 			options := serveOptions{
 				listen: o.listen, store: o.store, paths: p, getenv: a.getenv,

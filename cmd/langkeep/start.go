@@ -41,7 +41,10 @@ flags are those of langkeep run; without them config.toml decides.`,
 		Example: `  langkeep start
   langkeep start --headless --store file`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context()) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			leaveConsole()
+			return o.run(cmd.Context())
+		},
 	}
 	o.flags.add(cmd)
 	a.takesHome(cmd)
