@@ -7,7 +7,7 @@ CGO      = $(if $(filter darwin,$(shell $(GO) env GOOS)),1,0)
 BINARY   = langkeep$(shell $(GO) env GOEXE)
 WINRES   = github.com/tc-hib/go-winres@v0.3.3
 
-.PHONY: build resources demo bench check test soak clean
+.PHONY: build resources dist app demo bench check test soak clean
 
 build: $(if $(filter windows,$(shell $(GO) env GOOS)),resources) ## the program, for this system
 	CGO_ENABLED=$(CGO) $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $(BINARY) ./cmd/langkeep
@@ -15,6 +15,12 @@ build: $(if $(filter windows,$(shell $(GO) env GOOS)),resources) ## the program,
 resources: ## icon, manifest and version of langkeep.exe, which go build then takes up
 	GOOS= GOARCH= $(GO) run $(WINRES) make --in assets/windows/winres.json --out cmd/langkeep/rsrc \
 		--arch amd64,arm64 --product-version '$(VERSION)' --file-version '$(VERSION)'
+
+dist: ## packages, archives and checksums in dist, the same bytes each time; make dist VERSION=1.2.3
+	VERSION='$(VERSION)' .ci/dist
+
+app: ## the macOS program with its tray, in dist; needs a Mac
+	assets/packaging/macos/app '$(VERSION)'
 
 demo: build ## the agent against a stand-in server; make demo ARGS='--for 30s'
 	./$(BINARY) demo $(ARGS)

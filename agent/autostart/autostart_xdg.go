@@ -15,9 +15,10 @@ import (
 
 // places is where the entries are, and which kind is right here.
 type places struct {
-	config  string // XDG_CONFIG_HOME
-	desktop bool   // this is a session with a desktop, which reads autostart entries
-	systemd bool   // systemd runs this computer, and so the user's units
+	config    string // XDG_CONFIG_HOME
+	everyUser string // where root enables user units for everybody
+	desktop   bool   // this is a session with a desktop, which reads autostart entries
+	systemd   bool   // systemd runs this computer, and so the user's units
 }
 
 func findPlaces(getenv func(string) string) (places, error) {
@@ -36,7 +37,7 @@ func findPlaces(getenv func(string) string) (places, error) {
 	}
 	// As sd_booted(3) looks.
 	info, err := os.Lstat("/run/systemd/system")
-	return places{config: config, desktop: desktop, systemd: err == nil && info.IsDir()}, nil
+	return places{config: config, everyUser: "/etc/systemd/user", desktop: desktop, systemd: err == nil && info.IsDir()}, nil
 }
 
 func (e *Entry) desktopFile() string {
@@ -51,6 +52,11 @@ func (e *Entry) unitFile() string {
 // no systemd that answers; it is read at the next login all the same.
 func (e *Entry) wantedBy() string {
 	return filepath.Join(e.places.config, "systemd", "user", "default.target.wants", e.name+".service")
+}
+
+// wantedByAll is what `systemctl --global enable` makes.
+func (e *Entry) wantedByAll() string {
+	return filepath.Join(e.places.everyUser, "default.target.wants", e.name+".service")
 }
 
 // Enable has the agent started at each login to come: by the desktop, so that
@@ -94,7 +100,13 @@ func write(file, content string) error {
 }
 
 // Disable takes every entry away; without one it does nothing.
-func (e *Entry) Disable() error { return errors.Join(e.removeDesktopFile(), e.removeUnit()) }
+func (e *Entry) Disable() error {
+	err := errors.Join(e.removeDesktopFile(), e.removeUnit())
+	if content, _ := read(e.wantedByAll()); content != "" {
+		err = errors.Join(err, fmt.Errorf("it is started for every user, by %s: root's systemctl --global disable %s ends that", e.wantedByAll(), e.name))
+	}
+	return err
+}
 
 func (e *Entry) removeDesktopFile() error {
 	return remove(e.desktopFile(), filepath.Dir(e.desktopFile()))
@@ -153,17 +165,34 @@ func (e *Entry) desktopStatus() (Status, error) {
 }
 
 func (e *Entry) unitStatus() (Status, error) {
-	content, err := read(e.unitFile())
-	if content == "" || err != nil {
-		return Status{State: Disabled}, err
+	own, err := read(e.unitFile())
+	if err != nil {
+		return Status{}, err
 	}
-	if _, err := os.Lstat(e.wantedBy()); errors.Is(err, fs.ErrNotExist) {
+	_, missing := os.Lstat(e.unitFile())
+	for _, link := range []string{e.wantedBy(), e.wantedByAll()} {
+		if _, err := os.Lstat(link); err != nil {
+			continue
+		}
+		where, content := e.unitFile(), own
+		if missing != nil { // systemctl has enabled the unit of a package
+			where = link
+			if content, err = read(link); err != nil {
+				return Status{}, err
+			}
+		}
+		if content == "" { // masked, or the package is gone
+			continue
+		}
+		if want, err := unit(e); err == nil && content == want {
+			return Status{Enabled, where}, nil
+		}
+		return Status{Outdated, where}, nil
+	}
+	if own != "" {
 		return Status{Disabled, e.unitFile()}, nil // by systemctl --user disable
 	}
-	if want, err := unit(e); err == nil && content == want {
-		return Status{Enabled, e.unitFile()}, nil
-	}
-	return Status{Outdated, e.unitFile()}, nil
+	return Status{State: Disabled}, nil
 }
 
 // read reads an entry; "" if there is none.

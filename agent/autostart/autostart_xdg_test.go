@@ -199,3 +199,84 @@ func TestNew(t *testing.T) {
 		}
 	}
 }
+
+// The packages' user unit is what Enable would write, so either takes the
+// other's place without anybody noticing.
+func TestPackagedUnit(t *testing.T) {
+	packaged, err := os.ReadFile("../../assets/packaging/langkeep-user.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := unit(testEntry("", false))
+	if err != nil || string(packaged) != want {
+		t.Errorf("it should be %s", want)
+	}
+}
+
+// A unit that a package brought and systemctl enabled starts the agent too.
+func TestUnitOfAPackage(t *testing.T) {
+	for name, everyUser := range map[string]bool{"systemctl --user": false, "systemctl --global": true} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			e := testEntry(dir, false)
+			e.places.everyUser = filepath.Join(dir, "etc")
+			link, shown := e.wantedBy(), wantsPath
+			if everyUser {
+				link, shown = e.wantedByAll(), "etc/default.target.wants/langkeep.service"
+			}
+			packaged := filepath.Join(dir, "usr", "langkeep.service")
+			content, err := unit(e)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := write(packaged, content); err != nil {
+				t.Fatal(err)
+			}
+			want(t, e, Disabled, "")
+			if err := os.MkdirAll(filepath.Dir(link), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Symlink(packaged, link); err != nil {
+				t.Fatal(err)
+			}
+			want(t, e, Enabled, shown)
+			other := *e
+			other.program = "/opt/langkeep"
+			want(t, &other, Outdated, shown)
+
+			// Ours takes its place.
+			if err := e.Enable(); err != nil {
+				t.Fatal(err)
+			}
+			want(t, e, Enabled, unitPath)
+			err = e.Disable()
+			if everyUser {
+				if err == nil || !strings.Contains(err.Error(), "systemctl --global disable langkeep") {
+					t.Errorf("disabled: %v", err)
+				}
+				want(t, e, Enabled, shown)
+			} else {
+				if err != nil {
+					t.Error(err)
+				}
+				want(t, e, Disabled, "")
+			}
+
+			// Masked, and with the package gone, it starts nothing.
+			if err := os.MkdirAll(filepath.Dir(e.unitFile()), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Symlink(os.DevNull, e.unitFile()); err != nil {
+				t.Fatal(err)
+			}
+			want(t, e, Disabled, "")
+			if err := os.Remove(e.unitFile()); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Remove(packaged); err != nil {
+				t.Fatal(err)
+			}
+			want(t, e, Disabled, "")
+		})
+	}
+}

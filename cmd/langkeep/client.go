@@ -121,8 +121,12 @@ func newClientList(a *app) *cobra.Command {
 	cmd := a.needsAgent(&cobra.Command{
 		Use:   "list [--json]",
 		Short: "List the programs that may ask",
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context()) },
+		Long: `List the clients: what each may do, with which profiles, and until when. One whose
+time is over stays in the list for a week.`,
+		Example: `  langkeep client list
+  langkeep client list --json | jq '.clients[].name'`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context()) },
 	})
 	cmd.Flags().BoolVar(&o.json, "json", false, "print the list as JSON")
 	return cmd
@@ -172,7 +176,10 @@ func newClientRevoke(a *app) *cobra.Command {
 	return a.needsAgent(&cobra.Command{
 		Use:   "revoke NAME",
 		Short: "End a program's token at once",
-		Args:  cobra.ExactArgs(1),
+		Long: `End a client's token at once, and what streams to it. A tool that was connected
+with that token needs langkeep connect again.`,
+		Example: `  langkeep client revoke editor`,
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.connect(cmd.Context())
 			if err != nil {

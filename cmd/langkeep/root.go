@@ -73,7 +73,7 @@ program gets a valid token from the agent, which refreshes it in time.`,
 		newLogin(a), newLogout(a), newRemove(a), newRefresh(a),
 		newStatus(a), newToken(a), newKey(a), newKeys(a), newExec(a), newEnv(a), newProxy(a), newMCP(a), newConnect(a), newDisconnect(a), newClient(a), newAudit(a), newOpen(a),
 		newAutostart(a), newDoctor(a),
-		newDemo(a), newVersion(a), newCompletion(a),
+		newDemo(a), newVersion(a), newCompletion(a), newMan(a),
 	)
 	for c := range commands(root) {
 		c.DisableFlagsInUseLine = true
