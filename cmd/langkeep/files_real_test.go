@@ -136,32 +136,36 @@ func TestFaultsFiles(t *testing.T) {
 		{path: paths.Paths.Lock, anew: true},
 		{path: paths.Paths.Welcomed, probe: []string{"status", "--no-start"}},
 	}
-	tables := make([][][]string, len(files))
+	all := harms()
+	cells := make([][]string, len(files)*len(all))
 	t.Run("away", func(t *testing.T) {
 		for i, file := range files {
-			t.Run(filepath.Base(file.path(first.paths)), func(t *testing.T) {
-				t.Parallel()
-				for j, h := range harms() {
-					if emptyConfig(first, file, h) {
-						continue
-					}
-					row := harmed(t, first, filepath.Join(dir, fmt.Sprint(i, "-", j)), file, h)
-					if row == nil {
-						continue
-					}
-					if n := len(tables[i]); n > 0 && slices.Equal(tables[i][n-1][1:], row[1:]) {
-						tables[i][n-1][0] += "; " + h.what
-						continue
-					}
-					row[0] = "`" + filepath.Base(file.path(first.paths)) + "` " + h.what
-					tables[i] = append(tables[i], row)
+			for j, h := range all {
+				if emptyConfig(first, file, h) {
+					continue
 				}
-			})
+				t.Run(filepath.Base(file.path(first.paths))+" "+h.what, func(t *testing.T) {
+					t.Parallel()
+					cells[i*len(all)+j] = harmed(t, first, filepath.Join(dir, fmt.Sprint(i, "-", j)), file, h)
+				})
+			}
 		}
 	})
+	var rows [][]string
+	for i, file := range files {
+		begun := len(rows)
+		for j, row := range cells[i*len(all) : (i+1)*len(all)] {
+			if n := len(rows); row != nil && n > begun && slices.Equal(rows[n-1][1:], row[1:]) {
+				rows[n-1][0] += "; " + all[j].what
+			} else if row != nil {
+				row[0] = "`" + filepath.Base(file.path(first.paths)) + "` " + all[j].what
+				rows = append(rows, row)
+			}
+		}
+	}
 	live := harmedAlive(t, first, filepath.Join(dir, "live"))
 	if !t.Failed() {
-		casebook.Table(t, "docs/faults.md", "TestFaultsFiles in cmd/langkeep", faultHeader(), append(slices.Concat(tables...), live...))
+		casebook.Table(t, "docs/faults.md", "TestFaultsFiles in cmd/langkeep", faultHeader(), append(rows, live...))
 	}
 }
 

@@ -37,6 +37,7 @@ type Session struct {
 	dir     string
 	address string
 	conn    *dbus.Conn
+	bus     *exec.Cmd
 	daemon  *exec.Cmd
 	prompts *prompter
 }
@@ -91,6 +92,7 @@ func StartBus(tb testing.TB) *Session {
 	if err := bus.Start(); err != nil {
 		tb.Fatal(err)
 	}
+	s.bus = bus
 	tb.Cleanup(func() { end(bus) })
 	address, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil {
@@ -155,6 +157,10 @@ func (s *Session) StopDaemon() {
 	end(s.daemon)
 	s.awaitOwner(false)
 }
+
+// StopBus ends the bus, as logging out does. Nothing else of the session can be
+// used afterwards.
+func (s *Session) StopBus() { end(s.bus) }
 
 // awaitOwner waits until the Secret Service is on the bus, or off it.
 func (s *Session) awaitOwner(want bool) {
