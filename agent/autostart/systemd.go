@@ -20,7 +20,6 @@ func unit(e *Entry) (string, error) {
 	}
 	return `[Unit]
 Description=Langkeep keeps you signed in to Langflow
-Documentation=man:langkeep(1)
 
 [Service]
 ExecStart=` + strings.Join(words, " ") + `
