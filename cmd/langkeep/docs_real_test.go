@@ -41,8 +41,8 @@ func (s *tools) testDocuments(p *person) {
 
 // notRunHere are the commands that this test does not run, and why.
 var notRunHere = map[string]string{
-	"make demo": "testdata/script/demo.txtar does",
-	"make test": "it is what runs this",
+	"make demo":  "testdata/script/demo.txtar does",
+	"make test":  "it is what runs this",
 	"make bench": "it takes ten minutes; cmd/bench has a test of it",
 }
 
