@@ -81,7 +81,7 @@ type faulty struct {
 const prod = "prod" // the one profile
 
 // exitCodes are those of cmd/langkeep for the kinds of error that a reader can
-// get; TestFaults there sees the program end with them.
+// get; TestFaultsOfLangflow there sees the program end with them.
 var exitCodes = map[ErrorKind]string{SigningInRequired: "3", ServerUnreachable: "4", KeychainBlocked: "6"}
 
 // read asks for a token as `langkeep token` does.
