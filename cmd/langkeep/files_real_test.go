@@ -213,8 +213,6 @@ func harmed(t *testing.T, first *home, dir string, file oneOfOurs, bad harm) []s
 	shown := h.settles()
 	code := h.do("token", "prod", "--no-start").code
 	lost := "nothing: it is left alone"
-	backup, err := os.ReadFile(path + ".bak")
-	migrated := err == nil
 	said := ""
 	if file.probe != nil {
 		probe := h.do(file.probe...)
@@ -223,6 +221,8 @@ func harmed(t *testing.T, first *home, dir string, file oneOfOurs, bad harm) []s
 			shown += fmt.Sprintf("; `%s` fails", strings.Join(file.probe[:2], " "))
 		}
 	}
+	backup, err := os.ReadFile(path + ".bak")
+	migrated := err == nil
 	status := h.status()
 	for _, s := range []*string{status.ConfigError, status.AuditError} {
 		if s != nil {

@@ -145,8 +145,9 @@ func TestFaultsKeychain(t *testing.T) {
 	try("the keyring's daemon is killed, and comes back", "nothing", session.StopDaemon, session.StartDaemon)
 	try("the session bus is frozen, and goes on", "nothing", session.Freeze, session.Thaw)
 
-	// A frozen bus does not keep the agent from ending.
+	// A frozen bus does not keep the agent from ending, with something to be stored.
 	session.Freeze()
+	h.must(exitDone, "refresh", "prod", "--no-start")
 	begin := time.Now()
 	d := h.do("stop")
 	if d.code != exitDone {
