@@ -127,10 +127,12 @@ type repeated struct {
 }
 
 // Open makes a log that goes on where the file at path ends; "" keeps it in
-// memory. Nothing is written before Run.
+// memory. What keeps the file from being written is known at once; entries are
+// written by Run.
 func Open(path string, c clock.Clock, log *slog.Logger) *Log {
 	l := &Log{path: path, clock: c, log: log, queue: make(chan event, waiting), seen: map[Use]*repeated{}}
 	l.load()
+	l.open()
 	return l
 }
 
@@ -230,7 +232,6 @@ func (l *Log) Problem() error {
 
 // Run writes until ctx ends, and what is left then.
 func (l *Log) Run(ctx context.Context) {
-	l.open()
 	timer := time.NewTimer(retry)
 	defer timer.Stop()
 	counting := true // else there is nothing to wake up for
