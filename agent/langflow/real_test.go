@@ -60,11 +60,11 @@ func TestContractOfOlder(t *testing.T) {
 	older := map[string]func(*target){
 		"1.0.19": func(tg *target) {
 			tg.session, tg.autoLoginOff = false, 400
-			tg.secure, tg.tellsInput, tg.oldWords, tg.laxTokens = true, true, true, true
+			tg.secure, tg.tellsInput, tg.takesEmpty, tg.oldWords, tg.laxTokens = true, true, true, true, true
 		},
 		"1.4.3": func(tg *target) {
 			tg.session, tg.autoLoginOff = false, 400
-			tg.secure, tg.tellsInput, tg.oldWords, tg.laxTokens = true, true, true, true
+			tg.secure, tg.tellsInput, tg.takesEmpty, tg.oldWords, tg.laxTokens = true, true, true, true, true
 		},
 		"1.10.3": func(tg *target) { // which is langflow-base alone
 			tg.version, tg.packaged, tg.secure, tg.tellsInput = "0.10.3", "Langflow Base", true, true

@@ -26,12 +26,13 @@ type features struct {
 	keyExpiry     bool // an API key can be given an end
 	oldWords      bool // of /users/whoami
 	tellsInput    bool // what was sent, in the list of what is missing
+	takesEmpty    bool // an empty field of a form is not one that is missing
 	laxTokens     bool // a refresh takes any token of an account, a deactivated one too, and /users/whoami a refresh token
 }
 
 // versions by Options.Version. 1.10 is 1.10.0, the last with the long token.
 var versions = map[string]features{
-	"1.4":  {full: "1.4.3", autoLoginOff: 400, longAutoLogin: true, secureRefresh: true, oldWords: true, tellsInput: true, laxTokens: true},
+	"1.4":  {full: "1.4.3", autoLoginOff: 400, longAutoLogin: true, secureRefresh: true, oldWords: true, tellsInput: true, takesEmpty: true, laxTokens: true},
 	"1.10": {full: "1.10.0", autoLoginOff: 403, longAutoLogin: true, secureRefresh: true, rateLimit: true, session: true, keyExpiry: true, tellsInput: true},
 	"1.13": {full: "1.13.0", autoLoginOff: 403, ownCookieName: true, rateLimit: true, session: true, keyExpiry: true},
 	"":     {full: "1.13.0", autoLoginOff: 403, ownCookieName: true, rateLimit: true, session: true, keyExpiry: true},
@@ -167,7 +168,7 @@ func (s *Server) login(r *http.Request) reply {
 	}
 	var missing []any
 	for _, name := range []string{"username", "password"} {
-		if form.Get(name) == "" {
+		if !form.Has(name) || form.Get(name) == "" && !s.version.takesEmpty {
 			field := map[string]any{"type": "missing", "loc": []string{"body", name}, "msg": "Field required"}
 			if s.version.tellsInput {
 				field["input"] = nil
