@@ -112,7 +112,7 @@ func (a *Agent) grant(name string, minValid time.Duration) (Grant, *session, err
 	left := a.left(s)
 	recently := s.failedAt >= 0 && a.clock.Elapsed()-s.failedAt < forcedInterval
 	enough := left >= a.least(s, minValid)
-	if minValid == Wish && left >= time.Second && s.lastForcedWithin(a.clock.Elapsed()) {
+	if !enough && minValid == Wish && left >= time.Second && s.lastForcedWithin(a.clock.Elapsed()) {
 		enough = true // it was not to be had longer-lived just now
 	}
 	if enough && (!s.needsProof || recently) {
