@@ -1682,6 +1682,24 @@ func TestSecretThatCannotBeSent(t *testing.T) {
 	})
 }
 
+// A password that the store would not take yet is remembered all the same.
+func TestAPasswordThatWaitsForTheStore(t *testing.T) {
+	bubble(t, langflowtest.Options{AccessLifetime: time.Minute}, func(r *rig) {
+		r.store.hook(func(op, account string) error {
+			if op == "set" && account == keychain.Account("a", keychain.Password) {
+				return keychain.ErrFailing
+			}
+			return nil
+		})
+		r.signIn("a", true)
+		r.server.RotateSecret()
+		time.Sleep(3 * time.Minute)
+		if p, err := r.Profile("a"); err != nil || p.State != Fresh {
+			t.Errorf("%+v, %v", p, err)
+		}
+	})
+}
+
 // Everybody does everything at once for a while, and all goes wrong that can.
 // Once that is over every session is well or signed out, looked after, and told
 // of as it is.

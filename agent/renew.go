@@ -222,9 +222,17 @@ func (a *Agent) load(ctx context.Context, s *session) error {
 // stored gets one of a profile's items. One that was made for another origin
 // or another account is not ours to use: that is ErrNotFound, and it stays.
 func (a *Agent) stored(ctx context.Context, name, what, origin, username string) (keychain.Item, error) {
-	item, err := a.store.Get(ctx, keychain.Account(name, what))
-	if err != nil {
-		return keychain.Item{}, err
+	account := keychain.Account(name, what)
+	newest, waits := a.saver.newest(account)
+	item := newest.item
+	switch {
+	case waits && newest.gone:
+		return keychain.Item{}, keychain.ErrNotFound
+	case !waits:
+		var err error
+		if item, err = a.store.Get(ctx, account); err != nil {
+			return keychain.Item{}, err
+		}
 	}
 	if item.Origin != origin || (username != "" && item.Username != "" && item.Username != username) {
 		a.log.Warn("not using a stored secret made for another server or account", "profile", name, "item", what)

@@ -22,6 +22,7 @@ type saver struct {
 	mu      sync.Mutex // protects the following
 	pending map[string]wish
 	busy    string        // the account being written
+	writing wish          // what is written there
 	idle    chan struct{} // closed when busy is done
 }
 
@@ -52,6 +53,18 @@ func (v *saver) want(account string, w wish) {
 	case v.wake <- struct{}{}:
 	default:
 	}
+}
+
+// newest is what is still to come into the store for an account, false if the
+// store has it all.
+func (v *saver) newest(account string) (wish, bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	w, ok := v.pending[account]
+	if !ok && v.busy == account {
+		return v.writing, true
+	}
+	return w, ok
 }
 
 // forget drops what is still to be stored for the accounts, once a write to
@@ -125,7 +138,7 @@ func (v *saver) write(ctx context.Context, account string) bool {
 	}
 	delete(v.pending, account)
 	idle := make(chan struct{})
-	v.busy, v.idle = account, idle
+	v.busy, v.writing, v.idle = account, w, idle
 	v.mu.Unlock()
 
 	var err error
