@@ -167,7 +167,7 @@ func (b *bench) child(ctx context.Context, name string, config any) (address str
 		return "", 0, err
 	}
 	cmd := exec.CommandContext(ctx, b.self, name)
-	cmd.Stderr = b.say
+	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		return "", 0, err
