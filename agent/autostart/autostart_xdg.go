@@ -197,6 +197,9 @@ func (e *Entry) unitStatus() (Status, error) {
 
 // read reads an entry; "" if there is none.
 func read(file string) (string, error) {
+	if to, err := os.Readlink(file); err == nil && to == os.DevNull {
+		return "", nil // masked
+	}
 	data, err := paths.ReadFile(file, 64<<10)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil

@@ -320,7 +320,7 @@ func TestLoadProfiles(t *testing.T) {
 		t.Errorf("got %+v", all)
 	}
 	said := fmt.Sprint(errs)
-	if len(errs) != 4 || !strings.Contains(said, "d.toml is a folder") || !strings.Contains(said, "b.toml:1: ") || !strings.Contains(said, "C.toml: ") || !strings.Contains(said, badName+".toml: ") {
+	if len(errs) != 4 || !strings.Contains(said, "d.toml is no ordinary file") || !strings.Contains(said, "b.toml:1: ") || !strings.Contains(said, "C.toml: ") || !strings.Contains(said, badName+".toml: ") {
 		t.Errorf("got %v", errs)
 	}
 	if all, errs := LoadProfiles(filepath.Join(dir, "missing")); all == nil || len(all) != 0 || errs != nil {

@@ -356,7 +356,7 @@ func TestAttackServerAnswers(t *testing.T) {
 				each([]string{"not-langflow"}, jsonAnswer(200, fmt.Sprintf(pair, good, odd)))(t, b)
 			}
 		}},
-		{"such an API key, and one whose id is a path: `../logout`, `..`, `x/../../users/me`, `?x`", "no such key is handed out; an id stays one segment of the path", func(t *testing.T, b *betrayed) {
+		{"such an API key, and one whose id is a path: `../logout`, `..`, `x/../../users/me`, `?x`", "no such key is handed out, and nothing is asked for under such an id", func(t *testing.T, b *betrayed) {
 			for _, odd := range []string{`sk-a\nX: y`, `sk-\u001b[2J`, `sk-a b`, ``} {
 				b.meanwhile("/api_key/", jsonAnswer(200, `{"id":"1","name":"n","api_key":"`+odd+`","expires_at":"2036-01-02T03:04:05Z","is_active":true}`), func() {
 					if _, err := b.owner.Key(t.Context(), b.signedIn(t), 0); err == nil {
@@ -378,8 +378,7 @@ func TestAttackServerAnswers(t *testing.T) {
 					}
 				})
 				for _, s := range b.server.takeAsked() {
-					method, target, _ := strings.Cut(s.line, " ")
-					if rest, ok := strings.CutPrefix(target, "/api/v1/api_key/"); method == "DELETE" && (!ok || rest == "" || strings.ContainsAny(rest, "/?#\\")) {
+					if strings.HasPrefix(s.line, "DELETE ") {
 						t.Errorf("the id %q leads to %s", id, s.line)
 					}
 				}
@@ -416,7 +415,7 @@ func TestAttackServerAnswers(t *testing.T) {
 					sent := s.header["Cookie"]
 					want := "refresh_token_lf"
 					if name == "refresh_token_lf_evil" {
-						want = name
+						want += "=the-refresh-token; " + name
 					}
 					if len(sent) != 1 || sent[0] != want+"=the-refresh-token" {
 						t.Errorf("after %.80q it sends %q", cookies, sent)

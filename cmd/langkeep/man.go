@@ -16,10 +16,13 @@ import (
 // pages, made from the commands themselves. It is not for people, and hidden.
 func newMan(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use:    "man FOLDER",
-		Short:  "Write the manual pages into a folder",
-		Hidden: true,
-		Args:   cobra.ExactArgs(1),
+		Use:   "man FOLDER",
+		Short: "Write the manual pages into a folder",
+		Long: `Write a page for each command into a folder, as packages ship them. Their date
+is SOURCE_DATE_EPOCH, in seconds, if that is set.`,
+		Example: `  langkeep man man1`,
+		Hidden:  true,
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			// https://reproducible-builds.org/specs/source-date-epoch
 			date := a.clock.Now()
