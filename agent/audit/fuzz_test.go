@@ -25,7 +25,6 @@ func FuzzLog(f *testing.F) {
 		}
 		l := Open(path, clock.System(), slog.New(slog.DiscardHandler))
 		old := l.Entries(0)
-		l.open()
 		l.take(event{l.clock.Now(), Use{Client: "new", What: "GET /v1/status"}, nil})
 		l.close()
 		if err := l.Problem(); err != nil {
@@ -47,7 +46,9 @@ func FuzzLog(f *testing.F) {
 			}
 		}
 		// It is a line of its own, whatever stood before it.
-		again := Open(path, clock.System(), slog.New(slog.DiscardHandler)).Entries(0)
+		reader := Open(path, clock.System(), slog.New(slog.DiscardHandler))
+		defer reader.close()
+		again := reader.Entries(0)
 		if len(again) == 0 || again[len(again)-1].N != last.N || again[len(again)-1].Client != "new" {
 			t.Errorf("read again the end is %+v", again)
 		}

@@ -179,7 +179,10 @@ func TestStreaming(t *testing.T) {
 func TestNames(t *testing.T) {
 	s := langflowtest.New(langflowtest.Options{})
 	defer s.Close()
-	dns := langflowtest.NewDNS()
+	dns, err := langflowtest.NewDNS()
+	if err != nil {
+		t.Skip("there can be no name server here: ", err)
+	}
 	defer dns.Close()
 	before := net.DefaultResolver
 	net.DefaultResolver = dns.Resolver()

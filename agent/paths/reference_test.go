@@ -18,7 +18,7 @@ func TestFilesReference(t *testing.T) {
 		// Absolute, as resolve wants them; the reader sees them without.
 		root, variable := "/", "$%s"
 		if system.goos == "windows" {
-			root, variable = `C:\`, "%%%s%%"
+			root, variable = "C:/", "%%%s%%"
 		}
 		getenv := func(name string) string {
 			if name == "LANGKEEP_HOME" {
@@ -32,7 +32,7 @@ func TestFilesReference(t *testing.T) {
 		}
 		row := []string{system.name}
 		for _, dir := range []string{p.Config, p.State, p.Run} {
-			dir = filepath.ToSlash(strings.TrimPrefix(dir, root))
+			dir = strings.TrimPrefix(filepath.ToSlash(dir), filepath.ToSlash(root))
 			if system.goos == "windows" { // where this may not run
 				dir = strings.ReplaceAll(dir, "/", `\`)
 			}
