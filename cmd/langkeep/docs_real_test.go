@@ -19,7 +19,7 @@ import (
 	"langkeep/agent/langflow/langflowtest/real"
 )
 
-// testDocuments runs the commands of the README and of docs/ as a new user
+// testDocuments runs the commands of the README, docs/ and .github/ as a new user
 // would: in their order, with the system's own folders, at a terminal that
 // answers what is asked. The server is the real one in place of the example's.
 func (s *tools) testDocuments(p *person) {
@@ -43,7 +43,11 @@ func (s *tools) testDocuments(p *person) {
 var notRunHere = map[string]string{
 	"make demo":  "testdata/script/demo.txtar does",
 	"make test":  "it is what runs this",
+	"make check": "it comes before every change, and this with it",
 	"make bench": "it takes ten minutes; cmd/bench has a test of it",
+	"go test":    "the benchmarks of one request promise nothing",
+
+	"LANGKEEP_WRITE_DOCS=1 go": "it would write into this tree; agent/casebook has a test of it",
 }
 
 // firstWords are a command's first two words.
