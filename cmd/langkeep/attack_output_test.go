@@ -278,7 +278,7 @@ func TestAttackOutput(t *testing.T) {
 			}
 		}},
 	}
-	betrayals(t, "TestAttackOutput", b, cases)
+	betrayals(t, "TestAttackOutput", "where the text is", b, cases)
 	// And all that was written down meanwhile.
 	text, err := os.ReadFile(b.paths.Log())
 	if err != nil {

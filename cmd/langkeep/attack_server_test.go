@@ -212,13 +212,13 @@ type betrayal struct {
 }
 
 // betrayals tries them on one agent, and puts them into the document.
-func betrayals(t *testing.T, made string, b *betrayed, all []betrayal) {
+func betrayals(t *testing.T, made, tried string, b *betrayed, all []betrayal) {
 	t.Helper()
 	var rows [][]string
 	for _, c := range all {
 		rows = append(rows, []string{c.tried, c.happens})
 	}
-	casebook.Table(t, "docs/attacks.md", made+" in cmd/langkeep", []string{"what the server does", "what happens"}, rows)
+	casebook.Table(t, "docs/attacks.md", made+" in cmd/langkeep", []string{tried, "what happens"}, rows)
 	for _, c := range all {
 		t.Run(c.tried, func(t *testing.T) {
 			c.run(t, b)
@@ -259,7 +259,7 @@ func TestAttackServerAnswers(t *testing.T) {
 			}
 		}
 	}
-	betrayals(t, "TestAttackServerAnswers", b, []betrayal{
+	betrayals(t, "TestAttackServerAnswers", "what the server does", b, []betrayal{
 		{"redirects a sign-in: to another port of this computer, the metadata addresses, another scheme, `//host`, `localhost`, behind an `@`, `file:`, nowhere, with 300 to 308",
 			"nobody is asked there: the password goes to the profile's own origin alone, and the error names the new address", func(t *testing.T, b *betrayed) {
 				name := b.profile(t)
@@ -554,7 +554,7 @@ func TestAttackServerOrigin(t *testing.T) {
 		_, _ = b.owner.Refresh(t.Context(), name) // an error
 		robbed(t)
 	}
-	betrayals(t, "TestAttackServerOrigin", b, []betrayal{
+	betrayals(t, "TestAttackServerOrigin", "what is tried", b, []betrayal{
 		{"somebody has the owner change `server_url` to another port of the same computer (`PATCH`)", "signs out first: the other server gets no token, key or password", func(t *testing.T, b *betrayed) {
 			name := full(t)
 			if p, err := b.owner.ChangeProfile(t.Context(), name, client.ProfileChange{ServerURL: &evil.URL}); err != nil || !signedOut(p) {
