@@ -84,7 +84,7 @@ func tame(t *testing.T, what, text string) {
 	}
 }
 
-// first is what a stream says within a moment.
+// first is what a stream says within a moment of its beginning.
 func (b *betrayed) first(t *testing.T, route string) string {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, b.url+route, nil)
@@ -98,9 +98,12 @@ func (b *betrayed) first(t *testing.T, route string) string {
 		t.Fatal(err)
 	}
 	defer res.Body.Close()
-	stop := time.AfterFunc(500*time.Millisecond, func() { _ = res.Body.Close() })
+	stop := time.AfterFunc(time.Minute, func() { _ = res.Body.Close() })
 	defer stop.Stop()
-	said, _ := io.ReadAll(res.Body) // it goes on until it is closed
+	in := bufio.NewReader(res.Body)
+	_, _ = in.Peek(1) // however busy the computer is
+	stop.Reset(500 * time.Millisecond)
+	said, _ := io.ReadAll(in) // it goes on until it is closed
 	return string(said)
 }
 
