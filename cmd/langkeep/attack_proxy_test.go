@@ -298,16 +298,6 @@ func (b *between) decent(t *testing.T, server *upstream, s seen) {
 	}
 }
 
-func (b *between) fill(text string) string {
-	pairs := []string{"\n", "\r\n"}
-	for name, word := range b.words {
-		if name != "it" {
-			pairs = append(pairs, "{"+name+"}", word)
-		}
-	}
-	return strings.NewReplacer(pairs...).Replace(strings.ReplaceAll(text, "{it}", b.words["it"]))
-}
-
 // dial connects to a profile's proxy.
 func (b *between) dial(t *testing.T, to string) net.Conn {
 	t.Helper()
@@ -327,7 +317,7 @@ func (b *between) send(t *testing.T, to, text string, n int) string {
 	t.Helper()
 	c := b.dial(t, to)
 	defer c.Close()
-	raw := b.fill(text)
+	raw := fill(b.words, text)
 	go func() { _, _ = io.WriteString(c, raw) }() // who is refused may not be read to the end
 	method, _, _ := strings.Cut(raw, " ")
 	in := bufio.NewReader(c)
@@ -617,7 +607,7 @@ func TestAttackProxySmuggling(t *testing.T) {
 			request: run + "Content-Length: 4\n\nbody" + second, sent: whole("body")},
 		{tried: "a body that is shorter than it says", happens: "nothing is sent", run: func(t *testing.T, b *between) {
 			c := b.dial(t, "prod")
-			_, _ = io.WriteString(c, b.fill(run+"Content-Length: 100\n\nbody"))
+			_, _ = io.WriteString(c, fill(b.words, run+"Content-Length: 100\n\nbody"))
 			if err := c.(*net.TCPConn).CloseWrite(); err != nil {
 				t.Fatal(err)
 			}
@@ -678,7 +668,7 @@ func TestAttackProxyPages(t *testing.T) {
 	passed := func(t *testing.T, b *between, text string) http.Header {
 		t.Helper()
 		c := b.dial(t, "prod")
-		_, _ = io.WriteString(c, b.fill(text))
+		_, _ = io.WriteString(c, fill(b.words, text))
 		res, err := http.ReadResponse(bufio.NewReader(c), nil)
 		if err != nil {
 			t.Fatal(err)
@@ -775,7 +765,7 @@ func TestAttackProxyAnswers(t *testing.T) {
 		b.server.answers(answer)
 		defer b.server.answers(nil)
 		c := b.dial(t, "prod")
-		_, _ = io.WriteString(c, b.fill("GET /api/v1/version"+toProd+asWhole+"Connection: close\n"+header+"\n"))
+		_, _ = io.WriteString(c, fill(b.words, "GET /api/v1/version"+toProd+asWhole+"Connection: close\n"+header+"\n"))
 		got, err := io.ReadAll(c)
 		if err != nil {
 			t.Errorf("after %.200q: %v", got, err)
@@ -802,7 +792,7 @@ func TestAttackProxyAnswers(t *testing.T) {
 			happens: "leads to the proxy, without a user name", run: func(t *testing.T, b *between) {
 				host := strings.TrimPrefix(b.server.URL, "http://")
 				for _, location := range []string{"http://" + host + "/x?y", "HTTP://" + host + "/x?y", "http://ann:pw@" + host + "/x?y"} {
-					if got := through(t, b, hijacked("HTTP/1.1 307 Temporary Redirect\nLocation: "+location+"\nContent-Length: 0\n\n"), ""); !strings.Contains(got, "\r\nLocation: "+b.fill("http://{prod}/x?y")+"\r\n") {
+					if got := through(t, b, hijacked("HTTP/1.1 307 Temporary Redirect\nLocation: "+location+"\nContent-Length: 0\n\n"), ""); !strings.Contains(got, "\r\nLocation: "+fill(b.words, "http://{prod}/x?y")+"\r\n") {
 						t.Errorf("%s becomes %q", location, got)
 					}
 				}

@@ -428,14 +428,14 @@ func floodSlow(t *testing.T, v *victim) {
 	}
 	var all []*slow
 	for i := range many {
-		s := &slow{Conn: v.dial(t, ""), begin: v.fill(status), drip: true, after: 5 * time.Second}
+		s := &slow{Conn: v.dial(t, ""), begin: fill(v.words, status), drip: true, after: 5 * time.Second}
 		switch i % 4 {
 		case 1:
 			s.begin, s.drip = "", false
 		case 2:
-			s.begin, s.after = v.fill("POST /v1/probe HTTP/1.1\nHost: {host}\n"+asOwner+"Content-Length: 1000\n\n"), 10*time.Second
+			s.begin, s.after = fill(v.words, "POST /v1/probe HTTP/1.1\nHost: {host}\n"+asOwner+"Content-Length: 1000\n\n"), 10*time.Second
 		case 3:
-			s.begin, s.after = v.fill("POST /v1/probe HTTP/1.1\nHost: {host}\n"+asOwner+"Transfer-Encoding: chunked\n\n"), 10*time.Second
+			s.begin, s.after = fill(v.words, "POST /v1/probe HTTP/1.1\nHost: {host}\n"+asOwner+"Transfer-Encoding: chunked\n\n"), 10*time.Second
 		}
 		all = append(all, s)
 	}
@@ -506,7 +506,7 @@ func floodMany(t *testing.T, v *victim) {
 	var all []net.Conn
 	for range many {
 		c := v.dial(t, "")
-		_, _ = io.WriteString(c, v.fill(status)) // its headers don't end
+		_, _ = io.WriteString(c, fill(v.words, status)) // its headers don't end
 		all = append(all, c)
 	}
 	// The last that must go for the others, then all of them at once.
@@ -623,7 +623,7 @@ func floodAnnounced(t *testing.T, v *victim) {
 		sent.Go(func() {
 			begin := time.Now()
 			_ = c.SetDeadline(begin.Add(2 * time.Minute)) // fails only on a closed connection
-			_, _ = io.WriteString(c, v.fill(text))
+			_, _ = io.WriteString(c, fill(v.words, text))
 			got, err := io.ReadAll(c)
 			if took := time.Since(begin); os.IsTimeout(err) || !bytes.HasPrefix(got, []byte(want.answer)) || took > want.after+20*time.Second {
 				t.Errorf("%.60q: after %v: %.60q, %v", text, took, got, err)

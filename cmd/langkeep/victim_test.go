@@ -307,15 +307,15 @@ func (v *victim) meets(t *testing.T, a attack) {
 	}
 }
 
-// fill puts the words in.
-func (v *victim) fill(text string) string {
+// fill puts words in for each {name}, {it} first, and ends lines as HTTP does.
+func fill(words map[string]string, text string) string {
 	pairs := []string{"\n", "\r\n"}
-	for name, word := range v.words {
+	for name, word := range words {
 		if name != "it" {
 			pairs = append(pairs, "{"+name+"}", word)
 		}
 	}
-	return strings.NewReplacer(pairs...).Replace(strings.ReplaceAll(text, "{it}", v.words["it"]))
+	return strings.NewReplacer(pairs...).Replace(strings.ReplaceAll(text, "{it}", words["it"]))
 }
 
 // dial connects in that way.
@@ -347,7 +347,7 @@ func (v *victim) send(t *testing.T, way, text string, n int) string {
 	t.Helper()
 	c := v.dial(t, way)
 	defer c.Close()
-	raw := v.fill(text)
+	raw := fill(v.words, text)
 	go func() { _, _ = io.WriteString(c, raw) }() // who is refused may not be read to the end
 	method, _, _ := strings.Cut(raw, " ")
 	in := bufio.NewReader(c)
