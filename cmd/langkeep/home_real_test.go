@@ -22,7 +22,7 @@ import (
 
 // faultHeader is that of the tables of docs/faults.md.
 func faultHeader() []string {
-	return []string{"What goes wrong", "State, reason", "Exit code", "What is lost", "When it heals"}
+	return []string{"what goes wrong", "state, reason", "exit code", "what is lost", "when it heals"}
 }
 
 // home is a LANGKEEP_HOME whose agent keeps its secrets in a file.
