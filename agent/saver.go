@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -68,17 +69,18 @@ func (v *saver) newest(account string) (wish, bool) {
 }
 
 // forget drops what is still to be stored for the accounts, once a write to
-// one of them that is under way has ended: one that fails is pending again.
+// one of them that is under way has ended: one that fails is pending again, and
+// one that succeeds may have another one tidied up.
 func (v *saver) forget(accounts ...string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	for slices.Contains(accounts, v.busy) {
+		idle := v.idle
+		v.mu.Unlock()
+		<-idle
+		v.mu.Lock()
+	}
 	for _, account := range accounts {
-		for v.busy == account {
-			idle := v.idle
-			v.mu.Unlock()
-			<-idle
-			v.mu.Lock()
-		}
 		delete(v.pending, account)
 	}
 }
