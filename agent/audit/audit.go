@@ -238,8 +238,9 @@ func (l *Log) Run(ctx context.Context) {
 	for {
 		select {
 		case e := <-l.queue:
+			before := l.unsaved()
 			l.take(e)
-			if !counting || l.unsaved() {
+			if !counting || l.unsaved() && !before {
 				timer.Reset(retry)
 				counting = true
 			}

@@ -161,3 +161,26 @@ func TestFloods(t *testing.T) {
 		}
 	})
 }
+
+// What is noted meanwhile does not put off the next attempt at the file.
+func TestFileIsTriedAgainWhileMuchIsNoted(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "audit.jsonl")
+	if err := os.Mkdir(path, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		l, end := running(t, path)
+		defer end()
+		l.Note(Use{What: "GET token"}, nil)
+		synctest.Wait()
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+		for begin := time.Now(); time.Since(begin) < 2*retry; time.Sleep(time.Second) {
+			l.Note(Use{What: "GET token"}, nil)
+		}
+		if err := l.Problem(); err != nil || len(lines(t, path)) == 0 {
+			t.Error(err)
+		}
+	})
+}
