@@ -95,8 +95,11 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 	watching.Go(func() { s.recent.watch(streams, s.Agent) })
 	watching.Go(func() { s.proxies.watch(streams) })
 	watching.Go(func() { s.Clients.Run(streams) })
-	watching.Go(func() { s.Audit.Run(streams) })
+	// It outlives the others: what is answered at last is noted, too.
+	auditing, endAuditing := context.WithCancel(context.WithoutCancel(ctx))
+	watching.Go(func() { s.Audit.Run(auditing) })
 	defer watching.Wait()
+	defer endAuditing()
 	defer endStreams()
 	defer s.file.remove()
 	failed := make(chan error, len(listeners))

@@ -587,3 +587,41 @@ func TestOnlyTokenRoutesReveal(t *testing.T) {
 		}
 	}
 }
+
+// A request that is under way when the agent ends is answered, and noted.
+func TestLastRequestIsAudited(t *testing.T) {
+	r := newRig(t)
+	conn, err := net.Dial("tcp", strings.TrimPrefix(r.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	const body = "{}"
+	fmt.Fprintf(conn, "POST /v1/profiles HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer owner\r\nContent-Length: %d\r\nExpect: 100-continue\r\n\r\n", strings.TrimPrefix(r.url, "http://"), len(body))
+	answers := bufio.NewReader(conn)
+	if line, err := answers.ReadString('\n'); err != nil || !strings.Contains(line, "100 Continue") {
+		t.Fatalf("%q, %v", line, err) // the handler reads
+	}
+	r.cancel()
+	for { // until nobody else gets in
+		other, err := net.Dial("tcp", strings.TrimPrefix(r.url, "http://"))
+		if err != nil {
+			break
+		}
+		_ = other.Close()
+		time.Sleep(time.Millisecond)
+	}
+	if _, err := io.WriteString(conn, body); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadAll(answers); err != nil {
+		t.Fatal(err)
+	}
+	limit := time.Now().Add(10 * time.Second)
+	for len(r.server.Audit.Entries(0)) == 0 {
+		if time.Now().After(limit) {
+			t.Fatal("it is not in the audit log")
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
