@@ -9,10 +9,12 @@ func (p Paths) NewLock() *flock.Flock {
 }
 
 // LockFree tells whether no agent holds the lock. Where it can't be had for
-// another reason, such as a folder that isn't there, no agent runs either.
+// another reason, such as a folder that isn't there, no agent runs either. It
+// shares the lock, so that commands that look at the same time don't take one
+// another for an agent.
 func (p Paths) LockFree() bool {
 	lock := p.NewLock()
-	locked, err := lock.TryLock()
+	locked, err := lock.TryRLock()
 	if locked {
 		_ = lock.Unlock()
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -234,6 +235,34 @@ func TestLockIsNotElsewhere(t *testing.T) {
 	}
 	if !p.LockFree() {
 		t.Error("a pipe is held")
+	}
+}
+
+// Commands that look at the same time don't take one another for an agent.
+func TestLockFreeForMany(t *testing.T) {
+	p := under(t.TempDir())
+	if err := p.Create(); err != nil {
+		t.Fatal(err)
+	}
+	var looking sync.WaitGroup
+	for range 8 {
+		looking.Go(func() {
+			for range 200 {
+				if !p.LockFree() {
+					t.Error("an agent is seen")
+					return
+				}
+			}
+		})
+	}
+	looking.Wait()
+	agent := p.NewLock()
+	if held, err := agent.TryLock(); !held || err != nil {
+		t.Fatal(held, err)
+	}
+	defer agent.Unlock()
+	if p.LockFree() {
+		t.Error("an agent is not seen")
 	}
 }
 
