@@ -25,7 +25,7 @@ const lockFlag = os.O_CREATE | os.O_RDONLY | syscall.O_NOFOLLOW | syscall.O_NONB
 func exposed(info fs.FileInfo) string {
 	switch st, ok := info.Sys().(*syscall.Stat_t); {
 	case !ok || st.Uid != 0 && int(st.Uid) != os.Getuid():
-		return "belongs to another user; move it away"
+		return "belongs to another user; see that it says what you want, then run chown on it, or move it away"
 	case info.Mode().Perm()&0o002 != 0:
 		return "can be changed by every user; see that it says what you want, then run chmod 600 on it"
 	}
