@@ -102,8 +102,8 @@ func write(file, content string) error {
 // Disable takes every entry away; without one it does nothing.
 func (e *Entry) Disable() error {
 	err := errors.Join(e.removeDesktopFile(), e.removeUnit())
-	if content, _ := read(e.wantedByAll()); content != "" {
-		err = errors.Join(err, fmt.Errorf("it is started for every user, by %s: root's systemctl --global disable %s ends that", e.wantedByAll(), e.name))
+	if content, _ := read(e.wantedByAll()); content != "" && !masked(e.unitFile()) {
+		err = errors.Join(err, fmt.Errorf("it is started for every user, by %s: root's systemctl --global disable %s ends that, or for you alone systemctl --user mask %s", e.wantedByAll(), e.name, e.name))
 	}
 	return err
 }
@@ -114,10 +114,17 @@ func (e *Entry) removeDesktopFile() error {
 
 func (e *Entry) removeUnit() error {
 	user := filepath.Dir(e.unitFile())
-	return errors.Join(
-		remove(e.wantedBy(), filepath.Dir(e.wantedBy())),
-		remove(e.unitFile(), user, filepath.Dir(user)),
-	)
+	err := remove(e.wantedBy(), filepath.Dir(e.wantedBy()))
+	if masked(e.unitFile()) {
+		return err // else the one that is started for every user would be
+	}
+	return errors.Join(err, remove(e.unitFile(), user, filepath.Dir(user)))
+}
+
+// masked tells whether the user has systemctl start no unit of that name.
+func masked(file string) bool {
+	to, err := os.Readlink(file)
+	return err == nil && to == os.DevNull
 }
 
 // remove deletes a file, then the folders if they are empty, in which case
@@ -197,8 +204,8 @@ func (e *Entry) unitStatus() (Status, error) {
 
 // read reads an entry; "" if there is none.
 func read(file string) (string, error) {
-	if to, err := os.Readlink(file); err == nil && to == os.DevNull {
-		return "", nil // masked
+	if masked(file) {
+		return "", nil
 	}
 	data, err := paths.ReadFile(file, 64<<10)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -270,6 +270,10 @@ func TestUnitOfAPackage(t *testing.T) {
 				t.Fatal(err)
 			}
 			want(t, e, Disabled, "")
+			if err := e.Disable(); err != nil {
+				t.Error(err)
+			}
+			want(t, e, Disabled, "") // and stays so
 			if err := os.Remove(e.unitFile()); err != nil {
 				t.Fatal(err)
 			}
