@@ -23,7 +23,7 @@ const (
 // rule says who may use the paths that fit a pattern, by any method or only by
 // those that write.
 type rule struct {
-	pattern string // below <root>/api/vN; * is one segment, ** any number of them
+	pattern string // below <root>/api/vN, with or without a slash at the end; * is one segment, ** any number of them
 	writes  bool   // all methods but GET, HEAD and OPTIONS
 	access  access
 	// unmasked limits the rule to servers that show stored keys in full.
@@ -55,7 +55,7 @@ var rules = [...]rule{
 	{pattern: "webhook/**", access: run},
 	{pattern: "mcp/streamable/**", access: run},
 	{pattern: "mcp/sse/**", access: run},
-	{pattern: "mcp/", access: run}, // the messages of the SSE flavour
+	{pattern: "mcp", access: run}, // the messages of the SSE flavour
 	{pattern: "mcp/project/*/streamable/**", access: run},
 	{pattern: "mcp/project/*/sse/**", access: run},
 	{pattern: "mcp/project/*", access: run},

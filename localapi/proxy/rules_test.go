@@ -25,6 +25,7 @@ func TestJudge(t *testing.T) {
 		{"GET", "/api/v1/mcp/project/p/sse", "", "1.13.0", run, ""},
 		{"POST", "/api/v1/mcp/project/p/", "", "1.13.0", run, ""},
 		{"POST", "/api/v1/mcp/streamable/", "", "1.13.0", run, ""},
+		{"POST", "/api/v1/mcp/", "", "1.13.0", run, ""},
 		{"GET", "/api/v1/version", "", "1.13.0", run, ""},
 		{"GET", "/health", "", "1.13.0", run, ""},
 		{"GET", "/team/a/health_check", "/team/a", "1.13.0", run, ""},
