@@ -570,11 +570,12 @@ func (a *Agent) askVersion(ctx context.Context, s *session) {
 		return
 	}
 	version, err := client.Version(ctx)
-	if err != nil {
-		return // the next success asks again
-	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if err != nil {
+		s.versionAt = a.clock.Elapsed() - proofAge // the next success asks again
+		return
+	}
 	if s.client == client {
 		s.version = version
 		a.changed(s)
