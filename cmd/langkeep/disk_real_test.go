@@ -174,7 +174,9 @@ func TestFaultsDisk(t *testing.T) {
 		h.sound()
 		auditIsWhole(t, h)
 
-		// And an agent that is to start.
+		// And an agent that is to start. One that was killed leaves files whose room
+		// is enough for the next.
+		h.must(exitDone, "stop")
 		stop()
 		disk.bad()
 		d = h.do("start", "--headless")
