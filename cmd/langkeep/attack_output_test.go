@@ -260,10 +260,14 @@ func TestAttackOutput(t *testing.T) {
 			}
 		}},
 		{"files of settings that are hostile in their names, keys and values", "`status` says which file is wrong, in one line", func(t *testing.T, b *betrayed) {
+			name := "x\x1b[2J\nlangkeep: all is well.toml"
+			if runtime.GOOS == "windows" {
+				name = "x\u202eall is well.toml" // which has no names with control characters
+			}
 			for file, text := range map[string]string{
-				filepath.Join(b.paths.ProfilesDir(), "x\x1b[2J\nlangkeep: all is well.toml"): "server_url = 'https://x.test'\n",
-				filepath.Join(b.paths.ProfilesDir(), "y.toml"):                               "server_url = 'https://y.test'\n\"\\u001b[2J\" = 1\n",
-				b.paths.ConfigFile(): "log_level = \"\\u001b[2J\\nlangkeep: all is well\\u202e\"\n",
+				filepath.Join(b.paths.ProfilesDir(), name):     "server_url = 'https://x.test'\n",
+				filepath.Join(b.paths.ProfilesDir(), "y.toml"): "server_url = 'https://y.test'\n\"\\u001b[2J\" = 1\n",
+				b.paths.ConfigFile():                           "log_level = \"\\u001b[2J\\nlangkeep: all is well\\u202e\"\n",
 			} {
 				if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 					t.Fatal(err)
