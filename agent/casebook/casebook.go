@@ -7,12 +7,16 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 )
 
 // Write is the environment variable with which tests write their parts into the
 // documents rather than compare: LANGKEEP_WRITE_DOCS=1 go test -p 1 ./...
 const Write = "LANGKEEP_WRITE_DOCS"
+
+// writing is held while a document is read and written.
+var writing sync.Mutex
 
 // Table compares a table of Markdown with the one that stands in the document,
 // a path below the module's folder such as docs/attacks.md, between the lines
@@ -50,6 +54,8 @@ func cellText(s string) string {
 // those lines.
 func Section(t testing.TB, document, name, text string) {
 	t.Helper()
+	writing.Lock()
+	defer writing.Unlock()
 	file := filepath.Join(moduleDir(t), filepath.FromSlash(document))
 	all, err := os.ReadFile(file)
 	if err != nil {

@@ -25,6 +25,7 @@ const ownMounts = "LANGKEEP_TEST_OWN_MOUNTS"
 // read-only one in its place, and does what needs to be written.
 func TestFaultsDisk(t *testing.T) {
 	if os.Getenv(ownMounts) == "" {
+		t.Parallel() // it waits most of its time
 		inner := exec.Command(os.Args[0], "-test.run=^TestFaultsDisk$", "-test.v")
 		inner.Env = append(os.Environ(), ownMounts+"=1")
 		inner.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}

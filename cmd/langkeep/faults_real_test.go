@@ -26,12 +26,16 @@ import (
 // TestFaultsOfTLS has the certificate of a real listener go bad, before the real
 // program.
 func TestFaultsOfTLS(t *testing.T) {
+	t.Parallel() // it waits most of its time
 	faultsOf(t, (*faultyPerson).testTLS)
 }
 
 // TestFaultsOfLangflow has the users of a real Langflow changed, and then the
 // server.
-func TestFaultsOfLangflow(t *testing.T) { faultsOf(t, (*faultyPerson).testLangflow) }
+func TestFaultsOfLangflow(t *testing.T) {
+	t.Parallel() // it waits most of its time
+	faultsOf(t, (*faultyPerson).testLangflow)
+}
 
 // faultyPerson is one to whom faults happen, and what came of them.
 type faultyPerson struct {

@@ -107,6 +107,7 @@ func TestFaultsStarts(t *testing.T) {
 // TestFaultsKeychain does to a real Secret Service and its bus what may happen
 // below a running agent.
 func TestFaultsKeychain(t *testing.T) {
+	t.Parallel() // it waits most of its time
 	session := keychaintest.Start(t)
 	langflow := langflowtest.New(langflowtest.Options{})
 	defer langflow.Close()
