@@ -346,7 +346,7 @@ func usePod(t *testing.T, deb string) {
 		if got := strings.Count(d.as(app, own+"langkeep token prod"), "."); got != 2 {
 			t.Errorf("a token with %d dots", got)
 		}
-		curl := regexp.MustCompile("(?s)```\n(curl .*?)```").FindStringSubmatch(read(t, "../../docs/headless.md"))[1]
+		curl := regexp.MustCompile("(?s)```\n(printf .*?)```").FindStringSubmatch(read(t, "../../docs/headless.md"))[1]
 		if got := strings.Count(d.as(app, curl), "."); got != 2 {
 			t.Errorf("a token with %d dots", got)
 		}
