@@ -280,6 +280,9 @@ func (a *Agent) renew(ctx context.Context, s *session, client *langflow.Client) 
 	tokens, err := client.Refresh(ctx, refresh, cookie)
 	switch {
 	case err == nil:
+		a.mu.Lock()
+		a.counts.Refreshes++
+		a.mu.Unlock()
 		return a.adopt(ctx, s, tokens)
 	case a.refused(ctx, s, client, err):
 		reason, detail := reasonOf(err)

@@ -133,6 +133,8 @@ func (s *Server) totals(e *exposition) {
 	counts := s.Agent.Counts()
 	e.family("langkeep_token_pairs_total", "counter", "Token pairs that servers gave, at a sign-in or a refresh.")
 	e.sample("langkeep_token_pairs_total", float64(counts.Pairs))
+	e.family("langkeep_refreshes_total", "counter", "Token pairs that were had with a refresh token.")
+	e.sample("langkeep_refreshes_total", float64(counts.Refreshes))
 	e.family("langkeep_keys_made_total", "counter", "API keys that were made.")
 	e.sample("langkeep_keys_made_total", float64(counts.Keys))
 	e.family("langkeep_failures_total", "counter", "Passing failures to renew a session, by kind.")

@@ -19,10 +19,11 @@ func TestMetrics(t *testing.T) {
 		r.ask("owner", "BREW", "/v1/status", "")
 		r.ask("owner", "GET", "/v1/profiles/made-up", "")
 	}
+	r.must(200, "POST", "/v1/profiles/prod/refresh", "")
 	text := r.must(200, "GET", "/metrics", "")
 	for _, want := range []string{
 		`langkeep_build_info{version="1.2.3"} 1`, `langkeep_profiles{state="fresh"} 1`, `langkeep_profiles{state="stale"} 0`,
-		`langkeep_token_pairs_total 1`, `langkeep_clients{lease="false"} 1`, `langkeep_proxy_streams 0`,
+		`langkeep_token_pairs_total 2`, `langkeep_refreshes_total 1`, `langkeep_clients{lease="false"} 1`, `langkeep_proxy_streams 0`,
 		`langkeep_requests_total{route="GET /v1/profiles/{name}/token",result="ok"} 3`,
 		`langkeep_requests_total{route="unknown route",result="unauthorized"} 3`,
 		`langkeep_requests_total{route="unknown route",result="method-not-allowed"} 3`,
