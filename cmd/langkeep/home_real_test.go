@@ -35,12 +35,12 @@ type home struct {
 	user    uint32 // who runs it; 0: whoever runs the test
 }
 
-// buildProgram builds langkeep.
+// buildProgram is the program, built once.
 func buildProgram(t *testing.T) string {
 	t.Helper()
-	program := filepath.Join(t.TempDir(), "langkeep")
-	if out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
+	program, err := built()
+	if err != nil {
+		t.Fatal(err)
 	}
 	return program
 }

@@ -350,14 +350,19 @@ func (v *victim) dial(t *testing.T, way string) net.Conn {
 	return c
 }
 
-// send writes raw bytes and returns what the first n answers are: the status and
-// the problem of each, or "closed". A refusal that leaves the connection open, or
-// says more than it should, is told.
+// send writes raw bytes and returns what the first n answers are, see answers.
 func (v *victim) send(t *testing.T, way, text string, n int) string {
 	t.Helper()
-	c := v.dial(t, way)
+	return answers(t, v.dial(t, way), fill(v.words, text), n, v.harmless, http.StatusNotFound, http.StatusMethodNotAllowed)
+}
+
+// answers writes raw bytes to a connection, which it closes in the end, and
+// returns what the first n answers are: the status and the problem of each, or
+// "closed". A refusal that leaves the connection open, but for those that may go
+// on, and what harmless finds, is told.
+func answers(t *testing.T, c net.Conn, raw string, n int, harmless func(*testing.T, *http.Response, []byte), goOn ...int) string {
+	t.Helper()
 	defer c.Close()
-	raw := fill(v.words, text)
 	go func() { _, _ = io.WriteString(c, raw) }() // who is refused may not be read to the end
 	method, _, _ := strings.Cut(raw, " ")
 	in := bufio.NewReader(c)
@@ -368,18 +373,22 @@ func (v *victim) send(t *testing.T, way, text string, n int) string {
 			got = append(got, "closed")
 			break
 		}
+		answer := fmt.Sprint(res.StatusCode)
+		if res.StatusCode == http.StatusSwitchingProtocols {
+			got = append(got, answer)
+			break
+		}
 		body, err := io.ReadAll(res.Body)
 		if err != nil && res.StatusCode != http.StatusRequestHeaderFieldsTooLarge { // it reads no further
 			t.Errorf("half an answer: %v", err)
 		}
-		v.harmless(t, res, body)
-		answer := fmt.Sprint(res.StatusCode)
+		harmless(t, res, body)
 		var p client.Problem
 		if json.Unmarshal(body, &p) == nil && p.Type != "" {
 			answer += " " + p.Kind()
 		}
 		got = append(got, answer)
-		if refused := res.StatusCode/100 == 4 && res.StatusCode != 404 && res.StatusCode != 405; refused || res.Close {
+		if refused := res.StatusCode/100 == 4 && !slices.Contains(goOn, res.StatusCode); refused || res.Close {
 			if more, err := in.ReadByte(); err == nil {
 				t.Errorf("after %s it goes on with %q", answer, more)
 			} else if os.IsTimeout(err) {
