@@ -27,8 +27,11 @@ import (
 
 // built is the program as people have it, made once.
 var built = sync.OnceValues(func() (string, error) {
-	dir := buildDir()
-	if err := os.Mkdir(dir, 0o755); err != nil { // other users run it too
+	dir, err := buildDir()
+	if err != nil {
+		return "", err
+	}
+	if err := os.Chmod(dir, 0o755); err != nil { // other users run it too
 		return "", err
 	}
 	exe := filepath.Join(dir, "langkeep.exe") // Windows wants a name like that, and the others don't care
@@ -47,16 +50,16 @@ var built = sync.OnceValues(func() (string, error) {
 	return exe, nil
 })
 
-func buildDir() string {
-	return filepath.Join(os.TempDir(), fmt.Sprintf("langkeep-attacks-%d", os.Getpid()))
-}
+var buildDir = sync.OnceValues(func() (string, error) { return os.MkdirTemp("", "langkeep-attacks-") })
 
 // tests are this package's, which leave nothing of the program behind.
 type tests struct{ *testing.M }
 
 func (m tests) Run() int {
 	code := m.M.Run()
-	_ = os.RemoveAll(buildDir()) // if there is one
+	if dir, err := buildDir(); err == nil {
+		_ = os.RemoveAll(dir) // the next clean-up of the system takes what is left
+	}
 	if exe, err := exec.LookPath("langkeep"); err == nil && runtime.GOOS == "windows" && strings.HasPrefix(exe, os.TempDir()) {
 		// testscript deletes its own, which Windows does not let it while an agent
 		// that was told to stop has not quite ended.
