@@ -336,8 +336,11 @@ func (l *Log) write(at time.Time, u Use, count int) {
 // if it could not be written for a while, which is not tried for every line anew
 // unless now says so.
 func (l *Log) save(now bool) {
+	if l.path == "" {
+		return
+	}
 	missing := l.Entries(l.onFile)
-	if l.path == "" || l.file != nil && len(missing) == 0 {
+	if l.file != nil && len(missing) == 0 {
 		return
 	}
 	if l.file == nil {
