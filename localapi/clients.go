@@ -20,7 +20,7 @@ const (
 )
 
 // grantable are the scopes that a client can be given.
-var grantable = []guard.Scope{guard.Read, guard.Token, guard.APIKey, guard.Run, guard.Proxy, guard.Manage}
+var grantable = []guard.Scope{guard.Read, guard.Token, guard.APIKey, guard.Run, guard.Tweak, guard.Edit, guard.Proxy, guard.Manage}
 
 // ClientTokens is the authority that knows the clients' tokens.
 func ClientTokens(l *clients.List) guard.Authority { return clientTokens{l} }
@@ -110,10 +110,9 @@ func (s *Server) grants(caller *guard.Caller, scopes, profiles []string) error {
 	}
 	for _, name := range scopes {
 		if !slices.Contains(grantable, guard.Scope(name)) {
-			return client.NewProblem(client.TypeBadRequest, "there is no scope "+name+": there are read, token, api-key, run, proxy and manage")
+			return client.NewProblem(client.TypeBadRequest, "there is no scope "+name+": there are read, token, api-key, run, tweak, edit, proxy and manage")
 		}
-		// Who may use the whole account may run its flows.
-		if !caller.Has(guard.Scope(name)) && !(guard.Scope(name) == guard.Run && caller.Has(guard.Proxy)) {
+		if !caller.Has(guard.Scope(name)) {
 			return client.NewProblem(client.TypeForbidden, caller.Name+" lacks the scope "+name+" and can't give it")
 		}
 	}

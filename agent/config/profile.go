@@ -32,6 +32,12 @@ type Profile struct {
 	// ProxyOrigins are those of the web pages that may use the proxy, in one
 	// string with spaces between them, so that profiles can be compared.
 	ProxyOrigins string
+	// UnknownRoutes lets clients of the scope proxy use routes that no known
+	// version of Langflow has.
+	UnknownRoutes bool
+	// ExecScopes are what exec and env give a program, with spaces between them;
+	// "" for the scopes read, token and proxy.
+	ExecScopes string
 }
 
 // profileFile is a Profile in its file. What its fields' comments say is what
@@ -64,6 +70,12 @@ type profileFile struct {
 	// The origins of the web pages that may use the proxy, each with a scheme, a
 	// host and perhaps a port.
 	ProxyOrigins []string `toml:"proxy_allow_origins"`
+	// Whether clients of the scope proxy may use routes that no version of
+	// Langflow has that Langkeep knows.
+	UnknownRoutes bool `toml:"unknown_routes"`
+	// The scopes that exec and env give a program, such as ["run"]. Empty is
+	// read, token and proxy.
+	ExecScopes []string `toml:"exec_scopes"`
 }
 
 // minKeyLifetime keeps a managed key from being replaced all the time.
@@ -96,7 +108,7 @@ func loadProfile(path string) (Profile, *document, error) {
 	return Profile{
 		Name: name, ServerURL: f.ServerURL, Username: f.Username, Method: f.Method, CAFile: f.CAFile,
 		AllowHTTP: f.AllowHTTP, KeyLifetime: lifetime, Proxy: f.Proxy, ProxyPort: f.ProxyPort,
-		ProxyOrigins: strings.Join(f.ProxyOrigins, " "),
+		ProxyOrigins: strings.Join(f.ProxyOrigins, " "), UnknownRoutes: f.UnknownRoutes, ExecScopes: strings.Join(f.ExecScopes, " "),
 	}, doc, nil
 }
 
@@ -187,6 +199,7 @@ func (p Profile) file() profileFile {
 	f := profileFile{
 		Schema: paths.Schema, ServerURL: p.ServerURL, Username: p.Username, Method: p.Method, CAFile: p.CAFile,
 		AllowHTTP: p.AllowHTTP, Proxy: p.Proxy, ProxyPort: p.ProxyPort, ProxyOrigins: strings.Fields(p.ProxyOrigins),
+		UnknownRoutes: p.UnknownRoutes, ExecScopes: strings.Fields(p.ExecScopes),
 	}
 	if p.KeyLifetime != 0 {
 		f.KeyLifetime = p.KeyLifetime.String()
@@ -227,6 +240,7 @@ func (f profileFile) faults() map[string]error {
 		"proxy_port":   checkPort(f.ProxyPort),
 
 		"proxy_allow_origins": checkOrigins(f.ProxyOrigins),
+		"exec_scopes":         checkExecScopes(f.ExecScopes),
 	}
 }
 
@@ -286,6 +300,18 @@ func checkOrigins(origins []string) error {
 		u, err := url.Parse(o)
 		if err != nil || u.Host == "" || o != strings.ToLower(u.Scheme+"://"+u.Host) || strings.ContainsAny(o, " *") {
 			return fmt.Errorf("%q is not an origin; write one such as http://localhost:3000", o)
+		}
+	}
+	return nil
+}
+
+// execScopes are the scopes that a program can be given by exec and env.
+var execScopes = []string{"read", "token", "api-key", "run", "tweak", "edit", "proxy"}
+
+func checkExecScopes(scopes []string) error {
+	for _, s := range scopes {
+		if !slices.Contains(execScopes, s) {
+			return fmt.Errorf("%q is no scope for a program; use some of %s", s, strings.Join(execScopes, ", "))
 		}
 	}
 	return nil

@@ -15,7 +15,7 @@ import (
 // LocalClient is a local program that may ask the agent.
 type LocalClient struct {
 	Name      string     `json:"name"`
-	Scopes    []string   `json:"scopes"` // read, token, api-key, run, proxy, manage
+	Scopes    []string   `json:"scopes"` // read, token, api-key, run, tweak, edit, proxy, manage
 	Profiles  []string   `json:"profiles"`
 	CreatedAt time.Time  `json:"created_at"`
 	ExpiresAt *time.Time `json:"expires_at"` // null: with its lease

@@ -33,14 +33,23 @@ const (
 	Read   Scope = "read"
 	Token  Scope = "token"
 	APIKey Scope = "api-key"
-	Run    Scope = "run"
-	Proxy  Scope = "proxy"
+	Run    Scope = "run"   // through the proxy: runs flows with inputs
+	Tweak  Scope = "tweak" // run, with tweaks and uploads: before Langflow 1.13 that is code
+	Edit   Scope = "edit"  // through the proxy: the account, without what takes code
+	Proxy  Scope = "proxy" // the whole account: code, and with code its credentials
 	Manage Scope = "manage"
 	Owner  Scope = "owner"
 	// Anyone stands for what needs no right: the control page's own files, and
 	// the exchange of a code.
 	Anyone Scope = ""
 )
+
+// included are the scopes that another one has in it.
+var included = map[Scope][]Scope{
+	Tweak: {Run},
+	Edit:  {Run},
+	Proxy: {Run, Tweak, Edit},
+}
 
 // Caller is who asks, once the guard has let a request through. It is shared
 // between requests: do not change it.
@@ -54,9 +63,11 @@ type Caller struct {
 	Ended    <-chan struct{} // closed when the token is good no more; may be nil
 }
 
-// Has tells whether the caller was given the scope.
+// Has tells whether the caller was given the scope, or one that includes it.
 func (c *Caller) Has(s Scope) bool {
-	return c.Owner || s == Anyone || slices.Contains(c.Scopes, s)
+	return c.Owner || s == Anyone || slices.ContainsFunc(c.Scopes, func(given Scope) bool {
+		return given == s || slices.Contains(included[given], s)
+	})
 }
 
 // Sees tells whether the profile is one of the caller's. Lists leave out what
