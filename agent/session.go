@@ -61,6 +61,7 @@ type Snapshot struct {
 	ProxyOpen      bool   // it has its port
 	ProxyReason    string // why not: ProxyTaken, ProxyExposed or empty
 	ProxyOrigins   string // with spaces between them
+	ExecScopes     string // with spaces between them; "" for the usual ones
 }
 
 // pair is what a sign-in or a refresh gave, with what is needed to tell how
@@ -269,7 +270,7 @@ func (a *Agent) snapshot(s *session) Snapshot {
 		LastRefresh: s.lastPair, NextAttempt: s.next, FailingSince: s.since, ServerVersion: s.version,
 		KeyExpires: s.key.expires, KeysLeft: s.keysLeft, KeysLeftUntil: s.keysUntil, KeyLifetime: s.profile.KeyLifetime,
 		Proxy: s.profile.Proxy, ProxyPort: s.profile.ProxyPort, ProxyOpen: s.proxyOpen, ProxyReason: s.proxyReason,
-		ProxyOrigins: s.profile.ProxyOrigins,
+		ProxyOrigins: s.profile.ProxyOrigins, ExecScopes: s.profile.ExecScopes,
 	}
 	if e := new(Error); errors.As(s.keyErr, &e) && e.Reason == reasonKeysForbidden {
 		snap.KeyReason = reasonKeysForbidden

@@ -26,6 +26,9 @@ func Present(s agent.Snapshot) client.Profile {
 	}
 	p.ProxyURL, p.ProxyReason = proxyURL(s), known(s.ProxyReason)
 	p.ProxyAllowOrigins = append([]string{}, strings.Fields(s.ProxyOrigins)...) // never null
+	if p.ExecScopes = strings.Fields(s.ExecScopes); len(p.ExecScopes) == 0 {
+		p.ExecScopes = []string{"read", "token", "proxy"}
+	}
 	p.KeyExpiresAt, p.KeyReason = moment(s.KeyExpires), known(s.KeyReason)
 	p.KeysLeft, p.KeysLeftUntil = s.KeysLeft, moment(s.KeysLeftUntil)
 	if s.KeyLifetime > 0 {

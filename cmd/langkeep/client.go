@@ -22,8 +22,12 @@ func newClient(a *app) *cobra.Command {
 say with its profiles until the token ends. The token takes the place of an API
 key at a profile's proxy, and goes as a bearer to the agent's local API.
 
-Scopes: read (what status shows), token, api-key, run (flows, through the proxy),
-proxy (the whole account, through the proxy), manage (sign in and out).`,
+Scopes: read (how the sessions are), token and api-key (those credentials), manage
+(sign in and out); and through the proxy
+  run     runs flows with inputs
+  tweak   runs flows with tweaks and uploads: on servers before 1.13 that is code
+  edit    uses the account, without what takes code
+  proxy   uses the whole account, code and credentials included`,
 		Example: `  langkeep client add editor --profile prod --scope run
   langkeep client list
   langkeep client revoke editor`,
@@ -57,7 +61,7 @@ func newClientAdd(a *app) *cobra.Command {
 		Long: `Let a program in. Its token is printed this once: only a hash of it is kept.
 Programs that Langkeep starts need none of this: see langkeep exec.`,
 		Example: `  langkeep client add editor --profile prod --scope run
-  langkeep client add backup --profile prod --profile test --scope proxy --expires 12h`,
+  langkeep client add backup --profile prod --profile test --scope edit --expires 12h`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), args[0]) },
 	})

@@ -28,8 +28,9 @@ func newEnv(a *app) *cobra.Command {
 		Use:   "env [NAME] [--shell sh|fish|powershell] [--for 8h] [--unset]",
 		Short: "Let this shell's programs use the account",
 		Long: `Print commands that give a shell the environment of langkeep exec, with a client
-token that ends after a while (scopes read, token and proxy). Prefer exec, whose
-token ends with its program.
+token that ends after a while. Its scopes are the profile's exec_scopes, else read,
+token and proxy, which is the whole account, code and credentials included. Prefer
+exec, whose token ends with its program.
 
 --unset revokes the token that the environment has, and prints the commands that
 take the variables away.`,
@@ -72,9 +73,14 @@ var shells = map[string]func(name string, value *string) string{
 		if value == nil {
 			return "Remove-Item -ErrorAction Ignore Env:" + name
 		}
-		return "$Env:" + name + " = '" + strings.ReplaceAll(*value, "'", "''") + "'"
+		return "$Env:" + name + " = '" + powershellQuotes.Replace(*value) + "'"
 	},
 }
+
+// powershellQuotes double each character that ends a quoted text in PowerShell,
+// which takes four typographic quotes for an apostrophe (about_Quoting_Rules, and
+// IsSingleQuote in its tokenizer).
+var powershellQuotes = strings.NewReplacer("'", "''", "\u2018", "\u2018\u2018", "\u2019", "\u2019\u2019", "\u201a", "\u201a\u201a", "\u201b", "\u201b\u201b")
 
 func (o *envOptions) run(ctx context.Context, args []string, write func(string, *string) string) error {
 	lifetime, err := parseDays(o.lifetime)
@@ -97,7 +103,7 @@ func (o *envOptions) run(ctx context.Context, args []string, write func(string, 
 	var nonce [4]byte
 	_, _ = rand.Read(nonce[:]) // never fails
 	added, _, err := c.AddClient(ctx, client.NewClient{
-		Name: "env-" + hex.EncodeToString(nonce[:]), Scopes: []string{"read", "token", "proxy"}, Profiles: []string{name},
+		Name: "env-" + hex.EncodeToString(nonce[:]), Scopes: p.ExecScopes, Profiles: []string{name},
 		ExpiresIn: new(int64(lifetime / time.Second)),
 	})
 	if err != nil {
@@ -115,7 +121,7 @@ func (o *envOptions) run(ctx context.Context, args []string, write func(string, 
 	for _, v := range noProxy {
 		b.WriteString(write(v, new(withLoopback(o.getenv(v)))) + "\n")
 	}
-	o.say(name + ": programs of this shell may use it until " + words.Clock(*added.ExpiresAt, o.clock.Now()) + "; langkeep env --unset ends that")
+	o.say(name + ": until " + words.Clock(*added.ExpiresAt, o.clock.Now()) + " programs of this shell may " + words.May(p.ExecScopes) + "; langkeep env --unset ends that")
 	return o.result(b.String())
 }
 

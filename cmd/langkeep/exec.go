@@ -23,7 +23,7 @@ const resumeEvery = 200 * time.Millisecond
 
 type execOptions struct {
 	*app
-	scopes []string
+	scopes []string // nil for the profile's
 	direct bool
 }
 
@@ -37,13 +37,18 @@ LANGFLOW_URL and LANGFLOW_API_KEY through the profile's proxy, with a client tok
 of its own that is revoked as soon as the program ends. No secret is in its
 arguments, and no key of the server's is in its environment.
 
+The token has the scopes of --scope, else of the profile's exec_scopes, else read,
+token and proxy. proxy is the whole account, code and credentials included: give
+run to a program that only runs flows, or edit to one that changes the account
+without code. What a program gets that is more than that is said.
+
 With --direct, for programs that can't use the proxy, it gets the server's URL and
 a managed API key, which outlives the program: until when is said.
 
 The exit code is the program's: 126 if it can't be executed, 127 if it is not
 found, 128 and the signal's number if a signal ended it.`,
 		Example: `  langkeep exec prod -- lfx push flow.json
-  langkeep exec prod -- python my_script.py
+  langkeep exec prod --scope run -- python ask.py
   langkeep exec prod --scope run -- sh -c 'printf "x-api-key: %s" "$LANGFLOW_API_KEY" | curl -H @- $LANGFLOW_URL/api/v1/run/my-flow'`,
 		ValidArgsFunction: a.completeProfile,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -61,7 +66,7 @@ found, 128 and the signal's number if a signal ended it.`,
 			return o.run(cmd.Context(), args[:dash], args[dash:])
 		},
 	})
-	cmd.Flags().StringArrayVar(&o.scopes, "scope", []string{"read", "token", "proxy"}, "what it may do, in place of these `scopes`; give it again for more")
+	cmd.Flags().StringArrayVar(&o.scopes, "scope", nil, "a `scope` that it gets in place of the profile's: run, tweak, edit, proxy, read, token or api-key; give it again for more")
 	cmd.Flags().BoolVar(&o.direct, "direct", false, "give it the server's URL and an API key")
 	return cmd
 }
@@ -77,11 +82,16 @@ func (o *execOptions) run(ctx context.Context, args, command []string) error {
 	}
 	defer c.Close()
 	// A program that can't get anywhere is not begun.
-	switch p, err := c.Profile(ctx, name); {
+	p, err := c.Profile(ctx, name)
+	switch {
 	case err != nil:
 		return err
 	case p.State == client.SignedOut, p.State == client.SignInRequired:
 		return exitError{exitSignIn, errors.New(name + ": not signed in: run langkeep login " + name)}
+	}
+	chosen := o.scopes != nil
+	if !chosen {
+		o.scopes = p.ExecScopes
 	}
 	give := o.lease
 	if o.direct {
@@ -92,9 +102,31 @@ func (o *execOptions) run(ctx context.Context, args, command []string) error {
 		return err
 	}
 	defer release()
+	if !o.direct {
+		o.sayWhatIsGiven(name, "the program", o.scopes, chosen)
+	}
 	o.warnOfFiles(a.server)
 	patiently(ctx)
 	return o.runChild(program, command, childEnv(os.Environ(), a))
+}
+
+// sayWhatIsGiven says that a program gets the whole account or a credential, and
+// how to give it less, unless its user has chosen this.
+func (a *app) sayWhatIsGiven(profile, to string, scopes []string, chosen bool) {
+	var great []string
+	for _, s := range scopes {
+		if s == "proxy" || s == "token" || s == "api-key" {
+			great = append(great, s)
+		}
+	}
+	if great == nil {
+		return
+	}
+	less := ""
+	if !chosen {
+		less = "; --scope run or exec_scopes in the profile give less"
+	}
+	a.say(profile + ": " + to + " may " + words.May(great) + less)
 }
 
 // key gives the program an API key.

@@ -55,6 +55,7 @@ type Profile struct {
 	ProxyURL           *string    `json:"proxy_url"`            // null: it is not open
 	ProxyReason        *string    `json:"proxy_reason"`         // why not, if it should be: port-taken or port-of-another-user
 	ProxyAllowOrigins  []string   `json:"proxy_allow_origins"`
+	ExecScopes         []string   `json:"exec_scopes"`     // what exec and env give a program
 	KeyLifetime        *string    `json:"key_lifetime"`    // a Go duration; null: 24h
 	KeyExpiresAt       *time.Time `json:"key_expires_at"`  // of the managed key handed out now
 	KeyReason          *string    `json:"key_reason"`      // keys-forbidden or expiry-ignored
