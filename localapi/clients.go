@@ -12,6 +12,7 @@ import (
 	"langkeep/agent/clients"
 	"langkeep/localapi/client"
 	"langkeep/localapi/guard"
+	"langkeep/localapi/words"
 )
 
 const (
@@ -71,6 +72,7 @@ func presentClient(c clients.Client) client.LocalClient {
 	return client.LocalClient{
 		Name: c.Name, Scopes: c.Scopes, Profiles: c.Profiles,
 		CreatedAt: *moment(c.Created), ExpiresAt: moment(c.Expires), Lease: c.Lease,
+		May: words.May(c.Scopes), Narrowed: c.Narrowed,
 	}
 }
 
@@ -124,6 +126,15 @@ func (s *Server) grants(caller *guard.Caller, scopes, profiles []string) error {
 			return err
 		}
 	}
+	return nil
+}
+
+// seenClients notes that the owner knows which clients lost what.
+func (s *Server) seenClients(w http.ResponseWriter, _ *http.Request, _ *guard.Caller, _ string) error {
+	if err := s.Clients.Seen(); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
 	return nil
 }
 

@@ -161,7 +161,14 @@ func (s *Server) over(r *http.Request) bool {
 // about is the status without its profiles. What is wrong with a file names it,
 // and with it a profile that the caller may not see.
 func (s *Server) about(caller *guard.Caller) client.Status {
-	status := client.Status{Version: s.Version, StartedAt: *moment(s.Started), URL: s.URL, Store: s.Store, Profiles: []client.Profile{}}
+	status := client.Status{Version: s.Version, StartedAt: *moment(s.Started), URL: s.URL, Store: s.Store, Profiles: []client.Profile{}, NarrowedClients: []string{}}
+	if caller.Has(guard.Owner) {
+		for _, c := range s.Clients.All() {
+			if c.Narrowed {
+				status.NarrowedClients = append(status.NarrowedClients, c.Name)
+			}
+		}
+	}
 	if err := s.ConfigError(); err != nil && (caller.Owner || caller.Profiles == nil) {
 		status.ConfigError = known(err.Error())
 	}

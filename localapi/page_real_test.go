@@ -559,7 +559,7 @@ func (c *chromium) journey(t *testing.T, a *running, server, username, password 
 	// The programs that may ask, without their tokens.
 	a.command("client", "add", "ci", "--profile", "prod", "--scope", "run")
 	b.press("Programs")
-	b.reads("may run with prod. Ends ")
+	b.reads("may run flows with inputs: prod. Ends ")
 	b.press("Revoke")
 	b.press("Revoke now?")
 	b.reads("langkeep client add lets one in")
@@ -1057,7 +1057,7 @@ func (c *chromium) accessible(t *testing.T) {
 	b.press("Close")
 	a.command("client", "add", "editor", "--profile", "prod", "--scope", "run")
 	b.press("Programs")
-	b.reads("may run with prod. Ends ")
+	b.reads("may run flows with inputs: prod. Ends ")
 	b.shots("programs")
 	b.press("Done")
 	b.press("Add a server")

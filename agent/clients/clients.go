@@ -55,6 +55,9 @@ type Client struct {
 	// GrantedBy is the client that has given a lease, which ends with it; "" for
 	// one of the owner.
 	GrantedBy string
+	// Narrowed marks a client whose scope run was given when that still allowed
+	// tweaks and uploads, until the owner has seen what it lost.
+	Narrowed bool
 }
 
 // record is a Client and its token's hash.
@@ -103,9 +106,14 @@ func (l *List) Problem() error {
 	return l.problem
 }
 
+// scopesOfNow counts the changes of what scopes mean: 0 is when run allowed
+// tweaks and uploads.
+const scopesOfNow = 1
+
 // listFile is a List at rest.
 type listFile struct {
 	Schema  int          `json:"schema"`
+	Scopes  int          `json:"scopes"` // scopesOfNow when it was written
 	Clients []recordFile `json:"clients"`
 }
 
@@ -117,6 +125,7 @@ type recordFile struct {
 	ExpiresAt time.Time `json:"expires_at,omitzero"`
 	Lease     bool      `json:"lease,omitempty"`
 	GrantedBy string    `json:"granted_by,omitempty"`
+	Narrowed  bool      `json:"narrowed,omitempty"`
 	SHA256    string    `json:"sha256"` // of the token, in hexadecimal
 }
 
@@ -141,12 +150,39 @@ func (l *List) read() (records []*record, err error) {
 			return nil, fmt.Errorf("%s: the client %q has no sha256: mend it, or delete the file and add the clients again", l.path, r.Name)
 		}
 		records = append(records, &record{
-			Client: Client{r.Name, r.Scopes, r.Profiles, r.CreatedAt, r.ExpiresAt, r.Lease, r.GrantedBy},
+			Client: Client{r.Name, r.Scopes, r.Profiles, r.CreatedAt, r.ExpiresAt, r.Lease, r.GrantedBy, r.Narrowed || f.Scopes == 0 && narrowed(r)},
 			hash:   [sha256.Size]byte(hash), ended: make(chan struct{}),
 			resume: l.clock.Elapsed() + ResumeWithin,
 		})
 	}
 	return records, nil
+}
+
+// narrowed tells whether a client of the time before scopesOfNow lost something
+// that it may notice. A program that Langkeep started gets a new lease.
+func narrowed(r recordFile) bool {
+	return !r.Lease && slices.Contains(r.Scopes, "run") && !slices.Contains(r.Scopes, "proxy")
+}
+
+// Seen notes that the owner knows what the clients lost.
+func (l *List) Seen() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var records []*record
+	for _, r := range l.records {
+		if r.Narrowed {
+			// Lookup has handed out pointers to the old one, whose end is the same.
+			seen := *r
+			seen.Narrowed = false
+			r = &seen
+		}
+		records = append(records, r)
+	}
+	if err := l.save(records); err != nil {
+		return err
+	}
+	l.records, l.behind = records, false
+	return nil
 }
 
 // save writes records. The caller holds l.mu.
@@ -157,10 +193,10 @@ func (l *List) save(records []*record) error {
 	if l.path == "" {
 		return nil
 	}
-	f := listFile{Schema: paths.Schema, Clients: []recordFile{}}
+	f := listFile{Schema: paths.Schema, Scopes: scopesOfNow, Clients: []recordFile{}}
 	for _, r := range records {
 		f.Clients = append(f.Clients, recordFile{
-			r.Name, r.Scopes, r.Profiles, r.Created, r.Expires, r.Lease, r.GrantedBy, hex.EncodeToString(r.hash[:]),
+			r.Name, r.Scopes, r.Profiles, r.Created, r.Expires, r.Lease, r.GrantedBy, r.Narrowed, hex.EncodeToString(r.hash[:]),
 		})
 	}
 	data, err := json.MarshalIndent(f, "", "\t")

@@ -122,7 +122,8 @@ const receive = {
   about(data) {
     about = data;
     banner(data.config_error ? `A settings file has a mistake; the settings from before it hold. ${data.config_error}`
-      : data.audit_error ? sentence(data.audit_error) : "");
+      : data.audit_error ? sentence(data.audit_error)
+        : data.narrowed_clients.length > 0 ? `${data.narrowed_clients.join(", ")}: may run flows with inputs only by now. Programs has more.` : "");
   },
   card(data, present) {
     present.add(data.name);
@@ -795,11 +796,13 @@ const programs = {
     find("programs-list").replaceChildren(...clients.map((client) => {
       const ends = !client.expires_at ? "Ends with its program."
         : new Date(client.expires_at) < new Date() ? "Has ended." : `Ends ${moment(client.expires_at)}.`;
-      return revocable(client.name, [`may ${client.scopes.join(", ")} with ${client.profiles.join(", ")}. ${ends}`], find("programs-error"), async () => {
+      const lost = client.narrowed ? " Tweaks and uploads need the scope tweak: if it uses them, add it again with that." : "";
+      return revocable(client.name, [`may ${client.may}: ${client.profiles.join(", ")}. ${ends}${lost}`], find("programs-error"), async () => {
         await send("DELETE", `/v1/clients/${encodeURIComponent(client.name)}`);
         await this.load();
       }, find("programs").querySelector("[type=submit]"));
     }));
+    if (clients.some((client) => client.narrowed)) await send("POST", "/v1/clients/seen");
   },
 };
 

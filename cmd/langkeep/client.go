@@ -157,7 +157,20 @@ func (o *clientListOptions) run(ctx context.Context) error {
 		o.say("there are no clients; langkeep client add makes one")
 		return nil
 	}
-	return o.result(clientTable(all, o.clock.Now()))
+	if err := o.result(clientTable(all, o.clock.Now())); err != nil {
+		return err
+	}
+	narrowed := false
+	for _, known := range all {
+		if known.Narrowed {
+			narrowed = true
+			o.say(known.Name + ": its scope run allows inputs alone by now; if it sends tweaks or uploads, revoke it and add it again with the scope tweak")
+		}
+	}
+	if !narrowed {
+		return nil
+	}
+	return c.SeenClients(ctx)
 }
 
 // clientTable is what people see of clients.

@@ -80,6 +80,9 @@ func (o *statusOptions) run(ctx context.Context, args []string) error {
 	if o.ready {
 		return ready(status.Profiles)
 	}
+	if len(status.NarrowedClients) > 0 {
+		o.say(words.Safe(strings.Join(status.NarrowedClients, ", ")) + ": the scope run no longer allows tweaks and uploads; langkeep client list says what to do")
+	}
 	if len(status.Profiles) == 0 {
 		o.say(noProfiles)
 		return nil

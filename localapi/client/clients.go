@@ -20,6 +20,8 @@ type LocalClient struct {
 	CreatedAt time.Time  `json:"created_at"`
 	ExpiresAt *time.Time `json:"expires_at"` // null: with its lease
 	Lease     bool       `json:"lease"`      // of one running program, with which it goes
+	May       string     `json:"may"`        // its scopes in words, behind "may"
+	Narrowed  bool       `json:"narrowed"`   // its scope run was given when that allowed tweaks and uploads, and nobody has seen that
 }
 
 // LocalClients is the body of GET /v1/clients.
@@ -78,6 +80,13 @@ func (c *Client) AddClient(ctx context.Context, n NewClient) (ClientToken, secre
 	}
 	added, err := decode[ClientToken](body)
 	return added, secret.New(string(body)), err
+}
+
+// SeenClients notes that the owner knows what clients lost: see
+// LocalClient.Narrowed.
+func (c *Client) SeenClients(ctx context.Context) error {
+	_, err := c.call(ctx, http.MethodPost, "/v1/clients/seen", nil)
+	return err
 }
 
 // RevokeClient ends a client's token at once.

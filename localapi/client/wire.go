@@ -71,6 +71,9 @@ type Status struct {
 	Store       string    `json:"store"`        // keychain, file or memory
 	ConfigError *string   `json:"config_error"` // what is wrong with a file edited by hand, whose running settings are kept
 	AuditError  *string   `json:"audit_error"`  // why the audit log is in memory alone
+	// NarrowedClients are those whose scope run allowed tweaks and uploads when it
+	// was given, until their owner has seen that.
+	NarrowedClients []string `json:"narrowed_clients"`
 	Profiles    []Profile `json:"profiles"`
 }
 
