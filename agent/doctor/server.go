@@ -86,6 +86,8 @@ func (s Server) Checks() []Check {
 	return append(checks,
 		Check{Name: "token", Look: c.token, Gate: true},
 		Check{Name: "key", Look: c.key, Gate: c.byKey()},
+		Check{Name: "account", Look: c.account},
+		Check{Name: "tweaks", Look: c.tweaks},
 		Check{Name: "routes-any", Look: c.routesAny},
 		Check{Name: "routes-token", Look: c.routesToken},
 		Check{Name: "routes-key", Look: c.routesKey},

@@ -123,6 +123,8 @@ func TestServerWithToken(t *testing.T) {
 		"sign-in":       {OK, "accepts a password"},
 		"token":         {OK, "accepts it for admin"},
 		"key":           {OK, "One that ends by itself is held, and the server accepts it for admin"},
+		"account":       {OK, "admin is no superuser there."},
+		"tweaks":        {OK, "LANGFLOW_TWEAKS_POLICY=off and LANGFLOW_FALLBACK_TO_ENV_VAR=false, which stop that, can't be told"},
 		"routes-any":    {OK, "open to the token"},
 		"routes-token":  {OK, "open to the token"},
 		"routes-key":    {OK, "open to the key"},
@@ -152,9 +154,20 @@ func TestServerWithKey(t *testing.T) {
 	p.want("routes-cookie", OK, "not tried")
 }
 
+func TestServerWithSuperuser(t *testing.T) {
+	admin := langflowtest.Admin()
+	admin.Superuser = true
+	p := newPatient(t, langflowtest.Options{Users: []langflowtest.User{admin}})
+	p.signInWithPassword()
+	p.want("account", Warning, "admin is a superuser there: a program with the scope proxy can take the whole server")
+	p.langflow.Deactivate("admin")
+	p.want("token", Failed, "deactivated")
+}
+
 func TestServerOfAnOlderVersion(t *testing.T) {
 	p := newPatient(t, langflowtest.Options{Version: "1.4"})
 	p.signInWithPassword()
+	p.want("tweaks", Warning, "takes code in tweaks: a program with the scope tweak can take the account")
 	p.want("routes-token", OK, "no route to try")
 }
 

@@ -171,7 +171,10 @@ func (c Credential) refused(detail string) Kind {
 }
 
 // User is an account of the server.
-type User struct{ ID, Username string }
+type User struct {
+	ID, Username string
+	Superuser    bool // may do everything to everybody there
+}
 
 // WhoAmI proves a credential. A refused one is of kind TokenRefused or
 // KeyRefused.
@@ -187,11 +190,14 @@ func (c *Client) WhoAmI(ctx context.Context, cred Credential) (User, error) {
 	if err != nil {
 		return User{}, err
 	}
-	var u struct{ ID, Username string }
+	var u struct {
+		ID, Username string
+		Superuser    bool `json:"is_superuser"`
+	}
 	if json.Unmarshal(a.body, &u) != nil || clean(u.ID) == "" || clean(u.Username) == "" {
 		return User{}, a.notLangflow("the answer is not a user")
 	}
-	return User{ID: clean(u.ID), Username: clean(u.Username)}, nil
+	return User{ID: clean(u.ID), Username: clean(u.Username), Superuser: u.Superuser}, nil
 }
 
 // tokens makes a call that answers with a token pair.

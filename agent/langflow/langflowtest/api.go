@@ -347,7 +347,7 @@ func (s *Server) words(today, old string) string {
 func userJSON(a *account) map[string]any {
 	return map[string]any{
 		"id": a.id, "username": a.Name, "profile_image": nil, "store_api_key": nil,
-		"is_active": !a.Inactive, "is_superuser": false,
+		"is_active": !a.Inactive, "is_superuser": a.Superuser,
 	}
 }
 

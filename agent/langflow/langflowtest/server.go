@@ -42,6 +42,7 @@ type User struct {
 	Name, Password string
 	Inactive       bool // deactivated
 	Waiting        bool // never approved
+	Superuser      bool
 }
 
 // Admin is the user of a Server whose Options name none.

@@ -1,0 +1,44 @@
+package doctor
+
+import (
+	"context"
+
+	"langkeep/agent/langflow"
+)
+
+// account tells of an account that is worth more than a tool needs: the scope
+// proxy hands out all of it.
+func (s *server) account(ctx context.Context) Finding {
+	client, credential, err := s.Credential(ctx)
+	if err != nil {
+		return credentialFinding(err)
+	}
+	user, err := client.WhoAmI(ctx, credential)
+	if err != nil {
+		return warning("Try again.", "%s", sentence(err.Error()))
+	}
+	if user.Superuser {
+		return warning("Give tools an account of their own that is none.",
+			"%s is a superuser there: a program with the scope proxy can take the whole server, its other accounts included.", user.Username)
+	}
+	return ok("%s is no superuser there.", user.Username)
+}
+
+// firstWithFloor is the first minor release of Langflow 1 that takes no code in
+// tweaks (the protected fields of 1.13.0).
+const firstWithFloor = 13
+
+// tweaks tells what the scope tweak is worth at this server. Its policy on tweaks
+// is in none of its answers (1.13.0).
+func (s *server) tweaks(ctx context.Context) Finding {
+	version, err := s.client.Version(ctx)
+	if err != nil {
+		return warning("Try again.", "%s", sentence(err.Error()))
+	}
+	if minor, known := langflow.Minor(version); !known || minor < firstWithFloor {
+		return warning("Upgrade it, and give the scope run rather than tweak to what only runs flows.",
+			"Langflow %s takes code in tweaks: a program with the scope tweak can take the account.", version)
+	}
+	return ok("Langflow %s takes no code in tweaks, but commands and addresses of some components. "+
+		"Whether it has LANGFLOW_TWEAKS_POLICY=off and LANGFLOW_FALLBACK_TO_ENV_VAR=false, which stop that, can't be told from here.", version)
+}
