@@ -130,7 +130,14 @@ func (s *Server) grants(caller *guard.Caller, scopes, profiles []string) error {
 }
 
 // seenClients notes that the owner knows which clients lost what.
-func (s *Server) seenClients(w http.ResponseWriter, _ *http.Request, _ *guard.Caller, _ string) error {
+func (s *Server) seenClients(w http.ResponseWriter, r *http.Request, _ *guard.Caller, _ string) error {
+	var body client.ClientsChange
+	if err := read(r, &body); err != nil {
+		return err
+	}
+	if !body.Seen {
+		return client.NewProblem(client.TypeBadRequest, "seen must be true")
+	}
 	if err := s.Clients.Seen(); err != nil {
 		return err
 	}

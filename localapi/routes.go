@@ -67,7 +67,7 @@ func (s *Server) table() []route {
 		{"DELETE", "/v1/profiles/{name}/keys", guard.Manage, s.revokeKey},
 		{"GET", "/v1/clients", guard.Owner, s.listClients},
 		{"POST", "/v1/clients", guard.Owner, s.addClient},
-		{"POST", "/v1/clients/seen", guard.Owner, s.seenClients},
+		{"PATCH", "/v1/clients", guard.Owner, s.seenClients},
 		{"DELETE", "/v1/clients/{name}", guard.Owner, s.revokeClient},
 		{"DELETE", "/v1/client", guard.Anyone, s.revokeSelf},
 		{"POST", leasesPath, guard.Read, s.lease},

@@ -802,7 +802,7 @@ const programs = {
         await this.load();
       }, find("programs").querySelector("[type=submit]"));
     }));
-    if (clients.some((client) => client.narrowed)) await send("POST", "/v1/clients/seen");
+    if (clients.some((client) => client.narrowed)) await send("PATCH", "/v1/clients", { seen: true });
   },
 };
 

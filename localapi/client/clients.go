@@ -29,6 +29,11 @@ type LocalClients struct {
 	Clients []LocalClient `json:"clients"`
 }
 
+// ClientsChange is the body of PATCH /v1/clients.
+type ClientsChange struct {
+	Seen bool `json:"seen"` // the owner knows what clients lost; must be true
+}
+
 // NewClient is the body of POST /v1/clients.
 type NewClient struct {
 	Name      string   `json:"name"`
@@ -85,7 +90,7 @@ func (c *Client) AddClient(ctx context.Context, n NewClient) (ClientToken, secre
 // SeenClients notes that the owner knows what clients lost: see
 // LocalClient.Narrowed.
 func (c *Client) SeenClients(ctx context.Context) error {
-	_, err := c.call(ctx, http.MethodPost, "/v1/clients/seen", nil)
+	_, err := c.call(ctx, http.MethodPatch, "/v1/clients", ClientsChange{Seen: true})
 	return err
 }
 
