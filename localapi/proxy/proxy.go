@@ -63,11 +63,12 @@ type Config struct {
 type Handler struct {
 	Config
 	forward *httputil.ReverseProxy
+	large   chan struct{} // holds one for each large body that is looked at
 }
 
 // New makes a handler. Requests must have passed guard.CheckProxy.
 func New(c Config) *Handler {
-	h := &Handler{Config: c}
+	h := &Handler{Config: c, large: make(chan struct{}, largeBodies)}
 	h.forward = &httputil.ReverseProxy{
 		Rewrite:        h.rewrite,
 		Transport:      h,
@@ -141,9 +142,19 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.refuse(w, r, caller, problem)
 		return
 	}
-	h.Note(r, caller, what(r), nil)
 	p := &passage{target: t, upstream: upstream, transport: transport, host: r.Host}
-	if r.ContentLength >= 0 && r.ContentLength <= repeatable && r.Header.Get("Upgrade") == "" {
+	examined := t.check != "" && !caller.Has(guard.Proxy)
+	if examined {
+		body, against := h.examine(w, r, caller, t)
+		if against != nil {
+			h.Note(r, caller, what(r), against.problem)
+			against.write(w)
+			return
+		}
+		p.body = body
+	}
+	h.Note(r, caller, what(r), nil)
+	if !examined && r.ContentLength >= 0 && r.ContentLength <= repeatable && r.Header.Get("Upgrade") == "" {
 		p.body = make([]byte, r.ContentLength)
 		if _, err := io.ReadFull(r.Body, p.body); err != nil {
 			return // the client has gone

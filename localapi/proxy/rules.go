@@ -28,6 +28,9 @@ type rule struct {
 	access  access
 	// unmasked limits the rule to servers that show stored keys in full.
 	unmasked bool
+	// check names what the rest of the request is held to (body.go), for clients
+	// without the scope proxy.
+	check string
 }
 
 // rules are looked at in their order, and the first that fits counts; what fits
@@ -50,7 +53,8 @@ var rules = [...]rule{
 	{pattern: "mcp/servers/**", access: never, unmasked: true},
 
 	// What a tool needs that runs flows.
-	{pattern: "run/**", access: run},
+	{pattern: "run/advanced/*", access: run},
+	{pattern: "run/**", access: run, check: "run"},
 	{pattern: "responses/**", access: run},
 	{pattern: "webhook/**", access: run},
 	{pattern: "mcp/streamable/**", access: run},
@@ -61,7 +65,7 @@ var rules = [...]rule{
 	{pattern: "mcp/project/*", access: run},
 	{pattern: "files/upload/**", access: run},
 	{pattern: "upload/**", access: run},
-	{pattern: "version", access: run},
+	{pattern: "version", access: run, check: "empty"},
 }
 
 // roots are the paths beside /api that scope run is good for.
@@ -71,6 +75,8 @@ var roots = [...]string{"health", "health_check"}
 type target struct {
 	path   string // decoded
 	access access
+	check  string // of a rule
+	route  string // the path below /api/vN
 	// bearer means that the route takes a token and no key (/session, 1.8 to
 	// 1.13.0).
 	bearer bool
@@ -98,17 +104,17 @@ func judge(method, escaped, root, version string) (target, *client.Problem) {
 			continue
 		}
 		found := look(method, segments[i+2:], version)
-		if found == never {
+		if found.access == never {
 			t.access = never
 			return t, nil
 		}
 		if i == 0 {
-			t.access = found
+			t.access, t.check, t.route = found.access, found.check, strings.Join(trimmed(segments[2:]), "/")
 			t.bearer = slices.Equal(trimmed(segments[2:]), []string{"session"})
 		}
 	}
 	if len(segments) == 1 && slices.Contains(roots[:], segments[0]) {
-		t.access = run
+		t.access, t.check = run, "empty"
 	}
 	if method == http.MethodTrace {
 		t.access = never // whoever answers it shows what was sent, our credential with it
@@ -150,17 +156,17 @@ func apiVersion(segment string) bool {
 }
 
 // look finds the first rule that fits.
-func look(method string, segments []string, version string) access {
+func look(method string, segments []string, version string) rule {
 	write := method != http.MethodGet && method != http.MethodHead && method != http.MethodOptions
 	for _, r := range rules {
 		if r.writes && !write || r.unmasked && masks(version) {
 			continue
 		}
 		if fits(r.pattern, trimmed(segments)) {
-			return r.access
+			return r
 		}
 	}
-	return whole
+	return rule{access: whole}
 }
 
 // trimmed is a path without the slash at its end.

@@ -1,0 +1,286 @@
+package proxy
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"mime"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"langkeep/localapi/client"
+	"langkeep/localapi/guard"
+)
+
+// A check holds what a client puts into the query, the headers and the body of a
+// request to what its scopes are good for. It applies to every client that lacks
+// the scope proxy, and to routes whose rule names it; a name that no check has
+// lets nothing pass. A client with tweak or edit is judged by the same check,
+// which asks for that.
+type check struct {
+	// most bounds the body, in bytes.
+	most int64
+	// judge says what is wrong, nil if nothing is.
+	judge func(*asked) *objection
+}
+
+// checks are all there are, by the name that a rule has.
+var checks = map[string]check{
+	"empty": {judge: judgeEmpty}, // no body
+	"run":   {most: inputBytes, judge: judgeRun},
+}
+
+const (
+	// inputBytes is for inputs of flows: a long text, or a document's. Files are
+	// uploaded.
+	inputBytes = 4 << 20
+	// bodyTime is for the whole of a body that is looked at.
+	bodyTime = time.Minute
+	// largeBodies are how many larger than repeatable are held at once.
+	largeBodies = 16
+)
+
+// asked is a request as a check sees it: all of it, and nothing more comes.
+type asked struct {
+	ctx    context.Context
+	method string
+	route  string     // the path below /api/vN, without a slash at its ends
+	query  url.Values // each name once
+	header http.Header
+	body   []byte // empty: there is none
+	// tweak and edit tell which scopes the client has; run it has always.
+	tweak, edit bool
+	// version is what the server called itself last, "" if that is not known.
+	version string
+}
+
+// objection is what a check has to say against a request.
+type objection struct {
+	problem *client.Problem
+	// rpc is the JSON-RPC request's id, as JSON, where the answer is to be one of
+	// JSON-RPC: MCP clients take HTTP's 401 and 403 for the wish that they sign in.
+	rpc []byte
+}
+
+// reject makes an objection of words.
+func reject(format string, args ...any) *objection {
+	return &objection{problem: client.NewProblem(client.TypeForbidden, fmt.Sprintf(format, args...))}
+}
+
+// errManyBodies says that more large bodies come in than are held at once.
+var errManyBodies = errors.New("many large bodies come in at once")
+
+// examine has a client's request looked at before anything of it is sent. From
+// then on the request is what was looked at, and nothing else.
+func (h *Handler) examine(w http.ResponseWriter, r *http.Request, caller *guard.Caller, t target) ([]byte, *objection) {
+	c, ok := checks[t.check]
+	if !ok {
+		return nil, reject("this request's body can't be checked: add a client with the scope proxy")
+	}
+	a := &asked{
+		ctx: r.Context(), method: r.Method, route: t.route, header: r.Header,
+		tweak: caller.Has(guard.Tweak), edit: caller.Has(guard.Edit), version: h.ServerVersion(),
+	}
+	if a.query, ok = strictQuery(withoutCredentials(r.URL.RawQuery, false)); !ok {
+		return nil, reject("the query has a name twice, or an escape that servers read in more than one way: write it plainly")
+	}
+	if r.Header.Get("Upgrade") != "" {
+		return nil, reject("this client may open no WebSocket: add a client with the scope proxy")
+	}
+	if r.Header.Get("Content-Encoding") != "" {
+		return nil, reject("the body is compressed, and so can't be checked: send it as it is")
+	}
+	if !caller.Has(guard.Tweak) {
+		for name := range r.Header {
+			// Langflow 1.5 to 1.13 put these in place of the account's variables,
+			// wherever a component has one: a URL among them, and the key of another
+			// goes there.
+			if strings.HasPrefix(strings.ToLower(strings.ReplaceAll(name, "_", "-")), "x-langflow-global-var") {
+				return nil, reject("the header %s replaces the account's variables: add a client with the scope tweak", name)
+			}
+		}
+	}
+	body, err := h.readBody(w, r, c.most)
+	switch {
+	case errors.Is(err, errManyBodies):
+		return nil, &objection{problem: client.NewProblem(client.TypeServerUnreachable, err.Error()+": try again")}
+	case err != nil:
+		var large *http.MaxBytesError
+		if errors.As(err, &large) && c.most == 0 {
+			return nil, reject("this request may have no body")
+		}
+		if errors.As(err, &large) {
+			return nil, &objection{problem: client.NewProblem(client.TypeTooLarge, fmt.Sprintf("the body is larger than %d bytes", c.most))}
+		}
+		return nil, &objection{problem: client.NewProblem(client.TypeBadRequest, "the body did not come whole")}
+	}
+	a.body = body
+	if refused := c.judge(a); refused != nil {
+		return nil, refused
+	}
+	r.URL.RawQuery = a.query.Encode()
+	r.Body, r.ContentLength, r.TransferEncoding, r.Trailer = io.NopCloser(bytes.NewReader(body)), int64(len(body)), nil, nil
+	if len(body) == 0 {
+		r.Body = http.NoBody
+	}
+	return body, nil
+}
+
+// readBody reads a body whole, of most bytes and within bodyTime.
+func (h *Handler) readBody(w http.ResponseWriter, r *http.Request, most int64) ([]byte, error) {
+	if r.ContentLength == 0 {
+		return []byte{}, nil
+	}
+	if r.ContentLength > most {
+		return nil, &http.MaxBytesError{Limit: most}
+	}
+	if r.ContentLength < 0 || r.ContentLength > repeatable {
+		select {
+		case h.large <- struct{}{}:
+			defer func() { <-h.large }()
+		default:
+			return nil, errManyBodies
+		}
+	}
+	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(time.Now().Add(bodyTime)) // not on a recorder
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, most))
+	if err == nil {
+		_ = control.SetReadDeadline(time.Time{})
+	}
+	return body, err
+}
+
+// strictQuery reads a query that all servers read alike: no name twice, nothing
+// that only some decode, and no semicolon, which older Pythons take for &.
+func strictQuery(query string) (url.Values, bool) {
+	if strings.Contains(query, ";") {
+		return nil, false
+	}
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		return nil, false
+	}
+	for name, all := range values {
+		if len(all) > 1 || !plain(name) || !plain(all[0]) {
+			return nil, false
+		}
+	}
+	return values, true
+}
+
+// plain tells whether a text is UTF-8 without control characters.
+func plain(s string) bool {
+	return strings.ToValidUTF8(s, "") == s && !strings.ContainsFunc(s, func(c rune) bool { return c < ' ' || c == 0x7f })
+}
+
+// A field is what may stand under a name of an object.
+type field func(v any) bool
+
+// object holds an object to the fields it may have. It says which one is wrong,
+// "" if none is.
+func object(v any, fields map[string]field) string {
+	o, ok := v.(map[string]any)
+	if !ok {
+		return "it is no object"
+	}
+	for _, name := range slices.Sorted(maps.Keys(o)) {
+		may, ok := fields[name]
+		if !ok {
+			return fmt.Sprintf("it may not have %.60q", name)
+		}
+		if !may(o[name]) {
+			return fmt.Sprintf("%q may not be that", name)
+		}
+	}
+	return ""
+}
+
+// text is a string or nothing.
+func text(v any) bool {
+	_, ok := v.(string)
+	return ok || v == nil
+}
+
+func boolean(v any) bool {
+	_, ok := v.(bool)
+	return ok || v == nil
+}
+
+// oneOf is one of some strings, or nothing.
+func oneOf(words ...string) field {
+	return func(v any) bool {
+		s, ok := v.(string)
+		return v == nil || ok && slices.Contains(words, s)
+	}
+}
+
+// nothing is null, or an object, array or string with nothing in it, as some
+// clients send where they have nothing to say.
+func nothing(v any) bool {
+	switch v := v.(type) {
+	case nil:
+		return true
+	case string:
+		return v == ""
+	case map[string]any:
+		return len(v) == 0
+	case []any:
+		return len(v) == 0
+	}
+	return false
+}
+
+// json reads the body, which must say that it is JSON: Langflow 1.13 reads a body
+// on /run as JSON, whatever it says, and forms as well.
+func (a *asked) json() (any, *objection) {
+	kind, params, err := mime.ParseMediaType(a.header.Get("Content-Type"))
+	charset, given := params["charset"]
+	delete(params, "charset")
+	if err != nil || len(a.header.Values("Content-Type")) != 1 || kind != "application/json" || len(params) > 0 || given && !strings.EqualFold(charset, "utf-8") {
+		return nil, reject("the body must be application/json, in UTF-8: add a client with the scope proxy to send others")
+	}
+	v, err := parseJSON(a.body)
+	if err != nil {
+		return nil, &objection{problem: client.NewProblem(client.TypeBadRequest, "the body can't be checked: "+err.Error())}
+	}
+	return v, nil
+}
+
+// queryOf holds the query to the names it may have.
+func (a *asked) queryOf(may map[string]field) *objection {
+	for _, name := range slices.Sorted(maps.Keys(a.query)) {
+		if f, ok := may[name]; !ok || !f(a.query.Get(name)) {
+			return reject("the query may not have %.60q as it is: add a client with the scope proxy", name)
+		}
+	}
+	return nil
+}
+
+// judgeEmpty lets nothing pass but the path.
+func judgeEmpty(a *asked) *objection { return a.queryOf(nil) }
+
+// write answers a client with the objection.
+func (o *objection) write(w http.ResponseWriter) {
+	if o.rpc == nil {
+		guard.WriteProblem(w, o.problem)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	answer, _ := json.Marshal(map[string]any{ // of nothing that can't be
+		"jsonrpc": "2.0", "id": json.RawMessage(o.rpc),
+		"error": map[string]any{"code": rpcRefused, "message": o.problem.Detail},
+	})
+	_, _ = w.Write(answer)
+}
+
+// rpcRefused is a code of those that JSON-RPC leaves to servers.
+const rpcRefused = -32001
