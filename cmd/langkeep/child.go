@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -24,16 +25,39 @@ const (
 var errSaid = errors.New("")
 
 // findProgram finds what a shell would run, or returns an error with the code
-// that a shell would give.
+// that a shell would give. A program in the current folder runs only where its
+// path is given, as in PowerShell: Windows looks there before PATH, and an empty
+// entry of PATH means that folder on Unix, so a hostile clone could bring a
+// program of its own.
 func findProgram(name string) (string, error) {
 	path, err := exec.LookPath(name)
+	if errors.Is(err, exec.ErrDot) {
+		if path = inFoldersOfPath(name); path != "" {
+			return path, nil
+		}
+		return "", exitError{exitNotFound, fmt.Errorf("%s is found only by way of the current folder, which is not searched: give its path, such as .%c%s", name, filepath.Separator, name)}
+	}
 	switch {
-	case err == nil, errors.Is(err, exec.ErrDot):
+	case err == nil:
 		return path, nil
 	case !errors.Is(err, exec.ErrNotFound) && !errors.Is(err, fs.ErrNotExist), inPath(name):
 		return "", exitError{exitNotExecutable, errors.New(name + " can't be executed")}
 	}
 	return "", exitError{exitNotFound, errors.New(name + " is not found")}
+}
+
+// inFoldersOfPath finds a program in PATH, whose entries that depend on the
+// current folder don't count; "" if there is none.
+func inFoldersOfPath(name string) string {
+	for _, dir := range filepath.SplitList(os.Getenv("PATH")) {
+		if !filepath.IsAbs(dir) {
+			continue
+		}
+		if path, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
+			return path
+		}
+	}
+	return ""
 }
 
 // inPath tells whether there is a file of that name in PATH, which then is none

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os/exec"
 	"time"
 )
@@ -20,7 +21,7 @@ func Open(ctx context.Context, url string) error {
 	cmd := exec.Command(name, args...)
 	cmd.SysProcAttr = detached() // the browser must outlive us
 	if err := cmd.Start(); err != nil {
-		if errors.Is(err, exec.ErrNotFound) {
+		if errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("there is no %s to open the browser with", name)
 		}
 		return fmt.Errorf("can't open the browser: %w", err)

@@ -9,7 +9,7 @@ import (
 
 func opener(url string) (name string, args []string) {
 	if runtime.GOOS == "darwin" {
-		return "open", []string{url}
+		return "/usr/bin/open", []string{url}
 	}
 	return "xdg-open", []string{url}
 }

@@ -1,0 +1,67 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"langkeep/agent/casebook"
+)
+
+// TestAttackProgram has a program of the wanted name in the current folder, such
+// as a clone of a stranger's repository.
+func TestAttackProgram(t *testing.T) {
+	name := "lfx"
+	if onWindows {
+		name += ".exe"
+	}
+	clone, honest := t.TempDir(), t.TempDir()
+	for _, dir := range []string{clone, honest} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.MkdirAll(filepath.Join(clone, "bin"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Link(filepath.Join(clone, name), filepath.Join(clone, "bin", name)); err != nil {
+		t.Fatal(err)
+	}
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(clone)
+	theirs, ours := "."+string(filepath.Separator)+name, filepath.Join(honest, name)
+	const refused = ""
+	var rows [][]string
+	for _, c := range []struct {
+		what, happens  string
+		path           []string
+		program, found string
+	}{
+		{"`exec -- lfx`, with an `lfx` in the current folder (on Windows `lfx.exe`), which Windows looks for there first", "the one in PATH runs", []string{honest}, "lfx", ours},
+		{"the same, with an empty entry or a dot in PATH ahead of the honest one", "the one in PATH runs", []string{"", ".", honest}, "lfx", ours},
+		{"the same, with a relative entry in PATH: `bin`", "the one in PATH runs", []string{"bin", honest}, "lfx", ours},
+		{"the same, with no other `lfx` in PATH", "exit code 127, and how to name it", []string{t.TempDir(), "."}, "lfx", refused},
+		{"`exec -- ./lfx`", "it runs: its path was given", []string{honest}, theirs, theirs},
+	} {
+		rows = append(rows, []string{c.what, c.happens})
+		t.Setenv("PATH", strings.Join(c.path, string(filepath.ListSeparator)))
+		got, err := findProgram(c.program)
+		if c.found != refused {
+			if got != c.found || err != nil {
+				t.Errorf("%s: %s, %v; want %s", c.what, got, err, c.found)
+			}
+			continue
+		}
+		var exit exitError
+		if got != "" || !errors.As(err, &exit) || exit.code != exitNotFound || !strings.Contains(err.Error(), "give its path, such as ."+string(filepath.Separator)+"lfx") {
+			t.Errorf("%s: %q, %v", c.what, got, err)
+		}
+	}
+	t.Chdir(here)
+	casebook.Table(t, "docs/attacks.md", "TestAttackProgram in cmd/langkeep", []string{"what is tried", "what happens"}, rows)
+}
