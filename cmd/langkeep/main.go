@@ -29,6 +29,9 @@ func main() {
 	if quickToken(os.Args[1:], os.Stdout, os.Getenv) {
 		return
 	}
+	if code, ok := beInit(); ok {
+		os.Exit(code)
+	}
 	// SIGHUP is the end of a terminal or of a desktop's session.
 	signals := heeded([]os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP})
 	ctx, _ := signal.NotifyContext(context.Background(), signals...)
