@@ -155,6 +155,8 @@ func newBetween(t *testing.T) *between {
 	for _, c := range []client.NewClient{
 		{Name: "whole", Scopes: []string{"proxy"}, Profiles: []string{"prod", "rooted", "old"}},
 		{Name: "run", Scopes: []string{"run"}, Profiles: []string{"prod"}},
+		{Name: "tweaker", Scopes: []string{"tweak"}, Profiles: []string{"prod"}},
+		{Name: "editor", Scopes: []string{"edit"}, Profiles: []string{"prod"}},
 		{Name: "reader", Scopes: []string{"read", "token", "api-key", "manage"}, Profiles: []string{"prod"}},
 		{Name: "stranger", Scopes: []string{"proxy"}, Profiles: []string{"other"}},
 		{Name: "revoked", Scopes: []string{"proxy"}, Profiles: []string{"prod"}},
@@ -465,8 +467,10 @@ func TestAttackProxyCredentials(t *testing.T) {
 				"POST /api/v1/validate/code", "GET /openapi.json", "GET /", "GET /api/v1/runs", "GET /api/v1/run_x", "GET /api/v1/monitor/messages", "POST /api/v1/mcp/project/x/install", "GET /x/api/v1/run/y"}},
 		{tried: "what that scope is for: `/run`, `/responses`, `/webhook`, MCP, uploads",
 			happens: "200: nothing honest is refused", request: "{it}" + toProd + asRunner + "Content-Type: application/json\nContent-Length: 2\n\n{}", want: "200",
-			each: []string{"POST /api/v1/run/x", "POST /api/v1/responses", "POST /api/v1/webhook/x", "POST /api/v1/mcp/streamable", "POST /api/v1/mcp/project/x/streamable",
-				"POST /api/v1/files/upload/x", "POST /api/v1/upload/x", "POST /api/v2/run/x"}},
+			each: []string{"POST /api/v1/run/x", "POST /api/v1/run/advanced/x", "POST /api/v1/responses", "POST /api/v1/webhook/x", "POST /api/v1/files/upload/x", "POST /api/v1/upload/x", "POST /api/v2/run/x"}},
+		{tried: "and to list and call tools, over each way to MCP", happens: "200", want: "200",
+			request: "POST {it}" + toProd + asRunner + "Content-Type: application/json\nContent-Length: 46\n\n" + `{"jsonrpc":"2.0","id":1,"method":"tools/list"}`,
+			each:    []string{"/api/v1/mcp/streamable", "/api/v1/mcp/project/x/streamable", "/api/v1/mcp/?session_id=x", "/api/v1/mcp/project/x/?session_id=x"}},
 		{tried: "and to read: a stream of MCP, `/health`, `/version`",
 			happens: "200", request: "{it}" + toProd + asRunner + "\n", want: "200",
 			each: []string{"GET /api/v1/mcp/sse", "GET /health", "GET /health_check", "GET /api/v1/version"}},
@@ -705,7 +709,7 @@ func TestAttackProxyPages(t *testing.T) {
 			each: []string{"User-Agent: curl/8.14.1\nAccept: */*", "User-Agent: node\nAccept-Language: *\nSec-Fetch-Mode: cors", "Sec-Fetch-Site: none\nSec-Fetch-Mode: no-cors\nSec-Fetch-Dest: empty",
 				"Origin: http://{prod}\nSec-Fetch-Site: same-origin", "Cookie: session=of-another-port"}},
 		{tried: "what tools send to Langflow: `X-LANGFLOW-GLOBAL-VAR-*`, `X-Langflow-Client`, `Mcp-Session-Id`", happens: "200, and the server gets them", want: "200",
-			request: "POST /api/v1/mcp/streamable" + toProd + asRunner + "X-LANGFLOW-GLOBAL-VAR-A: v\nX-Langflow-Client: c\nMcp-Session-Id: s\n\n", sent: func(t *testing.T, s seen) {
+			request: "POST /api/v1/mcp/streamable" + toProd + asWhole + "X-LANGFLOW-GLOBAL-VAR-A: v\nX-Langflow-Client: c\nMcp-Session-Id: s\n\n", sent: func(t *testing.T, s seen) {
 				if s.header.Get("X-Langflow-Global-Var-A") != "v" || s.header.Get("X-Langflow-Client") != "c" || s.header.Get("Mcp-Session-Id") != "s" {
 					t.Errorf("the server gets %v", s.header)
 				}

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -25,6 +26,9 @@ import (
 // lets nothing pass. A client with tweak or edit is judged by the same check,
 // which asks for that.
 type check struct {
+	// rpc has objections be JSON-RPC's: MCP clients take HTTP's 401 and 403 for the
+	// wish that they sign in, and show its words of no other.
+	rpc bool
 	// most bounds the body, in bytes.
 	most int64
 	// judge says what is wrong, nil if nothing is.
@@ -33,8 +37,13 @@ type check struct {
 
 // checks are all there are, by the name that a rule has.
 var checks = map[string]check{
-	"empty": {judge: judgeEmpty}, // no body
-	"run":   {most: inputBytes, judge: judgeRun},
+	"empty":     {judge: judgeEmpty}, // no body
+	"run":       {most: inputBytes, judge: judgeRun},
+	"advanced":  {most: inputBytes, judge: judgeAdvanced},
+	"responses": {most: inputBytes, judge: judgeResponses},
+	"webhook":   {most: inputBytes, judge: judgeWebhook},
+	"workflow":  {most: inputBytes, judge: judgeWorkflow},
+	"mcp":       {rpc: true, most: inputBytes, judge: judgeMCP},
 }
 
 const (
@@ -55,6 +64,7 @@ type asked struct {
 	query  url.Values // each name once
 	header http.Header
 	body   []byte // empty: there is none
+	value  any    // the body, once json has read it
 	// tweak and edit tell which scopes the client has; run it has always.
 	tweak, edit bool
 	// version is what the server called itself last, "" if that is not known.
@@ -64,9 +74,12 @@ type asked struct {
 // objection is what a check has to say against a request.
 type objection struct {
 	problem *client.Problem
-	// rpc is the JSON-RPC request's id, as JSON, where the answer is to be one of
-	// JSON-RPC: MCP clients take HTTP's 401 and 403 for the wish that they sign in.
-	rpc []byte
+	// rpc is a JSON-RPC request's id, as JSON, where the answer is to be one of
+	// JSON-RPC, with a code of it.
+	rpc  []byte
+	code int
+	// status is HTTP's, with rpc; 0 is 200.
+	status int
 }
 
 // reject makes an objection of words.
@@ -84,13 +97,23 @@ func (h *Handler) examine(w http.ResponseWriter, r *http.Request, caller *guard.
 	if !ok {
 		return nil, reject("this request's body can't be checked: add a client with the scope proxy")
 	}
+	body, against := h.look(w, r, caller, t, c)
+	if against != nil && against.rpc == nil && c.rpc && r.Method == http.MethodPost {
+		against.rpc, against.code, against.status = []byte("null"), rpcNoRequest, http.StatusBadRequest
+	}
+	return body, against
+}
+
+func (h *Handler) look(w http.ResponseWriter, r *http.Request, caller *guard.Caller, t target, c check) ([]byte, *objection) {
 	a := &asked{
 		ctx: r.Context(), method: r.Method, route: t.route, header: r.Header,
 		tweak: caller.Has(guard.Tweak), edit: caller.Has(guard.Edit), version: h.ServerVersion(),
 	}
-	if a.query, ok = strictQuery(withoutCredentials(r.URL.RawQuery, false)); !ok {
+	query, ok := strictQuery(withoutCredentials(r.URL.RawQuery, false))
+	if !ok {
 		return nil, reject("the query has a name twice, or an escape that servers read in more than one way: write it plainly")
 	}
+	a.query = query
 	if r.Header.Get("Upgrade") != "" {
 		return nil, reject("this client may open no WebSocket: add a client with the scope proxy")
 	}
@@ -209,6 +232,42 @@ func text(v any) bool {
 	return ok || v == nil
 }
 
+// numeric is a number or nothing.
+func numeric(v any) bool {
+	_, ok := v.(number)
+	return ok || v == nil
+}
+
+// falsehood is false or nothing.
+func falsehood(v any) bool { return v == false || v == nil }
+
+func isNull(v any) bool { return v == nil }
+
+func anything(any) bool { return true }
+
+// optionalObject is any object, or nothing.
+func optionalObject(v any) bool {
+	_, ok := v.(map[string]any)
+	return ok || v == nil
+}
+
+// objectOf is an object with some of the fields.
+func objectOf(fields map[string]field) field {
+	return func(v any) bool { return object(v, fields) == "" }
+}
+
+// listOf is an array of such, or nothing.
+func listOf(item field) field {
+	return func(v any) bool {
+		list, ok := v.([]any)
+		for _, one := range list {
+			ok = ok && item(one)
+		}
+		return ok || v == nil
+	}
+}
+
+// boolean is a truth or nothing.
 func boolean(v any) bool {
 	_, ok := v.(bool)
 	return ok || v == nil
@@ -247,11 +306,27 @@ func (a *asked) json() (any, *objection) {
 	if err != nil || len(a.header.Values("Content-Type")) != 1 || kind != "application/json" || len(params) > 0 || given && !strings.EqualFold(charset, "utf-8") {
 		return nil, reject("the body must be application/json, in UTF-8: add a client with the scope proxy to send others")
 	}
-	v, err := parseJSON(a.body)
-	if err != nil {
+	if a.value, err = parseJSON(a.body); err != nil {
 		return nil, &objection{problem: client.NewProblem(client.TypeBadRequest, "the body can't be checked: "+err.Error())}
 	}
-	return v, nil
+	return a.value, nil
+}
+
+// bodyOf holds the body to the fields that run may send, or to those of tweak where
+// the client has that scope.
+func (a *asked) bodyOf(run, tweak map[string]field) *objection {
+	v, wrong := a.json()
+	if wrong != nil {
+		return wrong
+	}
+	fields, scope := run, "tweak"
+	if a.tweak {
+		fields, scope = tweak, "proxy"
+	}
+	if said := object(v, fields); said != "" {
+		return reject("the body may only choose inputs, and %s: add a client with the scope %s", said, scope)
+	}
+	return nil
 }
 
 // queryOf holds the query to the names it may have.
@@ -276,11 +351,8 @@ func (o *objection) write(w http.ResponseWriter) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	answer, _ := json.Marshal(map[string]any{ // of nothing that can't be
-		"jsonrpc": "2.0", "id": json.RawMessage(o.rpc),
-		"error": map[string]any{"code": rpcRefused, "message": o.problem.Detail},
+		"jsonrpc": "2.0", "id": json.RawMessage(o.rpc), "error": map[string]any{"code": o.code, "message": o.problem.Detail},
 	})
-	_, _ = w.Write(answer)
+	w.WriteHeader(cmp.Or(o.status, http.StatusOK))
+	_, _ = w.Write(answer) // fails where the client has gone
 }
-
-// rpcRefused is a code of those that JSON-RPC leaves to servers.
-const rpcRefused = -32001

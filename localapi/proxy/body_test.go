@@ -221,3 +221,179 @@ func TestBodyTooLong(t *testing.T) {
 		}
 	}
 }
+
+// TestBodies holds what the other routes are sent to inputs. run and tweak are what
+// clients with these scopes are answered: 0 for 200.
+func TestBodies(t *testing.T) {
+	r := start(t, "", func(http.ResponseWriter, *http.Request) {})
+	r.lookup = func(token string) (*guard.Caller, *client.Problem) {
+		return &guard.Caller{Name: "run", Scopes: []guard.Scope{guard.Scope(token[3:])}, Profiles: []string{"prod"}}, nil
+	}
+	const advanced, responses, webhook = "/api/v1/run/advanced/f", "/api/v1/responses", "/api/v1/webhook/f"
+	for _, tt := range []struct {
+		target, body string
+		run, tweak   int
+	}{
+		{advanced, ``, 0, 0},
+		{advanced, `{"inputs":[{"components":["ChatInput-1"],"input_value":"a","type":"chat","session":"b"},{"input_value":null}],"outputs":[],"stream":false,"session_id":"c","tweaks":{}}`, 0, 0},
+		{advanced, `{"tweaks":{"a":{"code":"b"}}}`, 403, 0},
+		{advanced, `{"inputs":[{"input_value":{"value":"A","load_from_db":true}}]}`, 403, 403},
+		{advanced, `{"inputs":{"input_value":"a"}}`, 403, 403},
+		{advanced, `{"inputs":[{"input_value":"a","tweaks":{}}]}`, 403, 403},
+		{advanced, `{"outputs":["TextInput-1"]}`, 403, 0},
+		{advanced, `{"inputs":[{"components":"a"}]}`, 403, 403},
+		{advanced + "?stream=true", `{}`, 403, 403},
+
+		{responses, `{"model":"f","input":"a","stream":true,"previous_response_id":"b","tools":[],"include":["tool_call.results"],"temperature":0.5,"metadata":{"a":"b"},"store":false}`, 0, 0},
+		{responses, `{"model":"f","input":[{"role":"user","content":"a"}]}`, 403, 403},
+		{responses, `{"model":"f","input":"a","tweaks":{"a":{"code":"b"}}}`, 403, 403},
+		{responses, `{"model":"f","input":"a","tools":[{"type":"mcp","server_url":"http://a"}]}`, 403, 403},
+		{responses, `{"model":"f","input":"a","model":"g"}`, 400, 400},
+		{responses, ``, 400, 400},
+
+		{webhook, `{"a":{"code":"b","tweaks":{}},"a":1}`, 0, 0}, // is a string there
+		{webhook, "a=b&c=d", 0, 0},
+		{webhook, "\xff\xfe", 403, 403},
+		{webhook + "?tweaks=a", "a", 403, 403},
+	} {
+		for scope, want := range map[string]int{"run": tt.run, "tweak": tt.tweak, "proxy": 0} {
+			if want == 0 {
+				want = 200
+			}
+			before := len(r.seen)
+			res, said := r.ask(http.MethodPost, tt.target, tt.body, "X-Api-Key: lk_"+scope, "Content-Type: application/json")
+			if sent := len(r.seen) - before; res.StatusCode != want || (sent == 1) != (want == 200) || sent == 1 && r.bodies[before] != tt.body {
+				t.Errorf("%s %s with %s: %d %s, want %d; %d were sent on", tt.target, tt.body, scope, res.StatusCode, said, want, sent)
+			}
+		}
+	}
+}
+
+// What a workflow is sent. rules.go says whether it gets there.
+func TestWorkflowBodies(t *testing.T) {
+	h := New(Config{Log: slog.New(slog.DiscardHandler), ServerVersion: func() string { return "1.13.0" }})
+	for _, tt := range []struct {
+		method, route, query, body string
+		run, tweak                 bool
+	}{
+		{"POST", "workflows", "", `{"flow_id":"f","input_value":"a","session_id":"b","mode":"sync","output_ids":["c"],"tweaks":{},"globals":{},"data":null,"files":[]}`, true, true},
+		{"POST", "workflows", "", `{"flow_id":"f","mode":"stream","expose_graph_state":false,"stream_protocol":"agui"}`, true, true},
+		{"POST", "workflows", "", `{"flow_id":"f","background":true,"inputs":{"ChatInput-a.input_value":"a","ChatInput-a.session_id":"b"}}`, true, true},
+		{"POST", "workflows", "", `{"flow_id":"f","mode":"stream"}`, false, true},
+		{"POST", "workflows", "", `{"flow_id":"f","mode":"background","expose_graph_state":true}`, false, true},
+		{"POST", "workflows", "", `{"flow_id":"f","tweaks":{"a":{"b":"c"}}}`, false, true},
+		{"POST", "workflows", "", `{"flow_id":"f","globals":{"A":"b"}}`, false, true},
+		{"POST", "workflows", "", `{"flow_id":"f","files":["/etc/passwd"]}`, false, true},
+		{"POST", "workflows", "", `{"flow_id":"f","stop_component_id":"a"}`, false, true},
+		{"POST", "workflows", "", `{"flow_id":"f","data":{"nodes":[],"edges":[]}}`, false, false},
+		{"POST", "workflows", "", `{"flow_id":"f","data":{}}`, false, false},
+		{"POST", "workflows", "", `{"flow_id":"f","input_value":{"value":"A","load_from_db":true}}`, false, false},
+		{"POST", "workflows", "", `{"flow_id":"f","inputs":{"LLM-a.model":"b"}}`, false, true},
+		{"POST", "workflows", "", `{"flow_id":"f","inputs":{"ChatInput-a.code":"b"}}`, false, true},
+		{"POST", "workflows", "", `{"flow_id":"f","inputs":{"ChatInput-a.input_value":{"value":"A","load_from_db":true}}}`, false, true},
+		{"POST", "workflows", "", `{"flow_id":"f","inputs":{"ChatInput-a":{"code":"b"}}}`, false, true},
+		{"POST", "workflows", "", `{"flow_id":"f","unheard":1}`, false, false},
+		{"POST", "workflows", "a=b", `{"flow_id":"f"}`, false, false},
+		{"POST", "workflows/stop", "", `{"job_id":"f"}`, true, true},
+		{"POST", "workflows/f/resume", "", `{"decision":{}}`, false, false},
+		{"GET", "workflows", "job_id=f", "", true, true},
+		{"GET", "workflows/f/events", "", "", true, true},
+	} {
+		for scope, want := range map[guard.Scope]bool{guard.Run: tt.run, guard.Tweak: tt.tweak} {
+			r := httptest.NewRequest(tt.method, "/api/v2/"+tt.route+"?"+tt.query, strings.NewReader(tt.body))
+			if tt.body != "" {
+				r.Header.Set("Content-Type", "application/json")
+			}
+			_, against := h.examine(httptest.NewRecorder(), r, &guard.Caller{Scopes: []guard.Scope{scope}}, target{check: "workflow", route: tt.route})
+			if (against == nil) != want {
+				t.Errorf("%s %s %s with %s: %+v", tt.method, tt.route, tt.body, scope, against)
+			}
+		}
+	}
+}
+
+// MCP's messages: methods count, and arguments are inputs. What is refused is
+// answered in JSON-RPC, with the request's id.
+func TestMCPMessages(t *testing.T) {
+	r := start(t, "", func(http.ResponseWriter, *http.Request) {})
+	r.lookup = func(token string) (*guard.Caller, *client.Problem) {
+		return &guard.Caller{Name: "run", Scopes: []guard.Scope{guard.Scope(token[3:])}, Profiles: []string{"prod"}}, nil
+	}
+	for _, tt := range []struct {
+		body             string
+		run, tweak, edit string // the id in the error; "": it is sent on
+		code             int
+	}{
+		{`{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{"sampling":{}},"clientInfo":{"name":"a","version":"1"}}}`, "", "", "", 0},
+		{`{"jsonrpc":"2.0","method":"notifications/initialized"}`, "", "", "", 0},
+		{`{"jsonrpc":"2.0","method":"notifications/unheard-of","params":{}}`, "", "", "", 0},
+		{`{"jsonrpc":"2.0","id":2,"method":"notifications/unheard-of","params":{}}`, "2", "2", "2", -32601},
+		{`{"jsonrpc":"2.0","method":"resources/list"}`, "null", "null", "", -32601},
+		{`{"jsonrpc":"2.0","id":"a","method":"tools/list","params":{"cursor":null}}`, "", "", "", 0},
+		{`{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"echo","arguments":{"input_value":"a","n":1,"b":true,"l":["a",null],"session_id":null},"_meta":{"progressToken":1}}}`, "", "", "", 0},
+		{`{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"echo"}}`, "", "", "", 0},
+		{`{"jsonrpc":"2.0","id":2,"method":"ping"}`, "", "", "", 0},
+		{`{"jsonrpc":"2.0","id":2,"method":"server/discover","params":{}}`, "", "", "", 0},
+		{`{"jsonrpc":"2.0","id":2,"result":{}}`, "", "", "", 0},
+		{`{"jsonrpc":"2.0","id":2,"error":{"code":1,"message":"a"}}`, "", "", "", 0},
+
+		{`{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"echo","arguments":{"sender_name":{"value":"A","load_from_db":true}}}}`, "2", "", "2", -32602},
+		{`{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"echo","arguments":{"a":[{"value":"A"}]}}}`, "2", "", "2", -32602},
+		{`{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"echo","task":{}}}`, "2", "2", "2", -32602},
+		{`{"jsonrpc":"2.0","id":2,"method":"tools/call","params":["echo"]}`, "2", "2", "2", -32602},
+		{`{"jsonrpc":"2.0","id":"x<","method":"resources/list"}`, `"x<"`, `"x<"`, "", -32601},
+		{`{"jsonrpc":"2.0","id":7,"method":"resources/read","params":{"uri":"a"}}`, "7", "7", "", -32601},
+		{`{"jsonrpc":"2.0","id":7,"method":"resources\/read","params":{"uri":"a"}}`, "7", "7", "", -32601},
+		{`{"jsonrpc":"2.0","id":7,"method":"Resources/Read","params":{"uri":"a"}}`, "7", "7", "7", -32601},
+		{`{"jsonrpc":"2.0","id":7,"method":"resources/subscribe","params":{"uri":"a"}}`, "7", "7", "7", -32601},
+		{`{"jsonrpc":"2.0","id":7,"method":"tools/list","method":"resources/list"}`, "null", "null", "null", -32600},
+		{`{"jsonrpc":"2.0","id":7,"method":["tools/list"]}`, "7", "7", "7", -32600},
+		{`{"jsonrpc":"2.0","id":7,"method":null}`, "7", "7", "7", -32601},
+		{`{"jsonrpc":"1.0","id":7,"method":"tools/list"}`, "7", "7", "7", -32600},
+		{`{"jsonrpc":"2.0","id":null,"method":"tools/list"}`, "null", "null", "null", -32600},
+		{`{"jsonrpc":"2.0","id":{},"method":"tools/list"}`, "null", "null", "null", -32600},
+		{`{"jsonrpc":"2.0","id":7,"method":"tools/list","result":{}}`, "7", "7", "7", -32600},
+		{`[{"jsonrpc":"2.0","id":7,"method":"tools/list"},{"jsonrpc":"2.0","id":8,"method":"resources/list"}]`, "null", "null", "null", -32600},
+		{``, "null", "null", "null", -32600},
+	} {
+		for scope, id := range map[string]string{"run": tt.run, "tweak": tt.tweak, "edit": tt.edit, "proxy": ""} {
+			for _, target := range []string{"/api/v1/mcp/streamable", "/api/v1/mcp/project/p/streamable", "/api/v1/mcp/?session_id=a", "/api/v1/mcp/project/p/?session_id=a"} {
+				before := len(r.seen)
+				res, said := r.ask(http.MethodPost, target, tt.body, "X-Api-Key: lk_"+scope, "Content-Type: application/json")
+				sent := len(r.seen) - before
+				if id == "" {
+					if res.StatusCode != 200 || sent != 1 || r.bodies[before] != tt.body {
+						t.Errorf("%s %s with %s: %d %s; %d were sent on", target, tt.body, scope, res.StatusCode, said, sent)
+					}
+					continue
+				}
+				var answer struct {
+					ID    json.RawMessage
+					Error struct {
+						Code    int
+						Message string
+					}
+				}
+				err := json.Unmarshal([]byte(said), &answer)
+				status := 200
+				if id == "null" || strings.Contains(target, "session_id") {
+					status = 400
+				}
+				if err != nil || sent != 0 || res.StatusCode != status || strings.ReplaceAll(string(answer.ID), `\u003c`, "<") != id || answer.Error.Code != tt.code || answer.Error.Message == "" {
+					t.Errorf("%s %s with %s: %d %s; %d were sent on", target, tt.body, scope, res.StatusCode, said, sent)
+				}
+			}
+		}
+	}
+	for _, tt := range []struct {
+		method, target, body string
+		want                 int
+	}{
+		{"GET", "/api/v1/mcp/streamable", "", 200}, {"DELETE", "/api/v1/mcp/project/p/streamable", "", 200}, {"GET", "/api/v1/mcp/sse", "", 200},
+		{"GET", "/api/v1/mcp/project/p?mcp_enabled=false", "", 200}, {"PATCH", "/api/v1/mcp/project/p", "{}", 403}, {"DELETE", "/api/v1/mcp/streamable", "{}", 403},
+	} {
+		if res, said := r.ask(tt.method, tt.target, tt.body, "X-Api-Key: lk_run", "Content-Type: application/json"); res.StatusCode != tt.want {
+			t.Errorf("%s %s: %d %s", tt.method, tt.target, res.StatusCode, said)
+		}
+	}
+}

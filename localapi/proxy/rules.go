@@ -53,16 +53,16 @@ var rules = [...]rule{
 	{pattern: "mcp/servers/**", access: never, unmasked: true},
 
 	// What a tool needs that runs flows.
-	{pattern: "run/advanced/*", access: run},
+	{pattern: "run/advanced/*", access: run, check: "advanced"},
 	{pattern: "run/**", access: run, check: "run"},
-	{pattern: "responses/**", access: run},
-	{pattern: "webhook/**", access: run},
-	{pattern: "mcp/streamable/**", access: run},
-	{pattern: "mcp/sse/**", access: run},
-	{pattern: "mcp", access: run}, // the messages of the SSE flavour
-	{pattern: "mcp/project/*/streamable/**", access: run},
-	{pattern: "mcp/project/*/sse/**", access: run},
-	{pattern: "mcp/project/*", access: run},
+	{pattern: "responses/**", access: run, check: "responses"},
+	{pattern: "webhook/**", access: run, check: "webhook"},
+	{pattern: "mcp/streamable/**", access: run, check: "mcp"},
+	{pattern: "mcp/sse/**", access: run, check: "mcp"},
+	{pattern: "mcp", access: run, check: "mcp"}, // the messages of the SSE flavour
+	{pattern: "mcp/project/*/streamable/**", access: run, check: "mcp"},
+	{pattern: "mcp/project/*/sse/**", access: run, check: "mcp"},
+	{pattern: "mcp/project/*", access: run, check: "mcp"},
 	{pattern: "files/upload/**", access: run},
 	{pattern: "upload/**", access: run},
 	{pattern: "version", access: run, check: "empty"},
