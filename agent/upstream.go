@@ -21,16 +21,21 @@ func (a *Agent) Upstream(name string) (*url.URL, http.RoundTripper, error) {
 	return u, s.transport, err
 }
 
-// ProxyNeeds is what a proxy asks for with every request, empty for a profile that
-// is not there: the origins whose pages may use it, with spaces between them, and
-// what the server last called itself.
-func (a *Agent) ProxyNeeds(name string) (origins, version string) {
+// ProxyNeeds is what a proxy asks for with every request.
+type ProxyNeeds struct {
+	Origins       string // whose pages may use it, with spaces between them
+	Version       string // what the server last called itself, "" if that is not known
+	UnknownRoutes bool   // the scope proxy may use routes that no known version has
+}
+
+// ProxyNeeds is empty for a profile that is not there.
+func (a *Agent) ProxyNeeds(name string) ProxyNeeds {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if s := a.sessions[name]; s != nil {
-		return s.profile.ProxyOrigins, s.version
+		return ProxyNeeds{Origins: s.profile.ProxyOrigins, Version: s.version, UnknownRoutes: s.profile.UnknownRoutes}
 	}
-	return "", ""
+	return ProxyNeeds{}
 }
 
 // The reasons for which a proxy has no port.

@@ -158,13 +158,12 @@ func (p *proxies) serve(name string, port int, listeners []net.Listener) {
 			p.note(p.useOf(r, caller, name, what), problem)
 			p.metrics.proxy(problem)
 		},
-		AllowOrigins:  func() []string { return p.origins(name) },
-		ServerVersion: func() string { return p.version(name) },
-		Problem:       func(err error) *client.Problem { return problemOf(err, "") },
+		Needs:   func() proxy.Needs { return p.needs(name) },
+		Problem: func(err error) *client.Problem { return problemOf(err, "") },
 	})
 	server := guard.NewServer(guard.ServerConfig{Log: p.Log, Streams: true, Handler: http.HandlerFunc(
 		func(w http.ResponseWriter, r *http.Request) {
-			if problem := p.Guard.CheckProxy(r, p.origins(name)); problem != nil {
+			if problem := p.Guard.CheckProxy(r, p.needs(name).Origins); problem != nil {
 				p.note(p.useOf(r, nil, name, "proxy"), problem)
 				p.metrics.proxy(problem)
 				guard.WriteProblem(w, problem)
@@ -254,14 +253,9 @@ func (p *proxies) waiting() []string {
 // taken tells whether a proxy that should be open has no port.
 func (p *proxies) taken(name string) bool { return slices.Contains(p.waiting(), name) }
 
-func (p *proxies) origins(name string) []string {
-	origins, _ := p.Agent.ProxyNeeds(name)
-	return strings.Fields(origins)
-}
-
-func (p *proxies) version(name string) string {
-	_, version := p.Agent.ProxyNeeds(name)
-	return version
+func (p *proxies) needs(name string) proxy.Needs {
+	needs := p.Agent.ProxyNeeds(name)
+	return proxy.Needs{Origins: strings.Fields(needs.Origins), Version: needs.Version, UnknownRoutes: needs.UnknownRoutes}
 }
 
 // proxyURL is where a profile's proxy answers, nil if it does not.

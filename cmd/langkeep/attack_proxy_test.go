@@ -119,7 +119,7 @@ func (u *upstream) answers(with http.HandlerFunc) {
 // in what they send is one of its words.
 type between struct {
 	launched
-	server, older *upstream // of the profiles prod and rooted, and of old
+	server, older *upstream // of the profiles prod and rooted, and of old and open
 	owner         *client.Client
 	words         map[string]string
 }
@@ -144,7 +144,7 @@ func newBetween(t *testing.T) *between {
 	}
 	t.Cleanup(b.owner.Close)
 	for name, server := range map[string]string{
-		"prod": b.server.URL, "rooted": b.server.URL + "/team/a", "old": b.older.URL, "other": b.older.URL,
+		"prod": b.server.URL, "rooted": b.server.URL + "/team/a", "open": b.older.URL, "old": b.older.URL, "other": b.older.URL,
 	} {
 		b.words[name] = b.profile(t, name, server)
 	}
@@ -153,10 +153,10 @@ func newBetween(t *testing.T) *between {
 		t.Fatal(err)
 	}
 	for _, c := range []client.NewClient{
-		{Name: "whole", Scopes: []string{"proxy"}, Profiles: []string{"prod", "rooted", "old"}},
-		{Name: "run", Scopes: []string{"run"}, Profiles: []string{"prod"}},
+		{Name: "whole", Scopes: []string{"proxy"}, Profiles: []string{"prod", "rooted", "open", "old"}},
+		{Name: "editor", Scopes: []string{"edit"}, Profiles: []string{"prod", "open"}},
 		{Name: "tweaker", Scopes: []string{"tweak"}, Profiles: []string{"prod"}},
-		{Name: "editor", Scopes: []string{"edit"}, Profiles: []string{"prod"}},
+		{Name: "run", Scopes: []string{"run"}, Profiles: []string{"prod"}},
 		{Name: "reader", Scopes: []string{"read", "token", "api-key", "manage"}, Profiles: []string{"prod"}},
 		{Name: "stranger", Scopes: []string{"proxy"}, Profiles: []string{"other"}},
 		{Name: "revoked", Scopes: []string{"proxy"}, Profiles: []string{"prod"}},
@@ -180,7 +180,26 @@ func newBetween(t *testing.T) *between {
 		t.Fatal(err)
 	}
 	b.words["access"], b.words["key"] = got.AccessToken.Reveal(), key.APIKey.Reveal()
+	b.openUnknown(t, p.ProfileFile("open"))
 	return b
+}
+
+// openUnknown lets the profile open use routes that no version of Langflow has.
+func (b *between) openUnknown(t *testing.T, file string) {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err == nil {
+		err = os.WriteFile(file, append(text, "unknown_routes = true\n"...), 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for limit := time.Now().Add(30 * time.Second); b.send(t, "open", "GET /made-up HTTP/1.1\nHost: {open}\nX-Api-Key: {whole}\n\n", 1) != "200"; {
+		if time.Now().After(limit) {
+			t.Fatal("the hand edit is not read")
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
 }
 
 // profile makes one, signs it in and opens its proxy, whose address it returns.
@@ -247,7 +266,7 @@ func (b *between) try(t *testing.T, c trick) {
 	if to == "" {
 		to = "prod"
 	}
-	if to == "old" || to == "other" {
+	if to == "old" || to == "other" || to == "open" {
 		server = b.older
 	}
 	server.take()
@@ -362,13 +381,15 @@ func sentAsMatched(t *testing.T, b *between, s seen) {
 
 // The rules of the proxy are about paths, so paths are written oddly.
 func TestAttackProxyPaths(t *testing.T) {
-	// same are paths that pass, each of which must be sent with the meaning that
-	// it was judged by.
+	// same are paths that no version has, each of which must be sent with the
+	// meaning that it was judged by, if unknown routes are let through.
 	same := func(paths ...string) func(*testing.T, *between) {
 		return func(t *testing.T, b *between) {
 			for _, it := range paths {
 				b.words["it"] = it
-				b.try(t, trick{request: aPath, want: "200", sent: func(t *testing.T, s seen) { sentAsMatched(t, b, s) }})
+				b.try(t, trick{request: aPath, want: "403 forbidden"})
+				b.try(t, trick{to: "open", request: "GET {it} HTTP/1.1\nHost: {open}\n" + asWhole + "\n", want: "200",
+					sent: func(t *testing.T, s seen) { sentAsMatched(t, b, s) }})
 			}
 		}
 	}
@@ -396,17 +417,17 @@ func TestAttackProxyPaths(t *testing.T) {
 		{tried: "escapes that are none: `%zz`, `%`, `%2`, `%u0061`",
 			happens: "400", request: aPath, want: "400", each: []string{"/api/v1/%zzlogin", "/api/v1/login%", "/api/v1/login%2", "/api/v1/%u0061uto_login", "/%-1"}},
 		{tried: "encoded twice: `%2561uto_login`, `%252f`, `%252e%252e`, `%25%36%31uto_login`",
-			happens: "sent encoded twice: what was judged is what is sent, and Langflow decodes once",
+			happens: "403: no version has such a route; with `unknown_routes = true` sent encoded twice: what was judged is what is sent, and Langflow decodes once",
 			run:     same("/api/v1/%2561uto_login", "/api/v1%252flogin", "/api/v1/x/%252e%252e/login", "/api/v1/%25%36%31uto_login", "/api/v1/api_key%250a")},
 		{tried: "other case and letters that look alike: `/API/v1/login`, `/api/V1/login`, `/api/v1/Login`, `/api/v1/ｌogin`, `/api/v1/lоgin`",
-			happens: "sent as they are: to Langflow they are other paths",
+			happens: "403; with `unknown_routes = true` sent as they are: to Langflow they are other paths",
 			run:     same("/API/v1/login", "/api/V1/login", "/api/v1/Login", "/api/v1/AUTO_LOGIN", "/api/v1/%ef%bd%8cogin", "/api/v1/l%D0%BEgin")},
 		{tried: "bytes that are no UTF-8, such as a slash that is too long: `%c0%af`, `%e0%80%af`, `%ff`",
-			happens: "sent as they are: nobody reads a slash in them", run: same("/api/v1%c0%aflogin", "/api/v1/x%e0%80%af..%c0%aflogin", "/api/v1/%ff")},
-		{tried: "parameters, escaped question marks and hashes, blanks: `/api/v1/login;x`, `/api/v1/run/x%3f/../`, `/x%23`",
-			happens: "sent as they are, and with the same meaning; with a dot segment 400", run: func(t *testing.T, b *between) {
-				same("/api/v1/login;x", "/api/v1;x/login", "/api/v1/run/x%3f", "/x%23y", "/api/v1/login%20", "/api/v1/%20login", "/api/v1/login.", "/api/v1/login*")(t, b)
-				b.words["it"] = "/api/v1/run/x%3f/../login"
+			happens: "403; with `unknown_routes = true` sent as they are: nobody reads a slash in them", run: same("/api/v1%c0%aflogin", "/api/v1/x%e0%80%af..%c0%aflogin", "/api/v1/%ff")},
+		{tried: "parameters, escaped question marks and hashes, blanks: `/api/v1/login;x`, `/api/v1/x/x%3f/../`, `/x%23`",
+			happens: "403; with `unknown_routes = true` sent as they are, and with the same meaning; with a dot segment 400", run: func(t *testing.T, b *between) {
+				same("/api/v1/login;x", "/api/v1;x/login", "/api/v1/x/x%3f", "/x%23y", "/api/v1/login%20", "/api/v1/%20login", "/api/v1/login.", "/api/v1/login*")(t, b)
+				b.words["it"] = "/api/v1/x/x%3f/../login"
 				b.try(t, trick{request: aPath, want: "400 bad-request"})
 			}},
 		{tried: "a path in the query: `/api/v1/run/x?/../login&x=%2e%2e%2flogin`",
@@ -429,6 +450,17 @@ func TestAttackProxyPaths(t *testing.T) {
 
 // Whoever may use the whole account must still not get away with a credential.
 func TestAttackProxyCredentials(t *testing.T) {
+	// each are requests that are refused to several clients.
+	each := func(requests []string, clients ...string) func(*testing.T, *between) {
+		return func(t *testing.T, b *between) {
+			for _, it := range requests {
+				for _, c := range clients {
+					b.words["it"] = it
+					b.try(t, trick{request: "{it}" + toProd + "X-Api-Key: {" + c + "}\nContent-Type: application/json\nContent-Length: 2\n\n{}", want: "403 forbidden"})
+				}
+			}
+		}
+	}
 	line := func(header string) string { return "{it}" + toProd + header + "Content-Length: 2\n\n{}" }
 	tricks(t, "TestAttackProxyCredentials", []trick{
 		{tried: "to sign in: `POST /login`, `GET /auto_login`, `POST /refresh`, with any method, with the scope `proxy`",
@@ -465,9 +497,36 @@ func TestAttackProxyCredentials(t *testing.T) {
 			each: []string{"GET /api/v1/flows/", "POST /api/v1/flows/", "GET /api/v1/api_key/", "GET /api/v1/variables/", "POST /api/v1/variables/", "GET /api/v1/users/whoami", "GET /api/v1/session",
 				"GET /api/v1/projects/", "POST /api/v1/projects/", "GET /api/v2/files", "GET /api/v2/mcp/servers", "GET /api/v1/files/download/x/y", "POST /api/v1/build/x/flow", "POST /api/v1/custom_component",
 				"POST /api/v1/validate/code", "GET /openapi.json", "GET /", "GET /api/v1/runs", "GET /api/v1/run_x", "GET /api/v1/monitor/messages", "POST /api/v1/mcp/project/x/install", "GET /x/api/v1/run/y"}},
-		{tried: "what that scope is for: `/run`, `/responses`, `/webhook`, MCP, uploads",
+		{tried: "a project's settings, with the scope `run`, `tweak` or `edit`: `PATCH /mcp/project/ID` with `{\"auth_settings\":{\"auth_type\":\"none\"}}` would make its tools public from then on",
+			happens: "403: a rule names its methods, and a writing route is for `run` only if it runs something (TestRunWritesNothing, over every route of every version)", run: each(
+				[]string{"PATCH /api/v1/mcp/project/x", "PATCH /api/v1/mcp/project/x/", "PATCH /api/v1/mcp/project/%78"}, "run", "tweaker", "editor")},
+		{tried: "who may do what, with the scope `edit`, `run` or even `proxy`: `POST /authz/roles`, `/authz/teams/ID/members`, `/authz/role-assignments`, `/authz/shares`",
+			happens: "403", run: each(
+				[]string{"POST /api/v1/authz/roles", "PATCH /api/v1/authz/roles/x", "DELETE /api/v1/authz/roles/x", "POST /api/v1/authz/role-assignments", "POST /api/v1/authz/teams", "POST /api/v1/authz/teams/x/members",
+					"POST /api/v1/authz/shares", "POST /api/v1/authz/made-up", "POST /x/api/v1/authz/roles/"}, "run", "editor", "whole")},
+		{tried: "what takes code, reaches stored credentials or is an administrator's, with the scope `edit`: `/custom_component`, `/validate/code`, `/mcp/servers`, `/variables`, `/connections`, `/triggers`, `/agentic`, policies",
+			happens: "403, and the answer names the scope that is lacking", run: each(
+				[]string{"POST /api/v1/custom_component", "POST /api/v1/custom_component/update", "POST /api/v1/validate/code", "POST /api/v2/mcp/servers/x", "GET /api/v2/mcp/servers", "PATCH /api/v1/variables/x",
+					"POST /api/v1/connections", "POST /api/v1/triggers", "POST /api/v1/agentic/assist", "PUT /api/v1/policy-bundle", "PUT /api/v1/catalog-policy/components", "POST /api/v1/data-subjects/erase", "GET /logs"},
+				"run", "tweaker", "editor")},
+		{tried: "the key of a stored MCP server, by a change of its URL alone: `PATCH /mcp/servers/NAME` with `{\"url\":\"http://evil.example/\"}`, with the scope `proxy`",
+			happens: "403: Langflow keeps the key and sends it there; a server can be made anew, without it", request: line(asWhole), want: "403 forbidden",
+			each: []string{"PATCH /api/v2/mcp/servers/x", "PATCH /api/v2/mcp/servers/x/", "PATCH /api/v1/mcp/servers/x", "PATCH /x/api/v2/mcp/servers/x"}},
+		{tried: "the server's whole database: `POST /migration/backup/database`", happens: "403", request: line(asWhole), want: "403 forbidden",
+			each: []string{"POST /api/v1/migration/backup/database", "POST /api/v1/migration/secret-key/verify", "PUT /api/v1/migration/destinations"}},
+		{tried: "a route that is made up, or a method that a route does not have: `POST /api/v1/made-up`, `PUT /flows`, `POST /api/v3/run/x`",
+			happens: "403 to every scope, and the answer names `unknown_routes`, with which the scope `proxy` alone may", run: func(t *testing.T, b *between) {
+				made := []string{"POST /api/v1/made-up", "PUT /api/v1/flows", "POST /api/v3/run/x", "GET /made-up", "BREW /api/v1/run/x", "GET /api/v1/run/x"}
+				each(made, "run", "tweaker", "editor", "whole")(t, b)
+				for _, it := range made {
+					b.words["it"] = it
+					b.try(t, trick{to: "open", request: "{it} HTTP/1.1\nHost: {open}\nX-Api-Key: {editor}\n\n", want: "403 forbidden"})
+					b.try(t, trick{to: "open", request: "{it} HTTP/1.1\nHost: {open}\n" + asWhole + "\n", want: "200"})
+				}
+			}},
+		{tried: "what that scope is for: `/run`, `/responses`, `/webhook`",
 			happens: "200: nothing honest is refused", request: "{it}" + toProd + asRunner + "Content-Type: application/json\nContent-Length: 2\n\n{}", want: "200",
-			each: []string{"POST /api/v1/run/x", "POST /api/v1/run/advanced/x", "POST /api/v1/responses", "POST /api/v1/webhook/x", "POST /api/v1/files/upload/x", "POST /api/v1/upload/x", "POST /api/v2/run/x"}},
+			each: []string{"POST /api/v1/run/x", "POST /api/v1/run/advanced/x", "POST /api/v1/responses", "POST /api/v1/webhook/x"}},
 		{tried: "and to list and call tools, over each way to MCP", happens: "200", want: "200",
 			request: "POST {it}" + toProd + asRunner + "Content-Type: application/json\nContent-Length: 46\n\n" + `{"jsonrpc":"2.0","id":1,"method":"tools/list"}`,
 			each:    []string{"/api/v1/mcp/streamable", "/api/v1/mcp/project/x/streamable", "/api/v1/mcp/?session_id=x", "/api/v1/mcp/project/x/?session_id=x"}},
@@ -545,7 +604,7 @@ func TestAttackProxyCallers(t *testing.T) {
 				"Proxy-Authorization: Basic stale"},
 			sent: sentAs("GET /api/v1/users/whoami")},
 		{tried: "stale credentials in a WebSocket's query, which takes `token` as well", happens: "200 or 101, without them", want: "200",
-			request: "GET /api/v1/voice/ws/x?token=stale&a=b&api_key=stale&Token=stale" + toProd + asWhole + "Connection: Upgrade\nUpgrade: websocket\n\n", sent: sentAs("GET /api/v1/voice/ws/x?a=b")},
+			request: "GET /api/v1/voice/ws/flow_tts/x?token=stale&a=b&api_key=stale&Token=stale" + toProd + asWhole + "Connection: Upgrade\nUpgrade: websocket\n\n", sent: sentAs("GET /api/v1/voice/ws/flow_tts/x?a=b")},
 	})
 }
 
@@ -690,14 +749,14 @@ func TestAttackProxyPages(t *testing.T) {
 				}
 				b.server.take()
 			}},
-		{tried: "a WebSocket with its token in `?token=`, where Langflow takes one", happens: "401: that is no place for a client's", request: "GET /api/v1/voice/ws/x?token={whole}" + toProd + socket + "\n", want: "401 unauthorized"},
+		{tried: "a WebSocket with its token in `?token=`, where Langflow takes one", happens: "401: that is no place for a client's", request: "GET /api/v1/voice/ws/flow_tts/x?token={whole}" + toProd + socket + "\n", want: "401 unauthorized"},
 		{tried: "a WebSocket of a page that nobody allowed, whose Origin is all that tells it from a program's", happens: "403",
-			request: "GET /api/v1/voice/ws/x?x-api-key={whole}" + toProd + socket + "Origin: {it}\n\n", want: "403 forbidden-origin", each: []string{"http://evil.example", "null"}},
-		{tried: "a WebSocket with a client that only runs flows", happens: "403", request: "GET /api/v1/voice/ws/x?x-api-key={run}" + toProd + socket + "\n", want: "403 forbidden"},
+			request: "GET /api/v1/voice/ws/flow_tts/x?x-api-key={whole}" + toProd + socket + "Origin: {it}\n\n", want: "403 forbidden-origin", each: []string{"http://evil.example", "null"}},
+		{tried: "a WebSocket with a client that only runs flows", happens: "403", request: "GET /api/v1/voice/ws/flow_tts/x?x-api-key={run}" + toProd + socket + "\n", want: "403 forbidden"},
 		{tried: "a server that switches protocols though nobody asked, or to another than was asked for", happens: "502", run: func(t *testing.T, b *between) {
-			for protocol, ask := range map[string]string{"websocket": "", "h2c": socket} {
+			for protocol, ask := range map[string]string{"websocket": "/api/v1/flows/" + toProd, "h2c": "/api/v1/voice/ws/flow_tts/x" + toProd + socket} {
 				b.server.answers(hijacked("HTTP/1.1 101 Switching Protocols\nConnection: Upgrade\nUpgrade: " + protocol + "\n\n"))
-				if got := b.send(t, "prod", "GET /api/v1/voice/ws/x"+toProd+asWhole+ask+"\n", 1); got != "502 server-unreachable" {
+				if got := b.send(t, "prod", "GET "+ask+asWhole+"\n", 1); got != "502 server-unreachable" {
 					t.Errorf("%s: %s", protocol, got)
 				}
 			}

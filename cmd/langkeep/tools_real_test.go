@@ -388,7 +388,7 @@ func (s *tools) testRefused(p *person) {
 		return false
 	}
 	for client, refused := range map[string]string{`"poor"`: "forbidden", `"foreign"`: "forbidden", `"expired"`: "unauthorized", `null`: "unauthorized"} {
-		for _, what := range []string{"GET /v1/profiles/{name}/token", "proxy GET /api/v1/run"} {
+		for _, what := range []string{"GET /v1/profiles/{name}/token", "proxy GET /api/v1/flows"} {
 			p.eventually(5*time.Second, client+" is in the audit log for "+what, func() bool { return audited(client, refused, what) })
 		}
 	}

@@ -107,7 +107,7 @@ func (h *Handler) examine(w http.ResponseWriter, r *http.Request, caller *guard.
 func (h *Handler) look(w http.ResponseWriter, r *http.Request, caller *guard.Caller, t target, c check) ([]byte, *objection) {
 	a := &asked{
 		ctx: r.Context(), method: r.Method, route: t.route, header: r.Header,
-		tweak: caller.Has(guard.Tweak), edit: caller.Has(guard.Edit), version: h.ServerVersion(),
+		tweak: caller.Has(guard.Tweak), edit: caller.Has(guard.Edit), version: h.Needs().Version,
 	}
 	query, ok := strictQuery(withoutCredentials(r.URL.RawQuery, false))
 	if !ok {

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -16,11 +17,13 @@ import (
 	"langkeep/localapi/guard"
 )
 
-// Where a client with the scope run gets to, something looks at what it sends.
-func TestEveryRunRouteIsChecked(t *testing.T) {
+// Where routes.txt names a check, something looks at what is sent.
+func TestEveryCheckIsThere(t *testing.T) {
+	// These are still to be written: until then nothing passes.
+	missing := []string{"a2a", "build", "flow", "flow-file", "flows", "project", "project-file"}
 	for _, r := range rules {
-		if _, known := checks[r.check]; r.check != "" && !known {
-			t.Errorf("%s has the check %q, which there is not", r.pattern, r.check)
+		if _, known := checks[r.check]; r.check != "" && known == slices.Contains(missing, r.check) {
+			t.Errorf("%s has the check %q, which there is: %v", r.path, r.check, known)
 		}
 	}
 }
@@ -187,7 +190,11 @@ func TestRunBodies(t *testing.T) {
 				header = append(header, "Content-Type: "+tt.kind)
 			}
 			before := len(r.seen)
-			if res, said := r.ask(http.MethodPost, tt.target, tt.body, header...); res.StatusCode != want {
+			method := http.MethodPost
+			if strings.HasPrefix(tt.target, "/api/v1/version") {
+				method = http.MethodGet
+			}
+			if res, said := r.ask(method, tt.target, tt.body, header...); res.StatusCode != want {
 				t.Errorf("%s: %s with %s: %d %s, want %d", tt.name, tt.target, scope, res.StatusCode, said, want)
 			}
 			switch sent := len(r.seen) - before; {
@@ -208,7 +215,7 @@ func TestRunBodies(t *testing.T) {
 // A body is refused for its length before it is read, and where that is not told
 // once too much has come.
 func TestBodyTooLong(t *testing.T) {
-	h := New(Config{Log: slog.New(slog.DiscardHandler), ServerVersion: func() string { return "" }})
+	h := New(Config{Log: slog.New(slog.DiscardHandler), Needs: func() Needs { return Needs{} }})
 	for _, told := range []bool{true, false} {
 		r := httptest.NewRequest(http.MethodPost, "/api/v1/run/f", strings.NewReader(`{"input_value":"`+strings.Repeat("a", inputBytes)+`"}`))
 		r.Header.Set("Content-Type", "application/json")
@@ -271,7 +278,7 @@ func TestBodies(t *testing.T) {
 
 // What a workflow is sent. rules.go says whether it gets there.
 func TestWorkflowBodies(t *testing.T) {
-	h := New(Config{Log: slog.New(slog.DiscardHandler), ServerVersion: func() string { return "1.13.0" }})
+	h := New(Config{Log: slog.New(slog.DiscardHandler), Needs: func() Needs { return Needs{Version: "1.13.0"} }})
 	for _, tt := range []struct {
 		method, route, query, body string
 		run, tweak                 bool

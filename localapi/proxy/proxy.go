@@ -50,13 +50,21 @@ type Config struct {
 	// it is refused.
 	Note func(r *http.Request, caller *guard.Caller, what string, problem *client.Problem)
 	Log  *slog.Logger
-	// AllowOrigins are those whose pages may use the proxy.
-	AllowOrigins func() []string
-	// ServerVersion is what the server last called itself, "" if that is not
-	// known.
-	ServerVersion func() string
+	// Needs are asked for with every request.
+	Needs func() Needs
 	// Problem says what an error of Source is to a client.
 	Problem func(error) *client.Problem
+}
+
+// Needs is what is known of a profile and its server.
+type Needs struct {
+	// Origins are those whose pages may use the proxy.
+	Origins []string
+	// Version is what the server last called itself, "" if that is not known.
+	Version string
+	// UnknownRoutes lets the scope proxy use routes that no known version of
+	// Langflow has.
+	UnknownRoutes bool
 }
 
 // Handler is the proxy of one profile.
@@ -112,8 +120,9 @@ type passageKey struct{}
 
 // ServeHTTP implements http.Handler.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	needs := h.Needs()
 	origin := r.Header.Get("Origin")
-	if !slices.Contains(h.AllowOrigins(), origin) {
+	if !slices.Contains(needs.Origins, origin) {
 		origin = ""
 	}
 	if origin != "" {
@@ -134,9 +143,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	escaped, _, _ := strings.Cut(r.RequestURI, "?")
-	t, problem := judge(r.Method, escaped, strings.TrimSuffix(upstream.Path, "/"), h.ServerVersion())
+	t, problem := judge(methodOf(r), escaped, strings.TrimSuffix(upstream.Path, "/"), needs.Version)
 	if problem == nil {
-		problem = permits(caller, h.Profile, t)
+		problem = permits(caller, h.Profile, t, needs.UnknownRoutes)
 	}
 	if problem != nil {
 		h.refuse(w, r, caller, problem)
@@ -180,17 +189,8 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, caller *guard.C
 	guard.WriteProblem(w, problem)
 }
 
-// named are the parts of Langflow 1.13.0's API that the audit log names. All
-// others are one, so that nobody can fill the log with what they make up.
-var named = []string{
-	"a2a", "agentic", "all", "api_key", "auto_login", "build", "config", "custom_component", "files", "flows",
-	"folders", "knowledge_bases", "login", "logout", "mcp", "memories", "models", "monitor", "predict",
-	"process", "projects", "refresh", "registration", "responses", "run", "session", "starter-projects",
-	"store", "task", "traces", "upload", "users", "validate", "variables", "version", "voice", "webhook",
-	"webhook-events",
-}
-
-// what is a request in the audit log.
+// what is a request in the audit log: its route as routes.txt has it, so that
+// nobody can fill the log with what they make up.
 func what(r *http.Request) string {
 	method := r.Method
 	switch method {
@@ -198,29 +198,10 @@ func what(r *http.Request) string {
 	default:
 		method = "other"
 	}
-	if route := routeOf(r.URL.Path); route != "" {
+	if route := routeOf(methodOf(r), r.URL.Path); route != "" {
 		return "proxy " + method + " " + route
 	}
 	return "proxy " + method
-}
-
-// routeOf is the first /api/v1/NAME or /api/v2/NAME in a path, below whatever
-// root path the server has; "" if there is none.
-func routeOf(path string) string {
-	const api = "/api/v"
-	for {
-		i := strings.Index(path, api)
-		if i < 0 {
-			return ""
-		}
-		path = path[i:]
-		version, rest, _ := strings.Cut(path[len(api):], "/")
-		name, _, _ := strings.Cut(rest, "/")
-		if (version == "1" || version == "2") && slices.Contains(named, name) {
-			return path[:len(api)+len("1/")+len(name)]
-		}
-		path = path[len(api):]
-	}
 }
 
 // clientToken is what a tool sends as its key, wherever it puts it. Where there

@@ -95,10 +95,9 @@ func start(t *testing.T, root string, serve http.HandlerFunc) *rig {
 	r.upstream, _ = url.Parse(server.URL + root)
 	proxy := httptest.NewServer(New(Config{
 		Profile: "prod", Source: r, Lookup: func(token string) (*guard.Caller, *client.Problem) { return r.lookup(token) }, Log: slog.New(slog.DiscardHandler),
-		AllowOrigins:  func() []string { return []string{"http://localhost:3000"} },
-		Note:          func(*http.Request, *guard.Caller, string, *client.Problem) {},
-		ServerVersion: func() string { return "1.13.0" },
-		Problem:       func(err error) *client.Problem { return client.NewProblem(client.TypeSignInRequired, err.Error()) },
+		Needs:   func() Needs { return Needs{Origins: []string{"http://localhost:3000"}, Version: "1.13.0"} },
+		Note:    func(*http.Request, *guard.Caller, string, *client.Problem) {},
+		Problem: func(err error) *client.Problem { return client.NewProblem(client.TypeSignInRequired, err.Error()) },
 	}))
 	t.Cleanup(proxy.Close)
 	r.url = proxy.URL
@@ -401,7 +400,7 @@ func TestWebSocket(t *testing.T) {
 	}
 	defer conn.Close()
 	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
-	fmt.Fprint(conn, "GET /api/v1/voice/x?token=stale&a=b&api_key=stale HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nX-Api-Key: lk_whole\r\n\r\n")
+	fmt.Fprint(conn, "GET /api/v1/voice/ws/flow_tts/x?token=stale&a=b&api_key=stale HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nX-Api-Key: lk_whole\r\n\r\n")
 	in := bufio.NewReader(conn)
 	res, err := http.ReadResponse(in, nil)
 	if err != nil || res.StatusCode != 101 {
@@ -426,7 +425,7 @@ func TestStreamEndsWithItsClient(t *testing.T) {
 	r.lookup = func(string) (*guard.Caller, *client.Problem) {
 		return &guard.Caller{Name: "c", Scopes: []guard.Scope{guard.Run}, Profiles: []string{"prod"}, Ended: ended}, nil
 	}
-	res, err := http.Get(r.url + "/api/v1/run/x")
+	res, err := http.Get(r.url + "/api/v1/mcp/sse")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -491,10 +490,10 @@ func TestNoTrailersAndNoOtherProtocols(t *testing.T) {
 	for name, text := range map[string]string{
 		"a trailer": "POST /api/v1/run/x HTTP/1.1\nHost: x\nX-Api-Key: lk_whole\nConnection: close\nTransfer-Encoding: chunked\nTrailer: X-Api-Key, Authorization\n\n" +
 			"4\nbody\n0\nX-Api-Key: sk-trailing\nAuthorization: Bearer trailing\n\n",
-		"h2c":         "GET /api/v1/run/x HTTP/1.1\nHost: x\nX-Api-Key: lk_whole\nConnection: Upgrade, HTTP2-Settings, close\nUpgrade: h2c\nHTTP2-Settings: AAMAAABkAAQAAP__\n\n",
-		"one of two":  "GET /api/v1/run/x HTTP/1.1\nHost: x\nX-Api-Key: lk_whole\nConnection: Upgrade, close\nUpgrade: websocket, h2c\n\n",
-		"two headers": "GET /api/v1/run/x HTTP/1.1\nHost: x\nX-Api-Key: lk_whole\nConnection: Upgrade, close\nUpgrade: websocket\nUpgrade: h2c\n\n",
-		"without one": "GET /api/v1/run/x HTTP/1.1\nHost: x\nX-Api-Key: lk_whole\nConnection: close\nUpgrade: h2c\n\n",
+		"h2c":         "GET /api/v1/flows HTTP/1.1\nHost: x\nX-Api-Key: lk_whole\nConnection: Upgrade, HTTP2-Settings, close\nUpgrade: h2c\nHTTP2-Settings: AAMAAABkAAQAAP__\n\n",
+		"one of two":  "GET /api/v1/flows HTTP/1.1\nHost: x\nX-Api-Key: lk_whole\nConnection: Upgrade, close\nUpgrade: websocket, h2c\n\n",
+		"two headers": "GET /api/v1/voice/ws/flow_tts/x HTTP/1.1\nHost: x\nX-Api-Key: lk_whole\nConnection: Upgrade, close\nUpgrade: websocket\nUpgrade: h2c\n\n",
+		"without one": "GET /api/v1/flows HTTP/1.1\nHost: x\nX-Api-Key: lk_whole\nConnection: close\nUpgrade: h2c\n\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := start(t, "", func(w http.ResponseWriter, req *http.Request) {

@@ -11,79 +11,24 @@ import (
 	"langkeep/localapi/guard"
 )
 
-// access is who may use a route.
-type access int
-
-const (
-	whole access = iota // scope proxy: the whole account
-	run                 // scope run as well
-	never               // nobody: it gives or makes a credential, or ends the session
-)
-
-// rule says who may use the paths that fit a pattern, by any method or only by
-// those that write.
-type rule struct {
-	pattern string // below <root>/api/vN, with or without a slash at the end; * is one segment, ** any number of them
-	writes  bool   // all methods but GET, HEAD and OPTIONS
-	access  access
-	// unmasked limits the rule to servers that show stored keys in full.
-	unmasked bool
-	// check names what the rest of the request is held to (body.go), for clients
-	// without the scope proxy.
-	check string
-}
-
-// rules are looked at in their order, and the first that fits counts; what fits
-// none is for the whole account. They hold for every version of the API (/api/v1,
-// /api/v2). Checked on Langflow 1.13.0, the last line on 1.10.3.
-var rules = [...]rule{
-	// What gives a session, or ends it.
-	{pattern: "login", access: never},
-	{pattern: "auto_login", access: never},
-	{pattern: "refresh", access: never},
-	{pattern: "logout", access: never},
-	// What makes a key: it would never end, and go on without us.
-	{pattern: "api_key/**", writes: true, access: never},
-	{pattern: "mcp/project/*/install/**", access: never},
-	// What changes the account, or hands out all that is in it.
-	{pattern: "users/*/reset-password/**", access: never},
-	{pattern: "users/me/**", access: never},
-	{pattern: "users/**", writes: true, access: never},
-	// 1.10.3 shows the key that its stored MCP servers use.
-	{pattern: "mcp/servers/**", access: never, unmasked: true},
-
-	// What a tool needs that runs flows.
-	{pattern: "run/advanced/*", access: run, check: "advanced"},
-	{pattern: "run/**", access: run, check: "run"},
-	{pattern: "responses/**", access: run, check: "responses"},
-	{pattern: "webhook/**", access: run, check: "webhook"},
-	{pattern: "mcp/streamable/**", access: run, check: "mcp"},
-	{pattern: "mcp/sse/**", access: run, check: "mcp"},
-	{pattern: "mcp", access: run, check: "mcp"}, // the messages of the SSE flavour
-	{pattern: "mcp/project/*/streamable/**", access: run, check: "mcp"},
-	{pattern: "mcp/project/*/sse/**", access: run, check: "mcp"},
-	{pattern: "mcp/project/*", access: run, check: "mcp"},
-	{pattern: "files/upload/**", access: run},
-	{pattern: "upload/**", access: run},
-	{pattern: "version", access: run, check: "empty"},
-}
-
-// roots are the paths beside /api that scope run is good for.
-var roots = [...]string{"health", "health_check"}
-
 // target is a request's path as it was judged, which is as it is sent.
 type target struct {
-	path   string // decoded
-	access access
-	check  string // of a rule
-	route  string // the path below /api/vN
+	path  string // decoded
+	route string // below /api/vN, without a slash at its end
+	// rule is nil for what no known version of Langflow has.
+	rule *rule
+	// check is the rule's.
+	check string
+	// never means that nobody may use it, whatever the route says.
+	never bool
 	// bearer means that the route takes a token and no key (/session, 1.8 to
 	// 1.13.0).
 	bearer bool
 }
 
 // judge reads a request's path, decoded once as Langflow does it, and looks up
-// what it gives. root is the server's root path, without a slash at the end.
+// its route. method is that of methodOf, root is the server's root path, without
+// a slash at the end.
 func judge(method, escaped, root, version string) (target, *client.Problem) {
 	path, ok := decode(escaped)
 	if !ok {
@@ -94,32 +39,78 @@ func judge(method, escaped, root, version string) (target, *client.Problem) {
 	if !ok || !strings.HasPrefix(below, "/") {
 		return target{}, client.NewProblem(client.TypeNotFound, "the server is at "+root+"/: paths begin with that")
 	}
-	t := target{path: path}
-	segments := strings.Split(strings.TrimPrefix(below, "/"), "/")
-	// A server takes the paths of its API with its root path before them and
-	// without, and a profile's URL need not tell: what is forbidden is forbidden
-	// wherever it may begin.
+	segments := split(below)
+	t := target{
+		path:   path,
+		rule:   find(method, segments),
+		never:  method == http.MethodTrace || forbidden(method, segments, version), // TRACE shows what was sent, our credential with it
+		bearer: slices.Equal(segments, []string{"api", "v1", "session"}),
+	}
+	if t.rule != nil {
+		t.check = t.rule.check
+	}
+	if len(segments) > 2 && segments[0] == "api" && apiVersion(segments[1]) {
+		t.route = strings.Join(segments[2:], "/")
+	}
+	return t, nil
+}
+
+// forbidden tells whether a line that says never fits. A server takes the paths
+// of its API with its root path before them and without, and a profile's URL need
+// not tell: what is forbidden is forbidden wherever it may begin, and in every
+// version of the API.
+func forbidden(method string, segments []string, version string) bool {
 	for i := range segments {
 		if i+1 >= len(segments) || segments[i] != "api" || !apiVersion(segments[i+1]) {
 			continue
 		}
-		found := look(method, segments[i+2:], version)
-		if found.access == never {
-			t.access = never
-			return t, nil
-		}
-		if i == 0 {
-			t.access, t.check, t.route = found.access, found.check, strings.Join(trimmed(segments[2:]), "/")
-			t.bearer = slices.Equal(trimmed(segments[2:]), []string{"session"})
+		for _, r := range nevers {
+			if r.has(method) && fits(r.segments[2:], segments[i+2:]) && (r.before == "" || !atLeast(version, r.before)) {
+				return true
+			}
 		}
 	}
-	if len(segments) == 1 && slices.Contains(roots[:], segments[0]) {
-		t.access, t.check = run, "empty"
+	return false
+}
+
+// find is the line for a route of the server.
+func find(method string, segments []string) *rule {
+	for _, r := range rules {
+		if r.has(method) && fits(r.segments, segments) {
+			return r
+		}
 	}
-	if method == http.MethodTrace {
-		t.access = never // whoever answers it shows what was sent, our credential with it
+	return nil
+}
+
+// routeOf is the pattern of the first line that fits a path, below whatever root
+// path the server has; "" if none does.
+func routeOf(method, path string) string {
+	segments := split(path)
+	for i := range segments {
+		if i > 0 && segments[i] != "api" {
+			continue
+		}
+		below := segments[i:]
+		for _, r := range nevers {
+			if r.has(method) && fits(r.segments, below) {
+				return r.path
+			}
+		}
+		if r := find(method, below); r != nil {
+			return r.path
+		}
 	}
-	return t, nil
+	return ""
+}
+
+// methodOf is a request's method as the table has it. A handshake of a WebSocket
+// is no GET: the server looks for another handler.
+func methodOf(r *http.Request) string {
+	if r.Method == http.MethodGet && strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
+		return webSocket
+	}
+	return r.Method
 }
 
 // decode decodes a path once. Whatever a server might read otherwise than we do
@@ -155,64 +146,73 @@ func apiVersion(segment string) bool {
 	return ok && err == nil
 }
 
-// look finds the first rule that fits.
-func look(method string, segments []string, version string) rule {
-	write := method != http.MethodGet && method != http.MethodHead && method != http.MethodOptions
-	for _, r := range rules {
-		if r.writes && !write || r.unmasked && masks(version) {
-			continue
-		}
-		if fits(r.pattern, trimmed(segments)) {
-			return r
-		}
-	}
-	return rule{access: whole}
+// split is a path's segments, without the slash at its end.
+func split(path string) []string {
+	return strings.Split(strings.TrimSuffix(strings.TrimPrefix(path, "/"), "/"), "/")
 }
 
-// trimmed is a path without the slash at its end.
-func trimmed(segments []string) []string {
-	if n := len(segments); n > 0 && segments[n-1] == "" {
-		return segments[:n-1]
-	}
-	return segments
-}
-
-func fits(pattern string, segments []string) bool {
-	for p := range strings.SplitSeq(pattern, "/") {
-		if p == "**" {
+// fits tells whether segments are what a pattern describes.
+func fits(pattern, segments []string) bool {
+	for i, p := range pattern {
+		if p == rest {
 			return true
 		}
-		if len(segments) == 0 || p != "*" && p != segments[0] {
+		if i >= len(segments) || p != segments[i] && (!isName(p) || segments[i] == "") {
 			return false
 		}
-		segments = segments[1:]
 	}
-	return len(segments) == 0
+	return len(pattern) == len(segments)
 }
 
-// masks tells whether a server hides the keys of its stored MCP servers: 1.13
-// does, 1.10.3 does not. langflow-base counts from 0 (0.13 is 1.13's); a version
-// that can't be read is taken for an old one.
-func masks(version string) bool {
-	major, rest, _ := strings.Cut(version, ".")
-	minor, _, _ := strings.Cut(rest, ".")
-	m, err := strconv.Atoi(major)
-	n, errMinor := strconv.Atoi(minor)
-	return err == nil && errMinor == nil && (m > 1 || n >= 13)
+// atLeast tells whether a server's version is a release of MAJOR.MINOR or a later
+// one. langflow-base counts from 0 (0.13 is 1.13's). What can't be read, and what
+// came before a release (1.13.0.dev3), is older.
+func atLeast(version, release string) bool {
+	major, minor, ok := majorMinor(version)
+	wantMajor, wantMinor, wantOK := majorMinor(release)
+	return ok && wantOK && (major > wantMajor || major == wantMajor && minor >= wantMinor)
 }
 
-// permits tells what a client lacks for a target.
-func permits(c *guard.Caller, profile string, t target) *client.Problem {
+func majorMinor(version string) (major, minor int, ok bool) {
+	first, rest, ok := strings.Cut(version, ".")
+	if !ok || strings.Trim(rest, "0123456789.") != "" {
+		return 0, 0, false
+	}
+	second, _, _ := strings.Cut(rest, ".")
+	major, errMajor := strconv.Atoi(first)
+	minor, errMinor := strconv.Atoi(second)
+	return max(major, 1), minor, errMajor == nil && errMinor == nil
+}
+
+// permits tells what a client lacks for a target. unknown means that the profile
+// lets the scope proxy use routes that no known version has.
+func permits(c *guard.Caller, profile string, t target, unknown bool) *client.Problem {
 	switch {
 	case !c.Sees(profile):
-		return client.NewProblem(client.TypeForbidden, "this client may not use that profile: add a client that may")
-	case !c.Has(guard.Proxy) && !c.Has(guard.Run):
-		return client.NewProblem(client.TypeForbidden, "this client lacks the scopes run and proxy: add a client that has one of them")
-	case t.access == never:
-		return client.NewProblem(client.TypeForbidden,
-			"the proxy never passes this on, whatever the scope: it gives or makes a credential, or ends the session; do it in Langflow itself")
-	case t.access == whole && !c.Has(guard.Proxy):
-		return client.NewProblem(client.TypeForbidden, "this client may only run flows: add a client with the scope proxy")
+		return forbid("this client may not use that profile: add a client that may")
+	case !c.Has(guard.Run):
+		return forbid("this client lacks the scopes run, tweak, edit and proxy: add a client that has one of them")
+	case t.never:
+		return forbid("the proxy never passes this on, whatever the scope: it gives or makes a credential, ends the session or changes " +
+			"who may do what; do it in Langflow itself")
+	case t.rule == nil && !unknown:
+		return forbid("no known version of Langflow has this method and path, so the proxy refuses it: if you trust it, write " +
+			"unknown_routes = true into the file of profile \"" + profile + "\", and use a client with the scope proxy")
+	case t.rule == nil && !c.Has(guard.Proxy):
+		return forbid("no known version of Langflow has this method and path: only the scope proxy may use it with profile \"" + profile + "\"")
+	case t.rule != nil && !c.Has(t.rule.scope):
+		return forbid(lacking[t.rule.scope])
 	}
 	return nil
+}
+
+func forbid(detail string) *client.Problem { return client.NewProblem(client.TypeForbidden, detail) }
+
+// lacking is what a client is told that lacks a scope.
+var lacking = map[guard.Scope]string{
+	guard.Tweak: "this client may run flows with inputs, not upload files or change their components (no tweaks): " +
+		"give it the scope tweak if you trust it",
+	guard.Edit: "this client may run flows, not read or change what the account has: give it the scope edit if you trust it",
+	guard.Proxy: "this route takes code, reaches stored credentials or is an administrator's: " +
+		"give this client the scope proxy, which is the whole account, only if you trust it with that",
 }

@@ -9,89 +9,171 @@ import (
 	"testing"
 
 	"langkeep/localapi/client"
+	"langkeep/localapi/guard"
 )
 
-func TestJudge(t *testing.T) {
-	tests := []struct {
-		method, path, root, version string
-		want                        access
-		problem                     string
-	}{
-		{"POST", "/api/v1/run/abc", "", "1.13.0", run, ""},
-		{"POST", "/api/v1/run/advanced/abc", "", "1.13.0", run, ""},
-		{"POST", "/api/v1/responses", "", "1.13.0", run, ""},
-		{"POST", "/api/v1/webhook/abc", "", "1.13.0", run, ""},
-		{"POST", "/api/v1/mcp/project/p/streamable", "", "1.13.0", run, ""},
-		{"GET", "/api/v1/mcp/project/p/sse", "", "1.13.0", run, ""},
-		{"POST", "/api/v1/mcp/project/p/", "", "1.13.0", run, ""},
-		{"POST", "/api/v1/mcp/streamable/", "", "1.13.0", run, ""},
-		{"POST", "/api/v1/mcp/", "", "1.13.0", run, ""},
-		{"GET", "/api/v1/version", "", "1.13.0", run, ""},
-		{"GET", "/health", "", "1.13.0", run, ""},
-		{"GET", "/team/a/health_check", "/team/a", "1.13.0", run, ""},
-		{"POST", "/team/a/api/v1/run/abc", "/team/a", "1.13.0", run, ""},
-
-		{"GET", "/api/v1/flows/", "", "1.13.0", whole, ""},
-		{"GET", "/api/v1/runs", "", "1.13.0", whole, ""},
-		{"GET", "/api/v1/users/whoami", "", "1.13.0", whole, ""},
-		{"GET", "/api/v1/api_key/", "", "1.13.0", whole, ""},
-		{"GET", "/api/v1/session", "", "1.13.0", whole, ""},
-		{"GET", "/api/v2/mcp/servers", "", "1.13.0", whole, ""},
-		{"GET", "/", "", "1.13.0", whole, ""},
-		{"GET", "/x/api/v1/run/abc", "", "1.13.0", whole, ""},
-
-		{"POST", "/api/v1/login", "", "1.13.0", never, ""},
-		{"POST", "/api/v1/login/", "", "1.13.0", never, ""},
-		{"GET", "/api/v1/auto_login", "", "1.13.0", never, ""},
-		{"GET", "/api/v1/%61uto_login", "", "1.13.0", never, ""},
-		{"GET", "/%61pi/v1/auto_login", "", "1.13.0", never, ""},
-		{"GET", "/api/v2/auto_login", "", "1.13.0", never, ""},
-		{"GET", "/api/v01/auto_login", "", "1.13.0", never, ""},
-		{"POST", "/api/v1/refresh", "", "1.13.0", never, ""},
-		{"POST", "/api/v1/logout", "", "1.13.0", never, ""},
-		{"POST", "/api/v1/api_key/", "", "1.13.0", never, ""},
-		{"POST", "/api/v1/api_key", "", "1.13.0", never, ""},
-		{"DELETE", "/api/v1/api_key/x", "", "1.13.0", never, ""},
-		{"post", "/api/v1/api_key/", "", "1.13.0", never, ""},
-		{"POST", "/api/v1/mcp/project/p/install", "", "1.13.0", never, ""},
-		{"PATCH", "/api/v1/users/x", "", "1.13.0", never, ""},
-		{"POST", "/api/v1/users/", "", "1.13.0", never, ""},
-		{"PATCH", "/api/v1/users/x/reset-password", "", "1.13.0", never, ""},
-		{"GET", "/api/v1/users/me/data-export", "", "1.13.0", never, ""},
-		{"GET", "/api/v2/mcp/servers/x", "", "1.10.3", never, ""},
-		{"GET", "/api/v2/mcp/servers", "", "0.10.3", never, ""},
-		{"GET", "/api/v2/mcp/servers", "", "", never, ""},
-		// It shows what was sent, our credential with it.
-		{"TRACE", "/api/v1/flows/", "", "1.13.0", never, ""},
-		{"TRACE", "/health", "", "1.13.0", never, ""},
-		// A root path that the profile does not know of.
-		{"GET", "/team/a/api/v1/auto_login", "", "1.13.0", never, ""},
-
-		{"GET", "/api/v1/run/abc", "/team/a", "1.13.0", 0, client.TypeNotFound},
-		{"GET", "/team/ab/api/v1/version", "/team/a", "1.13.0", 0, client.TypeNotFound},
-		{"GET", "/team/a", "/team/a", "1.13.0", 0, client.TypeNotFound},
-		{"GET", "/api/v1%2fauto_login", "", "1.13.0", 0, client.TypeBadRequest},
-		{"GET", "/api/v1%2Fauto_login", "", "1.13.0", 0, client.TypeBadRequest},
-		{"GET", "/api/v1%5cauto_login", "", "1.13.0", 0, client.TypeBadRequest},
-		{"GET", `/api/v1\auto_login`, "", "1.13.0", 0, client.TypeBadRequest},
-		{"POST", "/api/v1/api_key/%0a", "", "1.13.0", 0, client.TypeBadRequest},
-		{"POST", "/api/v1/api_key%00", "", "1.13.0", 0, client.TypeBadRequest},
-		{"GET", "/api/v1//auto_login", "", "1.13.0", 0, client.TypeBadRequest},
-		{"GET", "//api/v1/auto_login", "", "1.13.0", 0, client.TypeBadRequest},
-		{"GET", "/api/v1/x/../auto_login", "", "1.13.0", 0, client.TypeBadRequest},
-		{"GET", "/api/v1/./auto_login", "", "1.13.0", 0, client.TypeBadRequest},
-		{"GET", "/api/v1/x/%2e%2e/auto_login", "", "1.13.0", 0, client.TypeBadRequest},
-		{"GET", "/api/v1/%zz", "", "1.13.0", 0, client.TypeBadRequest},
-		{"GET", "/api/v1/%", "", "1.13.0", 0, client.TypeBadRequest},
+// may tells the kind of problem that a client of a scope has, "" if it has none
+// but for a check.
+func may(scope guard.Scope, unknown bool, method, path, root, version string) string {
+	t, problem := judge(method, path, root, version)
+	if problem == nil {
+		problem = permits(&guard.Caller{Scopes: []guard.Scope{scope}}, "prod", t, unknown)
 	}
-	for _, tt := range tests {
-		got, problem := judge(strings.ToUpper(tt.method), tt.path, tt.root, tt.version)
-		kind := ""
-		if problem != nil {
-			kind = problem.Kind()
+	if problem != nil {
+		return problem.Kind()
+	}
+	return ""
+}
+
+// Each line names the least scope that has a route, with the check of the body
+// if there is one.
+func TestScopes(t *testing.T) {
+	for line, want := range map[string]string{
+		"GET /api/v1/version": "run:empty", "GET /health": "run:empty", "HEAD /health": "run:empty", "GET /api/v1/mcp/project/p/sse": "run:mcp", "HEAD /api/v1/mcp/sse": "run:mcp",
+		"OPTIONS /api/v1/mcp/sse": "run:mcp", "DELETE /api/v1/mcp/streamable": "run:mcp", "GET /api/v1/mcp/project/p": "run:mcp",
+		"POST /api/v1/run/abc": "run:run", "POST /api/v1/run/advanced/abc": "run:advanced", "POST /api/v1/responses": "run:responses", "POST /api/v1/responses/": "run:responses",
+		"POST /api/v1/mcp/project/p/streamable": "run:mcp", "POST /api/v1/mcp/project/p/": "run:mcp", "POST /api/v1/mcp/": "run:mcp", "POST /api/mcp/": "run:mcp",
+		"POST /api/v2/workflows": "run:workflow", "POST /api/v1/build/x/flow": "run:build",
+
+		"POST /api/v1/files/upload/x": "tweak", "POST /api/v2/files": "tweak",
+
+		"GET /api/v1/flows/": "edit", "GET /api/v1/all": "edit", "POST /api/v1/flows/": "edit:flow", "PATCH /api/v1/flows/x": "edit:flow", "POST /api/v1/flows/upload/": "edit:flow-file",
+		"DELETE /api/v1/flows/x": "edit", "GET /api/v1/users/whoami": "edit", "GET /": "edit", "PATCH /api/v1/projects/x": "edit:project",
+
+		"PATCH /api/v1/mcp/project/p": "proxy", "GET /api/v2/mcp/servers": "proxy", "POST /api/v2/mcp/servers/x": "proxy", "POST /api/v1/custom_component": "proxy",
+		"POST /api/v1/validate/code": "proxy", "GET /api/v1/api_key/": "proxy", "GET /api/v1/session": "proxy", "GET /logs": "proxy", "POST /api/v1/triggers": "proxy",
+		"PUT /api/v1/policy-bundle": "proxy", "POST /api/v1/agentic/assist": "proxy", "POST /api/v1/connections": "proxy", "GET /api/v1/authz/roles": "proxy",
+		"WS /api/v1/voice/ws/flow_tts/x": "proxy", "PATCH /api/v1/variables/x": "proxy",
+	} {
+		method, path, _ := strings.Cut(line, " ")
+		least, check, _ := strings.Cut(want, ":")
+		for _, scope := range []guard.Scope{guard.Run, guard.Tweak, guard.Edit, guard.Proxy} {
+			want := client.TypeForbidden
+			if (&guard.Caller{Scopes: []guard.Scope{scope}}).Has(guard.Scope(least)) {
+				want = ""
+			}
+			if got := may(scope, false, method, path, "", "1.13.0"); got != want {
+				t.Errorf("%s by %s: %q, want %q", line, scope, got, want)
+			}
 		}
-		if kind != tt.problem || got.access != tt.want {
-			t.Errorf("%s %s below %q on %q: %v %q, want %v %q", tt.method, tt.path, tt.root, tt.version, got.access, kind, tt.want, tt.problem)
+		if got, _ := judge(method, path, "", "1.13.0"); got.rule == nil || got.check != check {
+			t.Errorf("%s is not checked by %q: %+v", line, check, got.rule)
+		}
+	}
+}
+
+// What no scope and no setting opens.
+func TestNever(t *testing.T) {
+	for _, tt := range []struct{ method, path, version string }{
+		{"POST", "/api/v1/login", "1.13.0"},
+		{"POST", "/api/v1/login/", "1.13.0"},
+		{"GET", "/api/v1/auto_login", "1.13.0"},
+		{"GET", "/api/v1/%61uto_login", "1.13.0"},
+		{"GET", "/%61pi/v1/auto_login", "1.13.0"},
+		{"GET", "/api/v2/auto_login", "1.13.0"},
+		{"GET", "/api/v01/auto_login", "1.13.0"},
+		{"POST", "/api/v1/refresh", "1.13.0"},
+		{"POST", "/api/v1/logout", "1.13.0"},
+		{"POST", "/api/v1/api_key/", "1.13.0"},
+		{"POST", "/api/v1/api_key", "1.13.0"},
+		{"DELETE", "/api/v1/api_key/x", "1.13.0"},
+		{"BREW", "/api/v1/api_key/", "1.13.0"},
+		{"POST", "/api/v1/mcp/project/p/install", "1.13.0"},
+		{"PATCH", "/api/v1/users/x", "1.13.0"},
+		{"POST", "/api/v1/users/", "1.13.0"},
+		{"PATCH", "/api/v1/users/x/reset-password", "1.13.0"},
+		{"GET", "/api/v1/users/me/data-export", "1.13.0"},
+		{"POST", "/api/v1/authz/roles", "1.13.0"},
+		{"DELETE", "/api/v1/authz/teams/x/members/y", "1.13.0"},
+		{"POST", "/api/v1/authz/what-comes-next", "1.13.0"},
+		{"POST", "/api/v1/migration/backup/database", "1.13.0"},
+		{"PATCH", "/api/v2/mcp/servers/x", "1.13.0"},
+		{"PATCH", "/api/v3/mcp/servers/x/y", "1.13.0"},
+		{"GET", "/api/v2/mcp/servers/x", "1.10.3"},
+		{"GET", "/api/v2/mcp/servers", "0.10.3"},
+		{"POST", "/api/v2/mcp/servers/x", "1.12.7"},
+		{"GET", "/api/v2/mcp/servers", "1.13.0.dev3"},
+		{"GET", "/api/v2/mcp/servers", ""},
+		// It shows what was sent, our credential with it.
+		{"TRACE", "/api/v1/flows/", "1.13.0"},
+		{"TRACE", "/health", "1.13.0"},
+		// A root path that the profile does not know of.
+		{"GET", "/team/a/api/v1/auto_login", "1.13.0"},
+	} {
+		got, problem := judge(tt.method, tt.path, "", tt.version)
+		if problem != nil || !got.never {
+			t.Errorf("%s %s on %q is not forbidden: %v", tt.method, tt.path, tt.version, problem)
+		}
+		if may(guard.Proxy, true, tt.method, tt.path, "", tt.version) != client.TypeForbidden {
+			t.Errorf("%s %s on %q is let through", tt.method, tt.path, tt.version)
+		}
+	}
+}
+
+// A method and path that no version has are for nobody, but for the scope proxy
+// where the profile says so.
+func TestUnknownRoutes(t *testing.T) {
+	for _, line := range []string{
+		"GET /api/v1/runs", "GET /api/v1/run/abc", "POST /x/api/v1/run/abc", "GET /team/a/api/v1/version", "POST /api/v3/workflows", "PUT /api/v1/variables", "POST /", "GET /x",
+		"POST /api/v1/version", "GET /api/v1/voice/ws/flow_tts/x", "WS /api/v1/flows", "BREW /api/v1/flows/", "get /api/v1/flows/", "GET /API/v1/flows/", "OPTIONS /api/v1/run/abc",
+		"POST /api/v1/flows/x/y/z", "GET /assets/x/y", "GET /api/v1", "GET /api",
+	} {
+		method, path, _ := strings.Cut(line, " ")
+		for _, scope := range []guard.Scope{guard.Run, guard.Tweak, guard.Edit, guard.Proxy} {
+			if may(scope, false, method, path, "", "1.13.0") != client.TypeForbidden {
+				t.Errorf("%s is let through to %s", line, scope)
+			}
+			if got := may(scope, true, method, path, "", "1.13.0"); (got == "") != (scope == guard.Proxy) {
+				t.Errorf("%s by %s, with unknown_routes: %q", line, scope, got)
+			}
+		}
+	}
+	made, _ := judge("POST", "/api/v1/made-up", "", "1.13.0")
+	problem := permits(&guard.Caller{Scopes: []guard.Scope{guard.Proxy}}, "prod", made, false)
+	if problem == nil || !strings.Contains(problem.Detail, "unknown_routes = true") || !strings.Contains(problem.Detail, `"prod"`) {
+		t.Errorf("a made-up route is answered %v", problem)
+	}
+}
+
+// Who lacks a scope is told which, and what it gives.
+func TestLackingScope(t *testing.T) {
+	for line, want := range map[string][2]string{
+		"POST /api/v1/files/upload/x":   {"tweak", "no tweaks"},
+		"GET /api/v1/flows/":            {"edit", "change what the account has"},
+		"POST /api/v1/custom_component": {"proxy", "the whole account"},
+	} {
+		method, path, _ := strings.Cut(line, " ")
+		got, _ := judge(method, path, "", "1.13.0")
+		problem := permits(&guard.Caller{Scopes: []guard.Scope{guard.Run}}, "prod", got, false)
+		if problem == nil || !strings.Contains(problem.Detail, "the scope "+want[0]) || !strings.Contains(problem.Detail, want[1]) {
+			t.Errorf("%s by run: %v", line, problem)
+		}
+	}
+}
+
+func TestPaths(t *testing.T) {
+	for _, tt := range []struct{ path, root, problem string }{
+		{"/team/a/health_check", "/team/a", ""},
+		{"/team/a/api/v1/version", "/team/a", ""},
+		{"/api/v1/version", "/team/a", client.TypeNotFound},
+		{"/team/ab/api/v1/version", "/team/a", client.TypeNotFound},
+		{"/team/a", "/team/a", client.TypeNotFound},
+		{"/api/v1%2fauto_login", "", client.TypeBadRequest},
+		{"/api/v1%2Fauto_login", "", client.TypeBadRequest},
+		{"/api/v1%5cauto_login", "", client.TypeBadRequest},
+		{`/api/v1\auto_login`, "", client.TypeBadRequest},
+		{"/api/v1/api_key/%0a", "", client.TypeBadRequest},
+		{"/api/v1/api_key%00", "", client.TypeBadRequest},
+		{"/api/v1//auto_login", "", client.TypeBadRequest},
+		{"//api/v1/auto_login", "", client.TypeBadRequest},
+		{"/api/v1/x/../auto_login", "", client.TypeBadRequest},
+		{"/api/v1/./auto_login", "", client.TypeBadRequest},
+		{"/api/v1/x/%2e%2e/auto_login", "", client.TypeBadRequest},
+		{"/api/v1/%zz", "", client.TypeBadRequest},
+		{"/api/v1/%", "", client.TypeBadRequest},
+	} {
+		if got := may(guard.Run, false, "GET", tt.path, tt.root, "1.13.0"); got != tt.problem {
+			t.Errorf("GET %s below %q: %q, want %q", tt.path, tt.root, got, tt.problem)
 		}
 	}
 	for _, path := range []string{"/api/v1/session", "/api/v1/session/"} {
