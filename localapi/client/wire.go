@@ -73,8 +73,8 @@ type Status struct {
 	AuditError  *string   `json:"audit_error"`  // why the audit log is in memory alone
 	// NarrowedClients are those whose scope run allowed tweaks and uploads when it
 	// was given, until their owner has seen that.
-	NarrowedClients []string `json:"narrowed_clients"`
-	Profiles    []Profile `json:"profiles"`
+	NarrowedClients []string  `json:"narrowed_clients"`
+	Profiles        []Profile `json:"profiles"`
 }
 
 // Profiles is the body of GET /v1/profiles.
