@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -1005,6 +1006,41 @@ func TestStoredSecretOfAnotherOriginIsNotUsed(t *testing.T) {
 			t.Errorf("it asked %s", q.Path)
 		}
 	})
+}
+
+// A profile's URL, items and noted keys of an earlier version, which wrote some
+// hosts otherwise, are the same server's: nobody is signed out.
+func TestSpellingOfTheOriginSignsNobodyOut(t *testing.T) {
+	store := keychain.NewMemory()
+	item := keychain.Item{Origin: "https://b%C3%BCcher.example:7860", Username: "admin", Secret: secret.New("refresh")}
+	if err := store.Set(t.Context(), keychain.Account("prod", keychain.RefreshToken), item); err != nil {
+		t.Fatal(err)
+	}
+	a := &Agent{store: store, saver: newSaver(store, slog.New(slog.DiscardHandler)), log: slog.New(slog.DiscardHandler)}
+	for _, url := range []string{"https://b%C3%BCcher.example:7860", "https://b\u00fccher.example:7860/team/a", "https://xn--bcher-kva.example:7860"} {
+		profile := normal(config.Profile{Name: "prod", ServerURL: url})
+		if !strings.HasPrefix(profile.ServerURL, "https://xn--bcher-kva.example:7860") {
+			t.Errorf("%s becomes %s", url, profile.ServerURL)
+		}
+		origin, err := langflow.Origin(profile.ServerURL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := a.stored(t.Context(), "prod", keychain.RefreshToken, origin, "admin"); err != nil || got.Secret.Reveal() != "refresh" {
+			t.Errorf("with %s what is stored is not used: %v", url, err)
+		}
+	}
+	if _, err := a.stored(t.Context(), "prod", keychain.RefreshToken, "https://xn--bcher-kva.example", "admin"); err == nil {
+		t.Error("another port is the same server")
+	}
+	file := filepath.Join(t.TempDir(), "keys.json")
+	if err := os.WriteFile(file, []byte(`{"schema":1,"keys":[{"profile":"prod","origin":"https://b%C3%BCcher.example:7860","username":"admin","name":"n","id":"i"}]}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	noted, err := (&keyJournal{path: file}).of("https://xn--bcher-kva.example:7860", "admin")
+	if err != nil || len(noted) != 1 {
+		t.Errorf("noted keys: %v, %v", noted, err)
+	}
 }
 
 func TestReload(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"langkeep/agent/langflow"
 	"langkeep/agent/paths"
 )
 
@@ -71,6 +72,9 @@ func (j *keyJournal) load() error {
 	// What has no id yet was being made when the agent ended, and nobody has it.
 	for i, r := range f.Keys {
 		f.Keys[i].Over = r.Over || r.ID == ""
+		if origin, err := langflow.Origin(r.Origin); err == nil {
+			f.Keys[i].Origin = origin // which older versions spelled otherwise
+		}
 	}
 	j.records, j.loaded = f.Keys, true
 	return nil

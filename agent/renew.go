@@ -219,6 +219,13 @@ func (a *Agent) load(ctx context.Context, s *session) error {
 	return nil
 }
 
+// isOrigin tells whether an item's origin is that of a session. Items of earlier
+// versions have other spellings, such as https://b%C3%BCcher.example.
+func isOrigin(stored, origin string) bool {
+	normal, err := langflow.Origin(stored)
+	return stored == origin || err == nil && normal == origin
+}
+
 // stored gets one of a profile's items. One that was made for another origin
 // or another account is not ours to use: that is ErrNotFound, and it stays.
 func (a *Agent) stored(ctx context.Context, name, what, origin, username string) (keychain.Item, error) {
@@ -234,7 +241,7 @@ func (a *Agent) stored(ctx context.Context, name, what, origin, username string)
 			return keychain.Item{}, err
 		}
 	}
-	if item.Origin != origin || (username != "" && item.Username != "" && item.Username != username) {
+	if !isOrigin(item.Origin, origin) || (username != "" && item.Username != "" && item.Username != username) {
 		a.log.Warn("not using a stored secret made for another server or account", "profile", name, "item", what)
 		return keychain.Item{}, keychain.ErrNotFound
 	}

@@ -4,10 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"net/url"
 	"path"
 	"strconv"
 	"strings"
+
+	"golang.org/x/net/idna"
 )
 
 // ParseURL normalises what a person typed as a server's address, so that two
@@ -55,9 +58,12 @@ func parseURL(raw string) (*url.URL, error) {
 	if u.Scheme != "http" && u.Scheme != "https" {
 		return nil, fmt.Errorf("the server's url has the scheme %q; only https and http are spoken", clean(u.Scheme))
 	}
-	host, port := strings.ToLower(u.Hostname()), u.Port()
-	if host == "" {
+	host, port := NormalHost(u.Hostname()), u.Port()
+	switch {
+	case host == "":
 		return nil, errors.New("the server's url names no host; write it as https://host")
+	case strings.ContainsFunc(host, func(c rune) bool { return c <= ' ' || c >= 0x7f }):
+		return nil, errors.New("the server's url has a host that is no name of the DNS; write it in punycode, as in https://xn--bcher-kva.example")
 	}
 	if port != "" {
 		if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
@@ -100,7 +106,28 @@ func defaultPort(scheme string) string {
 // origin is that of any http or https URL, a redirect's target included.
 func origin(u *url.URL) string {
 	scheme := strings.ToLower(u.Scheme)
-	return scheme + "://" + joinHostPort(scheme, strings.ToLower(u.Hostname()), u.Port())
+	return scheme + "://" + joinHostPort(scheme, NormalHost(u.Hostname()), u.Port())
+}
+
+// hostNames turns names into those that the DNS has, as browsers and curl do
+// (UTS #46, not transitional). Names of containers may have an underscore.
+var hostNames = idna.New(idna.MapForLookup(), idna.BidiRule(), idna.Transitional(false), idna.StrictDomainName(false))
+
+// NormalHost makes one spelling of a host's name or address: lower case,
+// punycode, without escapes, brackets and a dot at the end. A host that can't be
+// a name of the DNS is only decoded.
+func NormalHost(host string) string {
+	if decoded, err := url.PathUnescape(host); err == nil && !strings.Contains(host, ":") { // an IPv6 address has its zone behind a %
+		host = decoded
+	}
+	host = strings.TrimSuffix(strings.ToLower(strings.Trim(host, "[]")), ".")
+	if ip, err := netip.ParseAddr(host); err == nil {
+		return ip.String()
+	}
+	if name, err := hostNames.ToASCII(host); err == nil {
+		return strings.TrimSuffix(name, ".") // other characters are mapped to dots
+	}
+	return host
 }
 
 // loopback tells whether a host is this computer without asking a resolver,
