@@ -232,12 +232,6 @@ func clientToken(r *http.Request) string {
 	return ""
 }
 
-// credentialHeaders are those that Langflow takes a credential from, or that
-// tell it who asks.
-var credentialHeaders = [...]string{
-	"Authorization", "X-Api-Key", "Api_key", "X-Langflow-Mcp-Composer-Token", "Cookie", "Origin", "Forwarded",
-}
-
 // rewrite makes the request that goes out, but for the credential.
 func (h *Handler) rewrite(r *httputil.ProxyRequest) {
 	p := r.In.Context().Value(passageKey{}).(*passage)
@@ -246,26 +240,7 @@ func (h *Handler) rewrite(r *httputil.ProxyRequest) {
 	u.RawQuery = withoutCredentials(r.In.URL.RawQuery, r.In.Header.Get("Upgrade") != "")
 	r.Out.URL, r.Out.Host = &u, ""
 	r.Out.Trailer = nil // they would come after what is looked at
-	// Over a connection that has become another protocol's, such as h2c, requests
-	// would come that nobody judges.
-	if !strings.EqualFold(r.Out.Header.Get("Upgrade"), "websocket") {
-		r.Out.Header.Del("Upgrade")
-		r.Out.Header.Del("Connection")
-	}
-	for _, name := range credentialHeaders {
-		r.Out.Header.Del(name)
-	}
-	// An answer must be readable here, if it refuses.
-	if accepted := r.Out.Header.Get("Accept-Encoding"); strings.Contains(accepted, "gzip") {
-		r.Out.Header.Set("Accept-Encoding", "gzip")
-	} else {
-		r.Out.Header.Del("Accept-Encoding")
-	}
-	for name := range r.Out.Header {
-		if strings.HasPrefix(name, "X-Forwarded-") || strings.EqualFold(name, "Api_key") || strings.HasPrefix(name, "Sec-Fetch-") {
-			delete(r.Out.Header, name)
-		}
-	}
+	outgoing(r.Out.Header)
 }
 
 // withoutCredentials takes credentials out of a query and leaves the rest as it
@@ -411,28 +386,8 @@ func refused(res *http.Response) bool {
 // back takes out of an answer what is not for the client.
 func (h *Handler) back(res *http.Response) error {
 	p := res.Request.Context().Value(passageKey{}).(*passage)
-	for name := range res.Header {
-		if name == "Set-Cookie" || strings.HasPrefix(name, "Access-Control-") {
-			delete(res.Header, name)
-		}
-	}
-	if location := res.Header.Get("Location"); location != "" {
-		if u, err := url.Parse(location); err == nil && sameOrigin(u, p.upstream) {
-			u.Scheme, u.Host, u.User = "http", p.host, nil // no credential is for the proxy
-			res.Header.Set("Location", u.String())
-		}
-	}
+	p.incoming(res.Header)
 	return nil
-}
-
-// sameOrigin tells whether a Location leads to the server, which is written
-// without a default port.
-func sameOrigin(u, server *url.URL) bool {
-	port := ":80"
-	if strings.EqualFold(u.Scheme, "https") {
-		port = ":443"
-	}
-	return strings.EqualFold(u.Scheme, server.Scheme) && strings.EqualFold(strings.TrimSuffix(u.Host, port), server.Host)
 }
 
 // fail answers for a server that did not.

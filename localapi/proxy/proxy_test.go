@@ -304,26 +304,6 @@ func TestLocation(t *testing.T) {
 	}
 }
 
-func TestSameOrigin(t *testing.T) {
-	for location, want := range map[string]bool{
-		"https://x.test/a": true, "https://x.test:443/a": true, "HTTPS://X.TEST/": true, "https://ann:pw@x.test/": true,
-		"http://x.test/": false, "http://x.test:443/": false, "https://x.test:80/": false, "https://x.test:4443/": false,
-		"https://x.test./": false, "https://x.test.evil.test/": false, "https://x.test@evil.test/": false, "//x.test/": false, "/a": false,
-	} {
-		u, err := url.Parse(location)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := sameOrigin(u, &url.URL{Scheme: "https", Host: "x.test"}); got != want {
-			t.Errorf("%s: %v", location, got)
-		}
-	}
-	u, _ := url.Parse("http://[::443]:80/")
-	if !sameOrigin(u, &url.URL{Scheme: "http", Host: "[::443]"}) {
-		t.Error("an IPv6 address with its default port is another origin")
-	}
-}
-
 func TestCORS(t *testing.T) {
 	r := start(t, "", func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Access-Control-Allow-Origin", "*") })
 	res, _ := r.ask("OPTIONS", "/api/v1/run/x", "", "Origin: http://localhost:3000", "Access-Control-Request-Method: POST", "Access-Control-Request-Headers: x-api-key")
