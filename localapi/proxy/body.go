@@ -33,18 +33,31 @@ type check struct {
 	most int64
 	// judge says what is wrong, nil if nothing is.
 	judge func(*asked) *objection
+	// refuses says why nothing passes, where judge is nil.
+	refuses string
 }
 
 // checks are all there are, by the name that a rule has.
 var checks = map[string]check{
-	"empty":     {judge: judgeEmpty}, // no body
-	"run":       {most: inputBytes, judge: judgeRun},
-	"advanced":  {most: inputBytes, judge: judgeAdvanced},
-	"responses": {most: inputBytes, judge: judgeResponses},
-	"webhook":   {most: inputBytes, judge: judgeWebhook},
-	"workflow":  {most: inputBytes, judge: judgeWorkflow},
-	"mcp":       {rpc: true, most: inputBytes, judge: judgeMCP},
+	"empty":        {judge: judgeEmpty}, // no body
+	"run":          {most: inputBytes, judge: judgeRun},
+	"advanced":     {most: inputBytes, judge: judgeAdvanced},
+	"responses":    {most: inputBytes, judge: judgeResponses},
+	"webhook":      {most: inputBytes, judge: judgeWebhook},
+	"workflow":     {most: inputBytes, judge: judgeWorkflow},
+	"build":        {most: flowBytes, judge: judgeBuild},
+	"flow":         {most: flowBytes, judge: judgeFlow},
+	"flows":        {most: flowBytes, judge: judgeFlows},
+	"flow-file":    {refuses: noFiles},
+	"project":      {most: flowBytes, judge: judgeProject},
+	"project-file": {refuses: noFiles},
+	"a2a":          {rpc: true, most: inputBytes, judge: judgeA2A},
+	"mcp":          {rpc: true, most: inputBytes, judge: judgeMCP},
 }
+
+// noFiles is why forms with files that have flows in them don't pass: servers and Go
+// read forms, and archives, differently in too many ways to tell what is in one.
+const noFiles = "this client may not send flows as files: send them as JSON to /flows/, or add a client with the scope proxy"
 
 const (
 	// inputBytes is for inputs of flows: a long text, or a document's. Files are
@@ -67,8 +80,7 @@ type asked struct {
 	value  any    // the body, once json has read it
 	// tweak and edit tell which scopes the client has; run it has always.
 	tweak, edit bool
-	// version is what the server called itself last, "" if that is not known.
-	version string
+	server      upstreamAsk
 }
 
 // objection is what a check has to say against a request.
@@ -107,7 +119,7 @@ func (h *Handler) examine(w http.ResponseWriter, r *http.Request, caller *guard.
 func (h *Handler) look(w http.ResponseWriter, r *http.Request, caller *guard.Caller, t target, c check) ([]byte, *objection) {
 	a := &asked{
 		ctx: r.Context(), method: r.Method, route: t.route, header: r.Header,
-		tweak: caller.Has(guard.Tweak), edit: caller.Has(guard.Edit), version: h.Needs().Version,
+		tweak: caller.Has(guard.Tweak), edit: caller.Has(guard.Edit), server: h.asker(h.Needs().Version),
 	}
 	query, ok := strictQuery(withoutCredentials(r.URL.RawQuery, false))
 	if !ok {
@@ -129,6 +141,9 @@ func (h *Handler) look(w http.ResponseWriter, r *http.Request, caller *guard.Cal
 				return nil, reject("the header %s replaces the account's variables: add a client with the scope tweak", name)
 			}
 		}
+	}
+	if c.judge == nil {
+		return nil, reject("%s", c.refuses)
 	}
 	body, err := h.readBody(w, r, c.most)
 	switch {

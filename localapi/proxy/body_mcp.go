@@ -84,18 +84,9 @@ func judgeMCP(a *asked) *objection {
 		return a.refuseRPC("null", rpcNoRequest, "one message at a time, and no batch")
 	}
 	id := "null"
-	switch v := message["id"].(type) {
-	case string:
-		var b bytes.Buffer
-		e := json.NewEncoder(&b)
-		e.SetEscapeHTML(false)
-		_ = e.Encode(v) // a string can be
-		id = b.String()
-	case number:
-		id = string(v)
-	default:
-		if _, given := message["id"]; given {
-			return a.refuseRPC(id, rpcNoRequest, "a message's id is text or a number")
+	if _, given := message["id"]; given {
+		if id = rpcID(message); id == "" {
+			return a.refuseRPC("null", rpcNoRequest, "a message's id is text or a number")
 		}
 	}
 	fields := map[string]field{"jsonrpc": func(v any) bool { return v == "2.0" }, "id": anything}
@@ -129,6 +120,21 @@ func judgeMCP(a *asked) *objection {
 		return a.refuseRPC(id, rpcNoParams, "a tool's arguments may be text, numbers and truths, and no objects, of which Langflow makes tweaks: add a client with the scope tweak")
 	}
 	return nil
+}
+
+// rpcID is a message's id as JSON, "" if it has none that counts.
+func rpcID(message map[string]any) string {
+	switch v := message["id"].(type) {
+	case string:
+		var b bytes.Buffer
+		e := json.NewEncoder(&b)
+		e.SetEscapeHTML(false)
+		_ = e.Encode(v) // a string can be
+		return strings.TrimSpace(b.String())
+	case number:
+		return string(v)
+	}
+	return ""
 }
 
 func (a *asked) refuseRPC(id string, code int, words string) *objection {

@@ -72,6 +72,7 @@ type Handler struct {
 	Config
 	forward *httputil.ReverseProxy
 	large   chan struct{} // holds one for each large body that is looked at
+	known   componentCache
 }
 
 // New makes a handler. Requests must have passed guard.CheckProxy.

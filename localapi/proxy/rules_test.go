@@ -31,7 +31,7 @@ func TestScopes(t *testing.T) {
 		"OPTIONS /api/v1/mcp/sse": "run:mcp", "DELETE /api/v1/mcp/streamable": "run:mcp", "GET /api/v1/mcp/project/p": "run:mcp",
 		"POST /api/v1/run/abc": "run:run", "POST /api/v1/run/advanced/abc": "run:advanced", "POST /api/v1/responses": "run:responses", "POST /api/v1/responses/": "run:responses",
 		"POST /api/v1/mcp/project/p/streamable": "run:mcp", "POST /api/v1/mcp/project/p/": "run:mcp", "POST /api/v1/mcp/": "run:mcp", "POST /api/mcp/": "run:mcp",
-		"POST /api/v2/workflows": "run:workflow", "POST /api/v1/build/x/flow": "run:build",
+		"POST /api/v2/workflows": "run:workflow", "POST /api/v1/build/x/flow": "edit:build", "GET /api/v1/build/x/events": "edit",
 
 		"POST /api/v1/files/upload/x": "tweak", "POST /api/v2/files": "tweak",
 
