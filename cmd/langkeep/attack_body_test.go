@@ -11,6 +11,7 @@ import (
 
 const (
 	asTweaker = "X-Api-Key: {tweaker}\n"
+	asEditor  = "X-Api-Key: {editor}\n"
 	asJSON    = "Content-Type: application/json\n"
 )
 
@@ -102,6 +103,41 @@ func TestAttackProxyBodies(t *testing.T) {
 				all("200", asTweaker, run+` {"tweaks":{"ChatInput-1":{"sender_name":"a"}}}`, `/api/v1/run/advanced/x {"tweaks":{}}`)(t, b)
 				all("400 bad-request", asTweaker, run+` {"tweaks":{},"tweaks":{}}`)(t, b)
 				all("403 forbidden", asTweaker, run+` {"unheard-of":1}`)(t, b)
+			}},
+		{tried: "to have a flow run code, read a file or a variable, with a client that has the scope `edit`: code of one's own, a Python or an MCP component, `load_from_db`, a path, an edge into code, a flow in the flow",
+			happens: "403, and the component is named; a flow of plain components with the server's own code is 200", run: func(t *testing.T, b *between) {
+				const (
+					code   = `"_type":"Component","code":{"type":"code","value":"class ChatInput: ..."}`
+					field  = `"input_value":{"type":"str","value":"a","load_from_db":false}`
+					file   = `"files":{"type":"file","value":"","file_path":""}`
+					output = `"outputs":[{"name":"message","method":"message_response"}]`
+				)
+				b.server.answersAgent(func(w http.ResponseWriter, r *http.Request) {
+					if r.URL.Path == "/api/v1/all" {
+						_, _ = io.WriteString(w, `{"inputs":{"ChatInput":{"template":{`+code+`,`+field+`,`+file+`},`+output+`}}}`)
+						return
+					}
+					b.server.langflow.ServeHTTP(w, r)
+				})
+				defer b.server.answersAgent(nil)
+				flow := func(kind, template, more string) string {
+					return `{"name":"x","data":{"nodes":[{"id":"a","type":"genericNode","data":{"id":"a","type":"` + kind + `","node":{"template":{` + template + `},` + output + `}}}],"edges":[]` + more + `}}`
+				}
+				plain := flow("ChatInput", code+","+field+","+file, "")
+				for target, wrap := range map[string]string{"/api/v1/flows/ ": "%s", "/api/v1/flows/batch/ ": `{"flows":[%s]}`} {
+					all("200", asEditor, target+fmt.Sprintf(wrap, plain))(t, b)
+					for _, hostile := range []string{
+						flow("ChatInput", `"_type":"Component","code":{"type":"code","value":"import os"}`, ""), flow("CustomComponent", code, ""), flow("PythonREPLComponent", code, ""), flow("MCPTools", code, ""),
+						flow("ChatInput", code+`,"input_value":{"type":"str","value":"SECRET","load_from_db":true}`, ""), flow("ChatInput", code+`,"files":{"type":"file","value":"","file_path":"/etc/passwd"}`, ""),
+						flow("ChatInput", code+","+field, `,"data":{"nodes":[],"edges":[]}`),
+						strings.Replace(plain, `"edges":[]`, `"edges":[{"source":"a","target":"a","data":{"sourceHandle":{"id":"a","name":"message"},"targetHandle":{"id":"a","fieldName":"code"}}}]`, 1),
+						strings.Replace(plain, `"name":"x"`, `"name":"x","fs_path":"/tmp/x"`, 1), strings.Replace(plain, `"name":"x"`, `"name":"x","access_type":"PUBLIC"`, 1),
+					} {
+						all("403 forbidden", asEditor, target+fmt.Sprintf(wrap, hostile))(t, b)
+					}
+				}
+				all("403 forbidden", asEditor, "/api/v1/flows/upload/ {}", "/api/v1/projects/upload/ {}", `/api/v1/projects/ {"name":"x","auth_settings":{"auth_type":"none"}}`,
+					"/api/v1/build/11111111-1111-4111-8111-111111111111/flow "+strings.Replace(flow("CustomComponent", code, ""), `"name":"x",`, "", 1), `/api/v1/build/x/flow {"files":["/etc/passwd"]}`)(t, b)
 			}},
 	})
 }

@@ -552,6 +552,7 @@ func (h *Handler) asker(version string) upstreamAsk {
 		if err != nil {
 			return nil, err
 		}
+		req.Header.Set("User-Agent", "langkeep/proxy")
 		req.Header.Set("X-Api-Key", key.Reveal())
 		req.Header.Set("Accept-Encoding", "gzip")
 		res, err := transport.RoundTrip(req)
