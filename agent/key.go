@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -17,7 +18,8 @@ import (
 
 const (
 	keyLifetime    = 24 * time.Hour   // of a managed key, where its profile says nothing else
-	keyRetry       = 10 * time.Second // between two attempts to make one, and two that were refused
+	keyRetry       = 10 * time.Second // between two attempts to make one
+	doubtInterval  = 10 * time.Second // between two trials of a credential that an answer refused
 	keysForbidden  = 10 * time.Minute // until a server that forbids keys is asked again
 	keyGrace       = 10 * time.Minute // that a replaced key lives after its last use, where the server ignores its end
 	keySweep       = 15 * time.Second // between two looks at what is to be deleted
@@ -59,6 +61,7 @@ type managedKey struct {
 	since    time.Duration // clock.Elapsed of that
 	renewAt  time.Duration // clock.Elapsed when it is due for another
 	ignored  bool          // the server knows no end of it
+	doubted  bool          // an answer refused it: it is tried before anybody gets it again
 }
 
 // keyLeft is how long the current key lives, by the less favourable clock, as
@@ -80,14 +83,15 @@ func (a *Agent) Key(ctx context.Context, name string, minValid time.Duration) (K
 		if f == nil {
 			return grant, err
 		}
-		if err := f.wait(ctx); err != nil && !errors.Is(err, errInterrupted) {
-			if ctx.Err() != nil {
-				return KeyGrant{}, err
-			}
-			return KeyGrant{}, errorOf(name, err)
+		err = f.wait(ctx)
+		if errors.Is(err, errInterrupted) {
+			err = a.awaitTurn(ctx, name)
 		}
-		if a.life.Err() != nil {
-			return KeyGrant{}, errStopping
+		switch {
+		case ctx.Err() != nil:
+			return KeyGrant{}, ctx.Err()
+		case err != nil:
+			return KeyGrant{}, errorOf(name, err)
 		}
 	}
 }
@@ -121,7 +125,11 @@ func (a *Agent) keyGrant(name string, minValid time.Duration) (KeyGrant, *flight
 	now := a.clock.Elapsed()
 	waits := s.keyErr != nil && now < s.keyRetryAt
 	left := a.keyLeft(s)
-	if left >= least && a.state(s) != SignInRequired {
+	usable := left >= least && a.state(s) != SignInRequired
+	if usable && s.key.doubted {
+		return KeyGrant{}, a.startKey(s), nil
+	}
+	if usable {
 		// One that lives longer than its profile now allows is replaced as well.
 		if !waits && (now >= s.key.renewAt || s.key.lifetime > lifetime) {
 			a.startKey(s) // for those who come later
@@ -154,7 +162,7 @@ func (a *Agent) startKey(s *session) *flight {
 	if s.keyFlight != nil {
 		return s.keyFlight
 	}
-	f := &flight{done: make(chan struct{}), err: errInterrupted}
+	f := &flight{done: make(chan struct{}), err: errStopping}
 	if a.stopping {
 		close(f.done)
 		return f
@@ -171,9 +179,12 @@ func (a *Agent) startKey(s *session) *flight {
 	return f
 }
 
-// renewKey makes a key in the place of the current one, which lives on till its
-// end.
+// renewKey tries the current key if it is doubted, and makes another in its
+// place if that is needed. The current one lives on till its end.
 func (a *Agent) renewKey(ctx context.Context, s *session) error {
+	if good, err := a.tryKey(ctx, s); good || err != nil {
+		return err
+	}
 	// A token first: this is what waits, asks for a sign-in, or fails.
 	grant, err := a.Token(ctx, s.name, Wish)
 	if err != nil {
@@ -219,26 +230,35 @@ func (a *Agent) loadKey(ctx context.Context, s *session) bool {
 	if err != nil && !errors.Is(err, keychain.ErrNotFound) {
 		return false // a new one then; the journal sees to the old one
 	}
+	records, journalErr := a.journal.of(origin, username)
+	if journalErr != nil {
+		return false // as makeKey will say
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	s.keyLoaded = true
 	if err != nil || item.ID == "" || ctx.Err() != nil {
 		return false
 	}
-	left := item.ExpiresAt.Sub(a.serverNow(s))
+	// Only a key that the journal knows is handed out: one that was revoked, or
+	// refused by its server, is Over there or gone, even if a crash or a keychain
+	// that fails left it in the store.
+	i := slices.IndexFunc(records, func(r keyRecord) bool { return r.ID == item.ID && !r.Over })
+	if i < 0 {
+		a.saver.remove(keychain.Account(s.name, keychain.APIKey))
+		return false
+	}
+	ends := item.ExpiresAt
+	if records[i].Ends.Before(ends) {
+		ends = records[i].Ends // its successor was made, and could not be stored
+	}
+	left := ends.Sub(a.serverNow(s))
 	if left < max(min(time.Minute, lifetimeOfKeys(s)/10), time.Second) {
 		return false
 	}
 	now := a.clock.Elapsed()
-	s.key = managedKey{id: item.ID, key: item.Secret, expires: item.ExpiresAt, lifetime: left, since: now,
+	s.key = managedKey{id: item.ID, name: records[i].Name, key: item.Secret, expires: ends, lifetime: left, since: now,
 		renewAt: now + left - lifetimeOfKeys(s)/5}
-	if records, err := a.journal.of(origin, username); err == nil {
-		for _, r := range records {
-			if r.ID == item.ID {
-				s.key.name = r.Name
-			}
-		}
-	}
 	a.changed(s)
 	return true
 }
@@ -317,6 +337,9 @@ func (a *Agent) notMade(s *session, record keyRecord, cred langflow.Credential, 
 	}
 	switch lf.Kind {
 	case langflow.Refused, langflow.BadRequest:
+		if lf.Status == http.StatusUnauthorized {
+			return err // of a gateway: Langflow answers 401 in words that we know
+		}
 		detail := ""
 		if lf.Detail != "" {
 			detail = " (" + lf.Detail + ")"
@@ -325,8 +348,7 @@ func (a *Agent) notMade(s *session, record keyRecord, cred langflow.Credential, 
 			Message: "the server makes no api keys for this account" + detail + ": ask its administrator, or use one of your own with --method api-key"}
 	case langflow.TokenRefused:
 		a.mu.Lock()
-		s.needsProof = true
-		a.start(s, false)
+		a.doubt(s)
 		a.mu.Unlock()
 	}
 	return err
@@ -395,50 +417,58 @@ func (a *Agent) RevokeKey(ctx context.Context, name, id string) error {
 	if err != nil {
 		return errorOf(name, err)
 	}
-	a.mu.Lock()
-	if s := a.sessions[name]; s != nil && s.key.id == id {
-		s.key = managedKey{}
-		a.changed(s)
-	}
-	a.mu.Unlock()
-	return a.journal.change(func(all []keyRecord) []keyRecord {
+	// The journal first: what it does not know is not taken from the store.
+	err = a.journal.change(func(all []keyRecord) []keyRecord {
 		return slices.DeleteFunc(all, func(r keyRecord) bool { return r.ID == id })
 	})
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, s := range a.sessions { // another profile may have the same account
+		if s.key.id == id {
+			a.giveUpKey(s)
+		}
+	}
+	return err
 }
 
-// KeyRefused tells that a server refused a managed key: somebody deleted it
-// there. If it is still the current one the next reader gets another, at most
-// every 10 s.
+// giveUpKey forgets the current key, in the store too unless somebody works on
+// the session: a sign-in may just have stored a key of its own there, and what
+// is over in the journal is not used again anyway. The caller holds a.mu.
+func (a *Agent) giveUpKey(s *session) {
+	s.key = managedKey{}
+	a.changed(s)
+	select {
+	case s.op <- struct{}{}:
+		a.saver.remove(keychain.Account(s.name, keychain.APIKey))
+		s.release()
+	default:
+	}
+}
+
+// KeyRefused tells that an answer which came through the server's address
+// refused a key. The answer may be a gateway's, or of a route that has nothing
+// to do with keys, so the key is tried before anybody gets it again, at most
+// every 10 s; only one that Langflow itself refuses is replaced.
 func (a *Agent) KeyRefused(name string, key secret.Text) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	s := a.sessions[name]
-	now := a.clock.Elapsed()
 	if s == nil || key.Empty() {
 		return
 	}
-	if s.apiKey.Reveal() == key.Reveal() {
-		s.needsProof = true
-		a.start(s, false)
-		return
-	}
-	if s.key.key.Reveal() != key.Reveal() || s.keyRefusedAt > 0 && now-s.keyRefusedAt < keyRetry {
-		return
-	}
-	s.keyRefusedAt = max(now, 1)
-	gone := s.key.name
-	s.key = managedKey{}
-	a.changed(s)
-	a.background(func(context.Context) {
-		if err := a.journal.over(name, func(r keyRecord) bool { return r.Name == gone }); err != nil {
-			a.log.Warn("can't note that a key is over", "profile", name, "error", err)
+	switch key.Reveal() {
+	case s.apiKey.Reveal():
+		a.doubt(s)
+	case s.key.key.Reveal():
+		if a.doubtable(s) {
+			s.key.doubted = true
+			a.startKey(s)
 		}
-		a.kickKeys()
-	})
+	}
 }
 
-// TokenRefused tells that a server refused an access token. If it is still the
-// current one it is tried, and renewed if need be, before anybody gets it again.
+// TokenRefused tells the same of an access token. If it is still the current
+// one it is tried, and renewed if need be, before anybody gets it again.
 func (a *Agent) TokenRefused(name string, token secret.Text) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -446,6 +476,63 @@ func (a *Agent) TokenRefused(name string, token secret.Text) {
 	if s == nil || token.Empty() || s.pair.Access.Reveal() != token.Reveal() {
 		return
 	}
-	s.needsProof = true
-	a.start(s, false)
+	a.doubt(s)
+}
+
+// doubt has what a session holds tried, at most every doubtInterval. The caller
+// holds a.mu.
+func (a *Agent) doubt(s *session) {
+	if a.doubtable(s) {
+		s.needsProof = true
+		a.start(s, false)
+	}
+}
+
+// doubtable tells whether a refusal is looked into now, and notes that it is: a
+// route that always answers 401 must not have the credential tried with every
+// request. The caller holds a.mu.
+func (a *Agent) doubtable(s *session) bool {
+	now := a.clock.Elapsed()
+	if s.doubtedAt >= 0 && now-s.doubtedAt < doubtInterval {
+		return false
+	}
+	s.doubtedAt = now
+	return true
+}
+
+// tryKey tries the current key if it is doubted, and gives it up if Langflow
+// refuses it. It tells whether the key, which nobody doubted or which was not
+// refused, will do.
+func (a *Agent) tryKey(ctx context.Context, s *session) (good bool, err error) {
+	a.mu.Lock()
+	key, client := s.key, s.client
+	a.mu.Unlock()
+	if !key.doubted {
+		return false, nil
+	}
+	if client != nil {
+		_, err = client.WhoAmI(ctx, langflow.Key(key.key))
+	}
+	refused := refusal(err)
+	if refused && ctx.Err() == nil {
+		a.log.Warn("the server refuses the api key: making another", "profile", s.name, "error", err)
+		// The journal first: what is over there is not taken from the store.
+		if err := a.journal.over(s.name, func(r keyRecord) bool { return r.Name == key.name }); err != nil {
+			a.log.Warn("can't note that a key is over", "profile", s.name, "error", err)
+		}
+		a.kickKeys()
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch {
+	case ctx.Err() != nil:
+		return false, errInterrupted
+	case s.key.id != key.id:
+		return false, nil
+	case refused:
+		a.giveUpKey(s)
+		return false, nil
+	}
+	s.key.doubted = false
+	return true, nil
 }

@@ -2,14 +2,19 @@ package agent
 
 import (
 	"errors"
+	"io"
+	"net/http"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"langkeep/agent/casebook"
+	"langkeep/agent/keychain"
 	"langkeep/agent/langflow"
 	"langkeep/agent/langflow/langflowtest"
 	"langkeep/agent/secret"
@@ -393,3 +398,228 @@ func TestKeyOfAProfileWithAKey(t *testing.T) {
 		}
 	})
 }
+
+// TestFaultsOfKeys makes a table of docs/faults.md.
+func TestFaultsOfKeys(t *testing.T) {
+	rows := [][]string{}
+	for _, row := range []struct {
+		what, happens string
+		test          func(t *testing.T)
+	}{
+		{"A key is revoked, or its server refuses it, whether or not the keychain deletes it, and the agent starts again",
+			"another key is made; the old one is never handed out again", keyGivenUpStaysGone},
+		{"A route behind the proxy, or a gateway, answers 401 to a good key or token",
+			"it is tried, at most every 10 s, and stays: only Langflow's own refusal counts", credentialThatOneAnswerRefuses},
+		{"A gateway answers 401 when a key is to be made", "it passes: a key is made 10 s later", keyThatAGatewayRefuses},
+		{"A gateway answers 404 when a key is to be deleted", "the key is deleted later, within 15 s of that being possible", keyThatAGatewayCannotFind},
+	} {
+		t.Run(row.what, row.test)
+		rows = append(rows, []string{row.what, row.happens})
+	}
+	if !t.Failed() {
+		casebook.Table(t, "docs/faults.md", "TestFaultsOfKeys in agent", []string{"what goes wrong", "what happens"}, rows)
+	}
+}
+
+// A key that was revoked, or that its server refused, never comes back, whether
+// the keychain lets it be deleted or not.
+func keyGivenUpStaysGone(t *testing.T) {
+	revoke := func(r *rig, profile, id string) {
+		if err := r.RevokeKey(r.t.Context(), profile, id); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+	for name, tc := range map[string]struct {
+		giveUp  func(r *rig, first KeyGrant)
+		locked  bool // the store deletes nothing meanwhile
+		visible bool // the key is in memory when it is given up
+	}{
+		"revoked":                      {func(r *rig, first KeyGrant) { revoke(r, "prod", first.ID) }, false, true},
+		"revoked under a locked store": {func(r *rig, first KeyGrant) { revoke(r, "prod", first.ID) }, true, true},
+		"revoked before it was loaded": {func(r *rig, first KeyGrant) { revoke(r, "prod", first.ID) }, false, false},
+		"revoked by another profile":   {func(r *rig, first KeyGrant) { revoke(r, "same", first.ID) }, false, true},
+		"refused": {func(r *rig, first KeyGrant) {
+			r.server.RevokeAPIKey(first.Key)
+			r.KeyRefused("prod", first.Key)
+		}, false, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, langflowtest.Options{}, func(r *rig) {
+				r.keysFile = filepath.Join(r.dir, "keys.json")
+				r.restart()
+				r.signIn("prod", false)
+				r.signIn("same", false)
+				first := r.mustKey("prod")
+				synctest.Wait()
+				if !tc.visible {
+					r.restart()
+				}
+				if tc.locked {
+					r.store.hook(func(op, account string) error {
+						if op == "delete" {
+							return keychain.ErrFailing
+						}
+						return nil
+					})
+				}
+				tc.giveUp(r, first)
+				synctest.Wait()
+				item, err := r.store.Get(r.t.Context(), "prod/api-key")
+				if !tc.locked && tc.visible && err == nil && item.ID == first.ID {
+					t.Error("the store still has it")
+				}
+				r.restart()
+				if again, err := r.Key(r.t.Context(), "prod", Wish); err != nil || again.ID == first.ID || !r.takesKey(again.Key) {
+					t.Errorf("after a restart there is the key %s again: %v", again.ID, err)
+				}
+			})
+		})
+	}
+}
+
+// A 401 of one route behind the proxy says nothing of the key, or of the token,
+// unless Langflow says so when it is asked.
+func credentialThatOneAnswerRefuses(t *testing.T) {
+	bubble(t, langflowtest.Options{}, func(r *rig) {
+		r.signIn("prod", false)
+		first, token := r.mustKey("prod"), r.mustToken("prod").Token
+		for name, fault := range map[string]*langflowtest.Fault{
+			"langflow takes it": nil,
+			"a gateway's words": {Status: 401, Body: `{"detail":"sign in to the gateway"}`},
+			"a gateway's page":  new(langflowtest.HTML(401)),
+			"a gateway is down": {Status: 502},
+		} {
+			time.Sleep(doubtInterval)
+			if fault != nil {
+				r.server.Fault("/users/whoami", *fault)
+			}
+			before := r.server.Count("/users/whoami")
+			for range 90 {
+				r.KeyRefused("prod", first.Key)
+				if again, err := r.Key(r.t.Context(), "prod", Wish); err != nil || again.ID != first.ID {
+					t.Fatalf("%s: another key, %s: %v", name, again.ID, err)
+				}
+				time.Sleep(time.Second / 3)
+			}
+			if n := r.server.Count("/users/whoami") - before; n < 1 || n > 6 {
+				t.Errorf("%s: 90 refusals in 30 s asked the server %d times", name, n)
+			}
+			r.server.ClearFaults()
+			if !r.takesKey(first.Key) {
+				t.Fatalf("%s: a good key was deleted", name)
+			}
+		}
+		time.Sleep(doubtInterval)
+		before := r.server.Count("/users/whoami")
+		for range 90 {
+			r.TokenRefused("prod", token)
+			if again := r.mustToken("prod").Token; again.Reveal() != token.Reveal() {
+				t.Fatal("another token")
+			}
+			time.Sleep(time.Second / 3)
+		}
+		if n := r.server.Count("/users/whoami") - before; n > 6+90 { // mustToken itself asks once
+			t.Errorf("90 refusals of a token in 30 s asked the server %d times", n-90)
+		}
+	})
+}
+
+// What says "not found" may be a gateway: a key that Langflow still lists is
+// still to be deleted.
+func keyThatAGatewayCannotFind(t *testing.T) {
+	bubble(t, langflowtest.Options{}, func(r *rig) {
+		var noRoute atomic.Bool
+		r.way = func([]byte) (http.RoundTripper, error) {
+			return roundTrip(func(req *http.Request) (*http.Response, error) {
+				if req.Method == http.MethodDelete && noRoute.Load() {
+					return &http.Response{StatusCode: 404, Header: http.Header{"Content-Type": {"application/json"}},
+						Body: io.NopCloser(strings.NewReader(`{"detail":"no route"}`)), Request: req}, nil
+				}
+				return r.server.RoundTripper().RoundTrip(req)
+			}), nil
+		}
+		r.restart()
+		r.signIn("prod", false)
+		first := r.mustKey("prod")
+		noRoute.Store(true)
+		if err := r.journal.over("prod", func(keyRecord) bool { return true }); err != nil {
+			t.Fatal(err)
+		}
+		r.kickKeys()
+		synctest.Wait()
+		if len(r.records()) != 1 {
+			t.Error("the key is forgotten, and opens the server")
+		}
+		noRoute.Store(false)
+		time.Sleep(keySweep)
+		synctest.Wait()
+		if r.takesKey(first.Key) || len(r.records()) != 0 {
+			t.Error("it was not deleted when that was possible again")
+		}
+	})
+}
+
+// A gateway that refuses the making of a key does not speak for the server.
+func keyThatAGatewayRefuses(t *testing.T) {
+	bubble(t, langflowtest.Options{}, func(r *rig) {
+		r.signIn("prod", false)
+		r.server.Fault("/api_key/", langflowtest.Fault{Status: 401, Body: `{"detail":"sign in to the gateway"}`, Times: 1})
+		_, err := r.Key(r.t.Context(), "prod", Wish)
+		r.fails(err, ServerUnreachable)
+		time.Sleep(keyRetry)
+		r.mustKey("prod")
+	})
+}
+
+// While a slow sign-in and a reload contend for a session, whoever wants a key
+// waits rather than ask in a loop.
+func TestKeyWaitsForASignIn(t *testing.T) {
+	bubble(t, langflowtest.Options{}, func(r *rig) {
+		r.signIn("prod", false)
+		pass := make(chan struct{})
+		r.store.hook(func(op, account string) error {
+			if op == "set" && account == "prod/refresh-token" {
+				<-pass
+			}
+			return nil
+		})
+		admin := langflowtest.Admin()
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			if err := r.logIn(r.t.Context(), "prod", admin.Name, admin.Password); err != nil {
+				t.Error(err)
+			}
+		})
+		synctest.Wait()
+		wg.Go(func() {
+			lifetime := time.Hour
+			if _, err := r.Change(r.t.Context(), "prod", Change{KeyLifetime: &lifetime}); err != nil {
+				t.Error(err)
+			}
+		})
+		synctest.Wait()
+		wg.Go(func() {
+			if _, err := r.Key(r.t.Context(), "prod", Wish); err != nil {
+				t.Error(err)
+			}
+		})
+		wg.Go(func() {
+			if _, err := r.Token(r.t.Context(), "prod", time.Minute); err != nil {
+				t.Error(err)
+			}
+		})
+		wg.Go(func() {
+			if _, err := r.Refresh(r.t.Context(), "prod", true); err != nil {
+				t.Error(err)
+			}
+		})
+		synctest.Wait() // never returns while something runs in a loop
+		close(pass)
+		wg.Wait()
+	})
+}
+
+// roundTrip is a function as a transport.
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"math"
+	"slices"
 	"time"
 
 	"langkeep/agent/langflow"
@@ -135,7 +136,15 @@ func (a *Agent) deleteKey(ctx context.Context, client *langflow.Client, cred lan
 			return a.journal.drop(r.Name) == nil
 		}
 	}
-	if err := client.DeleteKey(ctx, cred, r.ID); err != nil && !langflow.NoSuchKey(err) {
+	err := client.DeleteKey(ctx, cred, r.ID)
+	if langflow.NoSuchKey(err) {
+		// A gateway says "not found" as well, of a server that is away for a while.
+		keys, listed := client.Keys(ctx, cred)
+		if listed == nil && !slices.ContainsFunc(keys, func(k langflow.APIKey) bool { return k.ID == r.ID }) {
+			err = nil
+		}
+	}
+	if err != nil {
 		a.log.Info("can't delete a key now", "profile", r.Profile, "error", err)
 		return false
 	}

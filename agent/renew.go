@@ -27,7 +27,7 @@ func (a *Agent) start(s *session, renew bool) *flight {
 	if s.flight != nil {
 		return s.flight
 	}
-	f := &flight{renews: renew, done: make(chan struct{}), err: errInterrupted}
+	f := &flight{renews: renew, done: make(chan struct{}), err: errStopping}
 	if a.stopping {
 		close(f.done)
 		return f

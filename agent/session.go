@@ -125,19 +125,19 @@ type session struct {
 	since     time.Time
 	notBefore time.Time // the server's Retry-After
 
-	key          managedKey    // what readers get; with method api-key none
-	keyLoaded    bool          // what the store has of it was read
-	keyFlight    *flight       // a key is being made; nil if none
-	keyErr       error         // why the last one could not be made
-	keyRetryAt   time.Duration // clock.Elapsed before which it is not tried again
-	keyRefusedAt time.Duration // clock.Elapsed when the server last refused one; 0 never
-	keysLeft     int           // to be deleted on the server when it can be asked
-	keysUntil    time.Time     // the end of the last of them
+	key        managedKey    // what readers get; with method api-key none
+	keyLoaded  bool          // what the store has of it was read
+	keyFlight  *flight       // a key is being made; nil if none
+	keyErr     error         // why the last one could not be made
+	keyRetryAt time.Duration // clock.Elapsed before which it is not tried again
+	keysLeft   int           // to be deleted on the server when it can be asked
+	keysUntil  time.Time     // the end of the last of them
 
 	proxyOpen   bool   // its port is open
 	proxyReason string // why not, if it should be
 
 	forcedAt  time.Duration // clock.Elapsed of the last forced refresh; -1 never
+	doubtedAt time.Duration // clock.Elapsed when a refused credential was last tried; -1 never
 	version   string
 	versionAt time.Duration // clock.Elapsed when the server was last asked for it
 
@@ -148,7 +148,7 @@ type session struct {
 }
 
 func newSession(p config.Profile) *session {
-	s := &session{name: p.Name, profile: p, op: make(chan struct{}, 1), index: -1, forcedAt: -1, failedAt: -1}
+	s := &session{name: p.Name, profile: p, op: make(chan struct{}, 1), index: -1, forcedAt: -1, doubtedAt: -1, failedAt: -1}
 	s.loaded = p.Method == "" // what never signed in has nothing stored
 	return s
 }

@@ -70,7 +70,20 @@ func (a *Agent) demand(ctx context.Context, s *session, renew bool) error {
 	case !errors.Is(err, errInterrupted):
 		return err
 	}
-	// Somebody signs in, signs out or removes it: wait for the end of that.
+	if err := a.awaitTurn(ctx, s.name); err != nil {
+		return err
+	}
+	return errAgain
+}
+
+// awaitTurn waits for the end of what interrupted work on a session: somebody
+// signs it in or out, changes it or removes it. Work that is begun before that
+// is interrupted at once.
+func (a *Agent) awaitTurn(ctx context.Context, name string) error {
+	s, err := a.session(name)
+	if err != nil {
+		return nil // removed, as the caller is about to see
+	}
 	if err := s.acquire(ctx); err != nil {
 		return err
 	}
@@ -78,7 +91,7 @@ func (a *Agent) demand(ctx context.Context, s *session, renew bool) error {
 	if a.life.Err() != nil {
 		return errStopping
 	}
-	return errAgain
+	return nil
 }
 
 // pause waits, then asks to look again.
