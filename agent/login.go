@@ -190,14 +190,12 @@ func (a *Agent) takeOver(ctx context.Context, s *session, c Credentials, tokens 
 	}
 	account, item, _ := a.itemOf(next)
 
-	a.saver.forget(a.accounts(s.name)...)
+	dropped := a.saver.forget(a.accounts(s.name)...)
 	saveErr := a.store.Set(ctx, account, item)
 	if errors.Is(saveErr, keychain.ErrTooBig) {
-		a.mu.Lock()
-		if s.holds() && !s.saved {
-			a.saver.save(a.itemOf(s)) // still to be done for the session that stays
+		for account, w := range dropped {
+			a.saver.want(account, w) // still to be done for the session that stays
 		}
-		a.mu.Unlock()
 		return errors.Join(keychainError(s.name, saveErr), a.replaceProfile(old))
 	}
 	// What belonged to the sign-in before goes only now that the new one is
@@ -287,8 +285,30 @@ func (a *Agent) Logout(ctx context.Context, name string) (Snapshot, error) {
 	return a.Profile(name)
 }
 
+// forgetStored deletes the items of the accounts from the store, after it has
+// put into undo what the store had of them, unless undo has something newer.
+func (a *Agent) forgetStored(ctx context.Context, accounts []string, undo map[string]wish) error {
+	if err := a.store.Ready(ctx); errors.Is(err, keychain.ErrLocked) {
+		if err := a.store.Unlock(ctx); err != nil {
+			return err
+		}
+	}
+	for _, account := range accounts {
+		if _, newer := undo[account]; !newer {
+			// An item that can't be read can't be stored again, but can go.
+			if item, err := a.store.Get(ctx, account); err == nil {
+				undo[account] = wish{item: item}
+			}
+		}
+		if err := a.store.Delete(ctx, account); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // signOut deletes a seized session's secrets, in the store first: if that
-// fails, everything stays as it was.
+// fails, what was deleted is stored again, and everything stays as it was.
 func (a *Agent) signOut(ctx context.Context, s *session) error {
 	a.mu.Lock()
 	client, access, left := s.client, s.pair.Access, a.left(s)
@@ -296,19 +316,15 @@ func (a *Agent) signOut(ctx context.Context, s *session) error {
 	held := s.holds()
 	a.mu.Unlock()
 	accounts := a.accounts(s.name)
-	a.saver.forget(accounts...)
-	if err := a.store.Ready(ctx); errors.Is(err, keychain.ErrLocked) {
-		if err := a.store.Unlock(ctx); err != nil {
-			return keychainError(s.name, err)
-		}
+	undo := a.saver.forget(accounts...)
+	if held {
+		undo[account] = wish{item: item, told: told}
 	}
-	for _, other := range accounts {
-		if err := a.store.Delete(ctx, other); err != nil {
-			if held {
-				a.saver.save(account, item, told) // the session goes on
-			}
-			return keychainError(s.name, err)
+	if err := a.forgetStored(ctx, accounts, undo); err != nil {
+		for account, w := range undo {
+			a.saver.want(account, w) // the session goes on
 		}
+		return keychainError(s.name, err)
 	}
 	a.deleteKeys(ctx, s, client, access, left)
 	if client != nil && left > 0 {

@@ -68,10 +68,11 @@ func (v *saver) newest(account string) (wish, bool) {
 	return w, ok
 }
 
-// forget drops what is still to be stored for the accounts, once a write to
-// one of them that is under way has ended: one that fails is pending again, and
-// one that succeeds may have another one tidied up.
-func (v *saver) forget(accounts ...string) {
+// forget drops what is still to be stored for the accounts and returns it, once
+// a write to one of them that is under way has ended: one that fails is pending
+// again, and one that succeeds may have another one tidied up.
+func (v *saver) forget(accounts ...string) map[string]wish {
+	dropped := map[string]wish{}
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	for slices.Contains(accounts, v.busy) {
@@ -81,8 +82,12 @@ func (v *saver) forget(accounts ...string) {
 		v.mu.Lock()
 	}
 	for _, account := range accounts {
-		delete(v.pending, account)
+		if w, ok := v.pending[account]; ok {
+			dropped[account] = w
+			delete(v.pending, account)
+		}
 	}
+	return dropped
 }
 
 // run writes what is pending until ctx ends, then once more all that is left.
@@ -146,6 +151,11 @@ func (v *saver) write(ctx context.Context, account string) bool {
 	var err error
 	if w.gone {
 		err = v.store.Delete(ctx, account)
+		if errors.Is(err, keychain.ErrKept) {
+			// Asking the person every other minute is no way to get rid of it: an
+			// empty item takes its place, which is used for no server.
+			err = v.store.Set(ctx, account, keychain.Item{})
+		}
 	} else {
 		err = v.store.Set(ctx, account, w.item)
 	}

@@ -3,6 +3,8 @@ package agent
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -75,6 +77,22 @@ func (r *rig) wellWithin(name string, limit time.Duration) {
 			return
 		}
 	}
+}
+
+// items are what the store has of a profile, by account.
+func (r *rig) items(profile string) map[string]keychain.Item {
+	r.t.Helper()
+	all := map[string]keychain.Item{}
+	for _, account := range r.accounts(profile) {
+		item, err := r.store.Get(r.t.Context(), account)
+		if err != nil && !errors.Is(err, keychain.ErrNotFound) {
+			r.t.Fatal(err)
+		}
+		if err == nil {
+			all[account] = item
+		}
+	}
+	return all
 }
 
 // TestKeychainFaults does to the store what its table in docs/faults.md says.
@@ -286,6 +304,50 @@ func TestKeychainFaults(t *testing.T) {
 		r.store.fail(nil, nil)
 		time.Sleep(saving)
 	}, "nothing: the session goes on, and logout and remove end with 6", 0, func(r *rig) string { return "when it is asked for again" })
+	try("A sign-out whose last question the person dismisses", true, func(r *rig) {
+		key := r.mustKey("prod")
+		synctest.Wait()
+		before := r.items("prod")
+		r.store.hook(func(op, account string) error {
+			if op == "delete" && account == "prod/api-key" {
+				return fmt.Errorf("%w: %w", keychain.ErrFailing, keychain.ErrKept)
+			}
+			return nil
+		})
+		_, err := r.Logout(r.t.Context(), "prod")
+		r.fails(err, KeychainBlocked)
+		synctest.Wait()
+		if after := r.items("prod"); len(before) != 3 || !maps.Equal(before, after) {
+			r.t.Errorf("the store has %v, before it had %v", slices.Collect(maps.Keys(after)), slices.Collect(maps.Keys(before)))
+		}
+		if again := r.mustKey("prod"); again.ID != key.ID {
+			r.t.Error("another key")
+		}
+	}, "nothing: the session, the remembered password and the key stay, and logout ends with 6", 0, func(r *rig) string {
+		r.store.hook(nil)
+		return "when it is asked for again"
+	})
+	try("A sign-in without the password, while the person does not let the earlier one be deleted", true, func(r *rig) {
+		r.store.hook(func(op, account string) error {
+			if op == "delete" {
+				return fmt.Errorf("%w: %w", keychain.ErrFailing, keychain.ErrKept)
+			}
+			return nil
+		})
+		if err := r.logIn(r.t.Context(), "prod", "admin", langflowtest.Admin().Password); err != nil {
+			r.t.Fatal(err)
+		}
+		synctest.Wait()
+		if item := r.items("prod")["prod/password"]; !item.Secret.Empty() {
+			r.t.Error("the earlier password is still in the store")
+		}
+		r.store.hook(nil)
+		r.restart()
+		time.Sleep(time.Second)
+		if silent, err := r.hasSilentWay(r.t.Context(), r.sessions["prod"]); silent || err != nil {
+			r.t.Errorf("the earlier password is used: %v", err)
+		}
+	}, "nothing: an empty item takes the place of the earlier password", 1, func(r *rig) string { return "at once" })
 	if !t.Failed() {
 		casebook.Table(t, "docs/faults.md", "TestKeychainFaults in agent", faultHeader(), rows)
 	}

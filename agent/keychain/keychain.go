@@ -25,6 +25,9 @@ var (
 	ErrSilent   = errors.New("the keychain does not answer")
 	ErrTooBig   = errors.New("too big for the keychain")
 	ErrFailing  = errors.New("the keychain is failing")
+	// ErrKept comes wrapped together with ErrFailing: the item was to be deleted
+	// and is still there, because a person said no, or did not answer.
+	ErrKept = errors.New("the keychain still has the item")
 )
 
 // Item is one secret and what it may be used for.
@@ -55,7 +58,8 @@ type Store interface {
 	// mend it; one that a newer Langkeep wrote stays, and is ErrFailing. An
 	// item that is too big is ErrTooBig before anything is touched.
 	Set(ctx context.Context, account string, it Item) error
-	// Delete is nil if there is no such item.
+	// Delete is nil if there is no such item, which it has looked for when it
+	// returns; ErrKept if the item is still there.
 	Delete(ctx context.Context, account string) error
 	// Close waits for a call in flight, but not for one that hangs.
 	Close() error

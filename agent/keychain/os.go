@@ -282,6 +282,18 @@ func (s *osStore) Delete(ctx context.Context, account string) error {
 		if errors.Is(err, ErrNotFound) {
 			return nil
 		}
+		if err != nil {
+			return err
+		}
+		// go-keyring 0.2.8 reports no error when the person dismisses the Secret
+		// Service's question.
+		_, err = s.get(ctx, account)
+		switch {
+		case errors.Is(err, ErrNotFound):
+			return nil
+		case err == nil:
+			return fmt.Errorf("%w: %w: %s; try again, and let the keychain delete it", ErrFailing, ErrKept, account)
+		}
 		return err
 	})
 }

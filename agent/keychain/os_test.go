@@ -28,6 +28,7 @@ type fakeRing struct {
 	most     int // calls in flight at once
 	sets     int
 	locked   error
+	keeps    bool                                    // Delete says that it is done, and is not
 	before   func(op string) error                   // runs in each call, outside mu
 	change   func(items map[string]string, k string) // runs after each Set
 }
@@ -78,6 +79,9 @@ func (r *fakeRing) Delete(service, account string) error {
 	return r.do("delete", func() error {
 		if _, ok := r.items[service+":"+account]; !ok {
 			return keyring.ErrNotFound
+		}
+		if r.keeps {
+			return nil
 		}
 		delete(r.items, service+":"+account)
 		return nil
@@ -153,6 +157,9 @@ func TestOSFaults(t *testing.T) {
 		"delete, refused": {
 			func(r *fakeRing) { r.before = fail("delete", errOdd) },
 			func(ctx context.Context, s *osStore) error { return s.Delete(ctx, account) }, ErrFailing},
+		"delete, its question dismissed": {
+			func(r *fakeRing) { r.keeps = true },
+			func(ctx context.Context, s *osStore) error { return s.Delete(ctx, account) }, ErrKept},
 		"ready, failing": {
 			func(r *fakeRing) { r.before = fail("get", errOdd) },
 			func(ctx context.Context, s *osStore) error { return s.Ready(ctx) }, ErrFailing},
