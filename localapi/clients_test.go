@@ -2,6 +2,7 @@ package localapi
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -14,6 +15,10 @@ import (
 	"testing"
 	"time"
 
+	"langkeep/agent"
+	"langkeep/agent/config"
+	"langkeep/agent/langflow/langflowtest"
+	"langkeep/agent/secret"
 	"langkeep/localapi/client"
 )
 
@@ -366,5 +371,42 @@ func TestAuditNamesOnlyWhatIsKnown(t *testing.T) {
 	// Each with its program and, once its connection has closed, without.
 	if len(log.Entries) > 16 {
 		t.Errorf("%d entries: %+v", len(log.Entries), log.Entries)
+	}
+}
+
+// A proxy's port is written down when the profile's sign-in, which may hang, is
+// over; the other profiles' proxies open and close meanwhile, and the agent stops.
+func TestProxyBehindASlowSignIn(t *testing.T) {
+	r := newRig(t)
+	r.signIn()
+	p := r.server.proxies
+	p.mu.Lock() // so that the sign-in comes first
+	if _, err := r.agent.Add(config.Profile{Name: "slow", ServerURL: r.langflow.URL, Proxy: true}); err != nil {
+		t.Fatal(err)
+	}
+	before := r.langflow.Count("/login")
+	r.langflow.Fault("/login", langflowtest.Fault{Hang: true, Times: 1})
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_, _ = r.agent.Login(ctx, "slow", agent.Credentials{Method: "password", Username: "admin", Password: secret.New("x")})
+	}()
+	for r.langflow.Count("/login") == before {
+		runtime.Gosched()
+	}
+	p.mu.Unlock()
+	for _, on := range []string{"true", "false", "true"} {
+		if body := r.must(200, "PATCH", "/v1/profiles/prod", `{"proxy":`+on+`}`); strings.Contains(body, `"proxy_url":null`) != (on == "false") {
+			t.Errorf("proxy %s: %s", on, body)
+		}
+	}
+	cancel()
+	<-ended
+	for {
+		if snapshot, err := r.agent.Profile("slow"); err != nil || snapshot.ProxyOpen {
+			break // it opens when the sign-in is over
+		}
+		runtime.Gosched()
 	}
 }

@@ -2,6 +2,7 @@ package localapi
 
 import (
 	"context"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -28,10 +29,17 @@ const (
 // proxies opens and closes the profiles' proxies, as their settings say.
 type proxies struct {
 	*Server
+	settling sync.WaitGroup // what watch has begun
 
-	mu   sync.Mutex // protects the following
-	open map[string]*openProxy
-	over bool // no more are opened
+	mu    sync.Mutex // protects the following; never held over anything that waits
+	open  map[string]*openProxy
+	turns map[string]chan struct{} // by profile: held by whoever opens or closes its proxy; capacity 1
+	soon  map[string]bool          // profiles that watch is about to settle
+	over  bool                     // no more are opened
+}
+
+func newProxies(s *Server) *proxies {
+	return &proxies{Server: s, open: map[string]*openProxy{}, turns: map[string]chan struct{}{}, soon: map[string]bool{}}
 }
 
 // openProxy is a proxy that is open, or would be if its port were free.
@@ -54,30 +62,90 @@ func (p *proxies) watch(ctx context.Context) {
 		select {
 		case <-changes.Ready():
 			for _, e := range changes.Take() {
-				p.settle(ctx, e.Name)
+				p.settleSoon(ctx, e.Name)
 			}
 		case <-again:
 			again = nil
 			for _, name := range p.waiting() {
-				p.settle(ctx, name)
+				p.settleSoon(ctx, name)
 			}
 		case <-ctx.Done():
 			p.closeAll()
+			p.settling.Wait()
 			return
 		}
 	}
 }
 
-// settle opens or closes one profile's proxy if need be.
-func (p *proxies) settle(ctx context.Context, name string) {
+// settleSoon settles a profile's proxy without waiting for that: to write down
+// a port may take as long as a sign-in of the profile that is under way.
+func (p *proxies) settleSoon(ctx context.Context, name string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.over {
+	if p.soon[name] {
 		return
 	}
+	p.soon[name] = true
+	p.settling.Go(func() {
+		release := p.turn(ctx, name)
+		p.mu.Lock()
+		delete(p.soon, name) // from here on a change is another one
+		p.mu.Unlock()
+		if release != nil {
+			defer release()
+			p.settleInTurn(ctx, name)
+		}
+	})
+}
+
+// settle opens or closes one profile's proxy if need be.
+func (p *proxies) settle(ctx context.Context, name string) {
+	if release := p.turn(ctx, name); release != nil {
+		defer release()
+		p.settleInTurn(ctx, name)
+	}
+}
+
+// turn waits until nobody else opens or closes a profile's proxy, and returns
+// what ends the turn; nil if ctx ends first.
+func (p *proxies) turn(ctx context.Context, name string) (release func()) {
+	p.mu.Lock()
+	turn := p.turns[name]
+	if turn == nil {
+		turn = make(chan struct{}, 1)
+		p.turns[name] = turn
+	}
+	p.mu.Unlock()
+	select {
+	case turn <- struct{}{}:
+		return func() { <-turn }
+	case <-ctx.Done():
+		return nil
+	}
+}
+
+// get is what is open for a profile, or would be; nil if there is nothing.
+func (p *proxies) get(name string) *openProxy {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.open[name]
+}
+
+// put notes what is open for a profile, unless no more are opened.
+func (p *proxies) put(name string, o *openProxy) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.over {
+		p.open[name] = o
+	}
+	return !p.over
+}
+
+// settleInTurn is settle, for whoever has the turn.
+func (p *proxies) settleInTurn(ctx context.Context, name string) {
 	snapshot, err := p.Agent.Profile(name)
 	wanted := err == nil && snapshot.Proxy
-	now := p.open[name]
+	now := p.get(name)
 	if now != nil && (!wanted || now.port != snapshot.ProxyPort) {
 		p.shut(name)
 		now = nil
@@ -98,11 +166,13 @@ func (p *proxies) settle(ctx context.Context, name string) {
 
 // refused notes that a proxy's port can't be had. If another user holds it,
 // tokens may have been sent there: those that could have been are taken back.
-// It may come to that later, while the port is waited for. The caller holds
-// p.mu.
+// It may come to that later, while the port is waited for. The caller has the
+// turn.
 func (p *proxies) refused(snapshot agent.Snapshot, err error) {
 	name, port := snapshot.Name, snapshot.ProxyPort
-	p.open[name] = &openProxy{port: port}
+	if !p.put(name, &openProxy{port: port}) {
+		return
+	}
 	if snapshot.ProxyReason == agent.ProxyExposed {
 		return // that was seen to
 	}
@@ -122,7 +192,7 @@ func (p *proxies) refused(snapshot agent.Snapshot, err error) {
 }
 
 // choose takes the first free port that no other profile keeps, and writes it
-// down. The caller holds p.mu.
+// down. The caller has the turn.
 func (p *proxies) choose(ctx context.Context, name string) {
 	kept := map[int]bool{}
 	for _, s := range p.Agent.Profiles() {
@@ -139,9 +209,7 @@ func (p *proxies) choose(ctx context.Context, name string) {
 		// Before it is said to be open.
 		if _, err := p.Agent.Change(ctx, name, agent.Change{ProxyPort: &port}); err != nil {
 			p.Log.Warn("the proxy's port can't be written down", "profile", name, "error", err)
-			for _, l := range listeners {
-				_ = l.Close() // nobody has used it
-			}
+			closeUnused(listeners)
 			return
 		}
 		p.serve(name, port, listeners)
@@ -150,7 +218,13 @@ func (p *proxies) choose(ctx context.Context, name string) {
 	p.Log.Warn("there is no free port for the proxy", "profile", name)
 }
 
-// serve answers on a proxy's port. The caller holds p.mu.
+func closeUnused(listeners []net.Listener) {
+	for _, l := range listeners {
+		_ = l.Close() // nobody has used it
+	}
+}
+
+// serve answers on a proxy's port. The caller has the turn.
 func (p *proxies) serve(name string, port int, listeners []net.Listener) {
 	handler := proxy.New(proxy.Config{
 		Profile: name, Source: credentials{p.Agent}, Lookup: p.Guard.Client, Log: p.Log,
@@ -175,30 +249,40 @@ func (p *proxies) serve(name string, port int, listeners []net.Listener) {
 		})})
 	life, end := context.WithCancel(context.Background())
 	server.BaseContext = func(net.Listener) context.Context { return life }
+	if !p.put(name, &openProxy{port, server, end}) {
+		end()
+		closeUnused(listeners)
+		return
+	}
 	for _, l := range listeners {
 		go func() { _ = server.Serve(l) }() // until it is closed
 	}
-	p.open[name] = &openProxy{port, server, end}
 	p.Log.Info("the proxy is open", "profile", name, "port", port)
 	p.Agent.ProxyIs(name, true, "")
 }
 
-// shut closes a profile's proxy and ends what goes through it. The caller holds
-// p.mu.
+// shut closes a profile's proxy and ends what goes through it.
 func (p *proxies) shut(name string) {
-	if now := p.open[name]; now.server != nil {
+	p.mu.Lock()
+	now := p.open[name]
+	delete(p.open, name)
+	p.mu.Unlock()
+	if now == nil {
+		return
+	}
+	if now.server != nil {
 		now.end()
 		_ = now.server.Close() // nothing is left to be saved
 	}
-	delete(p.open, name)
 	p.Agent.ProxyIs(name, false, "")
 }
 
 func (p *proxies) closeAll() {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.over = true
-	for name := range p.open {
+	names := slices.Collect(maps.Keys(p.open))
+	p.mu.Unlock()
+	for _, name := range names {
 		p.shut(name)
 	}
 }

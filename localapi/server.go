@@ -79,7 +79,7 @@ func New(c Config) *Server {
 	s := &Server{Config: c, file: pageFile{path: c.PageFile}}
 	s.routes = s.prepared()
 	s.FirstProxyPort = cmp.Or(s.FirstProxyPort, firstProxyPort)
-	s.proxies = &proxies{Server: s, open: map[string]*openProxy{}}
+	s.proxies = newProxies(s)
 	return s
 }
 
