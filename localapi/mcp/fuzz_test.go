@@ -33,6 +33,8 @@ func FuzzRelay(f *testing.F) {
 	f.Add("{\n\nnull\n7\n"+`{"id":{},"method":"\n"}`, "text/event-stream; x=y", "event: x\ndata: {}\n\ndata: \x1b\n\n", "")
 	f.Add(`{"id":"\u2028","method":"ping"}`, "text/html", "<html>", "\x00")
 	f.Add(`[{"id":1,"method":"a"},{"id":1,"method":"a"}]`, "application/json", "[{\"id\":1}\n,\n{}]", "")
+	f.Add("\ufeff"+`{"id":"a\/b","method":"initialize"}`, "application/json", "\ufeff[{\"id\":\"a/b\",\"result\":{}}]", "s")
+	f.Add(`{"id":1,"method":"m"}`, "text/event-stream", "\ufeffdata: [{\"id\":1.0,\"result\":{}},7]\r\r", "s")
 	f.Fuzz(func(t *testing.T, in, kind, body, session string) {
 		var out bytes.Buffer
 		err := Run(context.Background(), Config{

@@ -1,7 +1,9 @@
 // Package mcp is an MCP server on stdin and stdout that passes every message to
-// another one over streamable HTTP, and back, whatever the message is: so a
-// client whose configuration can only name a program reaches a server that wants
-// a credential. It follows the transports of MCP 2025-06-18.
+// another one over streamable HTTP, and back, whatever its method is: so a client
+// whose configuration can only name a program reaches a server that wants a
+// credential. It follows the transports of MCP 2025-06-18. A message with an id is
+// answered, by the server or with an error; batches are taken apart, in both
+// directions.
 package mcp
 
 import (
@@ -40,8 +42,9 @@ const (
 
 // The errors of JSON-RPC 2.0, and one of those that are free for servers.
 const (
-	codeParse  = -32700
-	codeFailed = -32000
+	codeParse   = -32700
+	codeInvalid = -32600
+	codeFailed  = -32000
 )
 
 // Config is what a Relay is made from.
@@ -80,15 +83,6 @@ func (r *relay) current() session {
 	return r.session
 }
 
-// envelope is what must be known of a message.
-type envelope struct {
-	ID     json.RawMessage `json:"id"`
-	Method string          `json:"method"`
-}
-
-// request tells whether the message wants an answer.
-func (e envelope) request() bool { return e.Method != "" && len(e.ID) > 0 }
-
 // Run passes messages until the client's end, or ctx's.
 func Run(ctx context.Context, c Config) error {
 	r := &relay{Config: c}
@@ -116,9 +110,12 @@ func Run(ctx context.Context, c Config) error {
 			}
 		}
 	}()
-	for {
+	for first := true; ; first = false {
 		select {
 		case line := <-read:
+			if first {
+				line = bytes.TrimPrefix(line, byteOrderMark)
+			}
 			r.pass(ctx, line, &asking)
 			continue
 		case err := <-ended:
@@ -151,59 +148,73 @@ func readLine(r *bufio.Reader) ([]byte, error) {
 	}
 }
 
-// pass sends one message. What wants no answer, and initialize, are sent before
-// the next is looked at; other requests are answered in any order.
+// pass sends the messages of a line.
 func (r *relay) pass(ctx context.Context, line []byte, asking *sync.WaitGroup) {
 	line = bytes.TrimSpace(line)
 	if len(line) == 0 {
 		return
 	}
 	if !json.Valid(line) {
-		r.fail(json.RawMessage("null"), codeParse, "that is no json")
+		r.fail(nil, codeParse, "that is no json")
 		return
 	}
-	var e envelope
-	_ = json.Unmarshal(line, &e) // a batch has none of these
-	switch e.Method {
-	case "initialize":
-		r.mu.Lock()
-		r.initialize, r.initialized, r.session = line, nil, session{}
-		r.mu.Unlock()
-		r.ask(ctx, line, e)
+	batch, ok := members(line)
+	switch {
+	case !ok:
+		r.passOne(ctx, line, asking)
+	case len(batch) == 0:
+		r.fail(nil, codeInvalid, "the batch is empty")
+	}
+	for _, message := range batch {
+		r.passOne(ctx, message, asking)
+	}
+}
+
+// passOne sends one message. Those that want no answer, and initialize, are sent
+// before the next is looked at; other requests are answered in any order.
+func (r *relay) passOne(ctx context.Context, message []byte, asking *sync.WaitGroup) {
+	e, err := open(message)
+	if err != nil {
+		r.fail(e.id, codeInvalid, err.Error())
 		return
-	case "notifications/initialized":
+	}
+	switch {
+	case e.method == "initialize":
 		r.mu.Lock()
-		r.initialized = line
+		r.initialize, r.initialized, r.session = message, nil, session{}
 		r.mu.Unlock()
-		r.ask(ctx, line, e)
+		r.ask(ctx, message, e)
+	case e.method == "notifications/initialized":
+		r.mu.Lock()
+		r.initialized = message
+		r.mu.Unlock()
+		r.ask(ctx, message, e)
 		r.listen(ctx)
-		return
+	case e.asks:
+		asking.Go(func() { r.ask(ctx, message, e) })
+	default:
+		r.ask(ctx, message, e)
 	}
-	if !e.request() && line[0] != '[' {
-		r.ask(ctx, line, e)
-		return
-	}
-	asking.Go(func() { r.ask(ctx, line, e) })
 }
 
 // ask posts a message and writes what comes back, or an error in its place.
-func (r *relay) ask(ctx context.Context, line []byte, e envelope) {
-	if !e.request() && line[0] != '[' {
+func (r *relay) ask(ctx context.Context, message []byte, e envelope) {
+	if !e.asks {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, notice)
 		defer cancel()
 	}
 	in := r.current()
-	err := r.post(ctx, in, line, e, r.write)
+	err := r.post(ctx, in, message, e, r.write)
 	if errors.Is(err, errForgotten) {
 		if err = r.renew(ctx, in); err == nil {
-			err = r.post(ctx, r.current(), line, e, r.write)
+			err = r.post(ctx, r.current(), message, e, r.write)
 		}
 	}
 	switch {
 	case err == nil || errors.Is(ctx.Err(), context.Canceled):
-	case e.request():
-		r.fail(e.ID, codeFailed, err.Error())
+	case e.asks:
+		r.fail(e.id, codeFailed, err.Error())
 	default:
 		r.Warn(err.Error())
 	}
@@ -213,8 +224,8 @@ func (r *relay) ask(ctx context.Context, line []byte, e envelope) {
 var errForgotten = errors.New("the server has forgotten the session")
 
 // post sends a message in a session, and gives what comes back to take.
-func (r *relay) post(ctx context.Context, in session, line []byte, e envelope, take func([]byte)) error {
-	res, err := r.send(ctx, http.MethodPost, in, line)
+func (r *relay) post(ctx context.Context, in session, message []byte, e envelope, take func([]byte)) error {
+	res, err := r.send(ctx, http.MethodPost, in, message)
 	if err != nil {
 		return err
 	}
@@ -225,12 +236,11 @@ func (r *relay) post(ctx context.Context, in session, line []byte, e envelope, t
 	case res.StatusCode/100 != 2:
 		return refusal(res)
 	}
-	answered := !e.request()
+	answered := !e.asks
 	got := func(message []byte) {
-		var a envelope
-		if json.Unmarshal(message, &a) == nil && a.Method == "" && bytes.Equal(a.ID, e.ID) {
+		if a, err := open(message); err == nil && a.answers(e) {
 			answered = true
-			if e.Method == "initialize" {
+			if e.method == "initialize" {
 				r.agreed(res.Header.Get("Mcp-Session-Id"), message)
 			}
 		}
@@ -244,11 +254,12 @@ func (r *relay) post(ctx context.Context, in session, line []byte, e envelope, t
 	default:
 		var body []byte
 		body, err = io.ReadAll(io.LimitReader(res.Body, maxMessage+1))
-		if err == nil && len(bytes.TrimSpace(body)) > 0 {
+		body = bytes.TrimSpace(bytes.TrimPrefix(body, byteOrderMark))
+		if err == nil && len(body) > 0 {
 			if len(body) > maxMessage || !json.Valid(body) {
 				return errors.New("the server's answer is no json")
 			}
-			got(body)
+			each(body, got)
 		}
 	}
 	if !answered {
@@ -269,10 +280,21 @@ func (r *relay) stream(body io.Reader, got func([]byte)) error {
 		case err != nil:
 			return fmt.Errorf("the server's answer broke off: %w", err)
 		case (event.Name == "" || event.Name == "message") && json.Valid(event.Data):
-			got(event.Data)
+			each(event.Data, got)
 		}
 	}
 	return nil
+}
+
+// each gives the messages of a server's answer, which may be a batch, to got.
+func each(answer []byte, got func([]byte)) {
+	batch, ok := members(answer)
+	if !ok {
+		got(answer)
+	}
+	for _, message := range batch {
+		got(message)
+	}
 }
 
 // agreed notes what an answer to initialize says.
@@ -302,8 +324,7 @@ func (r *relay) renew(ctx context.Context, forgotten session) error {
 	if initialize == nil {
 		return errForgotten
 	}
-	var e envelope
-	_ = json.Unmarshal(initialize, &e) // it was read before
+	e, _ := open(initialize) // it was looked at before
 	// The client has had its answers to these. Until the server has agreed the
 	// old session stays, so that what fails here is tried again.
 	nobody := func([]byte) {}
@@ -441,6 +462,7 @@ func (r *relay) write(message []byte) {
 	_, _ = r.Out.Write(line.Bytes()) // a client that has gone ends its messages too
 }
 
+// fail answers with an error; id is nil where none can be told.
 func (r *relay) fail(id json.RawMessage, code int, message string) {
 	answer, err := json.Marshal(map[string]any{
 		"jsonrpc": "2.0", "id": id, "error": map[string]any{"code": code, "message": "langkeep: " + message},

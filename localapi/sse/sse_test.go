@@ -2,12 +2,15 @@ package sse
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
+	"time"
 )
 
 func TestRead(t *testing.T) {
@@ -20,6 +23,8 @@ func TestRead(t *testing.T) {
 		": comment\n\nid: 7\n\ndata: c\n\n":  {"/c"},
 		"event: x\n\ndata: a\n\n":            {"/a"},
 		"data: a\n\nevent: y\ndata: cut off": {"/a"},
+		"\ufeffdata: a\n\ndata: b\n\n":       {"/a", "/b"},
+		"\r\ndata: a\r\n\r\ndata: b\n\r":     {"/a", "/b"},
 		"retry: 5\nfoo: bar\ndata: a: b\n\n": {"/a: b"},
 	} {
 		for name, r := range map[string]io.Reader{"whole": strings.NewReader(in), "by bytes": iotest.OneByteReader(strings.NewReader(in))} {
@@ -41,6 +46,77 @@ func TestRead(t *testing.T) {
 				t.Errorf("%.20q...: %v", in, err)
 			}
 		}
+	}
+}
+
+// An event is there with the last byte of its empty line, also where that is a
+// carriage return: the next byte may be hours away.
+func TestReadWaitsForNoByte(t *testing.T) {
+	r, w := io.Pipe()
+	go func() { _, _ = io.WriteString(w, "data: a\r\r") }()
+	for e, err := range Read(r, 100) {
+		if err != nil || string(e.Data) != "a" {
+			t.Errorf("%q, %v", e.Data, err)
+		}
+		break
+	}
+	_ = r.Close()
+}
+
+// chunks gives a stream in pieces, as a network does.
+type chunks struct {
+	r    io.Reader
+	size int
+}
+
+func (c chunks) Read(p []byte) (int, error) { return c.r.Read(p[:min(len(p), c.size)]) }
+
+// A line that comes in many pieces is searched once: each byte that is kept from
+// one piece to the next has been looked at, and is not again.
+func TestSplitSearchesOnce(t *testing.T) {
+	var s splitter
+	line := []byte("data: " + strings.Repeat("a", 100) + "\n")
+	for n := 1; n < len(line); n++ {
+		if advance, token, err := s.split(line[:n], false); advance != 0 || token != nil || err != nil || s.searched != n {
+			t.Fatalf("of %d bytes: %d, %q, %v, and %d are searched", n, advance, token, err, s.searched)
+		}
+	}
+	// An end where it was searched before is not found: nobody looks there.
+	broken := slices.Concat([]byte("\n"), line[1:])
+	if advance, token, _ := s.split(broken, false); advance != len(line) || len(token) != len(line)-1 {
+		t.Errorf("%d, %q", advance, token)
+	}
+	if s.searched != 0 {
+		t.Errorf("the next line begins with %d", s.searched)
+	}
+}
+
+// BenchmarkRead reads events of 1 MB and 20 MB that come in pieces of 4 KB, and
+// has how much longer that takes than copying the same pieces does. The ratio is
+// the same for both sizes where reading is linear.
+func BenchmarkRead(b *testing.B) {
+	for _, size := range []int{1 << 20, 20 << 20} {
+		b.Run(fmt.Sprintf("%dMB", size>>20), func(b *testing.B) {
+			stream := "data: " + strings.Repeat("a", size) + "\n\n"
+			pieces := func() io.Reader { return chunks{strings.NewReader(stream), 4 << 10} }
+			b.SetBytes(int64(size))
+			var plain time.Duration
+			for b.Loop() {
+				b.StopTimer()
+				begin := time.Now()
+				if n, err := bytes.NewBuffer(nil).ReadFrom(pieces()); err != nil || n != int64(len(stream)) {
+					b.Fatal(n, err)
+				}
+				plain += time.Since(begin)
+				b.StartTimer()
+				for e, err := range Read(pieces(), 64<<20) {
+					if err != io.EOF && (err != nil || len(e.Data) != size) {
+						b.Fatal(len(e.Data), err)
+					}
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed())/float64(plain), "x/copy")
+		})
 	}
 }
 

@@ -1,0 +1,120 @@
+package mcp
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"strconv"
+	"strings"
+)
+
+// byteOrderMark may begin a client's messages and a server's answer (RFC 8259,
+// section 8.1, lets a reader ignore it).
+var byteOrderMark = []byte("\ufeff")
+
+// envelope is what must be known of a JSON-RPC 2.0 message.
+type envelope struct {
+	id     json.RawMessage // as it is written; nil without one
+	method string
+	asks   bool // it is a request: it has a method and an id
+	answer bool // it has a result or an error
+}
+
+// open looks at one message. Names of members are compared exactly: to
+// encoding/json's structs "ID" would be an id too. An error says what makes it no
+// message of JSON-RPC; then the id is nil unless an answer can carry it.
+func open(message []byte) (envelope, error) {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(message, &members); err != nil || members == nil {
+		return envelope{}, errors.New("a message is an object")
+	}
+	var e envelope
+	if id, ok := members["id"]; ok {
+		if _, ok := idValue(id); !ok {
+			return envelope{}, errors.New("an id is a string or a number")
+		}
+		e.id = id
+	}
+	_, result := members["result"]
+	_, failure := members["error"]
+	e.answer = result || failure
+	method, ok := members["method"]
+	switch {
+	case !ok && !e.answer:
+		return e, errors.New("it has no method")
+	case !ok:
+		return e, nil
+	}
+	if err := json.Unmarshal(method, &e.method); err != nil || string(method) == "null" {
+		return e, errors.New("its method is not a string")
+	}
+	e.asks, e.answer = e.id != nil, false
+	return e, nil
+}
+
+// answers tells whether e is the answer to a request. Each side writes an id in
+// its own way ("a\/b" and "a/b", 1 and 1.0), so the values count.
+func (e envelope) answers(request envelope) bool {
+	if !e.answer || e.id == nil || !request.asks {
+		return false
+	}
+	a, _ := idValue(e.id) // open has looked at both
+	b, _ := idValue(request.id)
+	return a == b
+}
+
+// idValue is an id in a spelling that all of its value have; false for what is
+// neither a string, a number nor null.
+func idValue(id json.RawMessage) (string, bool) {
+	d := json.NewDecoder(bytes.NewReader(id))
+	d.UseNumber()
+	var value any
+	if d.Decode(&value) != nil {
+		return "", false
+	}
+	switch v := value.(type) {
+	case nil:
+		return "null", true
+	case string:
+		return `"` + v, true
+	case json.Number:
+		return numberValue(strings.ToLower(v.String())), true
+	}
+	return "", false
+}
+
+// numberValue writes a JSON number as digits without zeros at either end and an
+// exponent. It computes with neither: 1e999999999 costs nothing, and no digit is
+// rounded away.
+func numberValue(number string) string {
+	mantissa, exponent, _ := strings.Cut(number, "e")
+	power := int64(0)
+	if exponent != "" {
+		var err error
+		if power, err = strconv.ParseInt(exponent, 10, 32); err != nil {
+			return number // nobody counts that far
+		}
+	}
+	mantissa, negative := strings.CutPrefix(mantissa, "-")
+	whole, fraction, _ := strings.Cut(mantissa, ".")
+	digits := strings.TrimLeft(whole+fraction, "0")
+	if digits == "" {
+		return "0"
+	}
+	short := strings.TrimRight(digits, "0")
+	power += int64(len(digits) - len(short) - len(fraction))
+	sign := ""
+	if negative {
+		sign = "-"
+	}
+	return sign + short + "e" + strconv.FormatInt(power, 10)
+}
+
+// members are the messages of a batch; nil and false for a single message. MCP
+// had batches in 2025-03-26 alone: here each member goes its own way.
+func members(message []byte) (batch []json.RawMessage, ok bool) {
+	if message = bytes.TrimSpace(message); len(message) == 0 || message[0] != '[' {
+		return nil, false
+	}
+	return batch, json.Unmarshal(message, &batch) == nil
+}
