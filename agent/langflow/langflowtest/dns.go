@@ -36,7 +36,10 @@ func (d *DNS) Close() { _ = d.conn.Close() }
 // Resolver asks this name server and no other.
 func (d *DNS) Resolver() *net.Resolver {
 	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "udp", d.conn.LocalAddr().String())
+		// With a resolver of its own it does not read net.DefaultResolver, which tests
+		// set back while a question is still on its way.
+		dialer := net.Dialer{Resolver: new(net.Resolver)}
+		return dialer.DialContext(ctx, "udp", d.conn.LocalAddr().String())
 	}}
 }
 
