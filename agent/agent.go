@@ -22,7 +22,6 @@ import (
 	"langkeep/agent/config"
 	"langkeep/agent/keychain"
 	"langkeep/agent/langflow"
-	"langkeep/agent/paths"
 )
 
 // Config is what an Agent is made of.
@@ -74,9 +73,9 @@ type Agent struct {
 	hands         map[string]chan struct{} // by origin: bounds the work at one server
 	slots         map[string]time.Duration // by origin: clock.Elapsed when the next silent sign-in may run
 	subscriptions map[*Subscription]struct{}
-	transports    map[string]http.RoundTripper // by CA
-	streaming     map[string]http.RoundTripper // the same, for proxies
+	ways          map[string]*ways // to servers, by CA
 	watchingStore bool
+	watchingCAs   bool
 	counts        Counts
 }
 
@@ -87,7 +86,7 @@ func New(c Config) *Agent {
 		transport: c.Transport, network: c.Network, userAgent: c.UserAgent,
 		kick: make(chan struct{}, 1), saver: newSaver(c.Store, c.Log), hands: map[string]chan struct{}{},
 		sessions: map[string]*session{}, slots: map[string]time.Duration{},
-		subscriptions: map[*Subscription]struct{}{}, transports: map[string]http.RoundTripper{}, streaming: map[string]http.RoundTripper{},
+		subscriptions: map[*Subscription]struct{}{}, ways: map[string]*ways{},
 		counts:  Counts{Failures: map[string]int64{}, Ended: map[string]int64{}},
 		journal: &keyJournal{path: c.KeysFile}, keyKick: make(chan struct{}, 1),
 	}
@@ -284,34 +283,25 @@ func (a *Agent) add(p config.Profile) *session {
 
 // connect makes the session's client from its profile. The caller holds a.mu.
 func (a *Agent) connect(s *session) {
-	s.client, s.clientErr = nil, nil
-	s.origin, _ = langflow.Origin(s.profile.ServerURL)
-	var ca []byte
-	if s.profile.CAFile != "" {
-		if ca, s.clientErr = readCA(s.profile.CAFile); s.clientErr != nil {
-			s.clientErr = &langflow.Error{Op: "read the CA", Kind: langflow.Certificate, Detail: s.clientErr.Error()}
-			return
-		}
-	}
-	transport := a.transports[string(ca)]
-	if transport == nil {
-		var err error
-		if transport, err = a.transport(ca); err != nil {
-			s.clientErr = &langflow.Error{Op: "read the CA", Kind: langflow.Certificate, Detail: err.Error()}
-			return
-		}
-		a.transports[string(ca)], a.streaming[string(ca)] = transport, langflow.Streaming(transport)
-	}
-	s.transport = a.streaming[string(ca)]
-	s.client, s.clientErr = langflow.New(s.profile.ServerURL, langflow.Options{
-		Transport: transport, AllowHTTP: s.profile.AllowHTTP, Clock: a.clock, UserAgent: a.userAgent,
-	})
+	ca, err := readCA(s.profile.CAFile)
+	a.connectBy(s, ca, err)
 }
 
-// readCA reads a file of certificates.
-func readCA(path string) ([]byte, error) {
-	const most = 1 << 20 // bytes; the system's own bundle has a quarter of that
-	return paths.ReadFile(path, most)
+// connectBy is connect with what the CA file holds, or why it can't be read. The
+// caller holds a.mu.
+func (a *Agent) connectBy(s *session, ca []byte, err error) {
+	s.client, s.clientErr = nil, nil
+	s.origin, _ = langflow.Origin(s.profile.ServerURL)
+	if err == nil {
+		s.ways, err = a.waysBy(ca)
+	}
+	if err != nil {
+		s.clientErr = langflow.CAFileError(err)
+		return
+	}
+	s.client, s.clientErr = langflow.New(s.profile.ServerURL, langflow.Options{
+		Transport: s.ways.calls, AllowHTTP: s.profile.AllowHTTP, Clock: a.clock, UserAgent: a.userAgent,
+	})
 }
 
 // keepProfile writes a profile's file. The caller holds a.table.

@@ -136,11 +136,15 @@ func serverError(profile, reason, detail string) *Error {
 	case langflow.RateLimited:
 		e.Message = "too many sign-ins from here: try again later"
 	case langflow.Certificate:
-		e.Message = "the server's certificate isn't trusted" + quoted + ": add its CA with --ca-file"
+		found, advice := langflow.SplitDetail(detail)
+		e.Message = sentenceOf("the server's certificate isn't trusted", found, advice)
+	case langflow.ForwardProxy:
+		found, advice := langflow.SplitDetail(detail)
+		e.Message = sentenceOf("the forward proxy is in the way", found, advice)
 	case langflow.NotLangflow:
 		e.Message = "something answers there, but it isn't Langflow: check the URL"
 	case langflow.Moved:
-		e.Message = "the server moved" + quoted + ": use that address"
+		e.Message = "the server moved" + quoted + ": use that address, if you trust it"
 	case langflow.PlainHTTP:
 		e.Kind = BadRequest
 		e.Message = "http:// sends the password unprotected: use https://, or allow it with --allow-http"
@@ -154,6 +158,17 @@ func serverError(profile, reason, detail string) *Error {
 		e.Message = "can't reach the server" + quoted + ": check the URL and the network"
 	}
 	return e
+}
+
+// sentenceOf joins what is so, why, and what to do; the last two may be empty.
+func sentenceOf(so, why, todo string) string {
+	if why != "" {
+		so += " (" + why + ")"
+	}
+	if todo != "" {
+		so += ": " + todo
+	}
+	return so
 }
 
 // errorOf turns what a person's or a program's request ended with into an

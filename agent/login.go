@@ -118,10 +118,8 @@ func (a *Agent) Login(ctx context.Context, name string, c Credentials) (Snapshot
 		return Snapshot{}, err
 	}
 	defer release()
+	a.followCA(s)
 	a.mu.Lock()
-	if s.clientErr != nil {
-		a.connect(s) // its CA file may be there by now
-	}
 	client, clientErr := s.client, s.clientErr
 	a.slots[s.origin] = max(a.slots[s.origin], a.clock.Elapsed()+silentInterval) // it counts for the server's limit
 	a.mu.Unlock()

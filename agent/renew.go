@@ -96,10 +96,8 @@ func (a *Agent) step(ctx context.Context, s *session, renew bool) error {
 	if err := a.load(ctx, s); err != nil {
 		return err
 	}
+	a.followCA(s)
 	a.mu.Lock()
-	if s.clientErr != nil {
-		a.connect(s) // its CA file may be there by now
-	}
 	refreshes := !s.pair.Refresh.Empty()
 	if !renew {
 		renew = refreshes && !a.clock.Now().Before(s.renewAt)

@@ -145,6 +145,7 @@ func (a *Agent) loop(ctx context.Context) {
 			if jump < 0 {
 				a.setBack(jump)
 			}
+			a.renewWays()
 			a.allDue(true)
 		}
 		if e-ticked >= lockedTick {
@@ -152,6 +153,7 @@ func (a *Agent) loop(ctx context.Context) {
 			if now := a.network(); now != addresses {
 				addresses = now
 				a.log.Info("the network changed")
+				a.renewWays()
 				a.allDue(false)
 			}
 			a.lookAround()
@@ -228,13 +230,15 @@ func (a *Agent) planSoon(s *session, d time.Duration) {
 }
 
 // lookAround does what the passing of time asks for: it tells subscribers of
-// tokens that ended meanwhile, and looks whether the store can be read again.
+// tokens that ended meanwhile, and looks whether a CA file was replaced and
+// whether the store can be read again.
 func (a *Agent) lookAround() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, s := range a.sessions {
 		a.changed(s)
 	}
+	a.lookAtCAs()
 	if a.storeBlocked() && !a.watchingStore {
 		a.watchingStore = true
 		a.background(a.lookAtStore)

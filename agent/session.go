@@ -3,7 +3,6 @@ package agent
 import (
 	"context"
 	"errors"
-	"net/http"
 	"time"
 
 	"langkeep/agent/config"
@@ -96,8 +95,8 @@ type session struct {
 	profile   config.Profile
 	origin    string
 	client    *langflow.Client
-	clientErr error             // why there is no client
-	transport http.RoundTripper // for what is passed on to the server
+	clientErr error // why there is no client
+	ways      *ways // to the server
 
 	loaded   bool  // what the store has for it was read
 	storeErr error // why it could not be read

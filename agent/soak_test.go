@@ -319,8 +319,8 @@ func (r *rig) checkTables(profiles, servers int) {
 	defer r.mu.Unlock()
 	for what, sizes := range map[string][2]int{
 		"sessions": {len(r.sessions), profiles}, "queue": {len(r.queue), profiles}, "hands": {len(r.hands), servers},
-		"slots": {len(r.slots), servers}, "subscriptions": {len(r.subscriptions), 0}, "transports": {len(r.transports), 1},
-		"streaming": {len(r.streaming), 1}, "secrets to be saved": {pending, 0}, "keys in the journal": {len(records), 4 * profiles},
+		"slots": {len(r.slots), servers}, "subscriptions": {len(r.subscriptions), 0}, "ways": {len(r.ways), 1},
+		"secrets to be saved": {pending, 0}, "keys in the journal": {len(records), 4 * profiles},
 		"failures": {len(r.counts.Failures), 20}, "ends": {len(r.counts.Ended), 20},
 	} {
 		if sizes[0] > sizes[1] {

@@ -18,7 +18,7 @@ func (a *Agent) Upstream(name string) (*url.URL, http.RoundTripper, error) {
 		return nil, nil, errorOf(name, s.clientErr)
 	}
 	u, err := url.Parse(s.client.URL())
-	return u, s.transport, err
+	return u, s.ways.streams, err
 }
 
 // ProxyNeeds is what a proxy asks for with every request.

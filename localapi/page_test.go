@@ -253,6 +253,8 @@ func TestSettings(t *testing.T) {
 
 func TestProbe(t *testing.T) {
 	r := newRig(t)
+	other := langflowtest.New(langflowtest.Options{})
+	defer other.Close()
 	probe := func(body string) client.Offer {
 		t.Helper()
 		var o client.Offer
@@ -285,7 +287,8 @@ func TestProbe(t *testing.T) {
 		{fault: langflowtest.HTML(200), kind: client.TypeServerUnreachable, reason: "not-langflow", words: "Something answers there, but it isn't Langflow."},
 		{fault: langflowtest.HTML(502), kind: client.TypeServerUnreachable, reason: "server-error", words: host + " has a problem of its own."},
 		{fault: langflowtest.Busy(429, "42"), kind: client.TypeTooManyRequests, reason: "rate-limited", words: "Too many sign-ins from here. Try again in 42 s."},
-		{fault: langflowtest.Redirect(308, "https://new.example.org/api/v1/version"), kind: client.TypeServerUnreachable, reason: "moved", words: "The server moved to https://new.example.org. Use that address?"},
+		{fault: langflowtest.Redirect(308, other.URL+"/api/v1/version"), kind: client.TypeServerUnreachable, reason: "moved", words: "The server moved to " + other.URL + ". Use that address?"},
+		{fault: langflowtest.Redirect(302, "https://[::1]:1/sign-in?next=/api/v1/version"), kind: client.TypeServerUnreachable, reason: "not-langflow", words: "Something answers there, but it isn't Langflow."},
 		{fault: langflowtest.Fault{Reset: true}, kind: client.TypeServerUnreachable, reason: "unreachable", words: "Can't reach " + host + "."},
 	} {
 		url := test.url
@@ -294,7 +297,7 @@ func TestProbe(t *testing.T) {
 			r.langflow.Fault("/version", test.fault)
 		}
 		p := r.refused(test.kind, "owner", "POST", "/v1/probe", fmt.Sprintf(`{"server_url":%q}`, url))
-		if p.Reason != test.reason || p.Words != test.words || (p.MovedTo == "https://new.example.org") != (test.reason == "moved") {
+		if p.Reason != test.reason || p.Words != test.words || (p.MovedTo == other.URL) != (test.reason == "moved") {
 			t.Errorf("%q: %+v, want %q", url, p, test.words)
 		}
 		r.langflow.ClearFaults()

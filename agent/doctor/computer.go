@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"runtime"
 	"slices"
 	"strings"
 
 	"langkeep/agent/autostart"
 	"langkeep/agent/config"
+	"langkeep/agent/langflow"
 	"langkeep/agent/paths"
 )
 
@@ -93,14 +93,25 @@ func PeerLookup(lookup func() error) Check {
 // curl do (tried).
 func ProxyVariables(getenv func(string) string) Check {
 	return Check{Name: "proxy-variables", Look: func(context.Context) Finding {
-		var proxies []string
-		for _, name := range []string{"http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"} {
+		var proxies, faults []string
+		for _, name := range []string{"http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"} {
 			if runtime.GOOS == "windows" && name != strings.ToUpper(name) {
 				continue // both are one variable there
 			}
-			if value := getenv(name); value != "" {
-				proxies = append(proxies, fmt.Sprintf("%s (%s)", name, proxyHost(value)))
+			value := getenv(name)
+			if value == "" {
+				continue
 			}
+			v := langflow.ReadProxy(name, value)
+			switch {
+			case v.Fault != "":
+				faults = append(faults, name+" "+v.Fault)
+			case strings.ToLower(name) != "https_proxy":
+				proxies = append(proxies, fmt.Sprintf("%s (%s)", name, v.URL.Host)) // without its password
+			}
+		}
+		if faults != nil {
+			return failed("Correct it, with special characters of a user name or password as %XX.", "%s, so programs that need it fail, or leave it out.", strings.Join(faults, ", "))
 		}
 		if proxies == nil {
 			return ok("No proxy is set for plain HTTP.")
@@ -129,24 +140,6 @@ func ProxyVariables(getenv func(string) string) Check {
 		}
 		return ok("%s is set, and NO_PROXY has this computer.", set)
 	}}
-}
-
-// proxyHost is a proxy's host and port: its URL may hold a password.
-func proxyHost(raw string) string {
-	if !strings.Contains(raw, "://") {
-		raw = "http://" + raw
-	}
-	u, err := url.Parse(raw)
-	if err != nil || misread(u) {
-		return "not a URL"
-	}
-	return u.Host
-}
-
-// misread tells whether a proxy's URL has no host, or a part of its password in
-// the place of it, as in http://ann:12#34@proxy.
-func misread(u *url.URL) bool {
-	return u.Host == "" || strings.Contains(u.Path+u.RawQuery+u.Fragment, "@")
 }
 
 // uncovered are the names of this computer that a NO_PROXY leaves out.

@@ -56,13 +56,13 @@ func (s Server) Checks() []Check {
 		s.Clock = clock.System()
 	}
 	if s.Resolve == nil {
-		s.Resolve = net.DefaultResolver.LookupHost
+		s.Resolve = langflow.NewDialer().Lookup
 	}
 	if s.Dial == nil {
-		s.Dial = (&net.Dialer{Timeout: 10 * time.Second}).DialContext
+		s.Dial = langflow.NewDialer().Dial
 	}
 	if s.Proxy == nil {
-		s.Proxy = http.ProxyFromEnvironment
+		s.Proxy = langflow.NewForward(os.Getenv).ForRequest
 	}
 	if s.Transport == nil {
 		s.Transport = func(ca []byte) (http.RoundTripper, error) { return langflow.NewTransport(ca) }
@@ -140,8 +140,12 @@ func (s *server) address(context.Context) Finding {
 	if s.url, err = url.Parse(s.client.URL()); err == nil {
 		s.proxy, err = s.Proxy(&http.Request{URL: s.url})
 	}
-	if err != nil || s.proxy != nil && misread(s.proxy) {
-		return failed("Correct HTTPS_PROXY and HTTP_PROXY, and restart the agent.", "The proxy that is set can't be used.")
+	var forward *langflow.ForwardError
+	switch {
+	case errors.As(err, &forward):
+		return failed(sentence(forward.Advice), "%s", sentence(forward.Found))
+	case err != nil:
+		return failed("Correct server_url.", "%s", sentence(err.Error()))
 	}
 	if s.proxy != nil {
 		return ok("%s, through the proxy %s.", s.client.URL(), s.proxy.Host)
@@ -205,8 +209,8 @@ func (s *server) tls(ctx context.Context) Finding {
 		return warning("Use https:// if the server has it.", "None: what goes over the network can be read there.")
 	}
 	var e *langflow.Error
-	if errors.As(err, &e) && e.Kind == langflow.Certificate {
-		return failed("Add its CA with --ca-file.", "The certificate isn't trusted (%s).", e.Detail)
+	if errors.As(err, &e) && (e.Kind == langflow.Certificate || e.Kind == langflow.ForwardProxy) {
+		return serverFinding(e)
 	}
 	s.seen.mu.Lock()
 	state := s.seen.tls
@@ -274,7 +278,11 @@ func serverFinding(e *langflow.Error) Finding {
 	}
 	switch e.Kind {
 	case langflow.NotLangflow:
-		return failed("Check the URL, and whether this network wants a sign-in of its own.", "Something answers there, but it isn't Langflow.")
+		where := ""
+		if to, ok := strings.CutPrefix(e.Detail, "it redirects to "); ok {
+			where = ": it redirects to " + to + ", where Langflow doesn't answer"
+		}
+		return failed("Check the URL, and whether this network wants a sign-in of its own.", "Something answers there, but it isn't Langflow%s.", where)
 	case langflow.Moved:
 		return failed("Use that address, if you trust it.", "The server moved%s.", detail)
 	case langflow.ServerError:
@@ -284,7 +292,11 @@ func serverFinding(e *langflow.Error) Finding {
 	case langflow.TimedOut:
 		return failed("Check the network, or try again later.", "The server doesn't answer in time.")
 	case langflow.Certificate:
-		return failed("Add its CA with --ca-file.", "The certificate isn't trusted%s.", detail)
+		found, advice := langflow.SplitDetail(e.Detail)
+		return failed(sentence(advice), "The certificate isn't trusted (%s).", found)
+	case langflow.ForwardProxy:
+		found, advice := langflow.SplitDetail(e.Detail)
+		return failed(sentence(advice), "%s", sentence(found))
 	case langflow.TokenRefused, langflow.KeyRefused:
 		return failed("Sign in again.", "The server does not accept it.")
 	case langflow.Inactive:

@@ -7,6 +7,8 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -194,10 +196,15 @@ func TestServerAddress(t *testing.T) {
 	}
 	p.ends("server-url", "no certificate")
 	p.server.Profile.CAFile = ""
-	p.server.Proxy = func(*http.Request) (*url.URL, error) { return url.Parse("http://ann:12#hunter@p:1") }
-	p.ends("server-url", "The proxy that is set can't be used")
-	p.server.Proxy = func(*http.Request) (*url.URL, error) { return nil, errors.New("parse ann:hunter2@p") }
-	p.ends("server-url", "can't be used")
+	for name, value := range map[string]string{"https_proxy": "http://ann:12#hunter@p:1", "HTTPS_PROXY": "http://ann:hun%ter@p:1", "ALL_PROXY": "http://ann:12/hunter@p"} {
+		p.server.Proxy = langflow.NewForward(func(n string) string {
+			if n == name {
+				return value
+			}
+			return ""
+		}).ForRequest
+		p.ends("server-url", name+" is not a URL.")
+	}
 }
 
 func TestServerNameAndConnection(t *testing.T) {
@@ -324,11 +331,14 @@ func TestServerRootPath(t *testing.T) {
 }
 
 func TestServerVersion(t *testing.T) {
+	other := langflowtest.New(langflowtest.Options{})
+	defer other.Close()
 	for part, fault := range map[string]langflowtest.Fault{
-		"isn't Langflow":                                 langflowtest.HTML(200),
-		"a problem of its own (502)":                     langflowtest.HTML(502),
-		"moved (https://new.example.org/api/v1/version)": langflowtest.Redirect(301, "https://new.example.org/api/v1/version"),
-		"can't be asked":                                 {Reset: true},
+		"isn't Langflow": langflowtest.HTML(200),
+		"redirects to https://[::1]:1/sign-in, where": langflowtest.Redirect(302, "https://[::1]:1/sign-in"),
+		"a problem of its own (502)":                  langflowtest.HTML(502),
+		"moved (" + other.URL + ")":                   langflowtest.Redirect(301, other.URL+"/api/v1/version"),
+		"can't be asked":                              {Reset: true},
 	} {
 		p := newPatient(t, langflowtest.Options{})
 		p.langflow.Fault("/version", fault)
@@ -435,5 +445,68 @@ func TestProfileChecks(t *testing.T) {
 	}
 	if got := run("prod"); len(got) != 9 || got[5].Found != "Langflow 1.13.0 answers." {
 		t.Errorf("%+v", got)
+	}
+}
+
+// What is wrong with a certificate decides what is advised.
+func TestServerCertificates(t *testing.T) {
+	p := newPatient(t, langflowtest.Options{})
+	ca := langflowtest.NewAuthority()
+	file := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(file, ca.PEM(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	const day = 24 * time.Hour
+	for part, c := range map[string]struct {
+		cert   tls.Certificate
+		caFile string
+		advice string
+	}{
+		"expired on":         {ca.Issue("localhost", now.Add(-3*day), now.Add(-2*day)), file, "Have the server's administrator renew it."},
+		"not valid before":   {ca.Issue("localhost", now.Add(2*day), now.Add(3*day)), file, "Set the clock, or ask the server's administrator."},
+		"it is for a.test":   {ca.Issue("a.test", now.Add(-day), now.Add(day)), file, "Use such a name in the url, or have the server's administrator renew it."},
+		"no authority known": {ca.Issue("localhost", now.Add(-day), now.Add(day)), "", "If it is your company's or your own, add its CA with --ca-file."},
+	} {
+		front := httptest.NewUnstartedServer(p.langflow)
+		front.Config.ErrorLog = log.New(io.Discard, "", 0)
+		front.TLS = &tls.Config{Certificates: []tls.Certificate{c.cert}}
+		front.StartTLS()
+		p.server.Profile.ServerURL, p.server.Profile.CAFile = strings.Replace(front.URL, "127.0.0.1", "localhost", 1), c.caFile
+		p.ends("tls", part)
+		if f := p.examine()["tls"]; f.Advice != c.advice {
+			t.Errorf("%s: the advice is %q", part, f.Advice)
+		}
+		front.Close()
+	}
+}
+
+// A forward proxy that is in the way is told with its variable, without its
+// password.
+func TestServerForwardProxy(t *testing.T) {
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusProxyAuthRequired) }))
+	defer proxy.Close()
+	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy"} {
+		t.Setenv(name, "")
+	}
+	p := newPatient(t, langflowtest.Options{})
+	p.server.Proxy, p.server.Profile.AllowHTTP = nil, true
+	for variable, c := range map[string]struct{ value, server, check, found, advice string }{
+		"HTTPS_PROXY": {"http://ann:hunter2@PROXY", "https://flows.test", "tls", "of HTTPS_PROXY refuses the user name and password in it (407).", "Correct them, and restart the agent."},
+		"HTTP_PROXY":  {"http://PROXY", "http://flows.test/team", "langflow", "of HTTP_PROXY wants a user name and password (407).", "Put them into it"},
+		"ALL_PROXY":   {"http://ann:hunter2%z@PROXY", "https://flows.test", "server-url", "The variable ALL_PROXY is not a URL.", "Correct it, with special characters"},
+	} {
+		t.Setenv(variable, strings.Replace(c.value, "PROXY", strings.TrimPrefix(proxy.URL, "http://"), 1))
+		p.server.Profile.ServerURL = c.server
+		p.ends(c.check, c.found)
+		for name, f := range p.examine() {
+			if strings.Contains(f.Found+f.Advice, "hunter2") || strings.Contains(f.Found+f.Advice, "ann") {
+				t.Errorf("%s tells a password: %+v", name, f)
+			}
+			if name == c.check && !strings.HasPrefix(f.Advice, c.advice) {
+				t.Errorf("%s: the advice is %q", variable, f.Advice)
+			}
+		}
+		t.Setenv(variable, "")
 	}
 }

@@ -66,7 +66,7 @@ func (c *Client) call(ctx context.Context, req call) (*answer, error) {
 	for redirects := 0; ; redirects++ {
 		a, err := c.exchange(limited, req, target)
 		if err != nil {
-			return nil, transportError(ctx, req.op, err, req.secrets)
+			return nil, transportError(ctx, req.op, target, err, req.secrets)
 		}
 		if !req.givesTokens || a.status/100 != 2 {
 			c.observe(a)
@@ -77,9 +77,14 @@ func (c *Client) call(ctx context.Context, req call) (*answer, error) {
 		if redirects == maxRedirects {
 			return nil, a.notLangflow("it redirects in a circle")
 		}
-		if target, err = a.redirect(req, target); err != nil {
+		to, follow, err := a.redirect(req, target)
+		if err != nil {
 			return nil, err
 		}
+		if !follow {
+			return nil, c.elsewhere(limited, req, a, target, to)
+		}
+		target = to
 	}
 }
 
@@ -132,33 +137,73 @@ func (c *Client) exchange(ctx context.Context, req call, target *url.URL) (*answ
 	return a, nil
 }
 
-// redirect returns where an answer leads, or an error if that is no place to
-// follow to: a credential never leaves its origin, and a changed method would
-// not be the same request.
-func (a *answer) redirect(req call, from *url.URL) (*url.URL, error) {
+// redirect returns where an answer leads, and whether the request may go there: a
+// credential never leaves its origin, and a changed method would not be the same
+// request.
+func (a *answer) redirect(req call, from *url.URL) (to *url.URL, follow bool, err error) {
 	location := a.header.Get("Location")
-	to, err := from.Parse(location)
+	to, err = from.Parse(location)
 	if location == "" || err != nil {
-		return nil, a.notLangflow("a redirect to nowhere")
+		return nil, false, a.notLangflow("a redirect to nowhere")
 	}
-	follow := origin(to) == origin(from)
+	follow = origin(to) == origin(from)
 	switch a.status {
 	case http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
 	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther:
 		follow = follow && req.method == http.MethodGet
 	default:
-		return nil, a.notLangflow("")
+		return nil, false, a.notLangflow("")
 	}
-	if !follow {
-		return nil, a.error(Moved, to.Scheme+"://"+to.Host+to.EscapedPath())
+	return to, follow, nil
+}
+
+// probeTimeout bounds the question whether Langflow answers at a new address.
+const probeTimeout = 10 * time.Second
+
+// elsewhere is the error for a redirect that is not followed. The server has moved
+// only if Langflow answers where the redirect leads: a login page does not, and
+// nobody must learn to type a password wherever one leads. What asks for that
+// carries no credential, and goes to no address that would be refused as a server's.
+func (c *Client) elsewhere(ctx context.Context, req call, a *answer, from, to *url.URL) error {
+	shown := to.Scheme + "://" + to.Host + to.EscapedPath()
+	not := func() error { return a.notLangflow("it redirects to " + shown) }
+	if origin(to) == origin(from) {
+		return not()
 	}
-	return to, nil
+	base := *to
+	base.User, base.RawQuery, base.Fragment = nil, "", ""
+	if !strings.HasSuffix(strings.TrimRight(base.Path, "/"), "/api/v1"+strings.TrimRight(req.path, "/")) {
+		base.Path, base.RawPath = "", "" // a page, not the route that was asked for
+	}
+	there, err := parseURL(base.String())
+	if err != nil || from.Scheme == "https" && there.Scheme == "http" || c.forbids(there) {
+		return not()
+	}
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	answer, err := c.exchange(ctx, call{op: req.op, method: http.MethodGet}, there.JoinPath("/api/v1/version"))
+	if err != nil || answer.status != http.StatusOK || answer.version() == "" {
+		return not()
+	}
+	return a.error(Moved, there.String())
+}
+
+// version is what a server calls its own; "" if this is no answer of Langflow's.
+// langflow-base calls itself "Langflow Base" and counts as well.
+func (a *answer) version() string {
+	var v struct{ Version, Package string }
+	if json.Unmarshal(a.body, &v) != nil || v.Package == "" {
+		return ""
+	}
+	return clean(v.Version)
 }
 
 // judge returns the error that an answer amounts to, nil for a success. The
 // Content-Type is not asked: gateways get it wrong.
 func (c *Client) judge(req call, a *answer) error {
 	switch {
+	case a.status == http.StatusProxyAuthRequired:
+		return &Error{Op: a.op, Kind: ForwardProxy, Detail: clean(ProxyRefusal(c.url).Error(), a.secrets...)}
 	case a.status >= 500:
 		e := a.error(ServerError, "")
 		if a.status == http.StatusServiceUnavailable {

@@ -30,6 +30,7 @@ type Options struct {
 // use. Each call ends within 30 s.
 type Client struct {
 	url       *url.URL // normalised, with the root path
+	allowHTTP bool
 	transport http.RoundTripper
 	clock     clock.Clock
 	userAgent string
@@ -46,10 +47,10 @@ func New(serverURL string, o Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	if u.Scheme == "http" && !o.AllowHTTP && !loopback(u.Hostname()) {
+	c := &Client{url: u, allowHTTP: o.AllowHTTP, transport: o.Transport, clock: o.Clock, userAgent: o.UserAgent}
+	if c.forbids(u) {
 		return nil, &Error{Op: "connect to " + u.String(), Kind: PlainHTTP}
 	}
-	c := &Client{url: u, transport: o.Transport, clock: o.Clock, userAgent: o.UserAgent}
 	if c.transport == nil {
 		if c.transport, err = NewTransport(nil); err != nil {
 			return nil, err
@@ -64,12 +65,17 @@ func New(serverURL string, o Options) (*Client, error) {
 	return c, nil
 }
 
+// forbids tells whether an address would be spoken to in the clear, and nobody
+// allowed that.
+func (c *Client) forbids(u *url.URL) bool {
+	return u.Scheme == "http" && !c.allowHTTP && !loopback(u.Hostname())
+}
+
 // URL is the server's address, normalised.
 func (c *Client) URL() string { return c.url.String() }
 
 // Version asks for the server's version, without a credential, and so tells
 // whether Langflow answers at all: kind NotLangflow if something else does.
-// langflow-base calls itself "Langflow Base" and counts as well.
 func (c *Client) Version(ctx context.Context) (string, error) {
 	const op = "ask for the version"
 	a, err := c.call(ctx, call{op: op, method: http.MethodGet, path: "/version"})
@@ -80,11 +86,10 @@ func (c *Client) Version(ctx context.Context) (string, error) {
 		}
 		return "", err
 	}
-	var v struct{ Version, Package string }
-	if json.Unmarshal(a.body, &v) != nil || clean(v.Version) == "" || v.Package == "" {
-		return "", a.notLangflow("the answer has no version")
+	if version := a.version(); version != "" {
+		return version, nil
 	}
-	return clean(v.Version), nil
+	return "", a.notLangflow("the answer has no version")
 }
 
 // Login signs in with a password. Every call counts against the server's rate

@@ -3,6 +3,7 @@ package langflow_test
 import (
 	"context"
 	"encoding/base64"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -89,6 +91,8 @@ func TestWhatIsNotLangflow(t *testing.T) {
 			kind = langflow.ServerError
 		case status == 429:
 			kind = langflow.RateLimited
+		case status == 407:
+			kind = langflow.ForwardProxy
 		}
 		f := langflowtest.HTML(status)
 		faults[fmt.Sprintf("html with %d", status)] = struct {
@@ -330,7 +334,7 @@ func TestRedirectsOnTheOrigin(t *testing.T) {
 	for _, status := range []int{301, 302, 303} {
 		s.Fault("/login", once(status, "/sign-in?next=/api/v1/login"))
 		_, err := c.Login(t.Context(), "admin", password)
-		if e := wantKind(t, err, langflow.Moved); e.Detail != "https://langflow.test/sign-in" {
+		if e := wantKind(t, err, langflow.NotLangflow); e.Detail != "it redirects to https://langflow.test/sign-in" {
 			t.Errorf("%d of a post: %q", status, e.Detail)
 		}
 	}
@@ -349,10 +353,26 @@ func TestRedirectsOnTheOrigin(t *testing.T) {
 	}
 }
 
-func TestRedirectsElsewhereGetNothing(t *testing.T) {
-	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		t.Errorf("%s %s was sent elsewhere with %v", r.Method, r.URL, r.Header)
-	}))
+// A redirect to another origin is a move only where Langflow answers, and what asks
+// that carries nothing.
+func TestRedirectsElsewhere(t *testing.T) {
+	var langflowThere atomic.Bool
+	there := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		carried := fmt.Sprint(r.Header["Authorization"], r.Header["Cookie"], r.Header["X-Api-Key"], r.URL.RawQuery, string(body))
+		if r.Method != http.MethodGet || !strings.HasSuffix(r.URL.Path, "/api/v1/version") || carried != "[] [] []" || strings.Contains(fmt.Sprint(r.Header), hiddenSecret) {
+			t.Errorf("%s %s was sent elsewhere with %v, %s", r.Method, r.URL, r.Header, body)
+		}
+		switch {
+		case langflowThere.Load():
+			_, _ = io.WriteString(w, `{"version":"1.13.0","main_version":"1.13.0","package":"Langflow"}`)
+		case strings.HasPrefix(r.URL.Path, "/circle"):
+			http.Redirect(w, r, "/circle"+r.URL.Path, http.StatusFound)
+		default:
+			_, _ = io.WriteString(w, `<form action="/login">`)
+		}
+	})
+	elsewhere := httptest.NewServer(there)
 	defer elsewhere.Close()
 	s := langflowtest.New(langflowtest.Options{})
 	defer s.Close()
@@ -361,23 +381,50 @@ func TestRedirectsElsewhereGetNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	host := strings.TrimPrefix(s.URL, "http://")
-	for location, want := range map[string]string{
-		elsewhere.URL + "/a/b?token=x#y":                                elsewhere.URL + "/a/b",
-		strings.Replace(elsewhere.URL, "://", "://u:p@", 1) + "/":       elsewhere.URL + "/",
-		"https://" + host + "/api/v1/login":                             "https://" + host + "/api/v1/login",
-		strings.Replace(s.URL, "127.0.0.1", "localhost", 1) + "/x":      strings.Replace(s.URL, "127.0.0.1", "localhost", 1) + "/x",
-		"https://sso.example/a%1b%5b31m/" + strings.Repeat("long", 100): ("https://sso.example/a%1b%5b31m/" + strings.Repeat("long", 100))[:200],
+	localhost := strings.Replace(s.URL, "127.0.0.1", "localhost", 1)
+	for location, moved := range map[string]string{ // "": to no Langflow
+		elsewhere.URL + "/a/b?token=x#y":                            elsewhere.URL,
+		strings.Replace(elsewhere.URL, "://", "://u:p@", 1) + "/":   elsewhere.URL,
+		elsewhere.URL + "/team/a/api/v1PATH":                        elsewhere.URL + "/team/a",
+		localhost + "/x":                                            localhost,
+		"https://" + host + "/api/v1/login":                         "",
+		"https://[::1]:1/a%1b%5b31m/" + strings.Repeat("long", 100): "",
+		"http://169.254.169.254/latest/meta-data":                   "", // not even asked: it would be in the clear
+		"gopher://127.0.0.1/":                                       "",
 	} {
 		for _, status := range []int{301, 302, 303, 307, 308} {
 			for path, call := range calls(t.Context(), c) {
-				s.ClearFaults()
-				s.Fault(path, langflowtest.Redirect(status, location))
-				if e := wantKind(t, call(), langflow.Moved); e.Detail != want || e.Final() {
-					t.Errorf("%s with %d to %s: %q, want %q", path, status, location, e.Detail, want)
+				for _, is := range []bool{true, false} {
+					langflowThere.Store(is)
+					s.ClearFaults()
+					s.Fault(path, langflowtest.Redirect(status, strings.Replace(location, "PATH", path, 1)))
+					want := langflow.Moved
+					if moved == "" || !is && moved != localhost {
+						want = langflow.NotLangflow
+					} else if moved == localhost && path == "/version" {
+						want = langflow.NotLangflow // it redirects there as well
+					}
+					e := wantKind(t, call(), want)
+					if e.Final() || (want == langflow.Moved) != (e.Detail == moved) {
+						t.Errorf("%s with %d to %s: %q, want %q", path, status, location, e.Detail, moved)
+					}
 				}
 			}
 		}
 	}
+	// An address in the clear is no place for a server that has TLS.
+	secured := httptest.NewTLSServer(http.RedirectHandler(elsewhere.URL+"/", http.StatusFound))
+	defer secured.Close()
+	langflowThere.Store(true)
+	transport, err := langflow.NewTransport(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: secured.Certificate().Raw}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c, err = langflow.New(secured.URL, langflow.Options{Transport: transport}); err != nil {
+		t.Fatal(err)
+	}
+	_, err = c.Version(t.Context())
+	wantKind(t, err, langflow.NotLangflow)
 }
 
 func TestDeadlines(t *testing.T) {

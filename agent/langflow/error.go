@@ -2,11 +2,8 @@ package langflow
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -26,10 +23,11 @@ const (
 	Unreachable        Kind = "unreachable"          // no connection, or it broke
 	TimedOut           Kind = "timed-out"            // no whole answer before the deadline
 	Certificate        Kind = "certificate"          // TLS without trust
+	ForwardProxy       Kind = "forward-proxy"        // the one that a variable such as HTTPS_PROXY names is in the way
 	NotLangflow        Kind = "not-langflow"         // HTML, a captive portal, anything but the expected JSON
 	ServerError        Kind = "server-error"         // 5xx
 	RateLimited        Kind = "rate-limited"         // 429
-	Moved              Kind = "moved"                // a redirect that is not followed
+	Moved              Kind = "moved"                // a redirect to another origin, where Langflow answers
 	PlainHTTP          Kind = "plain-http"           // http:// to another computer, and nobody allowed it
 	Refused            Kind = "refused"              // 401 or 403 in JSON, with words that are not Langflow's
 	SessionEnded       Kind = "session-ended"        // the refresh token is not accepted
@@ -49,7 +47,9 @@ type Error struct {
 	Kind   Kind
 	Status int // HTTP's; 0 without an answer
 	// Detail is what the server or the system said: printable, at most 200
-	// characters, without the secrets of the request. May be empty.
+	// characters, without the secrets of the request. May be empty. With Certificate
+	// and ForwardProxy it also says what to do (SplitDetail), with Moved it is the
+	// server's new address.
 	Detail string
 	// RetryAfter is how long a 429 or 503 asks to wait, at most an hour; 0 if
 	// it does not say.
@@ -96,7 +96,9 @@ func (k Kind) words() string {
 	case TimedOut:
 		return "the server did not answer in time"
 	case Certificate:
-		return "the server's certificate is not trusted; if it is of a private authority, name that with --ca-file"
+		return "the server's certificate is not trusted"
+	case ForwardProxy:
+		return "the forward proxy is in the way"
 	case NotLangflow:
 		return "what answered is not langflow; check the url, and whether this network wants a sign-in of its own"
 	case ServerError:
@@ -166,44 +168,28 @@ func keyRefused(detail string) bool {
 
 // transportError makes an error of what a RoundTripper or a body's reader
 // returned. ctx is the caller's.
-func transportError(ctx context.Context, op string, err error, secrets []secret.Text) error {
+func transportError(ctx context.Context, op string, to *url.URL, err error, secrets []secret.Text) error {
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return fmt.Errorf("%s: %w", op, ctx.Err())
 	}
-	e := &Error{Op: op, Kind: Unreachable, cause: err}
-	var timeout net.Error
-	switch {
-	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
-		e.Kind = TimedOut
-	default:
-		e.Detail = clean(err.Error(), secrets...)
-	}
-	if detail, ok := certificateDetail(err); ok {
-		e.Kind, e.Detail = Certificate, clean(detail, secrets...)
-	}
-	return e
+	return TransportError(op, to, err, secrets...)
 }
 
-// certificateDetail names the issuer, which tells a company's TLS inspection
-// from a server's own mistake.
-func certificateDetail(err error) (string, bool) {
-	var verification *tls.CertificateVerificationError
-	if errors.As(err, &verification) {
-		detail := verification.Err.Error()
-		if len(verification.UnverifiedCertificates) > 0 {
-			detail = "issued by " + verification.UnverifiedCertificates[0].Issuer.String() + ": " + detail
-		}
-		return detail, true
+// TransportError says what the error of a RoundTripper, for a request of to, means.
+func TransportError(op string, to *url.URL, err error, secrets ...secret.Text) *Error {
+	e := &Error{Op: op, Kind: Unreachable, cause: err}
+	if timedOut(err) {
+		e.Kind = TimedOut
+	} else {
+		e.Detail = clean(err.Error(), secrets...)
 	}
-	var (
-		authority x509.UnknownAuthorityError
-		hostname  x509.HostnameError
-		invalid   x509.CertificateInvalidError
-	)
-	if errors.As(err, &authority) || errors.As(err, &hostname) || errors.As(err, &invalid) {
-		return err.Error(), true
+	if detail, ok := certificateDetail(err, time.Now()); ok {
+		e.Kind, e.Detail = Certificate, clean(detail, secrets...)
 	}
-	return "", false
+	if f := forwardFromEnvironment().forwardError(to, err); f != nil {
+		e.Kind, e.Detail = f.kind, clean(f.Error(), secrets...)
+	}
+	return e
 }
 
 // clean makes foreign text fit for a terminal and a log: printable, on one

@@ -988,6 +988,25 @@ func newElsewhere(t *testing.T) *elsewhere {
 	return e
 }
 
+// carried is what came, but for a question of the agent's own for a version, and the
+// way to ask it, that carry no credential.
+func (e *elsewhere) carried() []string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var all []string
+	for _, heard := range e.heard {
+		low := strings.ToLower(heard)
+		question := strings.HasPrefix(heard, "GET /api/v1/version HTTP/1.1\r\n") || strings.HasPrefix(heard, "CONNECT ")
+		for _, credential := range []string{"authorization:", "cookie:", "x-api-key:", strings.ToLower(password)} {
+			question = question && !strings.Contains(low, credential)
+		}
+		if heard != "" && !question {
+			all = append(all, heard)
+		}
+	}
+	return all
+}
+
 // asked is how many connections came.
 func (e *elsewhere) asked() int {
 	e.mu.Lock()

@@ -173,8 +173,8 @@ func (b *betrayed) well(t *testing.T) {
 		}
 		decentWords(t, route, string(body))
 	}
-	if n := b.elsewhere.asked(); n != 0 {
-		t.Errorf("%d connections went elsewhere: %q", n, b.elsewhere.heard)
+	if carried := b.elsewhere.carried(); len(carried) > 0 {
+		t.Errorf("this went elsewhere: %q", carried)
 	}
 }
 
@@ -261,24 +261,24 @@ func TestAttackServerAnswers(t *testing.T) {
 	}
 	betrayals(t, "TestAttackServerAnswers", "what the server does", b, []betrayal{
 		{"redirects a sign-in: to another port of this computer, the metadata addresses, another scheme, `//host`, `localhost`, behind an `@`, `file:`, nowhere, with 300 to 308",
-			"nobody is asked there: the password goes to the profile's own origin alone, and the error names the new address", func(t *testing.T, b *betrayed) {
+			"the password goes to the profile's own origin alone. A new address is asked for its version, without a credential, and only with TLS or on this computer; it is told as the new one if Langflow answers there", func(t *testing.T, b *betrayed) {
 				name := b.profile(t)
 				redirects(t, "/login", func() { wantReason(t, b.signIn(t, name), "moved", "not-langflow") })
 			}},
-		{"redirects a refresh in the same ways, which carries the refresh token", "nobody is asked there, and the session goes on", func(t *testing.T, b *betrayed) {
+		{"redirects a refresh in the same ways, which carries the refresh token", "it goes nowhere else, and the session goes on", func(t *testing.T, b *betrayed) {
 			// At most one refresh every 5 s is forced: each is of a profile of its own.
 			for _, to := range []string{b.elsewhere.url, "http://169.254.169.254/", "//evil.example/", strings.Replace(b.server.URL, "127.0.0.1", "localhost", 1)} {
 				name := b.signedIn(t)
 				b.meanwhile("/refresh", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, to, http.StatusTemporaryRedirect) }, func() {
 					_, err := b.owner.Refresh(t.Context(), name)
-					wantReason(t, err, "moved")
+					wantReason(t, err, "moved", "not-langflow")
 				})
 				if got, err := b.owner.Token(t.Context(), name, 0); err != nil || got.AccessToken.Empty() {
 					t.Errorf("the session is lost: %v", err)
 				}
 			}
 		}},
-		{"redirects what carries a token or a key: `GET` and `POST /api_key/`, `/version` and `/auto_login` of a probe", "nobody is asked there", func(t *testing.T, b *betrayed) {
+		{"redirects what carries a token or a key: `GET` and `POST /api_key/`, `/version` and `/auto_login` of a probe", "it goes nowhere else", func(t *testing.T, b *betrayed) {
 			redirects(t, "/api_key/", func() {
 				_, err := b.owner.Keys(t.Context(), honest)
 				wantReason(t, err, "moved", "not-langflow")

@@ -19,6 +19,7 @@ import (
 	"strings"
 	"sync"
 
+	"langkeep/agent/langflow"
 	"langkeep/agent/secret"
 	"langkeep/localapi/client"
 	"langkeep/localapi/guard"
@@ -343,6 +344,10 @@ func (h *Handler) try(out *http.Request, p *passage) (*http.Response, secret.Tex
 		attempt.Header.Set("X-Api-Key", credential.Reveal())
 	}
 	res, err := p.transport.RoundTrip(attempt)
+	if err == nil && res.StatusCode == http.StatusProxyAuthRequired {
+		_ = res.Body.Close() // it is not of the server, and no client can do anything about it
+		err = langflow.ProxyRefusal(p.upstream)
+	}
 	if err != nil {
 		return nil, credential, err
 	}
@@ -405,8 +410,14 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if r.Context().Err() == nil {
 		h.Log.Info("the server did not answer a proxied request", "profile", h.Profile, "error", err)
 	}
-	guard.WriteProblem(w, badGateway(client.NewProblem(client.TypeServerUnreachable,
-		"profile \""+h.Profile+"\": the server did not answer: try again when it is back")))
+	why := "the server did not answer: try again when it is back"
+	if p, ok := r.Context().Value(passageKey{}).(*passage); ok {
+		switch e := langflow.TransportError("pass it on", p.upstream, err); e.Kind {
+		case langflow.Certificate, langflow.ForwardProxy:
+			why = e.Error()
+		}
+	}
+	guard.WriteProblem(w, badGateway(client.NewProblem(client.TypeServerUnreachable, "profile \""+h.Profile+"\": "+why)))
 }
 
 // badGateway is a problem as a proxy tells of its server's.

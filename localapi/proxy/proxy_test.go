@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -490,5 +491,24 @@ func TestNoTrailersAndNoOtherProtocols(t *testing.T) {
 				t.Errorf("the server is sent %v and the trailers %v", sent.Header, sent.Trailer)
 			}
 		})
+	}
+}
+
+// A client is told what is wrong with the way to the server where that is a
+// certificate or a forward proxy: to try again would not help.
+func TestTheWayInWords(t *testing.T) {
+	r := start(t, "", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusProxyAuthRequired) })
+	res, body := r.ask("GET", "/api/v1/flows/", "", whole1)
+	if res.StatusCode != http.StatusBadGateway || res.Header.Get("Proxy-Authenticate") != "" || !strings.Contains(body, "wants a user name and password (407)") {
+		t.Errorf("%d %s", res.StatusCode, body)
+	}
+	secured := httptest.NewUnstartedServer(http.NotFoundHandler())
+	secured.Config.ErrorLog = log.New(io.Discard, "", 0)
+	secured.StartTLS()
+	defer secured.Close()
+	r.upstream, _ = url.Parse(secured.URL)
+	res, body = r.ask("GET", "/api/v1/flows/", "", whole1)
+	if res.StatusCode != http.StatusBadGateway || !strings.Contains(body, "issued by O=Acme Co") || !strings.Contains(body, "--ca-file") {
+		t.Errorf("%d %s", res.StatusCode, body)
 	}
 }

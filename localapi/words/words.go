@@ -11,6 +11,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"langkeep/agent/langflow"
 	"langkeep/localapi/client"
 )
 
@@ -378,13 +379,21 @@ func reason(code, detail, host string) string {
 		}
 		return words + " (" + detail + ")."
 	}
+	// advised is with where the detail also says what to do.
+	advised := func(words string) string {
+		var advice string
+		detail, advice = langflow.SplitDetail(detail)
+		return joined(with(words), Sentence(advice))
+	}
 	switch code {
 	case "", "unreachable":
 		return "Can't reach " + host + "."
 	case "timed-out":
 		return "Can't reach " + host + " (timed out)."
 	case "certificate":
-		return with("The certificate isn't trusted") + " Add its CA with --ca-file."
+		return advised("The certificate isn't trusted")
+	case "forward-proxy":
+		return advised("The forward proxy is in the way")
 	case "not-langflow":
 		return "Something answers there, but it isn't Langflow."
 	case "server-error":

@@ -132,7 +132,8 @@ func TestReason(t *testing.T) {
 	for code, want := range map[string]string{
 		"unreachable":          "Can't reach flows.example.org.",
 		"timed-out":            "Can't reach flows.example.org (timed out).",
-		"certificate":          "The certificate isn't trusted (issuer X). Add its CA with --ca-file.",
+		"certificate":          "The certificate isn't trusted (issuer X).",
+		"forward-proxy":        "The forward proxy is in the way (issuer X).",
 		"not-langflow":         "Something answers there, but it isn't Langflow.",
 		"server-error":         "flows.example.org has a problem of its own (issuer X).",
 		"rate-limited":         "Too many sign-ins from here.",
@@ -159,6 +160,14 @@ func TestReason(t *testing.T) {
 		}
 		if got := Reason(profile(because(code, ""))); strings.Contains(got, "(") && strings.Contains(got, "()") || !strings.HasSuffix(got, ".") && !strings.HasSuffix(got, "?") {
 			t.Errorf("%s without a detail is %q", code, got)
+		}
+	}
+	for code, want := range map[string]string{
+		"certificate":   "The certificate isn't trusted (it expired: long ago). Have it renewed.",
+		"forward-proxy": "The forward proxy is in the way (it expired: long ago). Have it renewed.",
+	} {
+		if got := Reason(profile(because(code, "it expired: long ago: have it renewed"))); got != want {
+			t.Errorf("%s is %q, want %q", code, got, want)
 		}
 	}
 	moved := "The server moved to https://new.example.org. Use that address?"
