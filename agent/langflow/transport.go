@@ -58,7 +58,8 @@ func NewTransport(ca []byte) (*http.Transport, error) {
 }
 
 // Streaming is a way to the same servers for what is passed on to them: an
-// answer may take as long as a flow runs, and its bytes stay as they are.
+// answer may take as long as a flow runs or come before the request's end, and
+// its bytes stay as they are.
 func Streaming(t http.RoundTripper) http.RoundTripper {
 	plain, ok := t.(*http.Transport)
 	if !ok {
@@ -66,6 +67,9 @@ func Streaming(t http.RoundTripper) http.RoundTripper {
 	}
 	s := plain.Clone()
 	s.ResponseHeaderTimeout, s.DisableCompression = 0, true
+	if s.DialContext != nil {
+		s.DialContext = withEarlyAnswers(s.DialContext)
+	}
 	s.MaxIdleConns, s.MaxIdleConnsPerHost = 256, 64
 	return s
 }
