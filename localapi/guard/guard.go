@@ -240,9 +240,9 @@ func (c *conn) addressed(r *http.Request) (origin string, p *client.Problem) {
 	if c.socket {
 		return "", nil
 	}
-	i := slices.Index(c.hosts[:], r.Host)
+	i := slices.Index(c.hosts, r.Host)
 	if i < 0 {
-		return "", client.NewProblem(client.TypeForbiddenHost, "the Host must be one of "+strings.Join(c.hosts[:], ", "))
+		return "", client.NewProblem(client.TypeForbiddenHost, "the Host must be one of "+strings.Join(c.hosts, ", "))
 	}
 	return c.origins[i], nil
 }

@@ -537,3 +537,44 @@ func FuzzCheck(f *testing.F) {
 		}
 	})
 }
+
+// Of HTTP's own port clients leave out the number, in Host and in Origin.
+func TestPort80(t *testing.T) {
+	for _, tt := range []struct {
+		port         string
+		host, origin string
+		problem      string
+	}{
+		{"80", "127.0.0.1", "", ""},
+		{"80", "localhost", "http://localhost", ""},
+		{"80", "[::1]", "http://[::1]", ""},
+		{"80", "127.0.0.1:80", "", ""},
+		{"80", "127.0.0.1:80", "http://127.0.0.1:80", ""},
+		{"80", "127.0.0.1", "http://localhost", client.TypeForbiddenOrigin},
+		{"80", "127.0.0.1", "https://127.0.0.1", client.TypeForbiddenOrigin},
+		{"80", "127.0.0.1:443", "", client.TypeForbiddenHost},
+		{"80", "127.0.0.1.", "", client.TypeForbiddenHost},
+		{"80", "evil.example", "", client.TypeForbiddenHost},
+		{"80", "", "", client.TypeForbiddenHost},
+		{"17860", "127.0.0.1", "", client.TypeForbiddenHost},
+		{"17860", "127.0.0.1:80", "", client.TypeForbiddenHost},
+		{"443", "127.0.0.1", "", client.TypeForbiddenHost}, // no TLS is spoken there
+	} {
+		c := newConn(fakeRaw{local: tcpAddr("127.0.0.1:" + tt.port), remote: tcpAddr("127.0.0.1:40000")})
+		r := &http.Request{Method: "GET", ProtoMajor: 1, RequestURI: "/v1/status", Host: tt.host, Header: http.Header{}}
+		if tt.origin != "" {
+			r.Header.Set("Origin", tt.origin)
+		}
+		own, p := c.addressed(r)
+		if p == nil {
+			p = checkSource(r, TCP, own)
+		}
+		kind := ""
+		if p != nil {
+			kind = p.Kind()
+		}
+		if kind != tt.problem {
+			t.Errorf("port %s, Host %q, Origin %q: %q, want %q", tt.port, tt.host, tt.origin, kind, tt.problem)
+		}
+	}
+}

@@ -105,8 +105,8 @@ type conn struct {
 
 	socket        bool
 	local, remote netip.AddrPort // unused on a socket
-	hosts         [3]string      // what Host may be, with our port
-	origins       [3]string      // the Origin that goes with each
+	hosts         []string       // what Host may be
+	origins       []string       // the Origin that goes with each
 
 	peerOnce sync.Once
 	peer     // who is at the other end
@@ -125,10 +125,14 @@ func newConn(raw rawConn) *conn {
 	}
 	c.local = unmapped(local)
 	c.remote = unmapped(raw.RemoteAddr().(*net.TCPAddr))
-	port := strconv.Itoa(local.Port)
-	for i, name := range [...]string{"127.0.0.1:", "localhost:", "[::1]:"} {
-		c.hosts[i] = name + port
-		c.origins[i] = "http://" + name + port
+	for _, name := range [...]string{"127.0.0.1", "localhost", "[::1]"} {
+		c.hosts = append(c.hosts, name+":"+strconv.Itoa(local.Port))
+		if local.Port == 80 {
+			c.hosts = append(c.hosts, name) // clients leave out HTTP's own port
+		}
+	}
+	for _, host := range c.hosts {
+		c.origins = append(c.origins, "http://"+host)
 	}
 	return c
 }
