@@ -767,9 +767,21 @@ func TestAttackProxyPages(t *testing.T) {
 			happens: "200: nobody honest is refused, and the server sees none of it", request: version + toProd + asWhole + "{it}\n\n", want: "200",
 			each: []string{"User-Agent: curl/8.14.1\nAccept: */*", "User-Agent: node\nAccept-Language: *\nSec-Fetch-Mode: cors", "Sec-Fetch-Site: none\nSec-Fetch-Mode: no-cors\nSec-Fetch-Dest: empty",
 				"Origin: http://{prod}\nSec-Fetch-Site: same-origin", "Cookie: session=of-another-port"}},
-		{tried: "what tools send to Langflow: `X-LANGFLOW-GLOBAL-VAR-*`, `X-Langflow-Client`, `Mcp-Session-Id`", happens: "200, and the server gets them", want: "200",
-			request: "POST /api/v1/mcp/streamable" + toProd + asWhole + "X-LANGFLOW-GLOBAL-VAR-A: v\nX-Langflow-Client: c\nMcp-Session-Id: s\n\n", sent: func(t *testing.T, s seen) {
-				if s.header.Get("X-Langflow-Global-Var-A") != "v" || s.header.Get("X-Langflow-Client") != "c" || s.header.Get("Mcp-Session-Id") != "s" {
+		{tried: "what a gateway or framework behind the proxy could take for a route, a method, a client's address or a signed-in user: `X-Original-URL`, `X-Rewrite-URL`, `X-HTTP-Method-Override`, `X-Real-IP`, `Remote-User`, `X-Consumer-Username`, names with `_`",
+			happens: "200, and the server gets none of them: only headers that are known pass", want: "200", request: version + toProd + asWhole + "{it}: evil\n\n",
+			each: []string{"X-Original-URL", "X-Rewrite-URL", "X-Host", "X-Original-Host", "X-HTTP-Method-Override", "X-Method-Override", "X-HTTP-Method", "Remote-User", "X-Remote-User", "X-User", "X-Auth-Request-User",
+				"X-Consumer-Username", "X-Goog-Authenticated-User-Email", "X-Real-IP", "X-Client-IP", "True-Client-IP", "CF-Connecting-IP", "X-Forwarded", "X_Forwarded_For", "X_Original_URL", "Remote_User", "X_Api_Key", "X-Api_Key",
+				"X_Langflow_Global_Var_A", "Via", "Proxy", "Client-IP", "X-ProxyUser-Ip", "X-Cluster-Client-IP", "SOAPAction", "Destination", "Max-Forwards", "X-Accel-Internal", "Surrogate-Capability", "Referer", "Expect-CT"},
+			sent: func(t *testing.T, s seen) {
+				for name, values := range s.header {
+					if strings.Contains(strings.Join(values, ","), "evil") {
+						t.Errorf("the server gets %s", name)
+					}
+				}
+			}},
+		{tried: "what tools send to Langflow: `X-LANGFLOW-GLOBAL-VAR-*`, `X-Langflow-Client`, `Mcp-Session-Id`, tracing", happens: "200, and the server gets them", want: "200",
+			request: "POST /api/v1/mcp/streamable" + toProd + asWhole + "X-LANGFLOW-GLOBAL-VAR-A: v\nX-LANGFLOW-GLOBAL-VAR-B_C: w\nX-Langflow-Client: c\nMcp-Session-Id: s\ntraceparent: t\n\n", sent: func(t *testing.T, s seen) {
+				if s.header.Get("X-Langflow-Global-Var-A") != "v" || s.header.Get("X-Langflow-Global-Var-B_c") != "w" || s.header.Get("Traceparent") != "t" || s.header.Get("X-Langflow-Client") != "c" || s.header.Get("Mcp-Session-Id") != "s" {
 					t.Errorf("the server gets %v", s.header)
 				}
 			}},
@@ -820,13 +832,28 @@ func TestAttackProxyAnswers(t *testing.T) {
 					}
 				}
 			}},
-		{tried: "`Location` on the server itself: with its port, in another case, with a user name, with the server's name",
-			happens: "leads to the proxy, without a user name", run: func(t *testing.T, b *between) {
+		{tried: "`Location` on the server itself: with another scheme, with its port, without one, in another case, without a scheme, escaped, with a dot at the end, with a user name; `Content-Location` likewise",
+			happens: "leads to the proxy, without a user name: no client follows it in clear text", run: func(t *testing.T, b *between) {
 				host := strings.TrimPrefix(b.server.URL, "http://")
-				for _, location := range []string{"http://" + host + "/x?y", "HTTP://" + host + "/x?y", "http://ann:pw@" + host + "/x?y"} {
-					if got := through(t, b, hijacked("HTTP/1.1 307 Temporary Redirect\nLocation: "+location+"\nContent-Length: 0\n\n"), ""); !strings.Contains(got, "\r\nLocation: "+fill(b.words, "http://{prod}/x?y")+"\r\n") {
+				for _, location := range []string{"http://" + host + "/x?y", "HTTP://" + host + "/x?y", "http://ann:pw@" + host + "/x?y", "https://" + host + "/x?y", "//" + host + "/x?y",
+					"http://127.0.0.1/x?y", "https://127.0.0.1:443/x?y", "http://127%2e0.0.1/x?y", "http://127.0.0.1./x?y", "\\\\127.0.0.1\\x?y", "http:127.0.0.1/x?y"} {
+					if got := through(t, b, hijacked("HTTP/1.1 307 Temporary Redirect\nLocation: "+location+"\nContent-Location: "+location+"\nContent-Length: 0\n\n"), ""); strings.Count(got, "Location: "+fill(b.words, "http://{prod}/x?y")+"\r\n") != 2 {
 						t.Errorf("%s becomes %q", location, got)
 					}
+				}
+			}},
+		{tried: "headers that are orders to a browser, or lead it away: `Clear-Site-Data`, `Alt-Svc`, `Refresh`, `Link`, `Service-Worker-Allowed`, `Strict-Transport-Security`, `NEL`, `Report-To`, `WWW-Authenticate`, `Timing-Allow-Origin`, any that is not known",
+			happens: "none of them gets through", run: func(t *testing.T, b *between) {
+				names := []string{"Clear-Site-Data", "Alt-Svc", "Refresh", "Link", "Service-Worker-Allowed", "Strict-Transport-Security", "NEL", "Report-To", "Reporting-Endpoints", "Public-Key-Pins",
+					"Public-Key-Pins-Report-Only", "Content-Security-Policy-Report-Only", "Expect-CT", "WWW-Authenticate", "Proxy-Authenticate", "Authentication-Info", "Set-Cookie2", "Set-Login", "Timing-Allow-Origin",
+					"Cross-Origin-Resource-Policy", "Accept-CH", "Critical-CH", "Origin-Agent-Cluster", "Origin-Trial", "SourceMap", "Speculation-Rules", "X-Accel-Redirect", "X-Sendfile", "Access-Control-Allow-Origin", "X_Request_Id", "X-Unknown"}
+				answer := ok + "X-Request-Id: kept\n"
+				for _, name := range names {
+					answer += name + ": evil\n"
+				}
+				got := through(t, b, hijacked(answer+"\nfine"), "")
+				if !strings.HasSuffix(got, "fine") || !strings.Contains(got, "\r\nX-Request-Id: kept\r\n") || strings.Contains(got, "evil") {
+					t.Errorf("the client gets %q", got)
 				}
 			}},
 		{tried: "`Location` elsewhere: the metadata address, another port here, `//evil.example`, one that only begins like the server",
