@@ -9,10 +9,11 @@ import (
 )
 
 // Where the tools that speak to Langflow look for it: lfx and langflow-sdk 0.4,
-// Langflow's own examples, and programs of ours.
+// Langflow's own examples, langflow-builder-mcp (LANGFLOW_MCP_*), and programs of
+// ours.
 var (
-	serverVariables = []string{"LANGFLOW_URL", "LANGFLOW_SERVER_URL", "LANGFLOW_API_URL", "LFX_URL"}
-	keyVariables    = []string{"LANGFLOW_API_KEY", "LFX_API_KEY", "API_ACCESS_TOKEN"}
+	serverVariables = []string{"LANGFLOW_URL", "LANGFLOW_SERVER_URL", "LANGFLOW_API_URL", "LFX_URL", "LANGFLOW_MCP_LANGFLOW_URL"}
+	keyVariables    = []string{"LANGFLOW_API_KEY", "LFX_API_KEY", "API_ACCESS_TOKEN", "LANGFLOW_MCP_API_KEY"}
 	agentVariables  = []string{"LANGKEEP_URL", "LANGKEEP_TOKEN", "LANGKEEP_PROFILE"}
 	// agentPlaces say where an agent's files are, which are not for a child.
 	agentPlaces = []string{"LANGKEEP_HOME", "LANGKEEP_PASSPHRASE_FILE"}
