@@ -22,6 +22,18 @@ func (a *Agent) KeyCredential(ctx context.Context, name string) (*langflow.Clien
 	return s.client, langflow.Key(grant.Key), nil
 }
 
+// EndsKeys tells whether the server knows the end of the key that is held for a
+// profile. Those before Langflow 1.10 ignore ends.
+func (a *Agent) EndsKeys(name string) bool {
+	s, err := a.session(name)
+	if err != nil {
+		return false
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return !s.key.ignored
+}
+
 // Credential is what is held for a profile, with the client of its server: an
 // access token that is valid now, or with method api-key the key. It is for
 // looking closer at a server, not for readers. Errors are *Error.

@@ -59,6 +59,7 @@ func ProfileChecks(p paths.Paths, name, userAgent string, a *agent.Agent) []Chec
 		s.Key = func(ctx context.Context) (*langflow.Client, langflow.Credential, error) {
 			return a.KeyCredential(ctx, name)
 		}
+		s.EndsKeys = func() bool { return a.EndsKeys(name) }
 	}
 	return s.Checks()
 }

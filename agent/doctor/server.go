@@ -28,6 +28,8 @@ type Server struct {
 	Credential func(ctx context.Context) (*langflow.Client, langflow.Credential, error)
 	// Key is Agent.KeyCredential of the profile.
 	Key func(ctx context.Context) (*langflow.Client, langflow.Credential, error)
+	// EndsKeys tells of the key that Key has returned whether the server ends it.
+	EndsKeys func() bool
 
 	Clock     clock.Clock
 	Resolve   func(ctx context.Context, host string) ([]string, error)
@@ -356,7 +358,12 @@ func (s *server) token(ctx context.Context) Finding {
 
 func (s *server) key(ctx context.Context) Finding {
 	if !s.byKey() {
-		return s.accepted(ctx, s.Key, "One that ends by itself is held")
+		f := s.accepted(ctx, s.Key, "One that ends by itself is held")
+		if f.Verdict == OK && !s.EndsKeys() {
+			// Its end is only known once it was made.
+			f.Found = strings.Replace(f.Found, "One that ends by itself is held", "One is held that this server does not end by itself, so that Langkeep deletes it in time", 1)
+		}
+		return f
 	}
 	return s.accepted(ctx, s.Credential, "One is held")
 }

@@ -53,7 +53,8 @@ func newPatient(t *testing.T, o langflowtest.Options) *patient {
 		Key: func(ctx context.Context) (*langflow.Client, langflow.Credential, error) {
 			return p.agent.KeyCredential(ctx, "prod")
 		},
-		Proxy: func(*http.Request) (*url.URL, error) { return nil, nil },
+		EndsKeys: func() bool { return p.agent.EndsKeys("prod") },
+		Proxy:    func(*http.Request) (*url.URL, error) { return nil, nil },
 	}
 	if _, err := p.agent.Add(p.server.Profile); err != nil {
 		t.Fatal(err)
@@ -415,6 +416,18 @@ func TestServerRoutes(t *testing.T) {
 	p.langflow.ClearFaults()
 	p.langflow.Fault("/process/none", langflowtest.JSON(403, `{"detail":"Invalid API key"}`))
 	p.want("routes-key", Failed, "don't open to the key")
+}
+
+// Langflow 1.0.19 ignores the ends of keys, and answers 500 on the one route by
+// which a key could be tried.
+func TestServerThatIgnoresEnds(t *testing.T) {
+	p := newPatient(t, langflowtest.Options{Version: "1.4"})
+	p.signInWithPassword()
+	p.want("key", OK, "does not end by itself")
+	p.langflow.Fault("/process/none", langflowtest.JSON(500, `{"detail":"x"}`))
+	p.want("routes-key", Failed, "a problem of its own")
+	p.langflow.Fault("/version", langflowtest.JSON(200, `{"version":"1.0.19","main_version":"1.0.19","package":"Langflow"}`))
+	p.want("routes-key", OK, "no route to try")
 }
 
 // A server that gives the account no keys is told of, and the rest goes on.

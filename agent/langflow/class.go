@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strings"
 
 	"langkeep/agent/secret"
 )
@@ -55,6 +56,11 @@ func (c *Client) Opens(ctx context.Context, cred Credential, class Class) (bool,
 		return true, nil
 	case e.Status == http.StatusNotFound, e.Status == http.StatusMethodNotAllowed:
 		return false, ErrNoRoute
+	case e.Status == http.StatusInternalServerError && class == KeyOnly:
+		// Langflow 1.0.19 answers so on /process, whatever the key.
+		if version, versionErr := c.Version(ctx); versionErr == nil && strings.HasPrefix(version, "1.0.") {
+			return false, ErrNoRoute
+		}
 	}
 	return false, err
 }
