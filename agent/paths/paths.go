@@ -30,11 +30,33 @@ func Resolve(getenv func(string) string) (Paths, error) {
 	return resolve(runtime.GOOS, getenv, os.Getuid(), private)
 }
 
+// Abs is the absolute form of a path that a person wrote in a setting. A tilde at
+// its beginning is the home folder, as in a shell, which expands none between
+// quotation marks, after an equals sign or in a file.
+func Abs(path string, getenv func(string) string) (string, error) {
+	rest, tilde := strings.CutPrefix(path, "~")
+	if !tilde {
+		return filepath.Abs(path)
+	}
+	if rest != "" && !os.IsPathSeparator(rest[0]) {
+		return "", fmt.Errorf("%s begins with another user's home folder: write it in full, or ./%s for that name", path, path)
+	}
+	name := "HOME"
+	if runtime.GOOS == "windows" {
+		name = "USERPROFILE"
+	}
+	home := getenv(name)
+	if !filepath.IsAbs(home) {
+		return "", fmt.Errorf("%s begins with the home folder, but %s is %q: write it in full", path, name, home)
+	}
+	return filepath.Join(home, rest), nil
+}
+
 // resolve is Resolve for any system; private tells whether a folder is this
 // user's alone.
 func resolve(goos string, getenv func(string) string, uid int, private func(string) bool) (Paths, error) {
 	if home := getenv("LANGKEEP_HOME"); home != "" {
-		home, err := filepath.Abs(home)
+		home, err := Abs(home, getenv)
 		if err != nil {
 			return Paths{}, fmt.Errorf("find LANGKEEP_HOME: %w", err)
 		}

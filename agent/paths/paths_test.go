@@ -290,3 +290,40 @@ func TestAdopt(t *testing.T) {
 		}
 	}
 }
+
+func TestAbs(t *testing.T) {
+	home := t.TempDir()
+	getenv := func(name string) string {
+		if name == "HOME" || name == "USERPROFILE" {
+			return home
+		}
+		return ""
+	}
+	cwd, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{
+		"~": home, "~/": home, "~/lk": filepath.Join(home, "lk"), "~//a/../lk": filepath.Join(home, "lk"),
+		"lk": filepath.Join(cwd, "lk"), "./~": filepath.Join(cwd, "~"), "a/~": filepath.Join(cwd, "a", "~"), home: home,
+	} {
+		if got, err := Abs(path, getenv); err != nil || got != want {
+			t.Errorf("%s is %s, %v; want %s", path, got, err, want)
+		}
+	}
+	if got, err := Abs("~ann/lk", getenv); err == nil {
+		t.Errorf("another user's home folder is %s", got)
+	}
+	if got, err := Abs("~/lk", func(string) string { return "" }); err == nil {
+		t.Errorf("without a home folder it is %s", got)
+	}
+	p, err := Resolve(func(name string) string {
+		if name == "LANGKEEP_HOME" {
+			return "~/lk"
+		}
+		return getenv(name)
+	})
+	if err != nil || p.Home != filepath.Join(home, "lk") {
+		t.Errorf("LANGKEEP_HOME is %s, %v", p.Home, err)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"langkeep/agent/paths"
 	"langkeep/agent/secret"
 )
 
@@ -151,7 +152,7 @@ func (t *Tool) At(path, profile, goos string, getenv func(string) string) (Place
 	if strings.EqualFold(filepath.Ext(path), ".toml") && t.Name == "lfx" {
 		f = tomlFormat{}
 	}
-	abs, err := filepath.Abs(path)
+	abs, err := paths.Abs(path, getenv)
 	if err != nil {
 		return Place{}, err
 	}

@@ -148,7 +148,7 @@ func agentEnv(environ []string, p paths.Paths) []string {
 		case "LANGKEEP_TOKEN", "LANGKEEP_URL", "LANGKEEP_PROFILE", "LANGKEEP_HOME":
 			continue
 		case "LANGKEEP_PASSPHRASE_FILE":
-			if abs, err := filepath.Abs(value); err == nil && value != "" {
+			if abs, err := paths.Abs(value, os.Getenv); err == nil && value != "" {
 				value = abs
 			}
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -12,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"langkeep/agent/langflow"
+	"langkeep/agent/paths"
 	"langkeep/agent/secret"
 	"langkeep/localapi/client"
 	"langkeep/localapi/words"
@@ -120,7 +120,7 @@ func (o *loginOptions) check(args []string) error {
 	}
 	if o.change.CAFile != nil && *o.change.CAFile != "" {
 		// The agent works in another folder.
-		abs, err := filepath.Abs(*o.change.CAFile)
+		abs, err := paths.Abs(*o.change.CAFile, o.getenv)
 		if err != nil {
 			return fmt.Errorf("find --ca-file: %w", err)
 		}

@@ -22,6 +22,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"langkeep/agent/casebook"
+	"langkeep/agent/keychain"
 	"langkeep/agent/paths"
 	"langkeep/localapi/client"
 )
@@ -204,10 +205,17 @@ func TestReadLine(t *testing.T) {
 		"secret\nmore\n":  "secret",
 		" with blanks \n": " with blanks ",
 		long:              long,
-		"":                "!empty",
-		"\n":              "!empty",
-		"\r\n":            "!empty",
-		long + "x":        "!over 64 KiB",
+		// What editors and PowerShell write.
+		"\ufeffsecret\r\n":               "secret",
+		"\ufeff":                         "!empty",
+		"\ufeff\r\n":                     "!empty",
+		"se\ufeffcret":                   "se\ufeffcret",
+		"\xff\xfes\x00e\x00\r\x00\n\x00": "!UTF-16",
+		"\xfe\xff\x00s\x00e\x00\r\x00\n": "!UTF-16",
+		"":                               "!empty",
+		"\n":                             "!empty",
+		"\r\n":                           "!empty",
+		long + "x":                       "!over 64 KiB",
 	} {
 		r := strings.NewReader(in)
 		got, err := readLine(r)
@@ -222,6 +230,27 @@ func TestReadLine(t *testing.T) {
 		}
 		if rest, _ := io.ReadAll(r); in == "secret\nmore\n" && string(rest) != "more\n" {
 			t.Errorf("what follows is %q", rest)
+		}
+	}
+}
+
+func TestReadPassphrase(t *testing.T) {
+	home := t.TempDir()
+	file := filepath.Join(home, "passphrase")
+	for in, want := range map[string]string{
+		"secret": "secret", "secret\nmore": "secret", "secret\r\n": "secret", "\ufeffsecret\r\n": "secret",
+		"\ufeff\n": "", "": "", "\xff\xfes\x00": "",
+	} {
+		if err := os.WriteFile(file, []byte(in), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{file, "~/passphrase"} {
+			got, err := readPassphrase(func(v string) string {
+				return map[string]string{"LANGKEEP_PASSPHRASE_FILE": name, "HOME": home, "USERPROFILE": home}[v]
+			})
+			if got.Reveal() != want || (err == nil) != (want != "") || err != nil && (!errors.Is(err, keychain.ErrLocked) || !strings.Contains(err.Error(), name)) {
+				t.Errorf("%q in %s: %q, %v", in, name, got.Reveal(), err)
+			}
 		}
 	}
 }

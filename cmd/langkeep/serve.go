@@ -5,14 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"os"
 	"os/user"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -234,19 +232,20 @@ func readPassphrase(getenv func(string) string) (secret.Text, error) {
 	if name == "" {
 		return secret.Text{}, fmt.Errorf("the file store needs LANGKEEP_PASSPHRASE_FILE, the name of a file with the passphrase: %w", keychain.ErrLocked)
 	}
-	f, err := os.Open(name)
+	line, err := func() (string, error) {
+		path, err := paths.Abs(name, getenv)
+		if err != nil {
+			return "", err
+		}
+		f, err := os.Open(path)
+		if err != nil {
+			return "", err
+		}
+		defer f.Close()
+		return readLine(f)
+	}()
 	if err != nil {
-		return secret.Text{}, fmt.Errorf("can't read the passphrase: %v: %w", err, keychain.ErrLocked)
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, 4096))
-	if err != nil {
-		return secret.Text{}, fmt.Errorf("can't read the passphrase: %v: %w", err, keychain.ErrLocked)
-	}
-	line, _, _ := strings.Cut(string(data), "\n")
-	line = strings.TrimSuffix(line, "\r")
-	if line == "" {
-		return secret.Text{}, fmt.Errorf("the first line of %s is empty: put the passphrase there: %w", name, keychain.ErrLocked)
+		return secret.Text{}, fmt.Errorf("can't read the passphrase from the first line of %s: %v: %w", name, err, keychain.ErrLocked)
 	}
 	return secret.New(line), nil
 }

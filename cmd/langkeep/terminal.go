@@ -62,7 +62,8 @@ func table(rows ...[]string) string {
 const maxLine = 64 << 10
 
 // readLine reads up to the end of a line and not a byte more, so that what
-// follows is left to others. The line's end is not part of it.
+// follows is left to others. The line's end is not part of it, nor is a byte order
+// mark, which editors and PowerShell put at the beginning of a file.
 func readLine(r io.Reader) (string, error) {
 	var line []byte
 	var b [1]byte
@@ -82,7 +83,11 @@ func readLine(r io.Reader) (string, error) {
 			return "", err
 		}
 	}
-	s := strings.TrimSuffix(string(line), "\r")
+	s := string(line)
+	if strings.HasPrefix(s, "\xff\xfe") || strings.HasPrefix(s, "\xfe\xff") {
+		return "", errors.New("it is UTF-16: write it as UTF-8")
+	}
+	s = strings.TrimSuffix(strings.TrimPrefix(s, "\ufeff"), "\r")
 	if s == "" {
 		return "", errors.New("it is empty")
 	}
