@@ -11,11 +11,14 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 
 	"langkeep/agent/paths"
 )
 
-const fileLimit = 8 << 20 // bytes; Claude Code keeps its history in there too
+// fileLimit is in bytes. Claude Code keeps its histories in its file too: 12 MB
+// are ordinary.
+const fileLimit = 128 << 20
 
 // format reads and edits one kind of file.
 type format interface {
@@ -65,15 +68,15 @@ func (p Place) edited(before []byte, value any) ([]byte, error) {
 	fail := func(err error) ([]byte, error) {
 		return nil, fmt.Errorf("%s: %w: %w", p.Path, err, ErrFormat)
 	}
-	want, err := p.format.read(before)
+	want, err := p.read(before)
 	if err != nil {
 		return fail(fmt.Errorf("it can't be parsed: %w", err))
 	}
-	after, err := p.format.put(before, p.Section, p.Name, value)
+	after, err := p.put(before, value)
 	if err != nil {
 		return fail(err)
 	}
-	got, err := p.format.read(after)
+	got, err := p.read(after)
 	if err != nil {
 		return fail(errors.New("it is written in a way that can't be added to"))
 	}
@@ -105,6 +108,36 @@ func (p Place) edited(before []byte, value any) ([]byte, error) {
 	return after, nil
 }
 
+// byteOrderMark begins a file that some editors on Windows have written.
+var byteOrderMark = []byte("\ufeff")
+
+// read is a file's content as a tree.
+func (p Place) read(content []byte) (map[string]any, error) {
+	return p.format.read(bytes.TrimPrefix(content, byteOrderMark))
+}
+
+// put gives the entry a value in a file's content. A byte order mark stays, and a
+// file whose lines all end in CRLF keeps them so.
+func (p Place) put(content []byte, value any) ([]byte, error) {
+	content, marked := bytes.CutPrefix(content, byteOrderMark)
+	crlf := bytes.Count(content, []byte("\r\n"))
+	windows := crlf > 0 && crlf == bytes.Count(content, []byte("\n"))
+	if windows {
+		content = bytes.ReplaceAll(content, []byte("\r\n"), []byte("\n"))
+	}
+	content, err := p.format.put(content, p.Section, p.Name, value)
+	if err != nil {
+		return nil, err
+	}
+	if windows {
+		content = bytes.ReplaceAll(content, []byte("\n"), []byte("\r\n"))
+	}
+	if marked {
+		content = slices.Concat(byteOrderMark, content)
+	}
+	return content, nil
+}
+
 // content is the file as it is.
 func (p Place) content() (content []byte, existed bool, err error) {
 	content, err = paths.ReadFile(p.Path, fileLimit)
@@ -116,7 +149,7 @@ func (p Place) content() (content []byte, existed bool, err error) {
 
 // Value is what stands in a file's content for the entry; nil for nothing.
 func (p Place) Value(content []byte) (any, error) {
-	tree, err := p.format.read(content)
+	tree, err := p.read(content)
 	if err != nil {
 		return nil, fmt.Errorf("%s: it can't be parsed: %w: %w", p.Path, err, ErrFormat)
 	}
@@ -131,21 +164,35 @@ func (p Place) Entry(value any) (string, error) {
 }
 
 // Write makes the change. A file that holds a secret is for its user alone;
-// another one keeps its mode.
-func (e *Edit) Write(secret bool) error {
-	info, err := os.Stat(e.Path)
-	if err != nil {
-		if err := os.MkdirAll(filepath.Dir(e.Path), 0o700); err != nil {
-			return err
+// another one keeps its mode, and keeps its hard links and mounts in any case.
+// undo puts back what was there; after an error it has been.
+func (e *Edit) Write(secret bool) (undo func() error, err error) {
+	mode, was := fs.FileMode(0o600), fs.FileMode(0o600)
+	if info, err := os.Stat(e.Path); err == nil {
+		was = info.Mode().Perm()
+		if !secret {
+			mode = was
 		}
 	}
-	if err := paths.WriteFile(e.Path, e.After); err != nil {
-		return err
+	made, err := makeFolders(filepath.Dir(e.Path))
+	if err != nil {
+		return nil, err
 	}
-	if info != nil && !secret {
-		return os.Chmod(e.Path, info.Mode().Perm())
+	undo = func() error {
+		defer removeFolders(made)
+		same, err := e.Unchanged()
+		switch {
+		case err != nil || same:
+			return err
+		case !e.Existed:
+			return os.Remove(e.Path)
+		}
+		return writeFile(e.Path, e.Before, was)
 	}
-	return nil
+	if err := writeFile(e.Path, e.After, mode); err != nil {
+		return nil, errors.Join(fmt.Errorf("%w: make it writable, or name another file with --file", err), undo())
+	}
+	return undo, nil
 }
 
 // Unchanged tells whether the file is still as it was looked at.

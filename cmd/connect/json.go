@@ -17,9 +17,12 @@ func (jsonFormat) read(content []byte) (map[string]any, error) {
 	if len(bytes.TrimSpace(content)) == 0 {
 		return map[string]any{}, nil
 	}
-	standard, err := hujson.Standardize(slices.Clone(content)) // which writes into it
-	if err != nil {
-		return nil, err
+	standard := content
+	if !json.Valid(content) { // most files are, and big ones take a while
+		var err error
+		if standard, err = hujson.Standardize(slices.Clone(content)); err != nil { // it writes into it
+			return nil, err
+		}
 	}
 	d := json.NewDecoder(bytes.NewReader(standard))
 	d.UseNumber()

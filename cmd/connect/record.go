@@ -25,6 +25,9 @@ type Record struct {
 	// can be put back as it is.
 	SHA256 string `json:"sha256"`
 	Client string `json:"client"` // whose token is in the entry; "" if none is
+	// Mode is the file's before a token closed it to others; 0 for nothing to put
+	// back.
+	Mode fs.FileMode `json:"mode,omitempty"`
 }
 
 // Records are the entries that were written, in a file.
@@ -92,32 +95,77 @@ func sumOf(content []byte) string {
 }
 
 // Make writes an edit for a profile, with a backup of the file as it was, and
-// remembers it. client is whose token is in it, "" for none.
-func (r Records) Make(t *Tool, profile string, e *Edit, client string) (Record, error) {
-	n := Record{Tool: t.Name, Profile: profile, Path: e.Path, SHA256: sumOf(e.After), Client: client}
+// remembers it. client is whose token is in it, "" for none. undo puts back the
+// file, its record and the backup; after an error they have been.
+func (r Records) Make(t *Tool, profile string, e *Edit, client string) (n Record, undo func() error, err error) {
+	n = Record{Tool: t.Name, Profile: profile, Path: e.Path, SHA256: sumOf(e.After), Client: client}
+	var steps []func() error
+	undo = func() error {
+		var failed []error
+		for _, step := range slices.Backward(steps) {
+			failed = append(failed, step())
+		}
+		return errors.Join(failed...)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, undo())
+		}
+	}()
 	old, again, err := r.Find(t.Name, profile)
 	if err != nil {
-		return n, err
+		return n, undo, err
+	}
+	if again && old.Path != e.Path {
+		return n, undo, fmt.Errorf("%s is connected in %s: disconnect it first", t.Title, old.Path)
+	}
+	if info, err := os.Stat(e.Path); err == nil && client != "" && info.Mode().Perm() != 0o600 {
+		n.Mode = info.Mode().Perm()
 	}
 	switch {
-	case again && old.Path != e.Path:
-		return n, fmt.Errorf("%s is connected in %s: disconnect it first", t.Title, old.Path)
 	case again:
 		n.Backup = old.Backup // what was there before the first
+		if old.Mode != 0 {
+			n.Mode = old.Mode
+		}
 		if old.SHA256 != sumOf(e.Before) {
 			n.SHA256 = "" // others have changed it since
 		}
 	case e.Existed:
-		n.Backup = fmt.Sprintf("%s.before-langkeep-%s", e.Path, profile)
+		n.Backup = freeName(e.Path + ".before-langkeep-" + profile)
 		if err := paths.WriteFile(n.Backup, e.Before); err != nil {
-			return n, err
+			return n, undo, fmt.Errorf("keep the file as it was: %w: make its folder writable, or name another file with --file", err)
 		}
+		steps = append(steps, func() error { return os.Remove(n.Backup) })
 	}
-	// First, so that what a crash leaves can be taken back.
+	// Before the file, so that what a kill leaves can be taken back.
 	if err := r.put(n); err != nil {
-		return n, err
+		return n, undo, err
 	}
-	return n, e.Write(client != "")
+	steps = append(steps, func() error {
+		if again {
+			return r.put(old)
+		}
+		return r.change(n.Tool, n.Profile, nil)
+	})
+	restore, err := e.Write(client != "")
+	if err != nil {
+		return n, undo, err
+	}
+	steps = append(steps, restore)
+	return n, undo, nil
+}
+
+// freeName is path, or path with a number where something is there already: the
+// backup of another tool in the same file, or a person's own.
+func freeName(path string) string {
+	name := path
+	for i := 2; ; i++ {
+		if _, err := os.Lstat(name); err != nil {
+			return name // or writing there says what is wrong
+		}
+		name = fmt.Sprintf("%s-%d", path, i)
+	}
 }
 
 // TakeBack puts back what was there before an entry: the whole file, if nobody
@@ -134,12 +182,21 @@ func (r Records) TakeBack(n Record, p Place) error {
 	if err != nil {
 		return err
 	}
+	write := func(e *Edit) error {
+		if _, err := e.Write(false); err != nil {
+			return err
+		}
+		if info, err := os.Stat(p.Path); err != nil || n.Mode == 0 || info.Mode().Perm() != 0o600 {
+			return err // or people have set another mode since
+		}
+		return os.Chmod(p.Path, n.Mode)
+	}
 	switch {
 	case !existed:
 	case sumOf(content) == n.SHA256 && n.Backup == "":
 		err = os.Remove(p.Path)
 	case sumOf(content) == n.SHA256 && backup != nil:
-		err = (&Edit{Place: p, After: backup}).Write(false)
+		err = write(&Edit{Place: p, Before: content, After: backup, Existed: true})
 	default:
 		var before any
 		if backup != nil {
@@ -149,7 +206,7 @@ func (r Records) TakeBack(n Record, p Place) error {
 		}
 		var e *Edit
 		if e, err = p.Put(before); err == nil && e.Changes() {
-			err = e.Write(false)
+			err = write(e)
 		}
 	}
 	if err != nil {

@@ -157,10 +157,11 @@ func (t *Tool) At(path, profile, goos string, getenv func(string) string) (Place
 		return Place{}, err
 	}
 	// People keep such files elsewhere, and link to them.
-	if real, err := filepath.EvalSymlinks(abs); err == nil {
-		abs = real
+	real, err := follow(abs, maxLinks)
+	if err != nil {
+		return Place{}, err
 	}
-	return Place{Path: abs, Section: t.section, Name: name, format: f}, nil
+	return Place{Path: real, Section: t.section, Name: name, format: f}, nil
 }
 
 func folders(goos string, getenv func(string) string) where {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -86,7 +87,38 @@ connect --list lists what is connected.`,
 	return cmd
 }
 
-func (o *connectOptions) run(ctx context.Context, toolName string, args []string) error {
+// undoing is what takes back the effects that a command has had so far.
+type undoing []func(context.Context) error
+
+// undoLimit is for taking back, which a Ctrl-C does not stop.
+const undoLimit = 10 * time.Second
+
+func (u *undoing) add(step func(context.Context) error) { *u = append(*u, step) }
+
+// run takes the effects back, the last one first.
+func (u undoing) run(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoLimit)
+	defer cancel()
+	var failed []error
+	for _, step := range slices.Backward(u) {
+		failed = append(failed, step(ctx))
+	}
+	return errors.Join(failed...)
+}
+
+// run opens the proxy, makes the client, writes the file and keeps a record, in
+// that order; a failure, or a no, takes back what came before.
+func (o *connectOptions) run(ctx context.Context, toolName string, args []string) (err error) {
+	var undo undoing
+	connected := false
+	defer func() {
+		if connected {
+			return
+		}
+		if failed := undo.run(ctx); failed != nil {
+			err = errors.Join(err, failed)
+		}
+	}()
 	tool, err := connect.Find(toolName)
 	if err != nil {
 		return usageError{err}
@@ -115,7 +147,7 @@ func (o *connectOptions) run(ctx context.Context, toolName string, args []string
 		return fmt.Errorf("%s: %s is connected in %s: disconnect it there first", name, tool.Title, old.Path)
 	}
 	// The entry as it will be, but for a token that is not made yet.
-	value, err := o.value(ctx, c, tool, name, place)
+	value, err := o.value(ctx, c, tool, name, &undo)
 	if err != nil {
 		return err
 	}
@@ -136,15 +168,18 @@ func (o *connectOptions) run(ctx context.Context, toolName string, args []string
 		return err
 	}
 	if !edit.Changes() {
+		connected = true
 		o.say(fmt.Sprintf("%s: %s is connected already, in %s", name, tool.Title, place.Path))
 		return nil
 	}
 	if o.http && !o.force && inWorkTree(place.Path) {
 		return exitError{exitNotAllowed, fmt.Errorf("%s is in a git work tree, and would hold a token: leave --http away, or add --force", place.Path)}
 	}
-	shown, err := place.Put(value(placeholder))
-	if err != nil {
-		return err
+	shown := edit
+	if o.http {
+		if shown, err = place.Put(value(placeholder)); err != nil {
+			return err
+		}
 	}
 	o.sayDiff(shown)
 	if !o.yes {
@@ -163,22 +198,32 @@ func (o *connectOptions) run(ctx context.Context, toolName string, args []string
 	if same, err := edit.Unchanged(); err != nil || !same {
 		return errors.Join(err, fmt.Errorf("%s was changed meanwhile: connect again", place.Path))
 	}
+	ends := ""
 	if o.http && token.Empty() {
-		if token, err = o.newToken(ctx, c, client, name); err != nil {
+		added, err := o.newToken(ctx, c, client, name, &undo)
+		if err != nil {
 			return err
 		}
+		token = added.Token
+		ends = "its token lives until " + words.Clock(*added.ExpiresAt, o.clock.Now()) + "; langkeep client revoke " + client + " ends it"
 		if edit, err = place.Put(value(token)); err != nil {
 			return err
 		}
 	}
+	record, restore, err := records.Make(tool, name, edit, client)
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	undo.add(func(context.Context) error { return restore() })
+	// The old token goes when nothing uses it any more.
 	if old.Client != "" && client == "" {
 		if err := o.revoke(ctx, c, old.Client); err != nil {
 			return err
 		}
 	}
-	record, err := records.Make(tool, name, edit, client)
-	if err != nil {
-		return err
+	connected = true
+	if ends != "" {
+		o.say(ends)
 	}
 	o.say(fmt.Sprintf("%s: connected %s, in %s", name, tool.Title, place.Path))
 	if record.Backup != "" {
@@ -190,8 +235,9 @@ func (o *connectOptions) run(ctx context.Context, toolName string, args []string
 	return nil
 }
 
-// value is the tool's entry, with a token.
-func (o *connectOptions) value(ctx context.Context, c *client.Client, tool *connect.Tool, name string, place connect.Place) (func(secret.Text) any, error) {
+// value is the tool's entry, with a token. It opens the profile's proxy where the
+// entry leads to that.
+func (o *connectOptions) value(ctx context.Context, c *client.Client, tool *connect.Tool, name string, undo *undoing) (func(secret.Text) any, error) {
 	if tool.SpeaksMCP() && !o.http {
 		if _, err := c.Profile(ctx, name); err != nil {
 			return nil, err
@@ -210,7 +256,15 @@ func (o *connectOptions) value(ctx context.Context, c *client.Client, tool *conn
 	url := "http://127.0.0.1:PORT"
 	p, err := c.Profile(ctx, name)
 	if err == nil && p.ProxyURL == nil && !o.print {
+		wanted := p.ProxyReason != nil // it should be open by now, and stays so
 		p, err = c.ChangeProfile(ctx, name, client.ProfileChange{Proxy: new(true)})
+		var refused *client.Problem
+		if !wanted && !errors.As(err, &refused) {
+			undo.add(func(ctx context.Context) error {
+				_, err := c.ChangeProfile(ctx, name, client.ProfileChange{Proxy: new(false)})
+				return err
+			})
+		}
 		if err == nil && p.ProxyURL == nil {
 			err = proxyError(p)
 		}
@@ -283,18 +337,19 @@ func (a *app) revoke(ctx context.Context, c *client.Client, name string) error {
 }
 
 // newToken makes the tool's client anew.
-func (o *connectOptions) newToken(ctx context.Context, c *client.Client, name, profile string) (secret.Text, error) {
+func (o *connectOptions) newToken(ctx context.Context, c *client.Client, name, profile string, undo *undoing) (client.ClientToken, error) {
 	if err := o.revoke(ctx, c, name); err != nil {
-		return secret.Text{}, err
+		return client.ClientToken{}, err
 	}
+	// Before it is made: an answer that is lost has made it as well.
+	undo.add(func(ctx context.Context) error { return o.revoke(ctx, c, name) })
 	added, _, err := c.AddClient(ctx, client.NewClient{
 		Name: name, Scopes: []string{"run"}, Profiles: []string{profile}, ExpiresIn: new(int64(connectLifetime / time.Second)),
 	})
 	if err != nil {
-		return secret.Text{}, err
+		return client.ClientToken{}, err
 	}
-	o.say("its token lives until " + words.Clock(*added.ExpiresAt, o.clock.Now()) + "; langkeep client revoke " + name + " ends it")
-	return added.Token, nil
+	return added, nil
 }
 
 // secrets are what looks like one in a file, whoever put it there.
@@ -302,11 +357,23 @@ var secrets = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`\b(lk_|sk-|eyJ)[A-Za-z0-9_.-]{8,}`)
 })
 
+// maxShown is how many bytes of a line are shown: a file without line feeds may
+// have 12 MB in its only one.
+const (
+	maxShown  = 2000
+	maxPrefix = 64 // of a secret, in bytes: more than makes it one
+)
+
 // sayDiff shows what would be written, without the secrets around it.
 func (o *connectOptions) sayDiff(e *connect.Edit) {
 	for line := range strings.Lines(string(diff.Diff(e.Path, e.Before, e.Path, e.After))) {
+		rest := max(0, len(line)-maxShown)
+		line = line[:len(line)-max(0, rest-maxPrefix)] // so that a secret at the cut is still known for one
 		line = secrets().ReplaceAllString(strings.ReplaceAll(line, "\t", "    "), "$1...")
 		kept := len(line) - len(strings.TrimLeft(line[min(1, len(line)):], " "))
+		if rest > 0 {
+			line = line[:min(len(line), maxShown)] + fmt.Sprintf("... and %d bytes more", rest)
+		}
 		fmt.Fprintf(o.stderr, "langkeep: %s%s\n", line[:kept], words.Safe(line[kept:]))
 	}
 }

@@ -1,0 +1,142 @@
+package connect
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"langkeep/agent/paths"
+)
+
+// maxLinks is how many symbolic links lead to a file at most, as on Linux.
+const maxLinks = 40
+
+// follow is the file that a path leads to, also where that file, or a folder on
+// the way, is not there yet: a link into a dotfiles folder is written through.
+func follow(path string, links int) (string, error) {
+	real, err := filepath.EvalSymlinks(path)
+	if err == nil || !errors.Is(err, fs.ErrNotExist) {
+		return real, err
+	}
+	if links == 0 || path == filepath.Dir(path) {
+		return "", fmt.Errorf("%s: its symbolic links lead nowhere", path)
+	}
+	dir, err := follow(filepath.Dir(path), links-1)
+	if err != nil {
+		return "", err
+	}
+	path = filepath.Join(dir, filepath.Base(path))
+	target, err := os.Readlink(path)
+	if err != nil {
+		return path, nil // it is no link: it is what is missing
+	}
+	if !filepath.IsAbs(target) {
+		target = filepath.Join(dir, target)
+	}
+	return follow(target, links-1)
+}
+
+// makeFolders makes a folder and those that it is in. made are the new ones, the
+// innermost first; after an error there are none.
+func makeFolders(dir string) (made []string, err error) {
+	for at := dir; at != filepath.Dir(at); at = filepath.Dir(at) {
+		if _, err := os.Lstat(at); !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		made = append(made, at)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		removeFolders(made)
+		return nil, err
+	}
+	return made, nil
+}
+
+// removeFolders removes folders of ours, unless others have put something there.
+func removeFolders(made []string) {
+	for _, dir := range made {
+		_ = os.Remove(dir)
+	}
+}
+
+// writeFile gives a file its content and mode, and makes it where it is missing.
+// A new file takes its place, so that a crash leaves the old one or the new one.
+// Where it can't, or must not, the file itself is written over.
+func writeFile(path string, content []byte, mode fs.FileMode) error {
+	_, err := os.Stat(path)
+	exists := err == nil
+	if exists && hardLinks(path) > 1 {
+		return overwrite(path, content, mode)
+	}
+	err = paths.WriteFile(path, content)
+	if exists && irreplaceable(err) {
+		return overwrite(path, content, mode)
+	}
+	if err != nil || mode == 0o600 {
+		return err
+	}
+	return os.Chmod(path, mode)
+}
+
+// irreplaceable tells whether WriteFile has failed at the file's place rather than
+// at the disk: something is mounted on the file, or its folder is closed.
+func irreplaceable(err error) bool {
+	return errors.Is(err, syscall.EBUSY) || errors.Is(err, syscall.EXDEV) || errors.Is(err, syscall.EROFS) || errors.Is(err, fs.ErrPermission)
+}
+
+// overwrite writes into a file that is there. After an error it is as it was, as
+// far as the disk allows.
+func overwrite(path string, content []byte, mode fs.FileMode) (err error) {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	before, err := io.ReadAll(f)
+	if err != nil {
+		return err
+	}
+	was := info.Mode().Perm()
+	chmod := func(from, to fs.FileMode) error {
+		if from == to {
+			return nil
+		}
+		return os.Chmod(path, to) // on Windows a File has none
+	}
+	// Closed to others before a secret is in it, and opened after one has gone.
+	if err := chmod(was, was&mode); err != nil {
+		return err
+	}
+	err = rewrite(f, before, content)
+	if err == nil {
+		err = chmod(was&mode, mode)
+	}
+	if err != nil {
+		return errors.Join(err, rewrite(f, content, before), chmod(was&mode, was))
+	}
+	return nil
+}
+
+// rewrite puts one content in the place of another. What makes the file longer is
+// written first: where the disk is full the old content is still whole then.
+func rewrite(f *os.File, from, to []byte) error {
+	shared := min(len(from), len(to))
+	if _, err := f.WriteAt(to[shared:], int64(shared)); err != nil {
+		return errors.Join(err, f.Truncate(int64(len(from))))
+	}
+	if _, err := f.WriteAt(to[:shared], 0); err != nil {
+		return err
+	}
+	if err := f.Truncate(int64(len(to))); err != nil {
+		return err
+	}
+	return f.Sync()
+}
