@@ -168,7 +168,7 @@ func TestDanglingLinks(t *testing.T) {
 			}
 			was := tree(t, dir)
 			records := OpenRecords(filepath.Join(t.TempDir(), "connections.json"))
-			n, place, undo := connected(t, records, filepath.Join(dir, file), "")
+			n, _, undo := connected(t, records, filepath.Join(dir, file), "")
 			target = filepath.Join(dir, filepath.FromSlash(target))
 			if n.Path != target || n.Backup != "" {
 				t.Errorf("%+v, want %s", n, target)
@@ -185,7 +185,7 @@ func TestDanglingLinks(t *testing.T) {
 				t.Error(err)
 			}
 			sameTree(t, dir, was)
-			n, place, _ = connected(t, records, filepath.Join(dir, file), "")
+			n, place, _ := connected(t, records, filepath.Join(dir, file), "")
 			if err := records.TakeBack(n, place); err != nil {
 				t.Error(err)
 			}
