@@ -109,16 +109,6 @@ func (u undoing) run(ctx context.Context) error {
 // run opens the proxy, makes the client, writes the file and keeps a record, in
 // that order; a failure, or a no, takes back what came before.
 func (o *connectOptions) run(ctx context.Context, toolName string, args []string) (err error) {
-	var undo undoing
-	connected := false
-	defer func() {
-		if connected {
-			return
-		}
-		if failed := undo.run(ctx); failed != nil {
-			err = errors.Join(err, failed)
-		}
-	}()
 	tool, err := connect.Find(toolName)
 	if err != nil {
 		return usageError{err}
@@ -135,6 +125,16 @@ func (o *connectOptions) run(ctx context.Context, toolName string, args []string
 		return err
 	}
 	defer c.Close()
+	var undo undoing
+	connected := false
+	defer func() {
+		if connected {
+			return
+		}
+		if failed := undo.run(ctx); failed != nil {
+			err = errors.Join(err, failed)
+		}
+	}()
 	place, err := tool.At(o.file, name, runtime.GOOS, o.getenv)
 	if err != nil {
 		return err
