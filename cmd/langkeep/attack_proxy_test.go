@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -512,6 +513,20 @@ func TestAttackProxyCredentials(t *testing.T) {
 		{tried: "the key of a stored MCP server, by a change of its URL alone: `PATCH /mcp/servers/NAME` with `{\"url\":\"http://evil.example/\"}`, with the scope `proxy`",
 			happens: "403: Langflow keeps the key and sends it there; a server can be made anew, without it", request: line(asWhole), want: "403 forbidden",
 			each: []string{"PATCH /api/v2/mcp/servers/x", "PATCH /api/v2/mcp/servers/x/", "PATCH /api/v1/mcp/servers/x", "PATCH /x/api/v2/mcp/servers/x"}},
+		{tried: "the account's MCP servers, which Langflow has in a file of the account's, by an upload of that name with the scope `tweak`, plain, escaped, in capitals, or by `PUT /files/ID?name=` with the scope `edit`",
+			happens: "403; one too large to be held ends before its end is sent (TestUploadRefused)", run: func(t *testing.T, b *between) {
+				for _, it := range []string{`filename="_mcp_servers_1.json"`, `filename="_MCP_servers_1.json"`, "filename*=UTF-8''%5fmcp_servers_1.json", `filename=_mcp_servers_1.json`, `filename="../x"`} {
+					b.words["it"] = it
+					body := "--b\r\nContent-Disposition: form-data; name=\"file\"; " + it + "\r\n\r\n{}\r\n--b--\r\n"
+					if got := b.send(t, "prod", "POST /api/v2/files"+toProd+"X-Api-Key: {tweaker}\nContent-Type: multipart/form-data; boundary=b\nContent-Length: "+strconv.Itoa(len(body))+"\n\n"+strings.ReplaceAll(body, "\r\n", "\n"), 1); got != "403 forbidden" {
+						t.Errorf("%s: %s", it, got)
+					}
+				}
+				if reached := b.server.take(); len(reached) != 0 {
+					t.Errorf("the server gets %v", reached)
+				}
+				each([]string{"PUT /api/v2/files/x?name=_mcp_servers_1"}, "tweaker", "editor")(t, b)
+			}},
 		{tried: "the server's whole database: `POST /migration/backup/database`", happens: "403", request: line(asWhole), want: "403 forbidden",
 			each: []string{"POST /api/v1/migration/backup/database", "POST /api/v1/migration/secret-key/verify", "PUT /api/v1/migration/destinations"}},
 		{tried: "a route that is made up, or a method that a route does not have: `POST /api/v1/made-up`, `PUT /flows`, `POST /api/v3/run/x`",

@@ -35,6 +35,8 @@ type check struct {
 	judge func(*asked) *objection
 	// refuses says why nothing passes, where judge is nil.
 	refuses string
+	// stream looks at a body while it passes, in place of judge.
+	stream func(*asked, io.ReadCloser) (io.ReadCloser, *objection)
 }
 
 // checks are all there are, by the name that a rule has.
@@ -53,6 +55,7 @@ var checks = map[string]check{
 	"project-file": {refuses: noFiles},
 	"a2a":          {rpc: true, most: inputBytes, judge: judgeA2A},
 	"mcp":          {rpc: true, most: inputBytes, judge: judgeMCP},
+	"upload":       {stream: streamUpload},
 }
 
 // noFiles is why forms with files that have flows in them don't pass: servers and Go
@@ -141,6 +144,25 @@ func (h *Handler) look(w http.ResponseWriter, r *http.Request, caller *guard.Cal
 				return nil, reject("the header %s replaces the account's variables: add a client with the scope tweak", name)
 			}
 		}
+	}
+	if c.stream != nil {
+		body, wrong := c.stream(a, r.Body)
+		if wrong != nil {
+			return nil, wrong
+		}
+		r.URL.RawQuery, r.Body = a.query.Encode(), body
+		if r.ContentLength < 0 || r.ContentLength > repeatable {
+			return nil, nil
+		}
+		all, err := io.ReadAll(body)
+		var refused uploadRefused
+		switch {
+		case errors.As(err, &refused):
+			return nil, &objection{problem: refused.problem}
+		case err != nil:
+			return nil, &objection{problem: client.NewProblem(client.TypeBadRequest, "the body did not come whole")}
+		}
+		return all, nil
 	}
 	if c.judge == nil {
 		return nil, reject("%s", c.refuses)

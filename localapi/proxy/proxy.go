@@ -114,6 +114,7 @@ type passage struct {
 	target
 	upstream  *url.URL
 	transport http.RoundTripper
+	caller    *guard.Caller
 	host      string // the proxy's, as the client wrote it
 	body      []byte // for a second try; nil if it can't be repeated
 }
@@ -153,7 +154,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.refuse(w, r, caller, problem)
 		return
 	}
-	p := &passage{target: t, upstream: upstream, transport: transport, host: r.Host}
+	p := &passage{target: t, upstream: upstream, transport: transport, caller: caller, host: r.Host}
 	examined := t.check != "" && !caller.Has(guard.Proxy)
 	if examined {
 		body, against := h.examine(w, r, caller, t)
@@ -398,6 +399,11 @@ func (h *Handler) back(res *http.Response) error {
 
 // fail answers for a server that did not.
 func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
+	var refused uploadRefused
+	if errors.As(err, &refused) {
+		h.refuse(w, r, r.Context().Value(passageKey{}).(*passage).caller, refused.problem)
+		return
+	}
 	var source sourceError
 	if errors.As(err, &source) {
 		problem := h.Problem(source.error)

@@ -33,10 +33,12 @@ func TestScopes(t *testing.T) {
 		"POST /api/v1/mcp/project/p/streamable": "run:mcp", "POST /api/v1/mcp/project/p/": "run:mcp", "POST /api/v1/mcp/": "run:mcp", "POST /api/mcp/": "run:mcp",
 		"POST /api/v2/workflows": "run:workflow", "POST /api/v1/build/x/flow": "edit:build", "GET /api/v1/build/x/events": "edit",
 
-		"POST /api/v1/files/upload/x": "tweak", "POST /api/v2/files": "tweak",
+		"POST /api/v1/files/upload/x": "tweak:upload", "POST /api/v2/files": "tweak:upload", "POST /api/v1/upload/x": "tweak:upload",
 
 		"GET /api/v1/flows/": "edit", "GET /api/v1/all": "edit", "POST /api/v1/flows/": "edit:flow", "PATCH /api/v1/flows/x": "edit:flow", "POST /api/v1/flows/upload/": "edit:flow-file",
 		"DELETE /api/v1/flows/x": "edit", "GET /api/v1/users/whoami": "edit", "GET /": "edit", "PATCH /api/v1/projects/x": "edit:project",
+
+		"POST /api/v1/flows/x/versions/": "edit:flow", "PUT /api/v2/files/x": "proxy",
 
 		"PATCH /api/v1/mcp/project/p": "proxy", "GET /api/v2/mcp/servers": "proxy", "POST /api/v2/mcp/servers/x": "proxy", "POST /api/v1/custom_component": "proxy",
 		"POST /api/v1/validate/code": "proxy", "GET /api/v1/api_key/": "proxy", "GET /api/v1/session": "proxy", "GET /logs": "proxy", "POST /api/v1/triggers": "proxy",
