@@ -332,6 +332,12 @@ func (s *Server) env() []string {
 	return env
 }
 
+// Python is the interpreter that a version is installed for; "" is today's.
+func Python(tb testing.TB, version string) string {
+	tb.Helper()
+	return filepath.Join(filepath.Dir(binary(tb, version)), "python")
+}
+
 // binary finds the langflow to run, of a version.
 func binary(tb testing.TB, version string) string {
 	tb.Helper()
