@@ -312,11 +312,24 @@ func (a *Agent) keepProfile(p config.Profile) error {
 	return nil
 }
 
-// replaceProfile is keepProfile for whoever does not hold a.table.
-func (a *Agent) replaceProfile(p config.Profile) error {
+// editProfile changes a profile's file as it is by now, so that what a person
+// has written there meanwhile stays, and returns what the file said before. With
+// no file the settings in force are written. An error of with is returned as it is.
+func (a *Agent) editProfile(inForce config.Profile, with func(config.Profile) (config.Profile, error)) (was config.Profile, err error) {
 	a.table.Lock()
 	defer a.table.Unlock()
-	return a.keepProfile(p)
+	was, err = config.LoadProfile(a.profileFile(inForce.Name))
+	if errors.Is(err, os.ErrNotExist) {
+		was, err = inForce, nil
+	}
+	if err != nil {
+		return was, &Error{Kind: Internal, Profile: inForce.Name, Message: fmt.Sprintf("can't change its file: %v", err), Err: err}
+	}
+	next, err := with(was)
+	if err != nil {
+		return was, err
+	}
+	return was, a.keepProfile(next)
 }
 
 // Add makes a new profile, signed out.
@@ -392,7 +405,28 @@ type Change struct {
 	ProxyOrigins *string // with spaces between them
 }
 
-// Change changes a profile. A server of another origin signs it out first.
+// to is a profile with the change made.
+func (c Change) to(p config.Profile) config.Profile {
+	set(&p.ServerURL, c.ServerURL)
+	set(&p.CAFile, c.CAFile)
+	set(&p.AllowHTTP, c.AllowHTTP)
+	set(&p.KeyLifetime, c.KeyLifetime)
+	set(&p.Proxy, c.Proxy)
+	set(&p.ProxyPort, c.ProxyPort)
+	set(&p.ProxyOrigins, c.ProxyOrigins)
+	return p
+}
+
+func set[T any](field, to *T) {
+	if to != nil {
+		*field = *to
+	}
+}
+
+// Change changes a profile, in its file as that is by now. A server of another
+// origin signs it out first. Where a person's own edit can't be used, such as a
+// CA file that is not there yet, that edit stays in the file, and only the change
+// comes into force.
 func (a *Agent) Change(ctx context.Context, name string, c Change) (Snapshot, error) {
 	s, release, err := a.seize(ctx, name)
 	if err != nil {
@@ -402,40 +436,37 @@ func (a *Agent) Change(ctx context.Context, name string, c Change) (Snapshot, er
 	a.mu.Lock()
 	old := s.profile
 	a.mu.Unlock()
-	p := old
-	if c.ServerURL != nil {
-		p.ServerURL = *c.ServerURL
-	}
-	if c.CAFile != nil {
-		p.CAFile = *c.CAFile
-	}
-	if c.AllowHTTP != nil {
-		p.AllowHTTP = *c.AllowHTTP
-	}
-	if c.KeyLifetime != nil {
-		p.KeyLifetime = *c.KeyLifetime
-	}
-	if c.Proxy != nil {
-		p.Proxy = *c.Proxy
-	}
-	if c.ProxyPort != nil {
-		p.ProxyPort = *c.ProxyPort
-	}
-	if c.ProxyOrigins != nil {
-		p.ProxyOrigins = *c.ProxyOrigins
-	}
-	if err := config.CheckProfile(p); err != nil {
-		return Snapshot{}, &Error{Kind: BadRequest, Profile: name, Message: err.Error()}
-	}
-	if p, err = checked(p); err != nil {
-		return Snapshot{}, err
-	}
+	var p, written config.Profile // what comes into force, and what the file says
 	// The file first, since it can be taken back and a sign-out can't.
-	if err := a.replaceProfile(p); err != nil {
+	was, err := a.editProfile(old, func(file config.Profile) (config.Profile, error) {
+		next := c.to(file)
+		if err := config.CheckProfile(next); err != nil {
+			return next, &Error{Kind: BadRequest, Profile: name, Message: err.Error()}
+		}
+		var err error
+		p, err = checked(next)
+		switch {
+		case err == nil && c.ServerURL != nil:
+			next.ServerURL = p.ServerURL // as Add writes it
+		case err != nil && (c.ServerURL != nil || c.CAFile != nil || c.AllowHTTP != nil):
+			return next, err
+		case err != nil:
+			p = c.to(old)
+		}
+		written = next
+		return next, nil
+	})
+	if err != nil {
 		return Snapshot{}, err
 	}
 	if err := a.apply(ctx, s, p); err != nil {
-		return Snapshot{}, errors.Join(err, a.replaceProfile(old))
+		_, undone := a.editProfile(old, func(file config.Profile) (config.Profile, error) {
+			if file != written {
+				return file, nil // somebody has edited it since
+			}
+			return was, nil
+		})
+		return Snapshot{}, errors.Join(err, undone)
 	}
 	return a.Profile(name)
 }

@@ -1900,3 +1900,64 @@ func TestManySessions(t *testing.T) {
 		}
 	})
 }
+
+// What a person has written into a profile's file since it was last read stays
+// there, whatever is changed from here, and comes into force if it can be used.
+func TestHandEditsStay(t *testing.T) {
+	for name, act := range map[string]func(r *rig) error{
+		"a change": func(r *rig) error {
+			_, err := r.Change(r.t.Context(), "prod", Change{Proxy: new(true)})
+			return err
+		},
+		"a change that can't be made": func(r *rig) error {
+			r.store.fail(keychain.ErrFailing, nil)
+			_, err := r.Change(r.t.Context(), "prod", Change{ServerURL: new("https://elsewhere.test"), CAFile: new("")})
+			r.fails(err, KeychainBlocked)
+			r.store.fail(nil, nil)
+			return nil
+		},
+		"a sign-in": func(r *rig) error {
+			return r.logIn(r.t.Context(), "prod", "admin", langflowtest.Admin().Password)
+		},
+		"a sign-in that does not fit": func(r *rig) error {
+			r.store.fail(nil, keychain.ErrTooBig)
+			r.fails(r.logIn(r.t.Context(), "prod", "admin", langflowtest.Admin().Password), NotSupported)
+			r.store.fail(nil, nil)
+			return nil
+		},
+	} {
+		for _, usable := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, usable %v", name, usable), func(t *testing.T) {
+				bubble(t, langflowtest.Options{}, func(r *rig) {
+					r.signIn("prod", false)
+					file := r.profileFile("prod")
+					was, err := os.ReadFile(file)
+					if err != nil {
+						t.Fatal(err)
+					}
+					edit := "key_lifetime = '8h' # mine\n"
+					if !usable {
+						edit += "ca_file = '" + filepath.Join(r.dir, "later.pem") + "'\n"
+					}
+					if err := os.WriteFile(file, append(was, edit...), 0o600); err != nil {
+						t.Fatal(err)
+					}
+					if err := act(r); err != nil {
+						t.Fatal(err)
+					}
+					after, err := os.ReadFile(file)
+					if err != nil || !strings.HasPrefix(string(after), string(was)+edit) {
+						t.Errorf("%v: the file says\n%s\nand not\n%s%s", err, after, was, edit)
+					}
+					if errs := r.Reload(r.t.Context()); (len(errs) == 0) != usable {
+						t.Errorf("taken up: %v", errs)
+					}
+					s := r.is("prod", Fresh)
+					if (s.KeyLifetime == 8*time.Hour) != usable || s.Proxy != (name == "a change") {
+						t.Errorf("in force: %+v", s)
+					}
+				})
+			})
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"langkeep/agent/config"
 	"langkeep/agent/keychain"
 	"langkeep/agent/langflow"
 	"langkeep/agent/secret"
@@ -178,7 +179,11 @@ func (a *Agent) takeOver(ctx context.Context, s *session, c Credentials, tokens 
 	next := &session{name: s.name, origin: origin, profile: old}
 	next.profile.Method, next.profile.Username = c.Method, username
 	// The file first, since it can be taken back.
-	if err := a.replaceProfile(next.profile); err != nil {
+	was, err := a.editProfile(old, func(file config.Profile) (config.Profile, error) {
+		file.Method, file.Username = c.Method, username
+		return file, nil
+	})
+	if err != nil {
 		return err
 	}
 	if tokens != nil {
@@ -194,7 +199,11 @@ func (a *Agent) takeOver(ctx context.Context, s *session, c Credentials, tokens 
 		for account, w := range dropped {
 			a.saver.want(account, w) // still to be done for the session that stays
 		}
-		return errors.Join(keychainError(s.name, saveErr), a.replaceProfile(old))
+		_, undone := a.editProfile(old, func(file config.Profile) (config.Profile, error) {
+			file.Method, file.Username = was.Method, was.Username
+			return file, nil
+		})
+		return errors.Join(keychainError(s.name, saveErr), undone)
 	}
 	// What belonged to the sign-in before goes only now that the new one is
 	// there; if it can't go, it is of no use to the new profile's settings.

@@ -107,8 +107,7 @@ var ErrValue = errors.New("not a value of this setting")
 
 // ChangeConfig changes settings in config.toml, or makes the file, and returns
 // all that it says then. What a person wrote beside them stays; a file that
-// can't be read is an error, and is left alone. A symbolic link is replaced by a
-// file.
+// can't be read is an error, and is left alone. A symbolic link stays one.
 func ChangeConfig(path string, c Change) (Config, error) {
 	config, doc, err := loadConfig(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -158,7 +157,7 @@ func ChangeConfig(path string, c Change) (Config, error) {
 	if err := toml.Unmarshal(doc.data, &got); err != nil || !reflect.DeepEqual(got, config) {
 		return Config{}, fmt.Errorf("%s: its way of writing can't be changed from here; edit it by hand", path)
 	}
-	return config, paths.WriteFile(path, doc.data)
+	return config, doc.write()
 }
 
 func checkDefaultProfile(name string) error {

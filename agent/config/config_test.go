@@ -347,6 +347,9 @@ func TestChangeConfig(t *testing.T) {
 		"dotted":            {"notify.offline = true\n", off, "notify.offline = false\n"},
 		"top level":         {"# one\n[notify]\noffline = true\n", Change{DefaultProfile: new("prod")}, "# one\ndefault_profile = \"prod\"\n[notify]\noffline = true\n"},
 		"another case":      {"[Notify]\nOffline = true\n", off, "[Notify]\noffline = false\n"},
+		"a mark, CRLF":      {"\ufeffstore = 'file'\r\n\r\n[notify]\r\nback_to_normal = false # no\r\n", off, "\ufeffstore = 'file'\r\n\r\n[notify]\r\nback_to_normal = false # no\r\noffline = false\r\n"},
+		"CRLF, in place":    {"log_level = 'warn'\r\nnotify.offline = true\r\n", Change{LogLevel: new("debug"), Offline: new(false)}, "log_level = \"debug\"\r\nnotify.offline = false\r\n"},
+		"a mark alone":      {"\ufeff", off, "\ufeffnotify.offline = false\n"},
 		"two at once":       {"-", Change{DefaultProfile: new("prod"), BackToNormal: new(false)}, "schema = 1\ndefault_profile = \"prod\"\nnotify.back_to_normal = false\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -397,5 +400,102 @@ func TestChangeConfigRefuses(t *testing.T) {
 				t.Errorf("the file is now %q", after)
 			}
 		})
+	}
+}
+
+// A file that an editor on Windows has written stays as that writes it, and what
+// is wrong in it is still told with its line.
+func TestProfileOfAnotherEditor(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "prod.toml")
+	for _, mark := range []string{"", "\ufeff"} {
+		write(t, path, mark+"# my server\r\nserver_url = 'https://a.example' # mine\r\nkey_lifetime = '8h'")
+		p, err := LoadProfile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.Proxy, p.KeyLifetime = true, time.Hour
+		if err := SaveProfile(dir, p); err != nil {
+			t.Fatal(err)
+		}
+		want := mark + "# my server\r\nserver_url = 'https://a.example' # mine\r\nkey_lifetime = '1h0m0s'\r\nproxy = true\r\n"
+		if got := read(t, path); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+		if got, err := LoadProfile(path); err != nil || got != p {
+			t.Errorf("got %+v, %v", got, err)
+		}
+		write(t, path, mark+"schema = 0\r\nserver_url = 'https://a.example'\r\n")
+		if _, err := LoadProfile(path); err != nil {
+			t.Fatal(err)
+		}
+		if got, want := read(t, path), mark+"schema = 1\r\nserver_url = 'https://a.example'\r\n"; got != want {
+			t.Errorf("migrated: %q, want %q", got, want)
+		}
+		write(t, path, mark+"server_url = 'https://a.example'\r\nproxy_port = 70000\r\n")
+		if _, err := LoadProfile(path); err == nil || !strings.Contains(err.Error(), "prod.toml:2:") {
+			t.Errorf("what is wrong: %v", err)
+		}
+	}
+}
+
+// Settings that are kept elsewhere, such as in a folder of dotfiles, stay there.
+func TestLinkedSettings(t *testing.T) {
+	dir, dotfiles := t.TempDir(), t.TempDir()
+	link := func(name, content string) (path, target string) {
+		t.Helper()
+		path, target = filepath.Join(dir, name), filepath.Join(dotfiles, name)
+		write(t, target, content)
+		if err := os.Symlink(target, path); err != nil {
+			t.Skip("this user may make no symbolic links")
+		}
+		return path, target
+	}
+	prod, target := link("prod.toml", "server_url = 'https://a.example'\n")
+	p, err := LoadProfile(prod)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Proxy = true
+	settings, kept := link("config.toml", "store = 'file'\n")
+	_, err = ChangeConfig(settings, Change{LogLevel: new("debug")})
+	if err := errors.Join(err, SaveProfile(dir, p)); err != nil {
+		t.Fatal(err)
+	}
+	old, schema := link("old.toml", "schema = 0\nserver_url = 'https://a.example'\n")
+	if _, err := LoadProfile(old); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{
+		target: "server_url = 'https://a.example'\nproxy = true\n",
+		kept:   "store = 'file'\nlog_level = \"debug\"\n",
+		schema: "schema = 1\nserver_url = 'https://a.example'\n",
+	} {
+		if got := read(t, path); got != want {
+			t.Errorf("%s: %q, want %q", path, got, want)
+		}
+		if info, err := os.Lstat(filepath.Join(dir, filepath.Base(path))); err != nil || info.Mode()&os.ModeSymlink == 0 {
+			t.Errorf("%s is no link any more: %v", path, err)
+		}
+	}
+	// Where nothing changes nothing is written: the folder may be read-only.
+	if runtime.GOOS != "windows" {
+		before, err := os.Stat(target)
+		if err := errors.Join(err, SaveProfile(dir, p)); err != nil {
+			t.Fatal(err)
+		}
+		if after, err := os.Stat(target); err != nil || !os.SameFile(before, after) {
+			t.Errorf("what says the same was written anew: %v", err)
+		}
+	}
+	// A link that leads nowhere may have been planted.
+	if err := os.Remove(target); err != nil {
+		t.Fatal(err)
+	}
+	if err := SaveProfile(dir, p); err == nil || !strings.Contains(err.Error(), "leads nowhere") {
+		t.Errorf("a dangling link: %v", err)
+	}
+	if _, err := os.Lstat(target); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("it was made: %v", err)
 	}
 }

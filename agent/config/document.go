@@ -21,7 +21,22 @@ const fileLimit = 1 << 20
 // document is a TOML file as it was read.
 type document struct {
 	path string
-	data []byte
+	data []byte // without the mark
+	mark []byte // a byte order mark, as some editors on Windows begin a file with; else empty
+}
+
+// byteOrderMark is U+FEFF in UTF-8, which TOML 1.0 does not know.
+const byteOrderMark = "\xef\xbb\xbf"
+
+// write writes the file, with its mark, through a symbolic link.
+func (d *document) write() error { return paths.WriteThrough(d.path, slices.Concat(d.mark, d.data)) }
+
+// newline is how the file ends its lines.
+func (d *document) newline() string {
+	if i := bytes.IndexByte(d.data, '\n'); i > 0 && d.data[i-1] == '\r' {
+		return "\r\n"
+	}
+	return "\n"
 }
 
 // load reads the file at path into v, whose fields are the settings that are
@@ -34,12 +49,15 @@ func load(path string, v any) (*document, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &document{path, data}
+	d := &document{path: path, data: data}
+	if rest, marked := bytes.CutPrefix(data, []byte(byteOrderMark)); marked {
+		d.data, d.mark = rest, data[:len(byteOrderMark)]
+	}
 	// The schema first: a newer file may have settings that are not known.
 	head := struct {
 		Schema int `toml:"schema"`
 	}{paths.Schema}
-	if err := toml.Unmarshal(data, &head); err != nil {
+	if err := toml.Unmarshal(d.data, &head); err != nil {
 		return nil, d.explain(err)
 	}
 	older, err := paths.CheckSchema(d.where("schema"), head.Schema)
@@ -51,7 +69,7 @@ func load(path string, v any) (*document, error) {
 			return nil, err
 		}
 		d.set("schema", fmt.Sprint(paths.Schema))
-		if err := paths.WriteFile(path, d.data); err != nil {
+		if err := d.write(); err != nil {
 			return nil, err
 		}
 	}
@@ -181,9 +199,9 @@ func (d *document) set(key, value string) {
 	if end < 0 { // no such table: a dotted key at the top level will do
 		end, name = top, key
 	}
-	line := name + " = " + value + "\n"
+	line := name + " = " + value + d.newline()
 	if end > 0 && d.data[end-1] != '\n' {
-		line = "\n" + line
+		line = d.newline() + line
 	}
 	d.data = slices.Concat(d.data[:end], []byte(line), d.data[end:])
 }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -147,8 +148,7 @@ func isSettings(name string) bool {
 
 // SaveProfile writes the profile into dir. In a file that is there only the
 // settings that changed are written anew, so a person's comments stay; a file
-// that can't be read is an error, and is left alone. A symbolic link is
-// replaced by a file.
+// that can't be read is an error, and is left alone. A symbolic link stays one.
 func SaveProfile(dir string, p Profile) error {
 	if err := ValidName(p.Name); err != nil {
 		return err
@@ -167,6 +167,7 @@ func SaveProfile(dir string, p Profile) error {
 	} else {
 		return err
 	}
+	read := doc.data
 	before, err := old.file().lines()
 	if err != nil {
 		return err
@@ -181,7 +182,10 @@ func SaveProfile(dir string, p Profile) error {
 			doc.set(key, value)
 		}
 	}
-	return paths.WriteFile(path, doc.data)
+	if unchanged := found != nil && bytes.Equal(doc.data, read); unchanged {
+		return nil // where the file can't be written, it need not be
+	}
+	return doc.write()
 }
 
 // CheckProfile finds what is wrong with settings before they are kept.

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -19,7 +21,7 @@ const debounce = 200 * time.Millisecond
 // Watch calls changed after config.toml or a profile was edited, made, renamed
 // or removed, by langkeep too, and once at its start, so that nothing is missed
 // between reading and watching. It returns nil when ctx ends, or why it can't
-// watch. It sees the folders, not the targets of symbolic links in them.
+// watch. The files that symbolic links there lead to are watched as well.
 func Watch(ctx context.Context, p paths.Paths, log *slog.Logger, changed func()) error {
 	w, err := fsnotify.NewWatcher()
 	if err != nil {
@@ -28,12 +30,39 @@ func Watch(ctx context.Context, p paths.Paths, log *slog.Logger, changed func())
 	defer w.Close()
 	// The folders rather than the files: an editor that renames a new file over
 	// the old one would take a file's watch away with it.
-	for _, dir := range []string{p.Config, p.ProfilesDir()} {
+	dirs := []string{p.Config, p.ProfilesDir()}
+	for _, dir := range dirs {
 		if err := w.Add(dir); err != nil {
 			return fmt.Errorf("watch %s: %w", dir, err)
 		}
 	}
-	return settle(ctx, w.Events, w.Errors, log, changed)
+	return settle(ctx, w.Events, w.Errors, log, func() {
+		// Before they are read, so that no edit falls in between.
+		for _, dir := range linkedFolders(dirs) {
+			if err := w.Add(dir); err != nil { // nothing, where it is watched already
+				log.Warn("edits of a linked file are taken up at the next start", "folder", dir, "error", err)
+			}
+		}
+		changed()
+	})
+}
+
+// linkedFolders are the folders of the files that settings in dirs are symbolic
+// links to.
+func linkedFolders(dirs []string) []string {
+	var all []string
+	for _, dir := range dirs {
+		entries, _ := os.ReadDir(dir) // what can't be read has no settings either
+		for _, e := range entries {
+			if e.Type()&fs.ModeSymlink == 0 || !isSettings(e.Name()) {
+				continue
+			}
+			if target, err := filepath.EvalSymlinks(filepath.Join(dir, e.Name())); err == nil {
+				all = append(all, filepath.Dir(target))
+			}
+		}
+	}
+	return all
 }
 
 // settle is Watch once it has the events of the folders.

@@ -55,6 +55,13 @@ func TestWatch(t *testing.T) {
 	expect("config.toml in place")
 	do(os.Remove(prod))
 	expect("a profile removed")
+	if elsewhere := filepath.Join(dir, "prod.toml"); os.WriteFile(elsewhere, []byte("server_url = 'https://c.example'"), 0o600) != nil || os.Symlink(elsewhere, prod) != nil {
+		t.Log("this user may make no symbolic links")
+	} else {
+		expect("a link to a profile")
+		do(os.WriteFile(elsewhere, []byte("server_url = 'https://d.example'"), 0o600))
+		expect("an edit of what it leads to")
+	}
 
 	cancel()
 	if err := <-ended; err != nil {

@@ -311,6 +311,22 @@ func WriteFile(path string, data []byte) (err error) {
 	return syncDir(dir)
 }
 
+// WriteThrough is WriteFile for what its person may keep elsewhere, such as in a
+// folder of dotfiles: a symbolic link at path stays, and the file that it leads
+// to is replaced. A link that leads nowhere is an error, since a folder that was
+// open to others may have had it planted.
+func WriteThrough(path string, data []byte) error {
+	info, err := os.Lstat(path)
+	if err == nil && info.Mode()&fs.ModeSymlink != 0 {
+		target, err := filepath.EvalSymlinks(path)
+		if err != nil {
+			return fmt.Errorf("write %s: the symbolic link leads nowhere; mend or delete it: %w", path, err)
+		}
+		path = target
+	}
+	return WriteFile(path, data)
+}
+
 // Sweep removes what WriteFile left when an agent was killed. The caller is the
 // one agent, so nobody is writing these now; only the record of connections is
 // written by commands.
