@@ -16,6 +16,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"langkeep/agent/casebook"
 	"langkeep/agent/clock"
 	"langkeep/agent/config"
 	"langkeep/agent/keychain"
@@ -1959,5 +1960,12 @@ func TestHandEditsStay(t *testing.T) {
 				})
 			})
 		}
+	}
+	if !t.Failed() {
+		casebook.Table(t, "docs/faults.md", "TestHandEditsStay in agent", []string{"what goes wrong", "what happens"}, [][]string{
+			{"A command, the page or a sign-in changes a profile whose file was edited by hand just before", "both are in the file, and come into force"},
+			{"The same, with an edit that can't be used yet, such as a CA file that is not there", "both are in the file; the change comes into force, the edit does not, and `status` says why"},
+			{"That change or sign-in then fails", "the edit stays, and nothing else"},
+		})
 	}
 }
