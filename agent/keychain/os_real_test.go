@@ -279,3 +279,30 @@ func eventually(t *testing.T, what string, ok func() bool) {
 		}
 	}
 }
+
+// A Secret Service may ask before it deletes, and the person may say no.
+func TestRealDeleteDismissed(t *testing.T) {
+	session := keychaintest.StartBus(t)
+	enter(t, session)
+	service := session.StartAsking()
+	s, ctx := openOS(t, "langkeep"), t.Context()
+	if err := s.Set(ctx, account, everything); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Delete(ctx, account); !errors.Is(err, ErrKept) {
+		t.Errorf("dismissed: %v", err)
+	}
+	if it, err := s.Get(ctx, account); err != nil || !sameItem(it, everything) {
+		t.Errorf("what stayed: %+v, %v", it, err)
+	}
+	service.Consent()
+	if err := s.Delete(ctx, account); err != nil {
+		t.Errorf("allowed: %v", err)
+	}
+	if _, err := s.Get(ctx, account); !errors.Is(err, ErrNotFound) {
+		t.Errorf("it is still there: %v", err)
+	}
+	if n := service.Asked(); n != 2 {
+		t.Errorf("the person was asked %d times", n)
+	}
+}
