@@ -192,13 +192,22 @@ func (g *Guard) Check(r *http.Request, way Way) (*Caller, *client.Problem) {
 		return nil, client.NewProblem(client.TypeInternal, "the request did not come through a guarded listener")
 	}
 	caller, p := g.check(conn, r, way)
-	if p == nil && !conn.admit() {
-		p = client.NewProblem(client.TypeInternal, "too many connections: this one was closed")
+	if p == nil {
+		p = g.admit(conn, caller)
 	}
 	if p != nil {
 		g.tell(conn, r, p)
 	}
 	return caller, p
+}
+
+// admit keeps the connection for the caller's request. One that anybody may send,
+// such as for the page's own files, keeps none.
+func (g *Guard) admit(conn *conn, caller *Caller) *client.Problem {
+	if caller == g.page && conn.alive() || caller != g.page && conn.admit(caller) {
+		return nil
+	}
+	return client.NewProblem(client.TypeInternal, "too many connections: this one was closed")
 }
 
 func (g *Guard) check(conn *conn, r *http.Request, way Way) (*Caller, *client.Problem) {

@@ -49,12 +49,15 @@ func (f fakeRaw) RemoteAddr() net.Addr { return f.remote }
 func tcpAddr(s string) net.Addr { return net.TCPAddrFromAddrPort(netip.MustParseAddrPort(s)) }
 
 func fakeTCP() *conn {
-	return newConn(fakeRaw{local: tcpAddr("127.0.0.1:17860"), remote: tcpAddr("127.0.0.1:40000")})
+	c := newConn(fakeRaw{local: tcpAddr("127.0.0.1:17860"), remote: tcpAddr("127.0.0.1:40000")})
+	c.listener = guarded(nil, 4)
+	return c
 }
 
 // fakeSocket is a connection to the socket whose other end was looked up.
 func fakeSocket(uid uint32, err error) *conn {
 	c := newConn(fakeRaw{local: &net.UnixAddr{Name: "s"}, remote: &net.UnixAddr{}})
+	c.listener = guarded(nil, 4)
 	c.peerOnce.Do(func() { c.uid, c.peerErr = uid, err })
 	return c
 }
@@ -331,7 +334,7 @@ func TestPeerIsLookedUpOnceAConnection(t *testing.T) {
 		if _, p := g.Check(request(t, c, authed), TCP); p != nil {
 			t.Fatal(p)
 		}
-		c.state.Store(idle)
+		c.rest()
 	}
 	if lookUps != 1 {
 		t.Errorf("%d look-ups", lookUps)
@@ -463,7 +466,7 @@ func TestCheckAllocatesNothing(t *testing.T) {
 		if _, p := g.Check(r, TCP); p != nil {
 			t.Fatal(p)
 		}
-		c.state.Store(idle)
+		c.rest()
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
@@ -503,7 +506,7 @@ func BenchmarkCheck(b *testing.B) {
 	r = r.WithContext(context.WithValue(context.Background(), connKey{}, c))
 	for b.Loop() {
 		_, _ = g.Check(r, TCP)
-		c.state.Store(idle)
+		c.rest()
 	}
 }
 

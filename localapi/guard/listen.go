@@ -10,7 +10,6 @@ import (
 	"net/netip"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"syscall"
 )
 
@@ -18,7 +17,8 @@ import (
 // names the user on the other end, or the path is too long.
 var ErrNoSocket = errors.New("no unix socket can be had here")
 
-// maxConns is how many connections a listener keeps at once.
+// maxConns is how many connections a listener keeps at once. In the middle of a
+// request a client keeps at most half of them.
 const maxConns = 1024
 
 // ListenTCP listens on a loopback address (127.0.0.1, [::1] or localhost, and
@@ -87,13 +87,13 @@ type rawConn interface {
 	CloseWrite() error
 }
 
-// What a connection is doing. Only a request that the guard has let through
+// What a connection is doing. Only a request whose sender has proved who they are
 // makes it busy: whatever a stranger sends keeps no connection open.
 const (
-	fresh  int32 = iota // none of its requests has been let through
-	idle                // between requests
-	busy                // in the middle of one
-	doomed              // being closed to make room
+	fresh  = iota // none of its requests has been let through
+	idle          // between requests
+	busy          // in the middle of one
+	doomed        // being closed to make room
 )
 
 // conn is a connection and what the guard knows of it.
@@ -101,7 +101,10 @@ type conn struct {
 	rawConn
 	listener *listener
 	place    *list.Element // in listener.conns
-	state    atomic.Int32
+
+	// listener.mu protects the following.
+	state  int
+	holder string // the client whose request makes it busy; "" for nobody or the owner
 
 	socket        bool
 	local, remote netip.AddrPort // unused on a socket
@@ -142,10 +145,48 @@ func unmapped(a *net.TCPAddr) netip.AddrPort {
 	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
 }
 
-// admit marks the connection as busy with a request; false means that it is
-// being closed.
-func (c *conn) admit() bool {
-	return c.state.CompareAndSwap(idle, busy) || c.state.CompareAndSwap(fresh, busy) || c.state.Load() == busy
+// admit marks the connection as busy with a caller's request; false means that it
+// is being closed. A client that keeps half of the listener busy is served on
+// further connections too, but those go first when there is no room. The owner may
+// keep all.
+func (c *conn) admit(caller *Caller) bool {
+	l := c.listener
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case c.state == doomed:
+		return false
+	case c.state == busy:
+		return true
+	}
+	if !caller.Owner {
+		if l.held[caller.Name] >= max(l.limit/2, 1) {
+			return true
+		}
+		c.holder = caller.Name
+		l.held[c.holder]++
+	}
+	c.state = busy
+	return true
+}
+
+// rest marks a busy connection as one between two requests.
+func (c *conn) rest() {
+	l := c.listener
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if c.state == busy {
+		c.state = idle
+		l.release(c)
+	}
+}
+
+// alive tells that the connection is not being closed to make room.
+func (c *conn) alive() bool {
+	l := c.listener
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return c.state != doomed
 }
 
 // Close implements net.Conn.
@@ -168,12 +209,13 @@ type listener struct {
 	limit   int
 	finding chan struct{} // holds one for each program that is being looked for
 
-	mu    sync.Mutex // protects conns
-	conns list.List  // of *conn, the oldest first
+	mu    sync.Mutex     // protects the following, and the state and holder of each conn
+	conns list.List      // of *conn, the oldest first
+	held  map[string]int // how many connections a client's requests make busy
 }
 
 func guarded(l net.Listener, limit int) *listener {
-	return &listener{Listener: l, limit: limit, finding: make(chan struct{}, finders)}
+	return &listener{Listener: l, limit: limit, finding: make(chan struct{}, finders), held: map[string]int{}}
 }
 
 // Accept implements net.Listener.
@@ -205,9 +247,10 @@ func (l *listener) remember(c *conn) *conn {
 	if l.conns.Len() <= l.limit {
 		return nil
 	}
-	for _, state := range [...]int32{fresh, idle} {
+	for _, state := range [...]int{fresh, idle} {
 		for e := l.conns.Front(); e != c.place; e = e.Next() {
-			if old := e.Value.(*conn); old.state.CompareAndSwap(state, doomed) {
+			if old := e.Value.(*conn); old.state == state {
+				old.state = doomed
 				return old
 			}
 		}
@@ -215,8 +258,21 @@ func (l *listener) remember(c *conn) *conn {
 	return c
 }
 
+// release takes a connection from what its holder keeps busy. The caller holds
+// l.mu.
+func (l *listener) release(c *conn) {
+	if c.holder == "" {
+		return
+	}
+	if l.held[c.holder]--; l.held[c.holder] == 0 {
+		delete(l.held, c.holder)
+	}
+	c.holder = ""
+}
+
 func (l *listener) forget(c *conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.conns.Remove(c.place)
+	l.release(c)
 }

@@ -4,25 +4,27 @@ import (
 	"encoding/json"
 	"net/http"
 	"strconv"
+	"time"
 
 	"langkeep/localapi/client"
 )
 
 // WriteProblem answers with a problem. A 405 needs its Allow header set
 // before. Where the caller or the request itself is refused the connection is
-// closed, so that no stranger keeps one and nobody waits for the rest of a
-// refused body.
+// closed, so that no stranger keeps one. net/http reads the rest of a refused body
+// before it closes, and is given refusedTime for that: a body that is announced
+// and never sent would keep the connection.
 func WriteProblem(w http.ResponseWriter, p *client.Problem) {
 	h := w.Header()
 	switch p.Status {
 	case http.StatusUnauthorized:
 		h["Www-Authenticate"] = []string{"Bearer"}
-		h["Connection"] = []string{"close"}
+		last(w)
 	case http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusMisdirectedRequest:
-		h["Connection"] = []string{"close"}
+		last(w)
 	case http.StatusForbidden:
 		if p.Kind() != client.TypeSignInRequired {
-			h["Connection"] = []string{"close"}
+			last(w)
 		}
 	}
 	if p.RetryAfter != nil {
@@ -36,4 +38,10 @@ func WriteProblem(w http.ResponseWriter, p *client.Problem) {
 	}
 	w.WriteHeader(p.Status)
 	_, _ = w.Write(append(body, '\n')) // whoever left does not hear it
+}
+
+// last makes an answer the last one of its connection.
+func last(w http.ResponseWriter) {
+	w.Header()["Connection"] = []string{"close"}
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(refusedTime)) // fails only on a closed connection
 }

@@ -17,9 +17,6 @@ func (g *Guard) CheckProxy(r *http.Request, allowed []string) *client.Problem {
 		return client.NewProblem(client.TypeInternal, "the request did not come through a guarded listener")
 	}
 	p := g.checkProxy(conn, r, allowed)
-	if p == nil && !conn.admit() {
-		p = client.NewProblem(client.TypeInternal, "too many connections: this one was closed")
-	}
 	if p != nil {
 		g.tell(conn, r, p)
 	}
@@ -43,10 +40,11 @@ func (g *Guard) checkProxy(conn *conn, r *http.Request, allowed []string) *clien
 	return g.checkPeer(conn)
 }
 
-// Client finds the client that a token belongs to. The owner's and the page's
+// Client finds the client that a token of a request belongs to, whose connection
+// is kept from then on. The owner's and the page's
 // tokens are not for the proxy: a tool that was given them would have every
 // right. As with Check, the caller may be told with a problem.
-func (g *Guard) Client(token string) (*Caller, *client.Problem) {
+func (g *Guard) Client(r *http.Request, token string) (*Caller, *client.Problem) {
 	caller, ok := g.authority.Lookup(token)
 	switch {
 	case !ok && caller != nil:
@@ -56,5 +54,5 @@ func (g *Guard) Client(token string) (*Caller, *client.Problem) {
 	case caller.Owner || caller.Page:
 		return caller, client.NewProblem(client.TypeForbidden, "the proxy takes a client's token: langkeep client add makes one")
 	}
-	return caller, nil
+	return caller, g.admit(connOf(r), caller)
 }

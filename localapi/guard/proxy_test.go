@@ -65,7 +65,11 @@ func TestClientOfTheProxy(t *testing.T) {
 		"lk_client": "", "lk_page": client.TypeForbidden, ownerToken1: client.TypeForbidden,
 		"": client.TypeUnauthorized, "lk_": client.TypeUnauthorized, "lk_client ": client.TypeUnauthorized,
 	} {
-		caller, p := g.Client(token)
+		c := fakeTCP()
+		caller, p := g.Client(request(t, c, get), token)
+		if kept := c.state == busy; kept != (want == "") {
+			t.Errorf("%q keeps the connection: %v", token, kept)
+		}
 		if kind(p) != want || caller == nil && p == nil {
 			t.Errorf("%q: got %v and %v, want %q", token, caller, p, want)
 		}

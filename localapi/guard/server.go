@@ -14,6 +14,7 @@ const (
 	headerTimeout = 5 * time.Second
 	headerBytes   = 32 << 10 // browsers send a host's cookies of every port
 	bodyTimeout   = 10 * time.Second
+	refusedTime   = 2 * time.Second // for the rest of a refused request
 	bodyBytes     = 1 << 20
 	idleTimeout   = 2 * time.Minute
 	// writeTimeout, from the end of the headers to the end of the answer, is
@@ -46,7 +47,7 @@ func NewServer(c ServerConfig) *http.Server {
 		},
 		ConnState: func(nc net.Conn, s http.ConnState) {
 			if c, ok := nc.(*conn); ok && s == http.StateIdle {
-				c.state.CompareAndSwap(busy, idle)
+				c.rest()
 			}
 		},
 		// Without this, OPTIONS * is answered before the guard sees it.

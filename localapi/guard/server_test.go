@@ -379,6 +379,7 @@ func crowd(t *testing.T) (addr string) {
 		t.Fatal(err)
 	}
 	g := ownersGuard()
+	g.authority = callers
 	s := NewServer(ServerConfig{Log: quiet(), Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if _, p := g.Check(r, TCP); p != nil {
 			WriteProblem(w, p)
@@ -487,6 +488,81 @@ func TestRefusedConnectionsMakeRoom(t *testing.T) {
 	c := dial(t, "tcp", addr)
 	if answer, body := send(t, c, "GET / HTTP/1.1\nHost: "+addr+bearerLine+"\n\n"); answer.StatusCode != 200 {
 		t.Errorf("%d %s", answer.StatusCode, body)
+	}
+}
+
+// Strangers who announce bodies to a proxy and never send them keep nobody out.
+func TestRefusedBodiesMakeRoom(t *testing.T) {
+	raw, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := raw.Addr().String()
+	g := ownersGuard()
+	g.authority = callers
+	s := NewServer(ServerConfig{Log: quiet(), Streams: true, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p := g.CheckProxy(r, nil)
+		if p == nil {
+			token, _ := bearer(r.Header.Get("Authorization"))
+			_, p = g.Client(r, token)
+		}
+		if p != nil {
+			WriteProblem(w, p)
+		}
+	})})
+	serve(t, s, guarded(raw, 4))
+	for range 20 {
+		c := dial(t, "tcp", addr)
+		if answer, _ := send(t, c, "POST / HTTP/1.1\nHost: "+addr+"\nContent-Length: 100\n\n"); answer.StatusCode != 401 {
+			t.Fatal(answer.Status)
+		}
+	}
+	c := dial(t, "tcp", addr)
+	if answer, body := send(t, c, "GET / HTTP/1.1\nHost: "+addr+"\nAuthorization: Bearer lk_client\n\n"); answer.StatusCode != 200 {
+		t.Errorf("%d %s", answer.StatusCode, body)
+	}
+}
+
+// One client can't hold all connections: those beyond its share are served, and go
+// first when somebody else comes.
+func TestOneClientLeavesRoom(t *testing.T) {
+	addr := crowd(t)
+	try := func(token string) (net.Conn, error) {
+		c := dial(t, "tcp", addr)
+		_, _ = io.WriteString(c, crlf("GET /wait HTTP/1.1\nHost: "+addr+"\nAuthorization: Bearer "+token+"\n\n"))
+		answer, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err == nil && answer.StatusCode != 200 {
+			err = errors.New(answer.Status)
+		}
+		return c, err
+	}
+	wait := func(token string) net.Conn {
+		t.Helper()
+		c, err := try(token)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	first, second := wait("lk_client"), wait("lk_client")
+	third, fourth := wait("lk_client"), wait("lk_client")
+	wait(ownerToken1)
+	if !ended(third) || !kept(fourth) {
+		t.Fatal("the oldest connection beyond the client's share was not the one to go")
+	}
+	wait(ownerToken1)
+	if !ended(fourth) || !kept(first) || !kept(second) {
+		t.Fatal("the client lost what is its share, or kept more")
+	}
+	// Its share is free again with one that ends.
+	_ = first.Close()
+	for {
+		if _, err := try("lk_client"); err == nil {
+			break
+		}
+	}
+	if !ended(dial(t, "tcp", addr)) {
+		t.Error("a connection within the client's share made room for a stranger")
 	}
 }
 

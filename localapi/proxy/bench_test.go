@@ -52,7 +52,7 @@ func BenchmarkHandler(b *testing.B) {
 	caller := &guard.Caller{Name: "ci", Scopes: []guard.Scope{guard.Run}, Profiles: []string{"prod"}, Ended: ended}
 	ours := New(Config{
 		Profile: "prod", Source: source{upstream, transport}, Log: log,
-		Lookup:  func(string) (*guard.Caller, *client.Problem) { return caller, nil },
+		Lookup:  func(*http.Request, string) (*guard.Caller, *client.Problem) { return caller, nil },
 		Note:    func(*http.Request, *guard.Caller, string, *client.Problem) {},
 		Needs:   func() Needs { return Needs{Version: "1.13.0"} },
 		Problem: func(error) *client.Problem { return nil },

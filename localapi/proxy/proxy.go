@@ -45,8 +45,8 @@ type Source interface {
 type Config struct {
 	Profile string
 	Source  Source
-	// Lookup finds the client that a token belongs to.
-	Lookup func(token string) (*guard.Caller, *client.Problem)
+	// Lookup finds the client that a request's token belongs to.
+	Lookup func(r *http.Request, token string) (*guard.Caller, *client.Problem)
 	// Note is told of every request: who asks if that is known, for what, and why
 	// it is refused.
 	Note func(r *http.Request, caller *guard.Caller, what string, problem *client.Problem)
@@ -135,7 +135,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	caller, problem := h.Lookup(clientToken(r))
+	caller, problem := h.Lookup(r, clientToken(r))
 	if problem != nil {
 		h.refuse(w, r, caller, problem)
 		return

@@ -95,7 +95,7 @@ func start(t *testing.T, root string, serve http.HandlerFunc) *rig {
 	t.Cleanup(server.Close)
 	r.upstream, _ = url.Parse(server.URL + root)
 	proxy := httptest.NewServer(New(Config{
-		Profile: "prod", Source: r, Lookup: func(token string) (*guard.Caller, *client.Problem) { return r.lookup(token) }, Log: slog.New(slog.DiscardHandler),
+		Profile: "prod", Source: r, Lookup: func(_ *http.Request, token string) (*guard.Caller, *client.Problem) { return r.lookup(token) }, Log: slog.New(slog.DiscardHandler),
 		Needs:   func() Needs { return Needs{Origins: []string{"http://localhost:3000"}, Version: "1.13.0"} },
 		Note:    func(*http.Request, *guard.Caller, string, *client.Problem) {},
 		Problem: func(err error) *client.Problem { return client.NewProblem(client.TypeSignInRequired, err.Error()) },
