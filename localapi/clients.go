@@ -147,7 +147,7 @@ func (s *Server) seenClients(w http.ResponseWriter, r *http.Request, _ *guard.Ca
 
 func clientProblem(err error) error {
 	switch {
-	case errors.Is(err, clients.ErrExists), errors.Is(err, clients.ErrMany):
+	case errors.Is(err, clients.ErrExists), errors.Is(err, clients.ErrMany), errors.Is(err, clients.ErrShare):
 		return client.NewProblem(client.TypeConflict, err.Error())
 	case errors.Is(err, clients.ErrNone):
 		return client.NewProblem(client.TypeNotFound, err.Error())
@@ -190,9 +190,18 @@ func (s *Server) lease(w http.ResponseWriter, r *http.Request, caller *guard.Cal
 	if err := s.grants(caller, body.Scopes, []string{body.Profile}); err != nil {
 		return err
 	}
-	snapshot, err := s.openProxy(r.Context(), body.Profile)
-	if err != nil {
+	snapshot, err := s.Agent.Profile(body.Profile)
+	switch {
+	case err != nil:
 		return err
+	case snapshot.ProxyOpen:
+	case !caller.Has(guard.Owner):
+		// It would stay open: a setting is the owner's to change.
+		return client.NewProblem(client.TypeForbidden, "the proxy of "+body.Profile+" is closed, and this client can't open it: langkeep proxy "+body.Profile+" on does")
+	default:
+		if snapshot, err = s.openProxy(r.Context(), body.Profile); err != nil {
+			return err
+		}
 	}
 	url := proxyURL(snapshot)
 	if url == nil {

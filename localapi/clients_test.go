@@ -170,6 +170,21 @@ func TestLease(t *testing.T) {
 	r.refused(client.TypeForbidden, "read", "POST", "/v1/leases", `{"profile":"prod","scopes":["proxy"],"for":"exec"}`)
 }
 
+// A client's lease neither opens a proxy nor has it opened for good.
+func TestLeaseOpensNoProxy(t *testing.T) {
+	r := newRig(t)
+	r.signIn()
+	token := r.newClient("tool", "read")
+	body := `{"profile":"prod","scopes":["read"],"for":"exec"}`
+	r.refused(client.TypeForbidden, token, "POST", "/v1/leases", body)
+	if p, err := r.agent.Profile("prod"); err != nil || p.Proxy || p.ProxyOpen {
+		t.Errorf("the proxy: %v %v, %v", p.Proxy, p.ProxyOpen, err)
+	}
+	r.must(200, "PATCH", "/v1/profiles/prod", `{"proxy":true}`)
+	_, _, end := r.takeLease(token, "/v1/leases", body)
+	end()
+}
+
 // Many at once open one proxy, and all of them get it.
 func TestLeasesAtOnce(t *testing.T) {
 	for range 5 {

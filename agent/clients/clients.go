@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -28,6 +29,8 @@ const (
 	ResumeWithin = 30 * time.Second
 
 	most       = 500                // clients, each of which every token is compared with
+	reserved   = 100                // of them that only the owner can add
+	mostLeases = 64                 // that one client can have given, those that its leases gave included
 	remembered = 7 * 24 * time.Hour // that a client is listed after its end
 	tick       = 15 * time.Second   // at most, between two looks at what has ended
 	mended     = 3 * time.Second    // between two at a file that can't be read
@@ -40,6 +43,7 @@ var (
 	ErrNone   = errors.New("there is no client of that name: langkeep client list shows them")
 	ErrName   = errors.New("the client needs another name")
 	ErrMany   = fmt.Errorf("there are %d clients: revoke some first", most)
+	ErrShare  = fmt.Errorf("this client runs %d programs with tokens of their own, or there is no room for more: end some first", mostLeases)
 )
 
 // Client is a local program that may ask.
@@ -144,7 +148,22 @@ func (l *List) read() (records []*record, err error) {
 	if err := paths.Adopt(l.path, data, &f, ", so no client is let in: mend it, or delete it and add the clients again"); err != nil {
 		return nil, err
 	}
+	taken := map[string]bool{}
 	for _, r := range f.Clients {
+		taken[r.Name] = true
+	}
+	for _, r := range f.Clients {
+		// Earlier versions let clients have names that are reserved by now: they keep
+		// their tokens.
+		if !r.Lease && isReserved(r.Name) {
+			name := "client-" + r.Name
+			for taken[name] {
+				name = "client-" + name
+			}
+			taken[name] = true
+			l.log.Warn("a client's name is reserved by now: it has another", "was", r.Name, "is", name)
+			r.Name = name
+		}
 		hash, err := hex.DecodeString(r.SHA256)
 		if err != nil || len(hash) != sha256.Size {
 			return nil, fmt.Errorf("%s: the client %q has no sha256: mend it, or delete the file and add the clients again", l.path, r.Name)
@@ -216,11 +235,14 @@ func (l *List) keep(records []*record) error {
 	return err
 }
 
-// Add lets a client in, with token. The error may be ErrName, ErrExists or
-// ErrMany.
+// Add lets a client in, with token. The error may be ErrName, ErrExists, ErrMany
+// or ErrShare.
 func (l *List) Add(c Client, token secret.Text) error {
 	if err := config.ValidName(c.Name); err != nil {
 		return fmt.Errorf("%w: %w", ErrName, err)
+	}
+	if !c.Lease && isReserved(c.Name) {
+		return fmt.Errorf("%w: %q is what the audit log calls somebody else", ErrName, c.Name)
 	}
 	r := &record{Client: c, hash: sha256.Sum256([]byte(token.Reveal())), ended: make(chan struct{}), held: c.Lease}
 	r.Created = l.clock.Now().UTC().Truncate(time.Second)
@@ -232,6 +254,9 @@ func (l *List) Add(c Client, token secret.Text) error {
 	if len(l.records) >= most {
 		return ErrMany
 	}
+	if c.GrantedBy != "" && (len(l.records) >= most-reserved || l.given(l.grantor(c)) >= mostLeases) {
+		return ErrShare
+	}
 	records := append(slices.Clone(l.records), r)
 	if err := l.save(records); err != nil {
 		return err
@@ -239,6 +264,38 @@ func (l *List) Add(c Client, token secret.Text) error {
 	l.records, l.behind = records, false
 	l.wake()
 	return nil
+}
+
+// isReserved tells whether a client of that name would pass for the owner, the
+// control page or a program that Langkeep started.
+func isReserved(name string) bool {
+	return name == "owner" || name == "page" || strings.HasPrefix(name, "exec-") || strings.HasPrefix(name, "mcp-")
+}
+
+// grantor is the client that a lease comes from in the end; "" for the owner. The
+// caller holds l.mu.
+func (l *List) grantor(c Client) string {
+	by := c.GrantedBy
+	for range most { // a file edited by hand may lead in a circle
+		i := slices.IndexFunc(l.records, func(r *record) bool { return r.Name == by })
+		if i < 0 || l.records[i].GrantedBy == "" {
+			break
+		}
+		by = l.records[i].GrantedBy
+	}
+	return by
+}
+
+// given counts the leases that come from a client in the end. The caller holds
+// l.mu.
+func (l *List) given(by string) int {
+	n := 0
+	for _, r := range l.records {
+		if r.GrantedBy != "" && l.grantor(r.Client) == by {
+			n++
+		}
+	}
+	return n
 }
 
 func (l *List) wake() {

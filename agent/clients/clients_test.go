@@ -326,3 +326,75 @@ func TestMendedFile(t *testing.T) {
 		}
 	})
 }
+
+// A client that may give tokens uses up neither the list nor the owner's room.
+func TestRoomForTheOwner(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := Open("", clock.System(), quiet)
+		n := 0
+		give := func(by string) (string, error) {
+			n++
+			name := fmt.Sprintf("exec-%d", n)
+			return name, l.Add(Client{Name: name, Scopes: []string{"read"}, Profiles: []string{"prod"}, Lease: true, GrantedBy: by}, secret.New("lk_"+name))
+		}
+		// Alone, and through what it has given: the chain counts as one.
+		l.mustAdd(t, Client{Name: "greedy", Scopes: []string{"read"}, Profiles: []string{"prod"}, Expires: in(time.Hour)}, "lk_greedy")
+		by := "greedy"
+		for i := range mostLeases {
+			name, err := give(by)
+			if err != nil {
+				t.Fatalf("lease %d: %v", i, err)
+			}
+			if i%2 == 0 {
+				by = name
+			}
+		}
+		for _, by := range []string{"greedy", by} {
+			if _, err := give(by); !errors.Is(err, ErrShare) {
+				t.Errorf("one more by %s: %v", by, err)
+			}
+		}
+		// Many together leave room, too.
+		for i := range 20 {
+			name := fmt.Sprintf("other-%d", i)
+			l.mustAdd(t, Client{Name: name, Scopes: []string{"read"}, Profiles: []string{"prod"}, Expires: in(time.Hour)}, "lk_"+name)
+			for range mostLeases {
+				if _, err := give(name); err != nil && !errors.Is(err, ErrShare) {
+					t.Fatal(err)
+				}
+			}
+		}
+		for i := range 50 {
+			if _, err := give(""); err != nil {
+				t.Fatalf("the owner's program %d: %v", i, err)
+			}
+		}
+		l.mustAdd(t, Client{Name: "tool", Scopes: []string{"run"}, Profiles: []string{"prod"}, Expires: in(time.Hour)}, "lk_tool")
+	})
+}
+
+// No client passes for somebody else in the audit log. One of an earlier version
+// keeps its token.
+func TestReservedNames(t *testing.T) {
+	for _, name := range []string{"owner", "page", "exec-0a1b2c3d", "mcp-x"} {
+		l := Open("", clock.System(), quiet)
+		if err := l.Add(Client{Name: name, Scopes: []string{"read"}, Profiles: []string{"prod"}}, secret.New("lk_x")); !errors.Is(err, ErrName) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	path := filepath.Join(t.TempDir(), "clients.json")
+	line := `{"name": %q, "scopes": ["read"], "profiles": ["prod"], "created_at": "2026-01-02T03:04:05Z", "expires_at": "2096-01-02T03:04:05Z", "lease": %v, "sha256": "%064d"}`
+	text := `{"schema": 1, "clients": [` + fmt.Sprintf(line, "owner", false, 1) + "," + fmt.Sprintf(line, "client-owner", false, 2) + "," +
+		fmt.Sprintf(line, "exec-1", true, 3) + "]}"
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l := Open(path, clock.System(), quiet)
+	var names []string
+	for _, c := range l.All() {
+		names = append(names, c.Name)
+	}
+	if !slices.Equal(names, []string{"client-client-owner", "client-owner", "exec-1"}) {
+		t.Errorf("read as %v", names)
+	}
+}

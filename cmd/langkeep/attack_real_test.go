@@ -371,6 +371,7 @@ func TestAttackFlood(t *testing.T) {
 		{"1,300 connections that wait in the middle of their headers", "1,024 are kept, the oldest go first; a stream and honest requests go on", beside(floodMany)},
 		{"five thousand requests that are refused, from 50 connections at a time", "honest requests are answered in between; the log and the audit log tell of them in a few lines", beside(floodRefused)},
 		{"a body that was announced and never comes, for what HTTP itself refuses (`Expect`), and for what the agent does", "the connection is closed: after 15 s, and 10 s", beside(floodAnnounced)},
+		{"1,100 requests at a proxy without a token that announce a body and never send it", "401; each is closed within 5 s, and requests with a token are answered meanwhile", beside(floodUnknown)},
 		{"a code of the control page after 31 s", "403", beside(func(t *testing.T, v *victim) {
 			code := v.code(t)
 			time.Sleep(31 * time.Second)
@@ -462,8 +463,11 @@ func floodSlow(t *testing.T, v *victim) {
 							return
 						case <-time.After(time.Second):
 							text := "x"
-							if i%4 == 3 {
-								text = "1\r\nx\r\n"
+							switch i % 4 { // a blank is no mistake in a body so far
+							case 2:
+								text = " "
+							case 3:
+								text = "1\r\n \r\n"
 							}
 							_, _ = io.WriteString(s, text)
 						}
@@ -605,6 +609,62 @@ func floodRefused(t *testing.T, v *victim) {
 	t.Logf("the log and the audit log have grown by %d bytes", grown)
 	if grown == 0 || grown > 64<<10 {
 		t.Errorf("the logs have grown by %d bytes", grown)
+	}
+}
+
+func floodUnknown(t *testing.T, v *victim) {
+	const many = 1100
+	p, err := v.owner.ChangeProfile(t.Context(), "prod", client.ProfileChange{Proxy: new(true)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	added, _, err := v.owner.AddClient(t.Context(), client.NewClient{Name: "honest", Scopes: []string{"proxy"}, Profiles: []string{"prod"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	host := strings.TrimPrefix(*p.ProxyURL, "http://")
+	var sent sync.WaitGroup
+	var held atomic.Int64
+	for range many {
+		c, err := net.Dial("tcp", host)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = c.SetDeadline(time.Now().Add(2 * time.Minute)) // fails only on a closed connection
+		_, _ = io.WriteString(c, "POST /api/v1/run/x HTTP/1.1\r\nHost: "+host+"\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n")
+		begin := time.Now()
+		sent.Go(func() {
+			defer c.Close()
+			got, _ := io.ReadAll(c)
+			if took := time.Since(begin); took > 5*time.Second+soon {
+				held.Add(1)
+			}
+			if len(got) > 0 && !bytes.HasPrefix(got, []byte("HTTP/1.1 401 ")) {
+				t.Errorf("it is answered %.60q", got)
+			}
+		})
+	}
+	answered := 0
+	for range 50 {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, *p.ProxyURL+"/api/v1/users/whoami", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("X-Api-Key", added.Token.Reveal())
+		res, err := (&http.Client{Timeout: soon, Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
+		if err != nil {
+			t.Errorf("an honest request: %v", err)
+			continue
+		}
+		_ = res.Body.Close()
+		if res.StatusCode == http.StatusOK {
+			answered++
+		}
+	}
+	sent.Wait()
+	t.Logf("beside %d of them %d of 50 honest requests were answered", many, answered)
+	if answered != 50 || held.Load() > 0 {
+		t.Errorf("%d of 50 honest requests were answered, %d connections were kept", answered, held.Load())
 	}
 }
 

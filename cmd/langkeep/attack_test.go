@@ -213,12 +213,26 @@ func TestAttackBearer(t *testing.T) {
 					}
 				}
 			}},
+		{tried: "it opens the profile's closed proxy with a lease, which would leave it open for good",
+			happens: "403; the profile is as it was", run: func(t *testing.T, v *victim) {
+				if got := v.send(t, "", post("/v1/leases", asReader, `{"profile":"prod","scopes":["read"],"for":"exec"}`), 1); got != "403 forbidden" {
+					t.Error(got)
+				}
+			}},
+		{tried: "a client that the owner is to add under a name that the audit log has for somebody else: `owner`, `page`, `exec-…`, `mcp-…`",
+			happens: "400", run: func(t *testing.T, v *victim) {
+				for _, name := range []string{"owner", "page", "exec-0a1b2c3d", "mcp-0a1b2c3d"} {
+					if got := v.send(t, "", post("/v1/clients", asOwner, `{"name":"`+name+`","scopes":["read"],"profiles":["prod"]}`), 1); got != "400 bad-request" {
+						t.Errorf("%s: %s", name, got)
+					}
+				}
+			}},
 		{tried: "the control page's token, which a script in the page could have: a token, a key, a code that outlives its own",
 			happens: "403", request: "{it} HTTP/1.1\nHost: {host}\nOrigin: http://{host}\n" + asPage + "\n", want: "403 forbidden",
 			each: []string{"GET /v1/profiles/prod/token", "GET /v1/profiles/prod/api-key", "POST /v1/page/code"}},
-		{tried: "the page gives a client a right that it lacks: `token`, `api-key`, `run`, `proxy`",
+		{tried: "the page gives a client a right that it lacks: `token`, `api-key`, `run`, `tweak`, `edit`, `proxy`",
 			happens: "403", run: func(t *testing.T, v *victim) {
-				for _, scope := range []string{"token", "api-key", "run", "proxy"} {
+				for _, scope := range []string{"token", "api-key", "run", "tweak", "edit", "proxy"} {
 					give := post("/v1/clients", asPage+"Origin: http://{host}\n", `{"name":"mine","scopes":["`+scope+`"],"profiles":["prod"]}`)
 					if got := v.send(t, "", give, 1); got != "403 forbidden" {
 						t.Errorf("%s: %s", scope, got)
