@@ -403,7 +403,7 @@ func TestOverwrite(t *testing.T) {
 
 // BenchmarkPut12MB gives an entry to a file of the size that Claude Code's grows to.
 func BenchmarkPut12MB(b *testing.B) {
-	content := claudeFile(9 << 20)
+	content := claudeFile(12 << 20)
 	p := Place{Path: "file", Section: "mcpServers", Name: "x", format: jsonFormat{}}
 	b.SetBytes(int64(len(content)))
 	for b.Loop() {

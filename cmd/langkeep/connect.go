@@ -49,7 +49,7 @@ langkeep mcp: there is no secret in it. With --http it is the proxy's URL, with 
 client token that lives for 90 days.
 
 langflow-sdk and lfx get an environment of the profile's name that is used under
-langkeep exec: langkeep exec prod -- lfx push --env prod.
+langkeep exec: langkeep exec prod --scope edit -- lfx push --env prod.
 
 connect --list lists what is connected.`,
 		Example: `  langkeep connect claude-desktop prod --project 3f0c2b1e-6f0c-4a52-9d47-0c1d1f6f2a55

@@ -47,7 +47,7 @@ a managed API key, which outlives the program: until when is said.
 
 The exit code is the program's: 126 if it can't be executed, 127 if it is not
 found, 128 and the signal's number if a signal ended it.`,
-		Example: `  langkeep exec prod -- lfx push flow.json
+		Example: `  langkeep exec prod --scope edit -- lfx push flow.json
   langkeep exec prod --scope run -- python ask.py
   langkeep exec prod --scope run -- sh -c 'printf "x-api-key: %s" "$LANGFLOW_API_KEY" | curl -H @- $LANGFLOW_URL/api/v1/run/my-flow'`,
 		ValidArgsFunction: a.completeProfile,

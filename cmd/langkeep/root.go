@@ -35,7 +35,7 @@ func newRoot(a *app) *cobra.Command {
 program gets a valid token from the agent, which refreshes it in time.`,
 		Example: `  langkeep login prod https://flows.example.org
   langkeep status
-  langkeep exec prod -- lfx push flow.json`,
+  langkeep exec prod --scope edit -- lfx push flow.json`,
 		SilenceUsage:               true,
 		SilenceErrors:              true,
 		DisableFlagsInUseLine:      true,
