@@ -24,9 +24,9 @@ func (s *server) account(ctx context.Context) Finding {
 	return ok("%s is no superuser there.", user.Username)
 }
 
-// firstWithFloor is the first minor release of Langflow 1 that takes no code in
-// tweaks (the protected fields of 1.13.0).
-const firstWithFloor = 13
+// firstWithFloor is the first release of Langflow that takes no code in tweaks (the
+// protected fields of 1.13.0).
+const firstWithFloor = "1.13"
 
 // tweaks tells what the scope tweak is worth at this server. Its policy on tweaks
 // is in none of its answers (1.13.0).
@@ -35,7 +35,7 @@ func (s *server) tweaks(ctx context.Context) Finding {
 	if err != nil {
 		return warning("Try again.", "%s", sentence(err.Error()))
 	}
-	if minor, known := langflow.Minor(version); !known || minor < firstWithFloor {
+	if !langflow.AtLeast(version, firstWithFloor) {
 		return warning("Upgrade it, and give the scope run rather than tweak to what only runs flows.",
 			"Langflow %s takes code in tweaks: a program with the scope tweak can take the account.", version)
 	}

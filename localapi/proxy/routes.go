@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"langkeep/agent/langflow"
 	"langkeep/localapi/guard"
 )
 
@@ -71,7 +72,7 @@ func parseLine(fields []string) (*rule, error) {
 	r := &rule{methods: strings.Split(fields[0], ","), path: fields[1], segments: split(fields[1])}
 	if said, never := strings.CutPrefix(who, "never"); never {
 		version, limited := strings.CutPrefix(said, "<")
-		if _, _, ok := majorMinor(version); limited != ok || !limited && said != "" {
+		if _, _, ok := langflow.Release(version); limited != ok || !limited && said != "" {
 			return nil, fmt.Errorf("%q is neither never nor, for example, never<1.13", who)
 		}
 		if len(r.segments) < 3 || r.segments[0] != "api" || !apiVersion(r.segments[1]) {

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"langkeep/agent/langflow"
 	"langkeep/localapi/client"
 	"langkeep/localapi/guard"
 )
@@ -65,7 +66,7 @@ func forbidden(method string, segments []string, version string) bool {
 			continue
 		}
 		for _, r := range nevers {
-			if r.has(method) && fits(r.segments[2:], segments[i+2:]) && (r.before == "" || !atLeast(version, r.before)) {
+			if r.has(method) && fits(r.segments[2:], segments[i+2:]) && (r.before == "" || !langflow.AtLeast(version, r.before)) {
 				return true
 			}
 		}
@@ -162,26 +163,6 @@ func fits(pattern, segments []string) bool {
 		}
 	}
 	return len(pattern) == len(segments)
-}
-
-// atLeast tells whether a server's version is a release of MAJOR.MINOR or a later
-// one. langflow-base counts from 0 (0.13 is 1.13's). What can't be read, and what
-// came before a release (1.13.0.dev3), is older.
-func atLeast(version, release string) bool {
-	major, minor, ok := majorMinor(version)
-	wantMajor, wantMinor, wantOK := majorMinor(release)
-	return ok && wantOK && (major > wantMajor || major == wantMajor && minor >= wantMinor)
-}
-
-func majorMinor(version string) (major, minor int, ok bool) {
-	first, rest, ok := strings.Cut(version, ".")
-	if !ok || strings.Trim(rest, "0123456789.") != "" {
-		return 0, 0, false
-	}
-	second, _, _ := strings.Cut(rest, ".")
-	major, errMajor := strconv.Atoi(first)
-	minor, errMinor := strconv.Atoi(second)
-	return max(major, 1), minor, errMajor == nil && errMinor == nil
 }
 
 // permits tells what a client lacks for a target. unknown means that the profile
