@@ -1,8 +1,6 @@
 package localapi
 
 import (
-	"crypto/rand"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -211,11 +209,9 @@ func (s *Server) lease(w http.ResponseWriter, r *http.Request, caller *guard.Cal
 	if !caller.Owner {
 		grantedBy = caller.Name
 	}
-	var nonce [4]byte
-	_, _ = rand.Read(nonce[:]) // never fails
 	token := guard.NewToken()
 	c := clients.Client{
-		Name: body.For + "-" + hex.EncodeToString(nonce[:]), Scopes: body.Scopes, Profiles: []string{body.Profile},
+		Name: clients.LeaseName(body.For), Scopes: body.Scopes, Profiles: []string{body.Profile},
 		Expires: caller.Expires, Lease: true, GrantedBy: grantedBy,
 	}
 	if err := s.Clients.Add(c, token); err != nil {

@@ -4,6 +4,7 @@ package clients
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
@@ -267,9 +268,20 @@ func (l *List) Add(c Client, token secret.Text) error {
 }
 
 // isReserved tells whether a client of that name would pass for the owner, the
-// control page or a program that Langkeep started.
+// control page or a program that Langkeep started (see LeaseName).
 func isReserved(name string) bool {
-	return name == "owner" || name == "page" || strings.HasPrefix(name, "exec-") || strings.HasPrefix(name, "mcp-")
+	what, nonce, _ := strings.Cut(name, "-")
+	return name == "owner" || name == "page" ||
+		(what == "exec" || what == "mcp") && len(nonce) == 2*leaseNonce && strings.Trim(nonce, "0123456789abcdef") == ""
+}
+
+const leaseNonce = 4 // bytes
+
+// LeaseName makes a name for a lease of exec or mcp: exec-0a1b2c3d.
+func LeaseName(what string) string {
+	var nonce [leaseNonce]byte
+	_, _ = rand.Read(nonce[:]) // never fails
+	return what + "-" + hex.EncodeToString(nonce[:])
 }
 
 // grantor is the client that a lease comes from in the end; "" for the owner. The

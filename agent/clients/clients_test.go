@@ -376,11 +376,15 @@ func TestRoomForTheOwner(t *testing.T) {
 // No client passes for somebody else in the audit log. One of an earlier version
 // keeps its token.
 func TestReservedNames(t *testing.T) {
-	for _, name := range []string{"owner", "page", "exec-0a1b2c3d", "mcp-x"} {
+	for _, name := range []string{"owner", "page", "exec-0a1b2c3d", LeaseName("mcp")} {
 		l := Open("", clock.System(), quiet)
 		if err := l.Add(Client{Name: name, Scopes: []string{"read"}, Profiles: []string{"prod"}}, secret.New("lk_x")); !errors.Is(err, ErrName) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+	for _, name := range []string{"mcp-client", "exec-0a1b2c3", "exec-0a1b2c3d4", "env-0a1b2c3d", "page-2", "mcp"} {
+		l := Open("", clock.System(), quiet)
+		l.mustAdd(t, Client{Name: name, Scopes: []string{"read"}, Profiles: []string{"prod"}}, "lk_x")
 	}
 	path := filepath.Join(t.TempDir(), "clients.json")
 	line := `{"name": %q, "scopes": ["read"], "profiles": ["prod"], "created_at": "2026-01-02T03:04:05Z", "expires_at": "2096-01-02T03:04:05Z", "lease": %v, "sha256": "%064d"}`

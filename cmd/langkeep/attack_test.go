@@ -219,7 +219,7 @@ func TestAttackBearer(t *testing.T) {
 					t.Error(got)
 				}
 			}},
-		{tried: "a client that the owner is to add under a name that the audit log has for somebody else: `owner`, `page`, `exec-…`, `mcp-…`",
+		{tried: "a client that the owner is to add under a name that the audit log has for somebody else: `owner`, `page`, `exec-0a1b2c3d`, `mcp-0a1b2c3d`",
 			happens: "400", run: func(t *testing.T, v *victim) {
 				for _, name := range []string{"owner", "page", "exec-0a1b2c3d", "mcp-0a1b2c3d"} {
 					if got := v.send(t, "", post("/v1/clients", asOwner, `{"name":"`+name+`","scopes":["read"],"profiles":["prod"]}`), 1); got != "400 bad-request" {
