@@ -77,7 +77,7 @@ func forbidden(method string, segments []string, version string) bool {
 // find is the line for a route of the server.
 func find(method string, segments []string) *rule {
 	for _, r := range rules {
-		if r.has(method) && fits(r.segments, segments) {
+		if len(r.segments) == len(segments) && r.has(method) && fits(r.segments, segments) {
 			return r
 		}
 	}
