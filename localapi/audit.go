@@ -76,8 +76,8 @@ const (
 // noted tells when the use of a route is.
 func noted(r route) noting {
 	switch {
-	case r.scope == guard.Anyone && r.method == http.MethodGet:
-		return never
+	case r.scope == guard.Anyone && r.method == http.MethodGet, r.path == sealedPath, r.path == proofPath:
+		return never // what was sealed is noted for itself
 	case strings.HasSuffix(r.path, "/events"):
 		return before
 	case r.path == leasesPath || r.path == leasePath:

@@ -10,6 +10,7 @@ import (
 	"langkeep/agent/clients"
 	"langkeep/localapi/client"
 	"langkeep/localapi/guard"
+	"langkeep/localapi/proof"
 	"langkeep/localapi/words"
 )
 
@@ -41,6 +42,11 @@ func (t clientTokens) Lookup(token string) (*guard.Caller, bool) {
 		profiles = []string{} // nil would mean all
 	}
 	return &guard.Caller{Name: c.Name, Scopes: scopes, Profiles: profiles, Expires: c.Expires, Ended: ended}, ok
+}
+
+// Secret implements guard.Authority.
+func (t clientTokens) Secret(id string) (proof.Secret, bool) {
+	return t.list.Hash(func(hash [proof.Size]byte) bool { return proof.Secret(hash).Named(id) })
 }
 
 // clientAnswer and leaseAnswer are the wire's types as they are sent: the only

@@ -20,6 +20,7 @@ import (
 	"langkeep/agent/langflow/langflowtest"
 	"langkeep/agent/secret"
 	"langkeep/localapi/client"
+	"langkeep/localapi/proof"
 )
 
 // newClient adds a client and returns its token.
@@ -105,7 +106,7 @@ func TestClientsThatAreNotAdded(t *testing.T) {
 // page is a page's token.
 func (r *rig) page(t *testing.T) string {
 	t.Helper()
-	token, ok := r.pages.Exchange(r.pages.NewCode(false), true)
+	token, ok := r.pages.Exchange(proof.Of(r.pages.NewCode(false)), true)
 	if !ok {
 		t.Fatal("the code is refused")
 	}

@@ -13,6 +13,7 @@ import (
 	"langkeep/assets"
 	"langkeep/localapi/client"
 	"langkeep/localapi/guard"
+	"langkeep/localapi/proof"
 	"langkeep/localapi/words"
 )
 
@@ -153,6 +154,10 @@ func stopped(ctx context.Context) <-chan struct{} {
 func (s *Server) over(r *http.Request) bool {
 	if stopped(r.Context()) == nil {
 		return false
+	}
+	if token, ok := r.Context().Value(sealedKey{}).(proof.Secret); ok {
+		_, alive := s.Pages.Holder(token)
+		return !alive
 	}
 	_, problem := s.Guard.Check(r, guard.WayIn(r))
 	return problem != nil

@@ -15,6 +15,7 @@ import (
 	"langkeep/agent/secret"
 	"langkeep/localapi/client"
 	"langkeep/localapi/guard"
+	"langkeep/localapi/proof"
 )
 
 // pageCodeAnswer and pageTokenAnswer are the wire's types as they are sent: the
@@ -80,7 +81,12 @@ func (s *Server) pageToken(w http.ResponseWriter, r *http.Request, _ *guard.Call
 	if err := read(r, &body); err != nil {
 		return err
 	}
-	token, ok := s.Pages.Exchange(body.Code, guard.PeerKnown(r))
+	return s.givePage(w, proof.Of(body.Code), guard.PeerKnown(r))
+}
+
+// givePage answers with a page's token for a code.
+func (s *Server) givePage(w http.ResponseWriter, code proof.Secret, peerKnown bool) error {
+	token, ok := s.Pages.Exchange(code, peerKnown)
 	if !ok {
 		return client.NewProblem(client.TypeForbidden, "this code was used, is older than 30 s, or is of an earlier start of the agent: run langkeep open")
 	}

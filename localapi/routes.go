@@ -34,8 +34,10 @@ func wayIn(r *http.Request) guard.Way {
 		return way
 	case r.URL.Path == "/" || strings.HasPrefix(r.URL.Path, "/ui/"):
 		return guard.Page
-	case r.URL.Path == exchangePath:
+	case r.URL.Path == exchangePath || r.URL.Path == sealedPath:
 		return guard.Exchange
+	case r.URL.Path == proofPath:
+		return guard.Proof
 	}
 	return way
 }
@@ -43,6 +45,8 @@ func wayIn(r *http.Request) guard.Way {
 // The paths that are more than a line of the table.
 const (
 	exchangePath = "/v1/page/token"
+	sealedPath   = "/v1/page/sealed"
+	proofPath    = "/v1/proof"
 	refreshPath  = "/v1/profiles/{name}/refresh"
 	leasesPath   = "/v1/leases"
 	leasePath    = "/v1/lease"
@@ -80,7 +84,9 @@ func (s *Server) table() []route {
 		{"PATCH", "/v1/settings", guard.Owner, s.changeSettings},
 		{"POST", "/v1/page/code", guard.Owner, s.pageCode},
 		{"POST", exchangePath, guard.Anyone, s.pageToken},
+		{"POST", sealedPath, guard.Anyone, s.pageSealed},
 		{"GET", "/v1/page/events", guard.Read, s.pageEvents},
+		{"POST", proofPath, guard.Anyone, s.prove},
 		{"GET", "/v1/openapi.yaml", guard.Read, s.openapi},
 		{"GET", "/metrics", guard.Read, s.metricsText},
 		{"POST", "/v1/doctor", guard.Owner, s.doctor},

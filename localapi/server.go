@@ -129,6 +129,12 @@ type streamsKey struct{}
 // ServeHTTP implements http.Handler: guard, route, scope, handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	caller, problem := s.Guard.Check(r, wayIn(r))
+	s.route(w, r, caller, problem)
+}
+
+// route answers a request of a caller that the guard has let in, or with the
+// problem that it has.
+func (s *Server) route(w http.ResponseWriter, r *http.Request, caller *guard.Caller, problem *client.Problem) {
 	route, name := s.lookUp(r)
 	switch {
 	case problem != nil:

@@ -33,6 +33,7 @@ import (
 	"langkeep/agent/langflow/langflowtest"
 	"langkeep/localapi/client"
 	"langkeep/localapi/guard"
+	"langkeep/localapi/proof"
 )
 
 // callers is an authority with one client for each scope, whose token is the
@@ -43,6 +44,9 @@ func (c callers) Lookup(token string) (*guard.Caller, bool) {
 	caller, ok := c[token]
 	return caller, ok
 }
+
+// Secret implements guard.Authority: nobody here asks for a proof.
+func (c callers) Secret(string) (proof.Secret, bool) { return proof.Secret{}, false }
 
 func allCallers() callers {
 	c := callers{"owner": {Name: "owner", Owner: true}}

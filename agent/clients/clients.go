@@ -353,6 +353,18 @@ func (l *List) Lookup(token string) (c *Client, ended <-chan struct{}, ok bool) 
 	return &found.Client, found.ended, !found.over && !l.isOver(found)
 }
 
+// Hash is the hash of a client's token that fits, also of one whose time is over.
+func (l *List) Hash(fits func(hash [sha256.Size]byte) bool) (hash [sha256.Size]byte, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, r := range l.records {
+		if fits(r.hash) {
+			hash, ok = r.hash, true
+		}
+	}
+	return hash, ok
+}
+
 // isOver tells whether a client's time is over. The caller holds l.mu.
 func (l *List) isOver(r *record) bool {
 	if r.Lease && !r.held && l.clock.Elapsed() >= r.resume {

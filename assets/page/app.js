@@ -19,7 +19,15 @@ const sentence = (text) => text && text[0].toUpperCase() + text.slice(1) + (/[.?
 
 // ---- The agent
 
+// Whoever takes the agent's port after its end must get nothing, and a page has no
+// say in which connection carries what. So each request and each answer is sealed
+// with a secret that the page and the agent alone have: the hash of the code, or
+// of the token that the code was exchanged for. See localapi/proof.
+
 const tokenKey = "langkeep-page-token";
+
+// patience is how long the agent may leave the page without proof, in ms.
+const patience = 10_000;
 
 // Problem is what the agent, or the way to it, refused a request with.
 class Problem extends Error {
@@ -29,28 +37,124 @@ class Problem extends Error {
   }
 }
 
-async function send(method, path, body, options = {}) {
-  const headers = {};
-  const token = sessionStorage.getItem(tokenKey);
-  if (token) headers.Authorization = `Bearer ${token}`;
-  if (body) headers["Content-Type"] = "application/json";
-  let response;
-  try {
-    response = await fetch(path, {
-      method, headers, body: body && JSON.stringify(body), signal: options.signal,
-      credentials: "omit", cache: "no-store", redirect: "error", referrerPolicy: "no-referrer",
-    });
-  } catch (failure) {
-    if (failure.name === "AbortError") throw failure;
-    throw new Problem({ words: "Langkeep doesn't answer. Is it still running?" });
-  }
-  if (response.ok) return response;
-  const problem = new Problem(await response.json().catch(() => ({})));
-  if (response.status === 401) shut("This page's access has ended: it lasts 12 hours, or until Langkeep is started again.");
-  throw problem;
+const noAnswer = () => new Problem({ words: "Langkeep doesn't answer. Is it still running?" });
+
+// unproven is an answer that the agent did not give, or not to this page.
+const unproven = () => new Problem({ type: "unproven", words: "What answered did not prove to be Langkeep." });
+
+const bytesOf = (text) => new TextEncoder().encode(text);
+const joined = (...parts) => new Uint8Array(parts.flatMap((part) => [...part]));
+const digest = async (bytes) => new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
+const toBase64 = (bytes) => btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""))
+  .replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+const fromBase64 = (text) => Uint8Array.from(atob(text.replaceAll("-", "+").replaceAll("_", "/")), (c) => c.charCodeAt(0));
+
+// secretOf is a code's or a token's: its name, and the keys that come of it.
+async function secretOf(token) {
+  const hash = await digest(bytesOf(token));
+  const id = toBase64((await digest(joined(bytesOf("langkeep key id"), hash))).slice(0, 16));
+  const root = await crypto.subtle.importKey("raw", hash, "HKDF", false, ["deriveKey"]);
+  const key = (use, salt) => crypto.subtle.deriveKey(
+    { name: "HKDF", hash: "SHA-256", salt, info: bytesOf(use) }, root, { name: "AES-GCM", length: 256 }, false, ["encrypt", "decrypt"]);
+  return { id, key };
 }
 
-const ask = async (method, path, body, options) => (await send(method, path, body, options)).json();
+let life = new AbortController(); // of the page's access: it ends what is under way
+
+// sealed sends a request that the holder of the token or code alone can read, and
+// returns the answer's status and its pieces of text, which nobody else can give.
+async function sealed(token, request, signal) {
+  const { id, key } = await secretOf(token);
+  const salt = crypto.getRandomValues(new Uint8Array(16));
+  const text = await crypto.subtle.encrypt(
+    { name: "AES-GCM", iv: new Uint8Array(12) }, await key("langkeep page request", salt), bytesOf(JSON.stringify(request)));
+  const ends = AbortSignal.any(signal ? [life.signal, signal] : [life.signal]);
+  let response;
+  try {
+    response = await fetch("/v1/page/sealed", {
+      method: "POST", headers: { "Content-Type": "application/json" }, signal: ends,
+      body: JSON.stringify({ key: id, salt: toBase64(salt), sealed: toBase64(new Uint8Array(text)) }),
+      credentials: "omit", cache: "no-store", redirect: "manual", referrerPolicy: "no-referrer",
+    });
+  } catch (failure) {
+    if (ends.aborted) throw failure;
+    throw noAnswer();
+  }
+  if (response.status !== 200) throw unproven();
+  const pieces = unsealed(response.body, (own) => key("langkeep page answer", joined(salt, own)), ends);
+  const head = await pieces.next();
+  if (head.done) throw unproven();
+  return { status: JSON.parse(head.value).status, pieces };
+}
+
+// unsealed reads an answer, a line each for the salt and the pieces.
+async function* unsealed(body, keyOf, ends) {
+  let key = null;
+  let count = 0;
+  for await (const line of lines(body, ends)) {
+    let text;
+    const last = line[0] === ".";
+    try {
+      if (key === null) {
+        key = await keyOf(fromBase64(line));
+        continue;
+      }
+      const iv = new DataView(new ArrayBuffer(12));
+      iv.setUint8(0, last ? 1 : 0);
+      iv.setBigUint64(4, BigInt(count++));
+      text = new TextDecoder().decode(await crypto.subtle.decrypt({ name: "AES-GCM", iv }, key, fromBase64(line.slice(1))));
+    } catch {
+      throw unproven();
+    }
+    yield text;
+    if (last) return;
+  }
+  throw noAnswer(); // it was cut off
+}
+
+async function* lines(body, ends) {
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  let held = "";
+  for (;;) {
+    let part;
+    try {
+      part = await reader.read();
+    } catch (failure) {
+      if (ends.aborted) throw failure;
+      throw noAnswer();
+    }
+    if (part.done) return;
+    const whole = (held + part.value).split("\n");
+    held = whole.pop();
+    yield* whole;
+  }
+}
+
+const whole = async (pieces) => {
+  let text = "";
+  for await (const piece of pieces) text += piece;
+  return text;
+};
+
+// request asks the agent as this page. An answer without proof ends the page.
+async function request(method, path, body, signal) {
+  const token = sessionStorage.getItem(tokenKey);
+  try {
+    if (token === null) throw unproven();
+    const answer = await sealed(token, { method, path, ...(body && { body }) }, signal);
+    if (answer.status < 300) return answer;
+    throw new Problem(JSON.parse(await whole(answer.pieces)));
+  } catch (problem) {
+    if (problem.kind === "unproven") {
+      shut("This page's access has ended: it lasts 12 hours, or until Langkeep ends. What answers at its address now has not proved to be the Langkeep that it belongs to, and was told nothing. Close this tab.");
+    }
+    throw problem;
+  }
+}
+
+const send = async (method, path, body, options = {}) => whole((await request(method, path, body, options.signal)).pieces);
+
+const ask = async (method, path, body, options) => JSON.parse(await send(method, path, body, options));
 
 const pathOf = (name, action = "") => `/v1/profiles/${encodeURIComponent(name)}${action}`;
 
@@ -62,11 +166,12 @@ async function enter() {
   wanted = code?.[2] ?? "";
   if (!code) return sessionStorage.getItem(tokenKey) !== null;
   try {
-    const { token } = await ask("POST", "/v1/page/token", { code: code[1] });
-    sessionStorage.setItem(tokenKey, token);
+    const { status, pieces } = await sealed(code[1], {});
+    if (status !== 200) throw unproven(); // of this code
+    sessionStorage.setItem(tokenKey, JSON.parse(await whole(pieces)).token);
   } catch (problem) {
     if (sessionStorage.getItem(tokenKey) === null) {
-      shut(problem.kind === "forbidden" ? "The link that opened it works once, and for 30 seconds." : problem.message);
+      shut(problem.kind === "unproven" ? "The link that opened it works once, and for 30 seconds." : problem.message);
       return false;
     }
   }
@@ -78,31 +183,43 @@ let following = null; // the stream's AbortController
 async function follow() {
   following?.abort();
   const control = following = new AbortController();
-  for (let pause = 500; !control.signal.aborted; pause = Math.min(pause * 2, 10_000)) {
+  let limit = 0; // while there is no proof that the agent is there
+  const unheard = () => {
+    find("content").inert = true;
+    limit ||= setTimeout(() => shut("Langkeep doesn't answer any more, so this page's access has ended. Close this tab: whatever may answer at its address later has not proved to be Langkeep."), patience);
+  };
+  const heard = () => {
+    find("content").inert = false;
+    clearTimeout(limit);
+    limit = 0;
+  };
+  control.signal.onabort = heard;
+  for (let pause = 500; !control.signal.aborted; pause *= 2) {
+    unheard();
     try {
-      const response = await send("GET", "/v1/page/events", null, { signal: control.signal });
+      const { pieces } = await request("GET", "/v1/page/events", null, control.signal);
       const present = new Set();
-      for await (const { kind, data } of events(response.body)) {
+      for await (const { kind, data } of events(pieces)) {
+        if (control.signal.aborted) return;
+        heard();
         pause = 500;
         receive[kind]?.(data, present);
       }
-    } catch (problem) {
-      if (control.signal.aborted) return;
+    } catch {
+      // Whether it ends the page was decided by request; else it is tried again.
     }
-    banner("Langkeep doesn't answer. This page goes on by itself once it runs again.");
+    if (control.signal.aborted) return;
+    unheard();
+    banner("Langkeep doesn't answer. This page goes on once the same Langkeep does, and else closes itself.");
     await new Promise((resume) => setTimeout(resume, pause));
   }
 }
 
-// events reads a stream of server-sent events, as the agent writes them.
-async function* events(body) {
-  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+// events reads server-sent events, as the agent writes them.
+async function* events(pieces) {
   let held = "";
-  for (;;) {
-    const { value, done } = await reader.read();
-    if (done) return;
-    held += value;
-    const blocks = held.split("\n\n");
+  for await (const piece of pieces) {
+    const blocks = (held + piece).split("\n\n");
     held = blocks.pop();
     for (const block of blocks) {
       const parts = /^event: (.+)\ndata: (.+)$/.exec(block);
@@ -858,15 +975,22 @@ function open() {
   find("open-add").hidden = addForm.empty;
 }
 
-// shut says that this page has no access, and how to get it.
+// shut says that this page has no access, and how to get it. Nothing stays that
+// was typed or shown, and nothing goes on.
 function shut(why) {
   following?.abort();
+  life.abort();
+  life = new AbortController();
   sessionStorage.removeItem(tokenKey);
+  for (const input of document.querySelectorAll("input.field")) input.value = "";
   find("settings").close();
   find("programs").close();
+  addForm.hide();
   banner("");
   for (const card of cards.values()) card.root.remove();
   cards.clear();
+  for (const id of ["recent", "programs-list", "default-profile"]) find(id).replaceChildren();
+  about = opening = null;
   ready = false;
   document.title = "Langkeep";
   for (const id of ["content", "open-settings", "open-programs", "open-add"]) find(id).hidden = true;
@@ -877,6 +1001,10 @@ function shut(why) {
 }
 
 async function start() {
+  if (!crypto.subtle) {
+    shut("This browser is too old for it.");
+    return;
+  }
   if (await enter()) follow();
   else if (find("shut").hidden) shut("It shows your sessions to you alone, so it is opened with a code.");
 }

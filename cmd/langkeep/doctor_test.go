@@ -16,6 +16,7 @@ import (
 	"langkeep/agent/paths"
 	"langkeep/agent/secret"
 	"langkeep/localapi/client"
+	"langkeep/localapi/client/clienttest"
 )
 
 // doctored is an agent that answers status and doctor.
@@ -71,13 +72,7 @@ func TestDoctorOfTheAgent(t *testing.T) {
 	if err := p.Create(); err != nil {
 		t.Fatal(err)
 	}
-	good := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("Authorization") != "Bearer lk_owner" {
-			problem(client.NewProblem(client.TypeUnauthorized, "the token is not valid"))(w, r)
-			return
-		}
-		doctored("1")(w, r)
-	}))
+	good := httptest.NewServer(clienttest.Agent("lk_owner", http.HandlerFunc(doctored("1"))))
 	defer good.Close()
 	c, err := client.New(client.Options{URL: good.URL, Token: secret.New("lk_owner")})
 	if err != nil {
@@ -103,7 +98,7 @@ func TestDoctorOfTheAgent(t *testing.T) {
 
 	want(portCheck(p, c), doctor.Failed, "doesn't answer over TCP") // there is no agent.json
 	write(p.Agent(), fmt.Sprintf(`{"schema":1,"url":%q,"pid":1}`, good.URL))
-	want(portCheck(p, c), doctor.Failed, "the token is not valid")
+	want(portCheck(p, c), doctor.Failed, "does not know this token")
 	write(p.Token(), "lk_owner")
 	want(portCheck(p, c), doctor.OK, "answers the owner's token")
 

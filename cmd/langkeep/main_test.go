@@ -25,12 +25,13 @@ import (
 	"langkeep/agent/keychain"
 	"langkeep/agent/paths"
 	"langkeep/localapi/client"
+	"langkeep/localapi/client/clienttest"
 )
 
 // answering runs a command against an agent that answers everything in one way.
 func answering(t *testing.T, handler http.HandlerFunc, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
-	server := httptest.NewServer(handler)
+	server := httptest.NewServer(clienttest.Agent("lk_x", handler))
 	defer server.Close()
 	env := map[string]string{"LANGKEEP_URL": server.URL, "LANGKEEP_TOKEN": "lk_x", "LANGKEEP_HOME": t.TempDir()}
 	var out, words bytes.Buffer
@@ -114,9 +115,9 @@ func TestReady(t *testing.T) {
 }
 
 func TestAWriteThatFailsIsAnError(t *testing.T) {
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := httptest.NewServer(clienttest.Agent("lk_x", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, `{"name":"prod","access_token":"eyJ","profiles":[{"name":"prod"}]}`)
-	}))
+	})))
 	defer server.Close()
 	env := map[string]string{"LANGKEEP_URL": server.URL, "LANGKEEP_TOKEN": "lk_x", "LANGKEEP_HOME": t.TempDir()}
 	for _, args := range []string{"version", "completion bash", "token prod", "token prod --output json", "status prod", "status", "status --json"} {
@@ -162,7 +163,7 @@ func TestATokenIsChecked(t *testing.T) {
 
 func TestInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { cancel(); <-r.Context().Done() }))
+	server := httptest.NewServer(clienttest.Agent("lk_x", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { cancel(); <-r.Context().Done() })))
 	defer server.Close()
 	env := map[string]string{"LANGKEEP_URL": server.URL, "LANGKEEP_TOKEN": "lk_x", "LANGKEEP_HOME": t.TempDir()}
 	var out, words bytes.Buffer

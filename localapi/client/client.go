@@ -37,7 +37,7 @@ const (
 type Options struct {
 	Socket string      // the Unix socket's path; then URL is not used
 	URL    string      // http://127.0.0.1:17860, or another loopback address
-	Token  secret.Text // the owner's or a client's token; over the socket it may be empty
+	Token  secret.Text // the owner's or a client's token, sent to an agent that proves to know it; over the socket it may be empty
 }
 
 // Client speaks to one agent. It is safe for use by several goroutines. An
@@ -72,7 +72,7 @@ func New(o Options) (*Client, error) {
 			return nil, err
 		}
 		base = u
-		transport.DialContext = (&net.Dialer{Timeout: dialTimeout, Control: onlyLoopback}).DialContext
+		transport.DialContext = proving((&net.Dialer{Timeout: dialTimeout, Control: onlyLoopback}).DialContext, o.Token)
 	}
 	return &Client{
 		base:  base,
@@ -356,6 +356,10 @@ func failure(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
+	var refused *Problem // by an agent that does not know the token
+	if errors.As(err, &refused) {
+		return refused
+	}
 	// The URL in it says nothing that helps.
 	var wrapped *url.Error
 	if errors.As(err, &wrapped) {
@@ -366,14 +370,23 @@ func failure(ctx context.Context, err error) error {
 
 // problem is the error that an answer other than 2xx tells of.
 func (c *Client) problem(res *http.Response, answer []byte) error {
-	var p Problem
-	kind, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type"))
-	if kind != "application/problem+json" || json.Unmarshal(answer, &p) != nil || !strings.HasPrefix(p.Type, ProblemBase) {
+	p := problemIn(res, answer)
+	if p == nil {
 		return fmt.Errorf("%w: something else does at %s (HTTP %d)", ErrNoAgent, c.base, res.StatusCode)
 	}
 	p.Status = res.StatusCode
 	if seconds, err := strconv.ParseInt(res.Header.Get("Retry-After"), 10, 64); err == nil && p.RetryAfter == nil && seconds >= 0 {
 		p.RetryAfter = &seconds
+	}
+	return p
+}
+
+// problemIn is the Problem that an answer holds, nil if it holds none.
+func problemIn(res *http.Response, answer []byte) *Problem {
+	var p Problem
+	kind, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type"))
+	if kind != "application/problem+json" || json.Unmarshal(answer, &p) != nil || !strings.HasPrefix(p.Type, ProblemBase) {
+		return nil
 	}
 	return &p
 }

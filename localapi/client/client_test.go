@@ -15,13 +15,14 @@ import (
 	"time"
 
 	"langkeep/agent/secret"
+	"langkeep/localapi/client/clienttest"
 )
 
 // serve starts a server that answers every request with handler, and a Client
 // of it.
 func serve(t *testing.T, handler http.HandlerFunc) *Client {
 	t.Helper()
-	server := httptest.NewServer(handler)
+	server := httptest.NewServer(clienttest.Agent("lk_owner", handler))
 	t.Cleanup(server.Close)
 	c, err := New(Options{URL: server.URL, Token: secret.New("lk_owner")})
 	if err != nil {

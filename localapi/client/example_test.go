@@ -11,14 +11,15 @@ import (
 
 	"langkeep/agent/secret"
 	"langkeep/localapi/client"
+	"langkeep/localapi/client/clienttest"
 )
 
 // A program asks for a token before each batch of work and lets the agent see
 // to the rest. client.Find takes the place of client.New outside of a test.
 func Example() {
-	agent := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	agent := httptest.NewServer(clienttest.Agent("lk_…", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, `{"profile":"prod","server_url":"https://flows.example.org","access_token":"eyJ…","token_type":"Bearer","expires_at":null,"expires_in":3540}`)
-	}))
+	})))
 	defer agent.Close()
 	c, err := client.New(client.Options{URL: agent.URL, Token: secret.New("lk_…")})
 	if err != nil {

@@ -10,10 +10,12 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 
 	"langkeep/agent/paths"
 	"langkeep/agent/secret"
+	"langkeep/localapi/client/clienttest"
 )
 
 // home makes the folders of an agent in a short path, which a socket needs.
@@ -38,12 +40,12 @@ func listen(t *testing.T, network, address, what, wantBearer string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := &http.Server{Handler: clienttest.Agent(strings.TrimPrefix(wantBearer, "Bearer "), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if got := r.Header.Get("Authorization"); got != wantBearer {
 			t.Errorf("%s: Authorization is %q, want %q", what, got, wantBearer)
 		}
 		_, _ = fmt.Fprintf(w, `{"version":%q}`, what)
-	})}
+	}))}
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(func() { _ = server.Close() })
 	return listener.Addr().String()

@@ -213,6 +213,15 @@ type PageExchange struct {
 	Code secret.Text `json:"code"`
 }
 
+// Sealed is a request of the control page, sealed with the secret of its code or
+// token (see package proof). The answer is lines in base64url: a salt, then
+// pieces, each after a "+" and the last after a ".".
+type Sealed struct {
+	Key    string `json:"key"`    // the ID of the secret
+	Salt   string `json:"salt"`   // 16 random bytes
+	Sealed string `json:"sealed"` // {"method","path","body"}; with a code's secret nothing
+}
+
 // PageToken answers a PageExchange.
 type PageToken struct {
 	Token     secret.Text `json:"token"`

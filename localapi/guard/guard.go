@@ -23,6 +23,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"langkeep/localapi/client"
+	"langkeep/localapi/proof"
 )
 
 // Scope is a right that a caller can be given.
@@ -81,6 +82,8 @@ func (c *Caller) Sees(profile string) bool {
 // may still tell whose it was, with false.
 type Authority interface {
 	Lookup(token string) (*Caller, bool)
+	// Secret is that of the token with the ID, one whose time is over included.
+	Secret(id string) (proof.Secret, bool)
 }
 
 // Authorities are asked one after the other.
@@ -101,6 +104,16 @@ func (all Authorities) Lookup(token string) (*Caller, bool) {
 	return over, false
 }
 
+// Secret implements Authority.
+func (all Authorities) Secret(id string) (proof.Secret, bool) {
+	for _, a := range all {
+		if s, ok := a.Secret(id); ok {
+			return s, true
+		}
+	}
+	return proof.Secret{}, false
+}
+
 // Way is a way in: one row of the contract's table.
 type Way int
 
@@ -115,10 +128,14 @@ const (
 	// nothing secret: they can be navigated to from anywhere, and reading them
 	// takes no token.
 	Page
-	// Exchange is TCP for the one request by which the control page gets its
-	// token: a connection of our own user and an Origin of our own stand in for
-	// the bearer, and the handler asks for the code.
+	// Exchange is TCP for the requests of the control page that carry no bearer:
+	// a connection of our own user and an Origin of our own stand in for it, and
+	// the handler asks for the code, or opens what was sealed with the code or
+	// the token.
 	Exchange
+	// Proof is TCP for the question that the agent answers before it is sent a
+	// bearer.
+	Proof
 )
 
 // WayIn is the way of the request's connection, TCP or Socket.
@@ -145,7 +162,7 @@ type Guard struct {
 	log       *slog.Logger
 	self      uint32 // root is another user, unless we are root
 	owner     *Caller
-	page      *Caller
+	page      *Caller // who has no right yet
 
 	// lookUp finds who owns the remote end of a TCP connection. Its error is
 	// errNobody if there is no such owner, and anything else if this cannot be
@@ -201,6 +218,12 @@ func (g *Guard) Check(r *http.Request, way Way) (*Caller, *client.Problem) {
 	return caller, p
 }
 
+// Admit keeps the connection for a caller who is known only by what is in the
+// request's body.
+func (g *Guard) Admit(r *http.Request, caller *Caller) *client.Problem {
+	return g.admit(connOf(r), caller)
+}
+
 // admit keeps the connection for the caller's request. One that anybody may send,
 // such as for the page's own files, keeps none.
 func (g *Guard) admit(conn *conn, caller *Caller) *client.Problem {
@@ -225,8 +248,11 @@ func (g *Guard) check(conn *conn, r *http.Request, way Way) (*Caller, *client.Pr
 	if way == Page && safe {
 		return g.page, nil
 	}
-	if way == Exchange {
+	switch way {
+	case Exchange:
 		return g.exchange(conn, r)
+	case Proof:
+		return g.page, nil
 	}
 	caller, p := g.prove(conn, r.Header["Authorization"])
 	if p != nil {
@@ -371,6 +397,16 @@ func expired(c *Caller) *client.Problem {
 func bearer(authorization string) (string, bool) {
 	scheme, token, ok := strings.Cut(authorization, " ")
 	return strings.TrimLeft(token, " "), ok && strings.EqualFold(scheme, "Bearer")
+}
+
+// Prove answers a nonce as only the agent can, for the token with the ID, on a
+// connection whose end on this side has the address at.
+func (g *Guard) Prove(id string, nonce []byte, at string) ([]byte, bool) {
+	secret, ok := g.authority.Secret(id)
+	if !ok {
+		return nil, false
+	}
+	return secret.OfAgent(nonce, at), true
 }
 
 // Require tells what a caller lacks for a route: the scope, or the profile

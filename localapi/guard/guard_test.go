@@ -17,6 +17,7 @@ import (
 
 	"langkeep/agent/secret"
 	"langkeep/localapi/client"
+	"langkeep/localapi/proof"
 )
 
 const ownerToken1 = "lk_owner-0123456789012345678901234567890123456"
@@ -29,6 +30,15 @@ type people map[string]*Caller
 func (p people) Lookup(token string) (*Caller, bool) {
 	c, ok := p[token]
 	return c, ok
+}
+
+func (p people) Secret(id string) (proof.Secret, bool) {
+	for token := range p {
+		if s := proof.Of(secret.New(token)); s.Named(id) {
+			return s, true
+		}
+	}
+	return proof.Secret{}, false
 }
 
 var callers = people{

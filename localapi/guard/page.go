@@ -9,6 +9,7 @@ import (
 
 	"langkeep/agent/clock"
 	"langkeep/agent/secret"
+	"langkeep/localapi/proof"
 )
 
 const (
@@ -35,7 +36,7 @@ type Pages struct {
 // passage is a code or a token: a hash, so that neither it nor its length
 // shows in the time that a comparison takes.
 type passage struct {
-	hash    [sha256.Size]byte
+	secret  proof.Secret
 	wall    time.Time
 	elapsed time.Duration
 	byFile  bool // the code reached the browser in a file that only our user can read
@@ -55,11 +56,12 @@ func (p *Pages) NewCode(byFile bool) secret.Text {
 	return p.add(&p.codes, maxCodes, byFile)
 }
 
-// Exchange gives a page token for a code, once.
-func (p *Pages) Exchange(code secret.Text, peerKnown bool) (secret.Text, bool) {
+// Exchange gives a page token for a code, once. A page that sealed its request
+// with the code shows only its secret.
+func (p *Pages) Exchange(code proof.Secret, peerKnown bool) (secret.Text, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	i := p.find(p.codes, code.Reveal(), CodeLifetime)
+	i := p.find(p.codes, code, CodeLifetime)
 	if i < 0 || !peerKnown && !p.codes[i].byFile {
 		return secret.Text{}, false
 	}
@@ -71,10 +73,43 @@ func (p *Pages) Exchange(code secret.Text, peerKnown bool) (secret.Text, bool) {
 func (p *Pages) Lookup(token string) (*Caller, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.find(p.tokens, token, PageLifetime) < 0 {
+	var room [64]byte // on the stack, for a token of the right length
+	if p.find(p.tokens, sha256.Sum256(append(room[:0], token...)), PageLifetime) < 0 {
 		return nil, false
 	}
 	return p.caller, true
+}
+
+// Holder is the caller whose token has the secret, for requests that were sealed
+// with it.
+func (p *Pages) Holder(token proof.Secret) (*Caller, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.caller, p.find(p.tokens, token, PageLifetime) >= 0
+}
+
+// Secret implements Authority.
+func (p *Pages) Secret(id string) (proof.Secret, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return named(p.tokens, id)
+}
+
+// Code is the secret of the code with the ID. That it lives is for Exchange to
+// say.
+func (p *Pages) Code(id string) (proof.Secret, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return named(p.codes, id)
+}
+
+func named(list []passage, id string) (found proof.Secret, ok bool) {
+	for i := range list {
+		if list[i].secret.Named(id) {
+			found, ok = list[i].secret, true
+		}
+	}
+	return found, ok
 }
 
 func (p *Pages) add(list *[]passage, most int, byFile bool) secret.Text {
@@ -82,19 +117,17 @@ func (p *Pages) add(list *[]passage, most int, byFile bool) secret.Text {
 	if n := len(*list) - most + 1; n > 0 {
 		*list = slices.Delete(*list, 0, n)
 	}
-	*list = append(*list, passage{sha256.Sum256([]byte(t.Reveal())), p.clock.Now(), p.clock.Elapsed(), byFile})
+	*list = append(*list, passage{proof.Of(t), p.clock.Now(), p.clock.Elapsed(), byFile})
 	return t
 }
 
 // find compares with all of them, whichever fits, and returns the place of the
 // one that fits and lives, or -1. Either clock can end one: the wall clock goes
 // on in a computer that sleeps, the other one when the time is set back.
-func (p *Pages) find(list []passage, token string, life time.Duration) int {
-	var room [64]byte // on the stack, for a token of the right length
-	hash := sha256.Sum256(append(room[:0], token...))
+func (p *Pages) find(list []passage, hash proof.Secret, life time.Duration) int {
 	found := -1
 	for i := range list {
-		fits := subtle.ConstantTimeCompare(hash[:], list[i].hash[:]) == 1
+		fits := subtle.ConstantTimeCompare(hash[:], list[i].secret[:]) == 1
 		if fits && p.clock.Now().Sub(list[i].wall) < life && p.clock.Elapsed()-list[i].elapsed < life {
 			found = i
 		}

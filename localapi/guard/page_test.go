@@ -11,30 +11,31 @@ import (
 	"langkeep/agent/clock"
 	"langkeep/agent/secret"
 	"langkeep/localapi/client"
+	"langkeep/localapi/proof"
 )
 
 func TestPageCode(t *testing.T) {
 	p := NewPages(clock.System())
 	code := p.NewCode(false)
 	for name, wrong := range map[string]secret.Text{"none": {}, "another": NewToken(), "a part": secret.New(code.Reveal()[:45])} {
-		if _, ok := p.Exchange(wrong, true); ok {
+		if _, ok := p.Exchange(proof.Of(wrong), true); ok {
 			t.Errorf("%s opens the page", name)
 		}
 	}
 	if _, ok := p.Lookup(code.Reveal()); ok {
 		t.Error("a code is a token")
 	}
-	if _, ok := p.Exchange(code, false); ok {
+	if _, ok := p.Exchange(proof.Of(code), false); ok {
 		t.Error("a code of an address opens the page for a user who can't be told")
 	}
-	token, ok := p.Exchange(code, true)
+	token, ok := p.Exchange(proof.Of(code), true)
 	if !ok {
 		t.Fatal("a code does not open the page")
 	}
-	if _, ok := p.Exchange(code, true); ok {
+	if _, ok := p.Exchange(proof.Of(code), true); ok {
 		t.Error("a code opens the page twice")
 	}
-	if _, ok := p.Exchange(token, true); ok {
+	if _, ok := p.Exchange(proof.Of(token), true); ok {
 		t.Error("a token is a code")
 	}
 	caller, ok := p.Lookup(token.Reveal())
@@ -47,7 +48,7 @@ func TestPageCode(t *testing.T) {
 		}
 	}
 	byFile := p.NewCode(true)
-	if _, ok := p.Exchange(byFile, false); !ok {
+	if _, ok := p.Exchange(proof.Of(byFile), false); !ok {
 		t.Error("a code that only our user could read does not open the page")
 	}
 }
@@ -58,12 +59,12 @@ func TestPageEnds(t *testing.T) {
 		p := NewPages(j)
 		old, kept := p.NewCode(false), p.NewCode(false)
 		time.Sleep(CodeLifetime - 1)
-		token, ok := p.Exchange(kept, true)
+		token, ok := p.Exchange(proof.Of(kept), true)
 		if !ok {
 			t.Fatal("a code ends too early")
 		}
 		time.Sleep(time.Nanosecond)
-		if _, ok := p.Exchange(old, true); ok {
+		if _, ok := p.Exchange(proof.Of(old), true); ok {
 			t.Error("a code lives too long")
 		}
 		time.Sleep(PageLifetime - 2)
@@ -77,14 +78,14 @@ func TestPageEnds(t *testing.T) {
 		// The computer slept, which the monotonic clock does not see.
 		code := p.NewCode(false)
 		j.Jump(CodeLifetime)
-		if _, ok := p.Exchange(code, true); ok {
+		if _, ok := p.Exchange(proof.Of(code), true); ok {
 			t.Error("a code outlives a sleep")
 		}
 		// The time was set back.
 		code = p.NewCode(false)
 		j.Jump(-time.Hour)
 		time.Sleep(CodeLifetime)
-		if _, ok := p.Exchange(code, true); ok {
+		if _, ok := p.Exchange(proof.Of(code), true); ok {
 			t.Error("a code outlives its time when the clock is set back")
 		}
 	})
@@ -96,12 +97,12 @@ func TestPagesAreBounded(t *testing.T) {
 	for range maxCodes {
 		p.NewCode(false)
 	}
-	if _, ok := p.Exchange(first, true); ok || len(p.codes) != maxCodes {
+	if _, ok := p.Exchange(proof.Of(first), true); ok || len(p.codes) != maxCodes {
 		t.Errorf("%d codes, the oldest is good: %v", len(p.codes), ok)
 	}
 	var tokens []secret.Text
 	for range maxPages + 1 {
-		token, ok := p.Exchange(p.NewCode(false), true)
+		token, ok := p.Exchange(proof.Of(p.NewCode(false)), true)
 		if !ok {
 			t.Fatal("no token")
 		}

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 
 	"langkeep/agent/secret"
+	"langkeep/localapi/proof"
 )
 
 const tokenPrefix = "lk_"
@@ -28,6 +29,11 @@ func OwnerToken(t secret.Text) Authority {
 type ownerToken struct {
 	hash   [sha256.Size]byte
 	caller *Caller
+}
+
+// Secret implements Authority.
+func (o *ownerToken) Secret(id string) (proof.Secret, bool) {
+	return o.hash, proof.Secret(o.hash).Named(id)
 }
 
 // Lookup implements Authority.

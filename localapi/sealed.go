@@ -1,0 +1,156 @@
+package localapi
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"langkeep/localapi/client"
+	"langkeep/localapi/guard"
+	"langkeep/localapi/proof"
+)
+
+// pageSealed is the one request that the control page makes: another one of this
+// API, sealed with the secret that it shares with the agent, and so is the
+// answer. Who takes the agent's port can neither read the request nor answer it,
+// however it times that. With a code's secret it is the exchange of the code.
+func (s *Server) pageSealed(w http.ResponseWriter, r *http.Request, _ *guard.Caller, _ string) error {
+	var body client.Sealed
+	if err := read(r, &body); err != nil {
+		return err
+	}
+	salt, saltErr := base64.RawURLEncoding.DecodeString(body.Salt)
+	sealed, sealedErr := base64.RawURLEncoding.DecodeString(body.Sealed)
+	if saltErr != nil || sealedErr != nil || len(salt) != proof.SaltSize {
+		return client.NewProblem(client.TypeBadRequest, "salt must be 16 bytes in base64url, and sealed base64url")
+	}
+	strange := client.NewProblem(client.TypeUnauthorized, "no page has this key: its time is over, or it belongs to an earlier start of the agent: run langkeep open")
+	if code, ok := s.Pages.Code(body.Key); ok {
+		if _, ok := code.Open(salt, sealed); !ok {
+			return strange
+		}
+		out := newSealedAnswer(w, code.Answer(salt))
+		defer out.end()
+		if err := s.givePage(out, code, guard.PeerKnown(r)); err != nil {
+			s.fail(out, r, "", err)
+		}
+		return nil
+	}
+	token, ok := s.Pages.Secret(body.Key)
+	if !ok {
+		return strange
+	}
+	caller, alive := s.Pages.Holder(token)
+	text, opened := token.Open(salt, sealed)
+	if !alive || !opened {
+		return strange
+	}
+	if problem := s.Guard.Admit(r, caller); problem != nil {
+		return problem
+	}
+	out := newSealedAnswer(w, token.Answer(salt))
+	defer out.end()
+	inner, problem := unsealed(r, text)
+	if problem != nil {
+		guard.WriteProblem(out, problem)
+		return nil
+	}
+	s.route(out, inner.WithContext(context.WithValue(inner.Context(), sealedKey{}, token)), caller, nil)
+	return nil
+}
+
+// sealedKey finds the secret that a request was sealed with.
+type sealedKey struct{}
+
+// sealedRequest is what is inside.
+type sealedRequest struct {
+	Method string          `json:"method"`
+	Path   string          `json:"path"` // and query
+	Body   json.RawMessage `json:"body"`
+}
+
+// unsealed is the request that was sealed in r, whose connection and headers it
+// shares.
+func unsealed(r *http.Request, text []byte) (*http.Request, *client.Problem) {
+	var in sealedRequest
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&in); err != nil {
+		return nil, client.NewProblem(client.TypeBadRequest, "what was sealed is not a request")
+	}
+	target, err := url.ParseRequestURI(in.Path)
+	if err != nil || !strings.HasPrefix(in.Path, "/v1/") || target.Path == sealedPath {
+		return nil, client.NewProblem(client.TypeBadRequest, "what was sealed is not a request for a route of this API")
+	}
+	inner := r.Clone(r.Context())
+	inner.Method, inner.URL, inner.RequestURI = in.Method, target, in.Path
+	inner.Body, inner.ContentLength = io.NopCloser(bytes.NewReader(in.Body)), int64(len(in.Body))
+	inner.Header.Del("Content-Length")
+	return inner, nil
+}
+
+// sealedAnswer seals what a handler writes: first its status, then its body, a
+// piece at each flush. Its headers are not passed on, since nobody would believe
+// them.
+type sealedAnswer struct {
+	http.ResponseWriter
+	header http.Header
+	answer *proof.Answer
+	body   bytes.Buffer
+	begun  bool
+}
+
+func newSealedAnswer(w http.ResponseWriter, a *proof.Answer) *sealedAnswer {
+	return &sealedAnswer{ResponseWriter: w, header: http.Header{}, answer: a}
+}
+
+// Header implements http.ResponseWriter.
+func (a *sealedAnswer) Header() http.Header { return a.header }
+
+// WriteHeader implements http.ResponseWriter.
+func (a *sealedAnswer) WriteHeader(status int) {
+	if a.begun {
+		return
+	}
+	a.begun = true
+	a.ResponseWriter.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	head, err := json.Marshal(map[string]int{"status": status})
+	if err != nil {
+		panic(err) // a number
+	}
+	a.put(head, false)
+}
+
+// Write implements http.ResponseWriter.
+func (a *sealedAnswer) Write(p []byte) (int, error) {
+	a.WriteHeader(http.StatusOK)
+	return a.body.Write(p)
+}
+
+// FlushError is for http.ResponseController.
+func (a *sealedAnswer) FlushError() error {
+	a.WriteHeader(http.StatusOK)
+	if a.body.Len() > 0 {
+		a.put(a.body.Bytes(), false)
+		a.body.Reset()
+	}
+	return http.NewResponseController(a.ResponseWriter).Flush()
+}
+
+// Unwrap is for http.ResponseController.
+func (a *sealedAnswer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+
+// end writes what is left, as the last piece.
+func (a *sealedAnswer) end() {
+	a.WriteHeader(http.StatusOK)
+	a.put(a.body.Bytes(), true)
+}
+
+func (a *sealedAnswer) put(piece []byte, last bool) {
+	_, _ = a.ResponseWriter.Write(a.answer.Seal(piece, last)) // fails only if the client has gone
+}
