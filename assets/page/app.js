@@ -52,7 +52,7 @@ const fromBase64 = (text) => Uint8Array.from(atob(text.replaceAll("-", "+").repl
 // secretOf is a code's or a token's: its name, and the keys that come of it.
 async function secretOf(token) {
   const hash = await digest(bytesOf(token));
-  const id = toBase64((await digest(joined(bytesOf("langkeep key id"), hash))).slice(0, 16));
+  const id = toBase64((await digest(joined(bytesOf("langkeep-key-id"), hash))).slice(0, 16));
   const root = await crypto.subtle.importKey("raw", hash, "HKDF", false, ["deriveKey"]);
   const key = (use, salt) => crypto.subtle.deriveKey(
     { name: "HKDF", hash: "SHA-256", salt, info: bytesOf(use) }, root, { name: "AES-GCM", length: 256 }, false, ["encrypt", "decrypt"]);
@@ -67,7 +67,7 @@ async function sealed(token, request, signal) {
   const { id, key } = await secretOf(token);
   const salt = crypto.getRandomValues(new Uint8Array(16));
   const text = await crypto.subtle.encrypt(
-    { name: "AES-GCM", iv: new Uint8Array(12) }, await key("langkeep page request", salt), bytesOf(JSON.stringify(request)));
+    { name: "AES-GCM", iv: new Uint8Array(12) }, await key("langkeep-page-request", salt), bytesOf(JSON.stringify(request)));
   const ends = AbortSignal.any(signal ? [life.signal, signal] : [life.signal]);
   let response;
   try {
@@ -81,7 +81,7 @@ async function sealed(token, request, signal) {
     throw noAnswer();
   }
   if (response.status !== 200) throw unproven();
-  const pieces = unsealed(response.body, (own) => key("langkeep page answer", joined(salt, own)), ends);
+  const pieces = unsealed(response.body, (own) => key("langkeep-page-answer", joined(salt, own)), ends);
   const head = await pieces.next();
   if (head.done) throw unproven();
   return { status: JSON.parse(head.value).status, pieces };

@@ -24,7 +24,7 @@ func Of(token secret.Text) Secret { return sha256.Sum256([]byte(token.Reveal()))
 
 // ID names the secret, of which it tells nothing, as 22 base64url characters.
 func (s Secret) ID() string {
-	sum := sha256.Sum256(append([]byte("langkeep key id"), s[:]...))
+	sum := sha256.Sum256(append([]byte("langkeep-key-id"), s[:]...))
 	return base64.RawURLEncoding.EncodeToString(sum[:16])
 }
 
@@ -40,7 +40,7 @@ func (s Secret) Named(id string) bool {
 // its answer back.
 func (s Secret) OfAgent(nonce []byte, at string) []byte {
 	mac := hmac.New(sha256.New, s[:])
-	mac.Write([]byte("langkeep agent\n" + at + "\n"))
+	mac.Write([]byte("langkeep-agent\n" + at + "\n"))
 	mac.Write(nonce)
 	return mac.Sum(nil)
 }

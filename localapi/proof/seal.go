@@ -13,8 +13,8 @@ const SaltSize = 16
 
 // The uses of a secret's keys, one for each direction.
 const (
-	requestKey = "langkeep page request"
-	answerKey  = "langkeep page answer"
+	requestKey = "langkeep-page-request"
+	answerKey  = "langkeep-page-answer"
 )
 
 // Open is a request that was sealed with the secret and a fresh salt: AES-256-GCM
