@@ -1132,7 +1132,10 @@ func forge(t *testing.T, address string, answer http.HandlerFunc) *forger {
 		}
 	}
 	f.Start()
-	t.Cleanup(f.Close)
+	t.Cleanup(func() {
+		f.CloseClientConnections() // a page that was fooled keeps one
+		f.Close()
+	})
 	return f
 }
 
