@@ -184,12 +184,15 @@ async function follow() {
   following?.abort();
   const control = following = new AbortController();
   let limit = 0; // while there is no proof that the agent is there
+  const reachable = (is) => { // for hands; a reader keeps the page's landmarks
+    for (const id of ["cards", "add"]) find(id).inert = !is;
+  };
   const unheard = () => {
-    find("content").inert = true;
+    reachable(false);
     limit ||= setTimeout(() => shut("Langkeep doesn't answer any more, so this page's access has ended. Close this tab: whatever may answer at its address later has not proved to be Langkeep."), patience);
   };
   const heard = () => {
-    find("content").inert = false;
+    reachable(true);
     clearTimeout(limit);
     limit = 0;
   };
