@@ -102,7 +102,12 @@ func (s *Server) addClient(w http.ResponseWriter, r *http.Request, caller *guard
 	}
 	for _, added := range s.Clients.All() {
 		if added.Name == c.Name {
-			return answer(w, http.StatusCreated, clientAnswer{presentClient(added), token.Reveal()})
+			err := answer(w, http.StatusCreated, clientAnswer{presentClient(added), token.Reveal()})
+			if http.NewResponseController(w).Flush() != nil {
+				// The asker has gone, and nobody has seen the token.
+				err = s.Clients.Revoke(c.Name)
+			}
+			return err
 		}
 	}
 	return clientProblem(clients.ErrNone) // revoked already

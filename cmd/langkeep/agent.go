@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -188,22 +187,30 @@ func outliveStderr() {
 }
 
 // stopAgent ends the agent and waits until it is gone. It returns false if none
-// ran.
-func (a *app) stopAgent(ctx context.Context, p paths.Paths) (bool, error) {
+// ran. One that does not answer is an error, unless it is to be killed: then it
+// loses nothing but what it had not stored yet.
+func (a *app) stopAgent(ctx context.Context, p paths.Paths, kill bool) (bool, error) {
+	process := client.HolderWords(p)
 	c, err := client.Find(ctx, a.getenv, p)
-	if errors.Is(err, client.ErrNoAgent) {
-		if p.LockFree() {
-			return false, nil
+	if err == nil {
+		defer c.Close()
+		// It may be gone before its answer is here.
+		if err = c.Stop(ctx); errors.Is(err, client.ErrNoAgent) {
+			err = nil
 		}
-		return false, fmt.Errorf("an agent%s holds %s but doesn't answer: end it by hand", processOf(p), p.Lock())
 	}
-	if err != nil {
-		return false, err
-	}
-	defer c.Close()
-	process := processOf(p)
-	// It may be gone before its answer is here.
-	if err := c.Stop(ctx); err != nil && !errors.Is(err, client.ErrNoAgent) {
+	switch {
+	case err == nil:
+	case errors.Is(err, client.ErrNoAgent) && p.LockFree():
+		return false, nil
+	case kill && (errors.Is(err, client.ErrStuck) || errors.Is(err, client.ErrNoAgent)):
+		if err := killHolder(p); err != nil {
+			return false, err
+		}
+		a.say("the agent" + process + " did not answer and was killed")
+	case errors.Is(err, client.ErrNoAgent):
+		return false, fmt.Errorf("an agent%s holds %s but doesn't answer: langkeep restart replaces it", process, p.Lock())
+	default:
 		return false, err
 	}
 	limit := time.NewTimer(stopLimit)
@@ -222,15 +229,19 @@ func (a *app) stopAgent(ctx context.Context, p paths.Paths) (bool, error) {
 	return true, nil
 }
 
-// processOf names the agent's process, or nothing if that is not known. The lock
-// has it from the first moment.
-func processOf(p paths.Paths) string {
-	var holder client.Running
-	data, err := paths.ReadFile(p.Lock(), 4<<10)
-	if err != nil || json.Unmarshal(data, &holder) != nil || holder.PID == 0 {
-		if holder, err = client.ReadRunning(p); err != nil {
-			return ""
-		}
+// killHolder kills the agent that holds the lock. The lock tells that its process
+// is one: nobody else takes it, and its file names who did.
+func killHolder(p paths.Paths) error {
+	pid := client.Holder(p)
+	if pid == 0 || p.LockFree() {
+		return fmt.Errorf("the process that holds %s is not known: end it by hand", p.Lock())
 	}
-	return fmt.Sprintf(" (process %d)", holder.PID)
+	process, err := os.FindProcess(pid)
+	if err == nil {
+		err = process.Kill()
+	}
+	if err != nil {
+		return fmt.Errorf("can't end the agent (process %d): %w", pid, err)
+	}
+	return nil
 }

@@ -96,10 +96,15 @@ func (o *clientAddOptions) run(ctx context.Context, name string) error {
 	}
 	o.say(fmt.Sprintf("%s may use %s until %s; this is its token, which is not shown again",
 		added.Name, strings.Join(added.Profiles, ", "), words.Clock(*added.ExpiresAt, o.clock.Now())))
+	text := added.Token.Reveal() + "\n"
 	if o.json {
-		return o.result(body.Reveal())
+		text = body.Reveal()
 	}
-	return o.result(added.Token.Reveal() + "\n")
+	if err := o.result(text); err != nil {
+		// Nobody has seen the token.
+		return errors.Join(err, c.RevokeClient(context.WithoutCancel(ctx), added.Name))
+	}
+	return nil
 }
 
 // parseDays reads a Go duration that may be in days: 30d.

@@ -88,6 +88,10 @@ func (o *doctorOptions) look(ctx context.Context, p paths.Paths, args []string) 
 	c, agentErr := o.connect(ctx)
 	if agentErr == nil {
 		defer c.Close()
+		// One that does not answer keeps no other check waiting.
+		if _, err := c.Status(ctx); errors.Is(err, client.ErrStuck) {
+			c, agentErr = nil, err
+		}
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -97,8 +101,10 @@ func (o *doctorOptions) look(ctx context.Context, p paths.Paths, args []string) 
 	}
 	mine := []doctor.Check{agentCheck(ctx, p, c, agentErr)}
 	if o.getenv("LANGKEEP_URL") == "" { // else the agent is not this user's own
-		mine = append(mine,
-			portCheck(p, c), socketCheck(p, c), doctor.Files(p), doctor.Settings(p),
+		if !errors.Is(agentErr, client.ErrStuck) {
+			mine = append(mine, portCheck(p, c), socketCheck(p, c))
+		}
+		mine = append(mine, doctor.Files(p), doctor.Settings(p),
 			doctor.Autostart(func() (autostart.Status, error) {
 				entry, err := o.autostartEntry()
 				if err != nil {
@@ -182,6 +188,10 @@ func agentCheck(ctx context.Context, p paths.Paths, c *client.Client, connectErr
 			return doctor.Finding{
 				Verdict: doctor.Warning, Found: "No agent runs, so what only it can see was left out.", Advice: "Run langkeep start.",
 			}
+		}
+		if errors.Is(connectErr, client.ErrStuck) {
+			found, _, _ := strings.Cut(wordsOf(connectErr), ": ")
+			return doctor.Finding{Verdict: doctor.Failed, Found: words.Sentence(found), Advice: "Run langkeep restart, which replaces it."}
 		}
 		if connectErr != nil {
 			return doctor.Finding{Verdict: doctor.Failed, Found: words.Sentence(wordsOf(connectErr)), Advice: "See its log, " + p.Log() + "."}

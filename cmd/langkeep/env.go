@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -122,7 +123,10 @@ func (o *envOptions) run(ctx context.Context, args []string, write func(string, 
 		b.WriteString(write(v, new(withLoopback(o.getenv(v)))) + "\n")
 	}
 	o.say(name + ": until " + words.Clock(*added.ExpiresAt, o.clock.Now()) + " programs of this shell may " + words.May(p.ExecScopes) + "; langkeep env --unset ends that")
-	return o.result(b.String())
+	if err := o.result(b.String()); err != nil {
+		return errors.Join(err, c.RevokeClient(context.WithoutCancel(ctx), added.Name))
+	}
+	return nil
 }
 
 // leaveOwn makes the commands' own agent answer in a shell that has the

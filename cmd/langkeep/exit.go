@@ -51,7 +51,7 @@ func codeOf(err error) int {
 		return exitUsage
 	case errors.As(err, &problem):
 		return codeOfProblem(problem.Kind())
-	case errors.Is(err, client.ErrNoAgent):
+	case errors.Is(err, client.ErrNoAgent), errors.Is(err, client.ErrStuck):
 		return exitNoAgent
 	}
 	return exitFailed

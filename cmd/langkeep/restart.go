@@ -18,7 +18,7 @@ func newRestart(a *app) *cobra.Command {
 		Short: "Stop the agent and start it again",
 		Long: `Stop the agent, if one runs, and start it again in the background: after an
 update, or to give it other flags. The new one gets the flags given here and no
-others; without them config.toml decides.`,
+others; without them config.toml decides. An agent that does not answer is killed.`,
 		Example: `  langkeep restart
   langkeep restart --listen 127.0.0.1:18000`,
 		Args: cobra.NoArgs,
@@ -36,7 +36,7 @@ func (o *restartOptions) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := o.stopAgent(ctx, p); err != nil {
+	if _, err := o.stopAgent(ctx, p, true); err != nil {
 		return err
 	}
 	return o.startAndSay(ctx, p, o.flags)

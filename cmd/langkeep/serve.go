@@ -186,7 +186,7 @@ func takeLock(p paths.Paths) (*flock.Flock, error) {
 
 // alreadyRunning names the agent that holds the lock.
 func alreadyRunning(p paths.Paths) error {
-	return fmt.Errorf("an agent runs already%s: stop it with langkeep stop", processOf(p))
+	return fmt.Errorf("an agent runs already%s: stop it with langkeep stop", client.HolderWords(p))
 }
 
 // publish tells the user's programs where the agent is, and how the owner

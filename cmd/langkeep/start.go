@@ -61,8 +61,11 @@ func (o *startOptions) run(ctx context.Context) error {
 	}
 	c, err := client.Find(ctx, o.getenv, p)
 	if err == nil {
-		c.Close()
-		o.say("the agent runs already" + processOf(p))
+		defer c.Close()
+		if _, err := c.Status(ctx); errors.Is(err, client.ErrStuck) {
+			return err
+		}
+		o.say("the agent runs already" + client.HolderWords(p))
 		if len(o.flags.args()) > 0 {
 			o.say("what you asked for is for a new one: langkeep restart takes the same flags")
 		}
@@ -81,6 +84,6 @@ func (a *app) startAndSay(ctx context.Context, p paths.Paths, flags runFlags) er
 		return err
 	}
 	c.Close()
-	a.say("the agent runs" + processOf(p))
+	a.say("the agent runs" + client.HolderWords(p))
 	return nil
 }

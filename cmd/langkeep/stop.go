@@ -24,7 +24,7 @@ func (a *app) stop(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	stopped, err := a.stopAgent(ctx, p)
+	stopped, err := a.stopAgent(ctx, p, false)
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"syscall"
@@ -44,10 +45,11 @@ type Options struct {
 // agent that was started again may have another address, and its owner another
 // token: after ErrNoAgent or a Problem of TypeUnauthorized use Find again.
 type Client struct {
-	base  string // what routes are appended to
-	token secret.Text
-	http  *http.Client
-	close func()
+	base    string // what routes are appended to
+	token   secret.Text
+	http    *http.Client
+	close   func()
+	process func() string // names the agent's process, as Holder does; or nothing
 }
 
 // New makes a Client. It opens no connection. The error is for an URL that is
@@ -82,7 +84,8 @@ func New(o Options) (*Client, error) {
 			// The agent redirects nobody; whoever does is not the agent.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
-		close: transport.CloseIdleConnections,
+		close:   transport.CloseIdleConnections,
+		process: func() string { return "" },
 	}, nil
 }
 
@@ -290,8 +293,11 @@ func decode[T any](answer []byte) (T, error) {
 }
 
 // call sends a request and returns the whole answer, a Problem, or an error
-// that wraps ErrNoAgent or ctx's.
+// that wraps ErrNoAgent, ErrStuck or ctx's.
 func (c *Client) call(ctx context.Context, method, route string, body any) ([]byte, error) {
+	p := c.watch(ctx)
+	defer p.end(nil)
+	ctx = p.ctx
 	res, err := c.send(ctx, method, route, body)
 	if err != nil {
 		return nil, err
@@ -299,7 +305,7 @@ func (c *Client) call(ctx context.Context, method, route string, body any) ([]by
 	defer res.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(res.Body, maxBody+1))
 	if err != nil {
-		return nil, failure(ctx, err)
+		return nil, c.failure(ctx, err)
 	}
 	if len(answer) > maxBody {
 		return nil, fmt.Errorf("the agent's answer is over %d MB", maxBody>>20)
@@ -332,33 +338,47 @@ func (c *Client) send(ctx context.Context, method, route string, body any) (*htt
 	}
 	res, err := c.http.Do(req)
 	if err != nil {
-		return nil, failure(ctx, err)
+		return nil, c.failure(ctx, err)
 	}
 	return res, nil
 }
 
 // open sends a request whose answer goes on: what is other than 2xx is a Problem.
-func (c *Client) open(ctx context.Context, method, route string, body any) (*http.Response, error) {
-	res, err := c.send(ctx, method, route, body)
-	if err != nil || res.StatusCode/100 == 2 {
-		return res, err
+// The pulse looks after the whole of it, until somebody has it rest; closing the
+// body ends it.
+func (c *Client) open(ctx context.Context, method, route string, body any) (*http.Response, *pulse, error) {
+	p := c.watch(ctx)
+	res, err := c.send(p.ctx, method, route, body)
+	if err == nil && res.StatusCode/100 == 2 {
+		res.Body = pulseBody{res.Body, p}
+		return res, p, nil
+	}
+	defer p.end(nil)
+	if err != nil {
+		return nil, nil, err
 	}
 	defer res.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(res.Body, maxBody))
 	if err != nil {
-		return nil, failure(ctx, err)
+		return nil, nil, c.failure(p.ctx, err)
 	}
-	return nil, c.problem(res, answer)
+	return nil, nil, c.problem(res, answer)
 }
 
 // failure is the error of a request that got no whole answer.
-func failure(ctx context.Context, err error) error {
+func (c *Client) failure(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); errors.Is(cause, ErrStuck) {
+		return cause
+	}
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
 	var refused *Problem // by an agent that does not know the token
 	if errors.As(err, &refused) {
 		return refused
+	}
+	if isFull(err) || errors.Is(err, os.ErrDeadlineExceeded) { // nobody accepts, or nobody proves to be the agent
+		return c.stuck()
 	}
 	// The URL in it says nothing that helps.
 	var wrapped *url.Error

@@ -130,16 +130,18 @@ func (c *Client) ResumeLease(ctx context.Context) (held io.ReadCloser, err error
 
 // hold sends a request and returns the first line of an answer that goes on.
 func (c *Client) hold(ctx context.Context, route string, body any) (line []byte, held io.ReadCloser, err error) {
-	res, err := c.open(ctx, http.MethodPost, route, body)
+	res, p, err := c.open(ctx, http.MethodPost, route, body)
 	if err != nil {
 		return nil, nil, err
 	}
 	lines := bufio.NewReader(res.Body)
 	line, err = lines.ReadSlice('\n')
 	if err != nil || !json.Valid(line) {
-		_ = res.Body.Close()
-		return nil, nil, failure(ctx, io.ErrUnexpectedEOF)
+		defer res.Body.Close()
+		return nil, nil, c.failure(p.ctx, io.ErrUnexpectedEOF)
 	}
+	// What it is held for goes on, whatever becomes of the agent.
+	p.rest()
 	return append([]byte(nil), line...), struct {
 		io.Reader
 		io.Closer

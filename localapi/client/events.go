@@ -19,19 +19,19 @@ type Event struct {
 }
 
 // Events begins with an Event for every profile and goes on with each change.
-// It ends with an error: ctx's, a Problem, or one that wraps ErrNoAgent when
-// the agent ends.
+// It ends with an error: ctx's, a Problem, one that wraps ErrNoAgent when the
+// agent ends, or ErrStuck when it answers nothing any more.
 func (c *Client) Events(ctx context.Context) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
-		res, err := c.open(ctx, http.MethodGet, "/v1/events", nil)
+		res, p, err := c.open(ctx, http.MethodGet, "/v1/events", nil)
 		if err != nil {
 			yield(Event{}, err)
 			return
 		}
 		defer res.Body.Close()
-		for e, err := range parseEvents(res.Body) {
+		for e, err := range parseEvents(eventsBody{pulseBody{res.Body, p}}) {
 			if err != nil {
-				err = failure(ctx, err)
+				err = c.failure(p.ctx, err)
 			}
 			if !yield(e, err) {
 				return

@@ -40,10 +40,40 @@ func ReadRunning(p paths.Paths) (Running, error) {
 	return r, nil
 }
 
+// Holder is the process that holds the agent's lock, or did so last; 0 if that is
+// not known. The lock's file has it from the agent's first moment on, but on
+// Windows, where nobody can read a file that is locked.
+func Holder(p paths.Paths) int {
+	var holder Running
+	data, err := paths.ReadFile(p.Lock(), 4<<10)
+	if err != nil || json.Unmarshal(data, &holder) != nil || holder.PID == 0 {
+		holder, _ = ReadRunning(p) // PID is 0 if it can't be read
+	}
+	return holder.PID
+}
+
+// HolderWords is Holder as a part of a sentence, such as " (process 7)"; nothing if
+// it is not known.
+func HolderWords(p paths.Paths) string {
+	if pid := Holder(p); pid != 0 {
+		return fmt.Sprintf(" (process %d)", pid)
+	}
+	return ""
+}
+
+// newOwn makes a Client of this user's own agent, whose process it can name.
+func newOwn(o Options, p paths.Paths) (*Client, error) {
+	c, err := New(o)
+	if err == nil {
+		c.process = func() string { return HolderWords(p) }
+	}
+	return c, err
+}
+
 // Find finds the agent: the one that LANGKEEP_URL and LANGKEEP_TOKEN name, else
 // this user's own, over its Unix socket or, where it has none, over TCP with the
-// owner's token. The error wraps ErrEnvironment, or ErrNoAgent when none
-// answers.
+// owner's token. The error wraps ErrEnvironment, ErrNoAgent when none answers,
+// or ErrStuck over TCP; over the socket the first call says that.
 func Find(ctx context.Context, getenv func(string) string, p paths.Paths) (*Client, error) {
 	if u, token := getenv("LANGKEEP_URL"), getenv("LANGKEEP_TOKEN"); u != "" || token != "" {
 		if u == "" || token == "" {
@@ -56,7 +86,7 @@ func Find(ctx context.Context, getenv func(string) string, p paths.Paths) (*Clie
 		return c, nil
 	}
 	if answers(ctx, p.Socket()) {
-		return New(Options{Socket: p.Socket()})
+		return newOwn(Options{Socket: p.Socket()}, p)
 	}
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
@@ -71,13 +101,13 @@ func FindAs(ctx context.Context, getenv func(string) string, p paths.Paths, toke
 		return New(Options{URL: u, Token: token})
 	}
 	if answers(ctx, p.Socket()) {
-		return New(Options{Socket: p.Socket(), Token: token})
+		return newOwn(Options{Socket: p.Socket(), Token: token}, p)
 	}
 	running, err := runningTCP(p)
 	if err != nil {
 		return nil, err
 	}
-	return New(Options{URL: running.URL, Token: token})
+	return newOwn(Options{URL: running.URL, Token: token}, p)
 }
 
 // runningTCP is where the agent answers over TCP. An agent that was killed leaves
@@ -99,7 +129,7 @@ func answers(ctx context.Context, socket string) bool {
 	dialer := net.Dialer{Timeout: dialTimeout}
 	conn, err := dialer.DialContext(ctx, "unix", socket)
 	if err != nil {
-		return false
+		return isFull(err)
 	}
 	_ = conn.Close()
 	return true
@@ -116,7 +146,7 @@ func findTCP(ctx context.Context, p paths.Paths) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNoAgent, err)
 	}
-	c, err := New(Options{URL: running.URL, Token: secret.New(strings.TrimSpace(string(token)))})
+	c, err := newOwn(Options{URL: running.URL, Token: secret.New(strings.TrimSpace(string(token)))}, p)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrNoAgent, p.Agent(), err)
 	}
