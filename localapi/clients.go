@@ -3,6 +3,7 @@ package localapi
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"time"
@@ -41,7 +42,7 @@ func (t clientTokens) Lookup(token string) (*guard.Caller, bool) {
 	if profiles == nil {
 		profiles = []string{} // nil would mean all
 	}
-	return &guard.Caller{Name: c.Name, Scopes: scopes, Profiles: profiles, Expires: c.Expires, Ended: ended}, ok
+	return &guard.Caller{Name: c.Name, Scopes: scopes, Profiles: profiles, Expires: c.Expires, Ended: ended, Root: c.Root}, ok
 }
 
 // Secret implements guard.Authority.
@@ -156,7 +157,7 @@ func (s *Server) seenClients(w http.ResponseWriter, r *http.Request, _ *guard.Ca
 
 func clientProblem(err error) error {
 	switch {
-	case errors.Is(err, clients.ErrExists), errors.Is(err, clients.ErrMany), errors.Is(err, clients.ErrShare):
+	case errors.Is(err, clients.ErrExists), errors.Is(err, clients.ErrMany), errors.Is(err, clients.ErrShare), errors.Is(err, clients.ErrFull):
 		return client.NewProblem(client.TypeConflict, err.Error())
 	case errors.Is(err, clients.ErrNone):
 		return client.NewProblem(client.TypeNotFound, err.Error())
@@ -247,22 +248,30 @@ func (s *Server) resumeLease(w http.ResponseWriter, r *http.Request, caller *gua
 }
 
 // hold answers and then waits until the client goes, whose token goes with it,
-// or until the agent stops, whose successor the client will ask.
+// or until the agent stops, whose successor the client will ask. The connection is
+// the lease's alone: net/http notices no end behind a byte that came before it.
 func (s *Server) hold(w http.ResponseWriter, r *http.Request, u use, name string, ended <-chan struct{}, first any) error {
 	stopping := stopped(r.Context())
-	control := http.NewResponseController(w)
-	_ = control.SetWriteDeadline(time.Time{}) // a failure shows in Flush
-	w.Header().Set("Content-Type", "application/x-ndjson")
-	w.WriteHeader(http.StatusCreated)
 	line, err := json.Marshal(first)
-	if err == nil {
-		_, _ = w.Write(append(line, '\n'))
-		err = control.Flush()
+	if err != nil {
+		return err
 	}
-	if err == nil {
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Time{}) // a failure shows in what follows
+	gone := make(chan struct{})
+	if _, err := fmt.Fprintf(conn, "HTTP/1.1 201 Created\r\nContent-Type: application/x-ndjson\r\nCache-Control: no-store\r\n"+
+		"X-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\n%s\n", line); err == nil {
 		s.note(u, nil) // now, and not at its end
+		go func() {
+			defer close(gone)
+			_, _ = conn.Read(make([]byte, 1)) // whoever holds a lease says nothing more
+		}()
 		select {
-		case <-r.Context().Done():
+		case <-gone:
 		case <-ended:
 			return nil
 		case <-stopping:

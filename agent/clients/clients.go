@@ -30,7 +30,7 @@ const (
 	ResumeWithin = 30 * time.Second
 
 	most       = 500                // clients, each of which every token is compared with
-	reserved   = 100                // of them that only the owner can add
+	reserved   = 100                // of them that no client's lease takes
 	mostLeases = 64                 // that one client can have given, those that its leases gave included
 	remembered = 7 * 24 * time.Hour // that a client is listed after its end
 	tick       = 15 * time.Second   // at most, between two looks at what has ended
@@ -44,7 +44,8 @@ var (
 	ErrNone   = errors.New("there is no client of that name: langkeep client list shows them")
 	ErrName   = errors.New("the client needs another name")
 	ErrMany   = fmt.Errorf("there are %d clients: revoke some first", most)
-	ErrShare  = fmt.Errorf("this client runs %d programs with tokens of their own, or there is no room for more: end some first", mostLeases)
+	ErrShare  = fmt.Errorf("this client has given %d programs tokens of their own: end some first", mostLeases)
+	ErrFull   = errors.New("there is no room for more programs with tokens of their own: end some first")
 )
 
 // Client is a local program that may ask.
@@ -63,6 +64,9 @@ type Client struct {
 	// Narrowed marks a client whose scope run was given when that still allowed
 	// tweaks and uploads, until the owner has seen what it lost.
 	Narrowed bool
+	// Root is the client that a lease comes from in the end, over all that gave one
+	// in between; its own name for any other.
+	Root string
 }
 
 // record is a Client and its token's hash.
@@ -100,6 +104,9 @@ func Open(path string, c clock.Clock, log *slog.Logger) *List {
 func (l *List) load() {
 	if l.records, l.problem = l.read(); l.problem != nil {
 		l.records = nil
+	}
+	for _, r := range l.records {
+		r.Root = l.root(r.Client)
 	}
 }
 
@@ -170,7 +177,7 @@ func (l *List) read() (records []*record, err error) {
 			return nil, fmt.Errorf("%s: the client %q has no sha256: mend it, or delete the file and add the clients again", l.path, r.Name)
 		}
 		records = append(records, &record{
-			Client: Client{r.Name, r.Scopes, r.Profiles, r.CreatedAt, r.ExpiresAt, r.Lease, r.GrantedBy, r.Narrowed || f.Scopes == 0 && narrowed(r)},
+			Client: Client{r.Name, r.Scopes, r.Profiles, r.CreatedAt, r.ExpiresAt, r.Lease, r.GrantedBy, r.Narrowed || f.Scopes == 0 && narrowed(r), ""},
 			hash:   [sha256.Size]byte(hash), ended: make(chan struct{}),
 			resume: l.clock.Elapsed() + ResumeWithin,
 		})
@@ -236,8 +243,8 @@ func (l *List) keep(records []*record) error {
 	return err
 }
 
-// Add lets a client in, with token. The error may be ErrName, ErrExists, ErrMany
-// or ErrShare.
+// Add lets a client in, with token. The error may be ErrName, ErrExists, ErrMany,
+// ErrShare or ErrFull.
 func (l *List) Add(c Client, token secret.Text) error {
 	if err := config.ValidName(c.Name); err != nil {
 		return fmt.Errorf("%w: %w", ErrName, err)
@@ -252,13 +259,21 @@ func (l *List) Add(c Client, token secret.Text) error {
 	if slices.ContainsFunc(l.records, func(o *record) bool { return o.Name == c.Name }) {
 		return ErrExists
 	}
-	if len(l.records) >= most {
-		return ErrMany
+	r.Root = l.root(c)
+	kept := l.records
+	if len(kept) >= most-reserved {
+		// Those that are over are kept to be listed, and make room.
+		kept = slices.DeleteFunc(slices.Clone(kept), l.isOver)
 	}
-	if c.GrantedBy != "" && (len(l.records) >= most-reserved || l.given(l.grantor(c)) >= mostLeases) {
+	switch {
+	case len(kept) >= most:
+		return ErrMany
+	case c.GrantedBy != "" && len(kept) >= most-reserved:
+		return ErrFull
+	case c.GrantedBy != "" && l.given(r.Root) >= mostLeases:
 		return ErrShare
 	}
-	records := append(slices.Clone(l.records), r)
+	records := append(slices.Clone(kept), r)
 	if err := l.save(records); err != nil {
 		return err
 	}
@@ -284,26 +299,30 @@ func LeaseName(what string) string {
 	return what + "-" + hex.EncodeToString(nonce[:])
 }
 
-// grantor is the client that a lease comes from in the end; "" for the owner. The
-// caller holds l.mu.
-func (l *List) grantor(c Client) string {
-	by := c.GrantedBy
+// root is Client.Root for a client that may not be in the list yet. The caller
+// holds l.mu.
+func (l *List) root(c Client) string {
+	name, by := c.Name, c.GrantedBy
 	for range most { // a file edited by hand may lead in a circle
-		i := slices.IndexFunc(l.records, func(r *record) bool { return r.Name == by })
-		if i < 0 || l.records[i].GrantedBy == "" {
+		if by == "" {
+			break
+		}
+		name = by
+		i := slices.IndexFunc(l.records, func(r *record) bool { return r.Name == name })
+		if i < 0 {
 			break
 		}
 		by = l.records[i].GrantedBy
 	}
-	return by
+	return name
 }
 
 // given counts the leases that come from a client in the end. The caller holds
 // l.mu.
-func (l *List) given(by string) int {
+func (l *List) given(root string) int {
 	n := 0
 	for _, r := range l.records {
-		if r.GrantedBy != "" && l.grantor(r.Client) == by {
+		if r.GrantedBy != "" && r.Root == root {
 			n++
 		}
 	}

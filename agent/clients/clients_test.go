@@ -359,7 +359,7 @@ func TestRoomForTheOwner(t *testing.T) {
 			name := fmt.Sprintf("other-%d", i)
 			l.mustAdd(t, Client{Name: name, Scopes: []string{"read"}, Profiles: []string{"prod"}, Expires: in(time.Hour)}, "lk_"+name)
 			for range mostLeases {
-				if _, err := give(name); err != nil && !errors.Is(err, ErrShare) {
+				if _, err := give(name); err != nil && !errors.Is(err, ErrFull) {
 					t.Fatal(err)
 				}
 			}
@@ -401,4 +401,24 @@ func TestReservedNames(t *testing.T) {
 	if !slices.Equal(names, []string{"client-client-owner", "client-owner", "exec-1"}) {
 		t.Errorf("read as %v", names)
 	}
+}
+
+// Clients whose time is over are listed for a week, and make room for others.
+func TestEndedClientsMakeRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := Open("", clock.System(), quiet)
+		for i := range most {
+			name := fmt.Sprintf("env-%d", i)
+			l.mustAdd(t, Client{Name: name, Scopes: []string{"read"}, Profiles: []string{"prod"}, Expires: in(time.Second)}, "lk_"+name)
+		}
+		c := Client{Name: "one-more", Scopes: []string{"read"}, Profiles: []string{"prod"}, Expires: in(time.Hour)}
+		if err := l.Add(c, secret.New("lk_more")); !errors.Is(err, ErrMany) {
+			t.Errorf("while they live: %v", err)
+		}
+		time.Sleep(2 * time.Second) // of the bubble's
+		l.mustAdd(t, c, "lk_more")
+		if !l.takes("lk_more") || l.takes("lk_env-1") {
+			t.Error("the wrong one is let in")
+		}
+	})
 }

@@ -1,7 +1,13 @@
 package main
 
 import (
+	"bufio"
+	"encoding/json"
+	"io"
+	"net/http"
+	"strings"
 	"testing"
+	"time"
 
 	"langkeep/agent/secret"
 	"langkeep/localapi/client"
@@ -50,6 +56,36 @@ func TestAttackLeases(t *testing.T) {
 			defer held.Close()
 			if n := take(t, l.Token.Reveal(), 100); n != 63 {
 				t.Errorf("it has %d more", n)
+			}
+		}},
+		{"the holder of a lease sends a byte more, and leaves", "the lease ends within a second, as without the byte", func(t *testing.T) {
+			for _, more := range []string{"", "G", "GET / HTTP/1.1\r\n"} {
+				body := `{"profile":"prod","scopes":["read"],"for":"exec"}`
+				c := v.dial(t, "")
+				_, _ = io.WriteString(c, fill(v.words, post("/v1/leases", asReader, body))) // that it fails shows below
+				res, err := http.ReadResponse(bufio.NewReader(c), nil)
+				if err != nil || res.StatusCode != http.StatusCreated {
+					t.Fatal(res, err)
+				}
+				var lease struct{ Name string }
+				if err := json.NewDecoder(res.Body).Decode(&lease); err != nil {
+					t.Fatal(err)
+				}
+				_, _ = io.WriteString(c, more)
+				_ = c.Close()
+				begin := time.Now()
+				for {
+					list, err := v.owner.ClientsJSON(t.Context())
+					if err != nil {
+						t.Fatal(err)
+					}
+					if !strings.Contains(string(list), lease.Name) {
+						break
+					}
+					if time.Since(begin) > time.Second+soon {
+						t.Fatalf("after %q it is still there", more)
+					}
+				}
 			}
 		}},
 	})

@@ -61,6 +61,7 @@ type Caller struct {
 	Scopes   []Scope         // unused for the owner
 	Profiles []string        // nil means all
 	Expires  time.Time       // zero: with what gave it the token
+	Root     string          // the client that a lease comes from in the end; "" is Name
 	Ended    <-chan struct{} // closed when the token is good no more; may be nil
 }
 

@@ -45,6 +45,8 @@ var callers = people{
 	ownerToken1: {Name: "owner", Owner: true},
 	"lk_page":   {Name: "page", Page: true, Scopes: []Scope{Read, Manage, Owner}},
 	"lk_client": {Name: "script", Scopes: []Scope{Read, Token}, Profiles: []string{"prod"}},
+	"lk_lease":  {Name: "exec-0a1b2c3d", Root: "script", Scopes: []Scope{Read}, Profiles: []string{"prod"}},
+	"lk_other":  {Name: "other", Scopes: []Scope{Read}, Profiles: []string{"prod"}},
 }
 
 // fakeRaw is the end of a connection that is never used.

@@ -1,6 +1,7 @@
 package guard
 
 import (
+	"cmp"
 	"container/list"
 	"context"
 	"errors"
@@ -17,8 +18,7 @@ import (
 // names the user on the other end, or the path is too long.
 var ErrNoSocket = errors.New("no unix socket can be had here")
 
-// maxConns is how many connections a listener keeps at once. In the middle of a
-// request a client keeps at most half of them.
+// maxConns is how many connections a listener keeps at once.
 const maxConns = 1024
 
 // ListenTCP listens on a loopback address (127.0.0.1, [::1] or localhost, and
@@ -146,9 +146,9 @@ func unmapped(a *net.TCPAddr) netip.AddrPort {
 }
 
 // admit marks the connection as busy with a caller's request; false means that it
-// is being closed. A client that keeps half of the listener busy is served on
-// further connections too, but those go first when there is no room. The owner may
-// keep all.
+// is being closed. A client and its leases keep half of the listener busy at most,
+// and all clients leave a sixteenth to the owner: they are served on further
+// connections too, but those go first when there is no room.
 func (c *conn) admit(caller *Caller) bool {
 	l := c.listener
 	l.mu.Lock()
@@ -160,11 +160,13 @@ func (c *conn) admit(caller *Caller) bool {
 		return true
 	}
 	if !caller.Owner {
-		if l.held[caller.Name] >= max(l.limit/2, 1) {
+		root := cmp.Or(caller.Root, caller.Name)
+		if l.held[root] >= max(l.limit/2, 1) || l.clients >= l.limit-max(l.limit/16, 1) {
 			return true
 		}
-		c.holder = caller.Name
-		l.held[c.holder]++
+		c.holder = root
+		l.held[root]++
+		l.clients++
 	}
 	c.state = busy
 	return true
@@ -209,9 +211,12 @@ type listener struct {
 	limit   int
 	finding chan struct{} // holds one for each program that is being looked for
 
-	mu    sync.Mutex     // protects the following, and the state and holder of each conn
-	conns list.List      // of *conn, the oldest first
-	held  map[string]int // how many connections a client's requests make busy
+	mu    sync.Mutex // protects the following, and the state and holder of each conn
+	conns list.List  // of *conn, the oldest first
+	// How many connections the requests of a client make busy, its leases' included,
+	// and how many those of all clients do.
+	held    map[string]int
+	clients int
 }
 
 func guarded(l net.Listener, limit int) *listener {
@@ -264,6 +269,7 @@ func (l *listener) release(c *conn) {
 	if c.holder == "" {
 		return
 	}
+	l.clients--
 	if l.held[c.holder]--; l.held[c.holder] == 0 {
 		delete(l.held, c.holder)
 	}

@@ -544,8 +544,8 @@ func TestOneClientLeavesRoom(t *testing.T) {
 		}
 		return c
 	}
-	first, second := wait("lk_client"), wait("lk_client")
-	third, fourth := wait("lk_client"), wait("lk_client")
+	first, second := wait("lk_client"), wait("lk_lease")
+	third, fourth := wait("lk_client"), wait("lk_lease")
 	wait(ownerToken1)
 	if !ended(third) || !kept(fourth) {
 		t.Fatal("the oldest connection beyond the client's share was not the one to go")
@@ -563,6 +563,31 @@ func TestOneClientLeavesRoom(t *testing.T) {
 	}
 	if !ended(dial(t, "tcp", addr)) {
 		t.Error("a connection within the client's share made room for a stranger")
+	}
+}
+
+// All clients together leave room to the owner.
+func TestClientsLeaveRoomToTheOwner(t *testing.T) {
+	addr := crowd(t)
+	ask := func(token string) (net.Conn, error) {
+		c := dial(t, "tcp", addr)
+		_, _ = io.WriteString(c, crlf("GET /wait HTTP/1.1\nHost: "+addr+"\nAuthorization: Bearer "+token+"\n\n"))
+		_, err := http.ReadResponse(bufio.NewReader(c), nil)
+		return c, err
+	}
+	var held []net.Conn
+	for _, token := range []string{"lk_client", "lk_lease", "lk_other", "lk_other"} {
+		c, err := ask(token)
+		if err != nil {
+			t.Fatalf("%s: %v", token, err)
+		}
+		held = append(held, c)
+	}
+	if _, err := ask(ownerToken1); err != nil {
+		t.Errorf("the owner: %v", err)
+	}
+	if !ended(held[3]) || !kept(held[0]) || !kept(held[1]) || !kept(held[2]) {
+		t.Error("the connection beyond what clients may hold was not the one to go")
 	}
 }
 
