@@ -35,8 +35,9 @@ var callFields = map[string]field{"name": text, "arguments": optionalObject, "_m
 
 // plainArguments are a tool's inputs. 1.4.3 and 1.10.3 read input_value and
 // session_id of them; 1.13.0 makes tweaks of all others, on the fields of the flow's
-// input components that it shows: an object there sets load_from_db, and the answer
-// has a Credential in it. So a value is text, a number or a truth, or a list of them.
+// input components that it shows. There an object would set load_from_db, but for
+// the tool's schema, by which a field of text takes none. So a value is text, a
+// number or a truth, or a list of them.
 func plainArguments(v any) bool {
 	o, ok := v.(map[string]any)
 	for _, value := range o {

@@ -14,9 +14,10 @@ var truth = oneOf("true", "false", "True", "False", "1", "0")
 // do not read.
 //
 // Not among them are:
-//   - tweaks, which replace any field of any component: its code (1.4.3, 1.10.3),
-//     load_from_db, which has the server put a variable's value or an environment
-//     variable there, and the command or URL of an MCPTools component (1.13.0 too);
+//   - tweaks, which replace any field of any component: its code (1.4.3; 1.10.3 and
+//     1.13.0 refuse that), load_from_db, which has the server put a variable's value there,
+//     a Credential's among them (1.4.3), or one of its environment (1.10.3, 1.13.0), a
+//     file's path, and the command or URL of an MCPTools component (1.13.0 too);
 //   - output_component and the output_type debug, which return what components hand
 //     to each other, a variable's value among it;
 //   - input_request and context: FastAPI reads a body of several parameters by their
