@@ -289,9 +289,6 @@ func plantDeadSocket(t *testing.T, at string) {
 	}
 }
 
-// soon is how long what an agent does by itself may take.
-const soon = time.Minute
-
 // eventually waits until it is so.
 func eventually(is func() bool) bool {
 	for limit := time.Now().Add(soon); ; time.Sleep(20 * time.Millisecond) {

@@ -98,6 +98,9 @@ func program(t *testing.T, p paths.Paths, args ...string) *exec.Cmd {
 	return cmd
 }
 
+// soon is how long what an agent does by itself may take.
+const soon = time.Minute
+
 // launched is an agent in the foreground.
 type launched struct {
 	*exec.Cmd
