@@ -8,7 +8,9 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -459,4 +461,27 @@ func FuzzBodies(f *testing.F) {
 func first(v any) map[string]any {
 	o, _ := v.(map[string]any)
 	return o
+}
+
+// What MCP is refused is noted like all else, though the answer is 200.
+func TestMCPRefusalIsNoted(t *testing.T) {
+	upstream, err := url.Parse("http://server.test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var noted []string
+	h := New(Config{
+		Profile: "prod", Source: &rig{upstream: upstream}, Lookup: func(_ *http.Request, token string) (*guard.Caller, *client.Problem) { return lookup(token) }, Log: slog.New(slog.DiscardHandler), Needs: func() Needs { return Needs{} },
+		Note: func(_ *http.Request, caller *guard.Caller, what string, problem *client.Problem) {
+			noted = append(noted, caller.Name+" "+what+" "+problem.Kind())
+		},
+	})
+	r := httptest.NewRequest(http.MethodPost, "/api/v1/mcp/streamable", strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"resources/list"}`))
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("X-Api-Key", "lk_run")
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	if want := []string{"run proxy POST /api/v1/mcp/streamable forbidden"}; w.Code != http.StatusOK || !slices.Equal(noted, want) {
+		t.Errorf("%d, noted %q, want %q", w.Code, noted, want)
+	}
 }
