@@ -86,6 +86,7 @@ func testScopes(t *testing.T, version string) {
 		kind = "Generic"
 	}
 	s.must(201, "proxy", "POST", "/api/v1/variables/", encode(object{"name": "STOLEN", "value": stolen, "type": kind, "default_fields": []string{"Stolen"}}))
+	t.Run("routes", func(t *testing.T) { s.in(t).testRoutes() })
 	t.Run("bodies", func(t *testing.T) { s.in(t).testBodies() })
 	t.Run("files by MCP", func(t *testing.T) { s.in(t).testResources() })
 	t.Run("arguments of tools", func(t *testing.T) { s.in(t).testArguments() })
