@@ -62,7 +62,7 @@ func TestAttackLeases(t *testing.T) {
 			for _, more := range []string{"", "G", "GET / HTTP/1.1\r\n"} {
 				body := `{"profile":"prod","scopes":["read"],"for":"exec"}`
 				c := v.dial(t, "")
-				_, _ = io.WriteString(c, fill(v.words, post("/v1/leases", asReader, body))) // that it fails shows below
+				_, _ = io.WriteString(c, fill(v.words, post("/v1/leases", asOwner, body))) // that it fails shows below
 				res, err := http.ReadResponse(bufio.NewReader(c), nil)
 				if err != nil || res.StatusCode != http.StatusCreated {
 					t.Fatal(res, err)

@@ -47,7 +47,8 @@ func (c *Client) watch(ctx context.Context) *pulse {
 	p := &pulse{client: c}
 	p.ctx, p.end = context.WithCancelCause(ctx)
 	p.looking, p.rest = context.WithCancel(p.ctx)
-	p.timer = time.AfterFunc(quietLimit, p.look)
+	p.timer = time.AfterFunc(eventsQuiet, p.look)
+	p.timer.Reset(quietLimit) // look uses the timer, which it must have before it runs
 	return p
 }
 
