@@ -150,9 +150,9 @@ func (u *upload) part(to []byte) ([]byte, error) {
 			}
 			return to, nil
 		}
-		name, value, _ := strings.Cut(text, ": ")
+		name, value, colon := strings.Cut(text, ": ")
 		name = strings.ToLower(name)
-		if !whole || seen[name] || !partHeader(name, value) {
+		if !whole || !colon || seen[name] || !partHeader(name, value) {
 			return to, refuseUpload("since a part has a header or a file name that servers read in more than one way, or that is Langflow's own")
 		}
 		seen[name] = true
