@@ -156,7 +156,7 @@ func (l *List) read() (records []*record, err error) {
 	if err := paths.Adopt(l.path, data, &f, ", so no client is let in: mend it, or delete it and add the clients again"); err != nil {
 		return nil, err
 	}
-	taken := map[string]bool{}
+	taken, renamed := map[string]bool{}, map[string]string{}
 	for _, r := range f.Clients {
 		taken[r.Name] = true
 	}
@@ -170,7 +170,15 @@ func (l *List) read() (records []*record, err error) {
 			}
 			taken[name] = true
 			l.log.Warn("a client's name is reserved by now: it has another", "was", r.Name, "is", name)
+			renamed[r.Name] = name
+		}
+	}
+	for _, r := range f.Clients {
+		if name, ok := renamed[r.Name]; ok && !r.Lease {
 			r.Name = name
+		}
+		if name, ok := renamed[r.GrantedBy]; ok { // a lease ends with the client that gave it
+			r.GrantedBy = name
 		}
 		hash, err := hex.DecodeString(r.SHA256)
 		if err != nil || len(hash) != sha256.Size {

@@ -389,7 +389,7 @@ func TestReservedNames(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "clients.json")
 	line := `{"name": %q, "scopes": ["read"], "profiles": ["prod"], "created_at": "2026-01-02T03:04:05Z", "expires_at": "2096-01-02T03:04:05Z", "lease": %v, "sha256": "%064d"}`
 	text := `{"schema": 1, "clients": [` + fmt.Sprintf(line, "owner", false, 1) + "," + fmt.Sprintf(line, "client-owner", false, 2) + "," +
-		fmt.Sprintf(line, "exec-1", true, 3) + "]}"
+		strings.Replace(fmt.Sprintf(line, "exec-1", true, 3), "{", `{"granted_by": "owner", `, 1) + "]}"
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -400,6 +400,12 @@ func TestReservedNames(t *testing.T) {
 	}
 	if !slices.Equal(names, []string{"client-client-owner", "client-owner", "exec-1"}) {
 		t.Errorf("read as %v", names)
+	}
+	if err := l.Revoke("client-client-owner"); err != nil {
+		t.Fatal(err)
+	}
+	if left := l.All(); len(left) != 1 || left[0].Name != "client-owner" {
+		t.Errorf("without the client that was renamed there are %+v: its lease outlives it", left)
 	}
 }
 
