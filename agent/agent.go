@@ -230,7 +230,10 @@ func (a *Agent) takeUp(ctx context.Context, name string) error {
 	a.table.Lock()
 	p, err := config.LoadProfile(a.profileFile(name))
 	if errors.Is(err, os.ErrNotExist) {
-		a.drop(s)
+		// A symbolic link to nothing is a file that can't be read, not one that is gone.
+		if _, gone := os.Lstat(a.profileFile(name)); errors.Is(gone, os.ErrNotExist) {
+			a.drop(s)
+		}
 	}
 	a.table.Unlock()
 	if err != nil {

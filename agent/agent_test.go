@@ -1071,6 +1071,41 @@ func TestReload(t *testing.T) {
 	})
 }
 
+// A profile's file that is a symbolic link to nothing, such as one to a disk that is
+// away, is a file that can't be read: its session goes on.
+func TestReloadOfALinkToNothing(t *testing.T) {
+	bubble(t, langflowtest.Options{}, func(r *rig) {
+		r.signIn("prod", false)
+		file, aside := r.profileFile("prod"), filepath.Join(r.dir, "aside")
+		if err := os.Rename(file, aside); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(filepath.Join(r.dir, "nowhere"), file); err != nil {
+			r.t.Log("this user may make no symbolic links")
+			return
+		}
+		if errs := r.Reload(r.t.Context()); len(errs) != 1 {
+			t.Errorf("the errors are %v", errs)
+		}
+		r.is("prod", Fresh)
+		r.mustToken("prod")
+		if err := os.Rename(aside, file); err != nil {
+			t.Fatal(err)
+		}
+		if errs := r.Reload(r.t.Context()); errs != nil {
+			t.Error(errs)
+		}
+		r.mustToken("prod")
+		if err := os.Remove(file); err != nil {
+			t.Fatal(err)
+		}
+		r.Reload(r.t.Context())
+		if r.Has("prod") {
+			t.Error("the profile whose file is gone is still there")
+		}
+	})
+}
+
 func TestDeactivatedUser(t *testing.T) {
 	bubble(t, langflowtest.Options{AccessLifetime: time.Minute}, func(r *rig) {
 		r.signIn("prod", true)
