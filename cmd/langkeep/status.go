@@ -57,25 +57,29 @@ func (o *statusOptions) run(ctx context.Context, args []string) error {
 	case o.watch:
 		return newWatch(o.app, args).run(ctx, c)
 	}
-	if len(args) > 0 {
+	if o.ready && len(args) > 0 {
 		p, err := c.Profile(ctx, args[0])
 		if err != nil {
 			return err
 		}
-		if o.ready {
-			return ready([]client.Profile{p})
-		}
-		return o.result(o.long(p))
+		return ready([]client.Profile{p})
 	}
 	status, err := c.Status(ctx)
 	if err != nil {
 		return err
 	}
-	if status.AuditError != nil {
-		o.say(*status.AuditError)
-	}
 	if status.ConfigError != nil {
 		o.say("the settings are as before, since a file can't be used: " + *status.ConfigError)
+	}
+	if len(args) > 0 {
+		p, err := c.Profile(ctx, args[0])
+		if err != nil {
+			return err
+		}
+		return o.result(o.long(p))
+	}
+	if status.AuditError != nil {
+		o.say(*status.AuditError)
 	}
 	if o.ready {
 		return ready(status.Profiles)
