@@ -24,7 +24,7 @@ func (s *server) account(ctx context.Context) Finding {
 	return ok("%s is no superuser there.", user.Username)
 }
 
-// firstWithFloor is the first release of Langflow that takes no code in tweaks (the
+// firstWithFloor is the first release of Langflow known to take no code in tweaks (the
 // protected fields of 1.13.0).
 const firstWithFloor = "1.13"
 
@@ -37,7 +37,7 @@ func (s *server) tweaks(ctx context.Context) Finding {
 	}
 	if !langflow.AtLeast(version, firstWithFloor) {
 		return warning("Upgrade it, and give the scope run rather than tweak to what only runs flows.",
-			"Langflow %s takes code in tweaks: a program with the scope tweak can take the account.", version)
+			"Langflow %s may take code in tweaks (1.4.3 does): a program with the scope tweak can take the account.", version)
 	}
 	return ok("Langflow %s takes no code in tweaks, but commands and addresses of some components. "+
 		"Whether it has LANGFLOW_TWEAKS_POLICY=off and LANGFLOW_FALLBACK_TO_ENV_VAR=false, which stop that, can't be told from here.", version)
