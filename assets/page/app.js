@@ -420,7 +420,7 @@ function remedy(problem, apply, caFile = "") {
     case "plain-http":
       return [act("Allow http:// for this server", () => ({ allow_http: true }))];
     case "certificate": {
-      if (!problem.message.includes("--ca-file")) return []; // such as one that has expired
+      if (!caFile && !problem.message.includes("--ca-file")) return []; // such as one that has expired
       const { input, parts } = field("CA file (--ca-file)", { type: "text", placeholder: "/home/me/lab-ca.pem", value: caFile },
         "The full path of a PEM file on this computer.");
       return [...parts, act("Trust this CA", () => ({ ca_file: input.value.trim() }))];

@@ -86,6 +86,9 @@ func agentProves(conn net.Conn, host string, shared proof.Secret) error {
 		// Words of our own: a stranger can say this too.
 		return NewProblem(TypeUnauthorized, "the agent does not know this token: it was revoked, has expired, or belongs to an earlier start of the agent")
 	}
+	if res.StatusCode == http.StatusForbidden && problemIn(res, text) != nil {
+		return NewProblem(TypeForbidden, "the agent refuses this connection: ask as the user who runs it")
+	}
 	var got Proof
 	if res.StatusCode != http.StatusOK || res.Close || answer.Buffered() > 0 || json.Unmarshal(text, &got) != nil {
 		return stranger
