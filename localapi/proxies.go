@@ -235,12 +235,21 @@ func (p *proxies) serve(name string, port int, listeners []net.Listener) {
 		Needs:   func() proxy.Needs { return p.needs(name) },
 		Problem: func(err error) *client.Problem { return problemOf(err, "") },
 	})
+	proves := guard.Limited(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := p.prove(w, r, nil, ""); err != nil {
+			p.fail(w, r, name, err)
+		}
+	}))
 	server := guard.NewServer(guard.ServerConfig{Log: p.Log, Streams: true, Handler: http.HandlerFunc(
 		func(w http.ResponseWriter, r *http.Request) {
 			if problem := p.Guard.CheckProxy(r, p.needs(name).Origins); problem != nil {
 				p.note(p.useOf(r, nil, name, "proxy"), problem)
 				p.metrics.proxy(problem)
 				guard.WriteProblem(w, problem)
+				return
+			}
+			if r.Method == http.MethodPost && r.URL.Path == proofPath { // no Langflow has it
+				proves.ServeHTTP(w, r)
 				return
 			}
 			p.metrics.streams.Add(1)

@@ -1,18 +1,21 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"langkeep/agent/paths"
 	"langkeep/agent/secret"
@@ -31,8 +34,17 @@ type forger struct {
 // forge starts a forger, whose answer to the question for a proof is prove's.
 func forge(t *testing.T, prove func(question []byte) (status int, answer string)) *forger {
 	t.Helper()
+	return forgeAt(t, "127.0.0.1:0", prove)
+}
+
+func forgeAt(t *testing.T, address string, prove func(question []byte) (status int, answer string)) *forger {
+	t.Helper()
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
 	f := &forger{}
-	f.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	f.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		text, err := httputil.DumpRequest(r, true)
 		if err != nil {
 			t.Error(err)
@@ -55,6 +67,9 @@ func forge(t *testing.T, prove func(question []byte) (status int, answer string)
 		w.WriteHeader(status)
 		_, _ = io.WriteString(w, answer)
 	}))
+	_ = f.Listener.Close() // httptest's own
+	f.Listener = listener
+	f.Start()
 	t.Cleanup(f.Close)
 	return f
 }
@@ -176,6 +191,47 @@ func TestAttackForged(t *testing.T) {
 				t.Errorf("a client is answered: %v", err)
 			}
 			f.learnt(t, v.words["owner"], v.words["reader"])
+		}},
+		{tried: "takes a proxy's port, through which a `langkeep mcp` that goes on speaks", happens: "no token and no message is sent; the MCP client gets an error", run: func(t *testing.T, _ *victim) {
+			v := newVictim(t) // one of its own, to be killed
+			p, err := v.owner.ChangeProfile(t.Context(), "prod", client.ProfileChange{Proxy: new(true)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			cmd := program(t, v.paths, "mcp", "prod")
+			in, err := cmd.StdinPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			stdout, err := cmd.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			defer func() {
+				_ = cmd.Process.Kill()
+				_ = cmd.Wait() // an error: it was killed
+			}()
+			late := time.AfterFunc(soon, func() { _ = cmd.Process.Kill() })
+			defer late.Stop()
+			answers := bufio.NewReader(stdout)
+			say := func(text string) string {
+				_, _ = io.WriteString(in, `{"jsonrpc":"2.0","id":1,"method":"ping","params":{"text":"`+text+`"}}`+"\n")
+				answer, _ := answers.ReadString('\n') // nothing is the end of one that was killed
+				return answer
+			}
+			if answer := say("hello"); answer == "" || strings.Contains(answer, "prove") { // it has its lease by then
+				t.Fatalf("the agent's own proxy does not prove itself: %q", answer)
+			}
+			_ = v.Process.Kill()
+			_ = v.Wait() // an error: it was killed
+			f := forgeAt(t, strings.TrimPrefix(*p.ProxyURL, "http://"), func([]byte) (int, string) { return http.StatusOK, `{"proof":"AAAA"}` })
+			if answer := say(typedPassword); !strings.Contains(answer, `"error"`) || strings.Contains(answer, "forged") {
+				t.Errorf("the MCP client gets %q", answer)
+			}
+			f.learnt(t, typedPassword, "lk_", "pi-Key")
 		}},
 		{tried: "asks the real agent for proofs: of no token, of a part of a key, with a short nonce, none, a long one", happens: "400 or 401, and nothing of any token", run: func(t *testing.T, v *victim) {
 			key := proof.Of(secret.New(v.words["owner"])).ID()

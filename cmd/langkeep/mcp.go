@@ -46,10 +46,12 @@ func (o *mcpOptions) run(ctx context.Context, args []string) error {
 		return err
 	}
 	defer release()
+	transport := client.ProvingTransport(lease.Token) // the proxy's port may be taken, too
+	transport.MaxIdleConnsPerHost = 8
 	return mcp.Run(ctx, mcp.Config{
 		URL: lease.ProxyURL + mcpPath(o.project), Token: lease.Token, In: o.stdin, Out: o.stdout, Warn: o.say,
 		Client: &http.Client{
-			Transport:     &http.Transport{Proxy: nil, DisableCompression: true, MaxIdleConnsPerHost: 8},
+			Transport:     transport,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	})

@@ -55,13 +55,9 @@ type Client struct {
 // New makes a Client. It opens no connection. The error is for an URL that is
 // not a loopback address.
 func New(o Options) (*Client, error) {
-	transport := &http.Transport{
-		// An agent is on this computer: a token must never go to a proxy.
-		Proxy:                  nil,
-		ResponseHeaderTimeout:  answerTimeout,
-		MaxResponseHeaderBytes: 64 << 10,
-		DisableCompression:     true,
-	}
+	transport := ProvingTransport(o.Token)
+	transport.ResponseHeaderTimeout = answerTimeout
+	transport.MaxResponseHeaderBytes = 64 << 10
 	base := "http://langkeep"
 	if o.Socket != "" {
 		dialer := net.Dialer{Timeout: dialTimeout}
@@ -74,7 +70,6 @@ func New(o Options) (*Client, error) {
 			return nil, err
 		}
 		base = u
-		transport.DialContext = proving((&net.Dialer{Timeout: dialTimeout, Control: onlyLoopback}).DialContext, o.Token)
 	}
 	return &Client{
 		base:  base,

@@ -29,6 +29,17 @@ type Proof struct {
 	Proof string `json:"proof"`
 }
 
+// ProvingTransport sends requests to the agent's ports alone, its proxies' included,
+// and only over connections on which it has proved to know the token.
+func ProvingTransport(token secret.Text) *http.Transport {
+	return &http.Transport{
+		// An agent is on this computer: a token must never go to a proxy.
+		Proxy:              nil,
+		DisableCompression: true,
+		DialContext:        proving((&net.Dialer{Timeout: dialTimeout, Control: onlyLoopback}).DialContext, token),
+	}
+}
+
 // proving dials so that whoever listens proves to be the agent on the very
 // connection that then carries the token. An agent that was killed leaves its
 // port to whoever takes it.

@@ -58,12 +58,15 @@ func NewServer(c ServerConfig) *http.Server {
 		// For what net/http answers itself; limited has its own for all else.
 		s.ReadTimeout = headerTimeout + bodyTimeout
 		s.WriteTimeout = writeTimeout
-		s.Handler = limited(c.Handler, bodyTimeout)
+		s.Handler = Limited(c.Handler)
 	}
 	return s
 }
 
-// limited bounds the bodies of requests and hardens the answers.
+// Limited bounds the bodies of requests and hardens the answers, as NewServer has it
+// done for all requests of a server that does not stream.
+func Limited(h http.Handler) http.Handler { return limited(h, bodyTimeout) }
+
 func limited(h http.Handler, within time.Duration) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		harden(w.Header())
