@@ -2,6 +2,7 @@ package guard
 
 import (
 	"encoding/json"
+	"io"
 	"net/http"
 	"strconv"
 	"time"
@@ -38,6 +39,17 @@ func WriteProblem(w http.ResponseWriter, p *client.Problem) {
 	}
 	w.WriteHeader(p.Status)
 	_, _ = w.Write(append(body, '\n')) // whoever left does not hear it
+}
+
+// Drain reads what is left of a known caller's request before it is refused, up to
+// drainBytes and for refusedTime. A client that is still sending when the answer
+// comes and the connection closes sees a reset in place of the answer.
+func Drain(w http.ResponseWriter, r *http.Request) {
+	if r.ContentLength == 0 || r.Body == nil {
+		return
+	}
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(refusedTime)) // fails only on a closed connection
+	_, _ = io.CopyN(io.Discard, r.Body, drainBytes)                                // whoever sends more may see that reset
 }
 
 // last makes an answer the last one of its connection.

@@ -15,6 +15,7 @@ const (
 	headerBytes   = 32 << 10 // browsers send a host's cookies of every port
 	bodyTimeout   = 10 * time.Second
 	refusedTime   = 2 * time.Second // for the rest of a refused request
+	drainBytes    = 1 << 20         // of it that are read ahead of the answer
 	bodyBytes     = 1 << 20
 	idleTimeout   = 2 * time.Minute
 	// writeTimeout, from the end of the headers to the end of the answer, is

@@ -115,8 +115,9 @@ type passage struct {
 	upstream  *url.URL
 	transport http.RoundTripper
 	caller    *guard.Caller
-	host      string // the proxy's, as the client wrote it
-	body      []byte // for a second try; nil if it can't be repeated
+	host      string        // the proxy's, as the client wrote it
+	body      []byte        // for a second try; nil if it can't be repeated
+	sent      io.ReadCloser // the client's body
 }
 
 type passageKey struct{}
@@ -154,7 +155,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.refuse(w, r, caller, problem)
 		return
 	}
-	p := &passage{target: t, upstream: upstream, transport: transport, caller: caller, host: r.Host}
+	p := &passage{target: t, upstream: upstream, transport: transport, caller: caller, host: r.Host, sent: r.Body}
 	examined := t.check != "" && !caller.Has(guard.Proxy)
 	if examined {
 		body, against := h.examine(w, r, caller, t)
@@ -189,6 +190,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, caller *guard.Caller, problem *client.Problem) {
 	h.Note(r, caller, what(r), problem)
+	if caller != nil {
+		guard.Drain(w, r)
+	}
 	guard.WriteProblem(w, problem)
 }
 
@@ -401,7 +405,10 @@ func (h *Handler) back(res *http.Response) error {
 func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	var refused uploadRefused
 	if errors.As(err, &refused) {
-		h.refuse(w, r, r.Context().Value(passageKey{}).(*passage).caller, refused.problem)
+		p := r.Context().Value(passageKey{}).(*passage)
+		in := *r
+		in.Body = p.sent // what was refused gives no more
+		h.refuse(w, &in, p.caller, refused.problem)
 		return
 	}
 	var source sourceError
