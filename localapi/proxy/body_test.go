@@ -485,3 +485,22 @@ func TestMCPRefusalIsNoted(t *testing.T) {
 		t.Errorf("%d, noted %q, want %q", w.Code, noted, want)
 	}
 }
+
+// A request is noted also where there is no way to the server to be had.
+func TestNoUpstreamIsNoted(t *testing.T) {
+	var noted []string
+	h := New(Config{
+		Profile: "prod", Source: &rig{upstreamErr: errors.New("no profile")}, Lookup: func(_ *http.Request, token string) (*guard.Caller, *client.Problem) { return lookup(token) }, Log: slog.New(slog.DiscardHandler), Needs: func() Needs { return Needs{} },
+		Note: func(_ *http.Request, caller *guard.Caller, what string, problem *client.Problem) {
+			noted = append(noted, caller.Name+" "+what+" "+problem.Kind())
+		},
+		Problem: func(err error) *client.Problem { return client.NewProblem(client.TypeNotFound, err.Error()) },
+	})
+	r := httptest.NewRequest(http.MethodGet, "/api/v1/flows/", nil)
+	r.Header.Set("X-Api-Key", "lk_whole")
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	if want := []string{"whole proxy GET /api/v1/flows not-found"}; w.Code != http.StatusNotFound || !slices.Equal(noted, want) {
+		t.Errorf("%d, noted %q, want %q", w.Code, noted, want)
+	}
+}

@@ -143,7 +143,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	upstream, transport, err := h.Source.Upstream(h.Profile)
 	if err != nil {
-		guard.WriteProblem(w, h.Problem(err))
+		h.refuse(w, r, caller, h.Problem(err))
 		return
 	}
 	escaped, _, _ := strings.Cut(r.RequestURI, "?")

@@ -26,10 +26,11 @@ import (
 
 // rig is a proxy between a client and a recorded server.
 type rig struct {
-	lookup   func(string) (*guard.Caller, *client.Problem)
-	t        *testing.T
-	url      string
-	upstream *url.URL
+	lookup      func(string) (*guard.Caller, *client.Problem)
+	t           *testing.T
+	url         string
+	upstream    *url.URL
+	upstreamErr error
 
 	mu       sync.Mutex // protects the following
 	key      string
@@ -40,7 +41,7 @@ type rig struct {
 }
 
 func (r *rig) Upstream(string) (*url.URL, http.RoundTripper, error) {
-	return r.upstream, &http.Transport{DisableCompression: true, DisableKeepAlives: true}, nil
+	return r.upstream, &http.Transport{DisableCompression: true, DisableKeepAlives: true}, r.upstreamErr
 }
 
 func (r *rig) Key(context.Context, string) (secret.Text, error) {
