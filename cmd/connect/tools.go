@@ -159,7 +159,7 @@ func (t *Tool) At(path, profile, goos string, getenv func(string) string) (Place
 	// People keep such files elsewhere, and link to them.
 	real, err := follow(abs, maxLinks)
 	if err != nil {
-		return Place{}, err
+		return Place{}, fmt.Errorf("%s can't be reached: %w: mend the symbolic links and folders on the way to it", abs, err)
 	}
 	return Place{Path: real, Section: t.section, Name: name, format: f}, nil
 }

@@ -2,7 +2,6 @@ package connect
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -23,7 +22,7 @@ func follow(path string, links int) (string, error) {
 		return real, err
 	}
 	if links == 0 || path == filepath.Dir(path) {
-		return "", fmt.Errorf("%s: its symbolic links lead nowhere", path)
+		return "", errors.New("its symbolic links lead nowhere")
 	}
 	dir, err := follow(filepath.Dir(path), links-1)
 	if err != nil {

@@ -201,20 +201,43 @@ func TestDanglingLinks(t *testing.T) {
 	}
 }
 
-// Links that lead in a circle are an error, not a file in their place.
-func TestLinksInACircle(t *testing.T) {
-	dir := t.TempDir()
-	for link, to := range map[string]string{"a": "b", "b": "a"} {
-		if err := os.Symlink(to, filepath.Join(dir, link)); err != nil {
-			t.Skip("this system has no symbolic links for us: ", err)
+// Links that lead nowhere are an error that names the file, not a file in their
+// place.
+func TestLinksThatLeadNowhere(t *testing.T) {
+	for name, tt := range map[string]struct {
+		links map[string]string
+		file  string
+		unix  bool // Windows says of it that nothing is there, and the write fails
+	}{
+		"a circle":            {map[string]string{"a": "b", "b": "a"}, "a", false},
+		"a circle on the way": {map[string]string{"a": "b", "b": "a"}, "a/mcp.json", false},
+		"a link below itself": {map[string]string{"a": "a/x"}, "a", false},
+		"a link below a file": {map[string]string{"a": "plain/x"}, "a", true},
+		"a path below a file": {nil, "plain/mcp.json", true},
+	} {
+		if tt.unix && runtime.GOOS == "windows" {
+			continue
 		}
-	}
-	tool, err := Find("cursor")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if place, err := tool.At(filepath.Join(dir, "a"), "prod", runtime.GOOS, os.Getenv); err == nil {
-		t.Errorf("%+v", place)
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			if err := os.WriteFile(filepath.Join(dir, "plain"), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			for link, to := range tt.links {
+				if err := os.Symlink(filepath.FromSlash(to), filepath.Join(dir, link)); err != nil {
+					t.Skip("this system has no symbolic links for us: ", err)
+				}
+			}
+			tool, err := Find("cursor")
+			if err != nil {
+				t.Fatal(err)
+			}
+			path := filepath.Join(dir, filepath.FromSlash(tt.file))
+			place, err := tool.At(path, "prod", runtime.GOOS, os.Getenv)
+			if err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "mend") {
+				t.Errorf("%+v, %v", place, err)
+			}
+		})
 	}
 }
 
