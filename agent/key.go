@@ -460,7 +460,7 @@ func (a *Agent) KeyRefused(name string, key secret.Text) {
 	case s.apiKey.Reveal():
 		a.doubt(s)
 	case s.key.key.Reveal():
-		if a.doubtable(s) {
+		if a.doubtable(&s.keyDoubtedAt) {
 			s.key.doubted = true
 			a.startKey(s)
 		}
@@ -482,7 +482,7 @@ func (a *Agent) TokenRefused(name string, token secret.Text) {
 // doubt has what a session holds tried, at most every doubtInterval. The caller
 // holds a.mu.
 func (a *Agent) doubt(s *session) {
-	if a.doubtable(s) {
+	if a.doubtable(&s.doubtedAt) {
 		s.needsProof = true
 		a.start(s, false)
 	}
@@ -490,13 +490,14 @@ func (a *Agent) doubt(s *session) {
 
 // doubtable tells whether a refusal is looked into now, and notes that it is: a
 // route that always answers 401 must not have the credential tried with every
-// request. The caller holds a.mu.
-func (a *Agent) doubtable(s *session) bool {
+// request. last is clock.Elapsed of that credential's last trial: refusals of
+// another one don't put it off. The caller holds a.mu.
+func (a *Agent) doubtable(last *time.Duration) bool {
 	now := a.clock.Elapsed()
-	if s.doubtedAt >= 0 && now-s.doubtedAt < doubtInterval {
+	if *last >= 0 && now-*last < doubtInterval {
 		return false
 	}
-	s.doubtedAt = now
+	*last = now
 	return true
 }
 

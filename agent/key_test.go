@@ -410,6 +410,8 @@ func TestFaultsOfKeys(t *testing.T) {
 			"another key is made; the old one is never handed out again", keyGivenUpStaysGone},
 		{"A route behind the proxy, or a gateway, answers 401 to a good key or token",
 			"it is tried, at most every 10 s, and stays: only Langflow's own refusal counts", credentialThatOneAnswerRefuses},
+		{"A route behind the proxy answers 401 to a good token, and another to a key that is really revoked",
+			"each is tried, at most every 10 s of its own: the key is replaced at once", tokenAndKeyTriedApart},
 		{"A gateway answers 401 when a key is to be made", "it passes: a key is made 10 s later", keyThatAGatewayRefuses},
 		{"A gateway answers 404 when a key is to be deleted", "the key is deleted later, within 15 s of that being possible", keyThatAGatewayCannotFind},
 	} {
@@ -520,6 +522,33 @@ func credentialThatOneAnswerRefuses(t *testing.T) {
 		}
 		if n := r.server.Count("/users/whoami") - before; n > 6+90 { // mustToken itself asks once
 			t.Errorf("90 refusals of a token in 30 s asked the server %d times", n-90)
+		}
+	})
+}
+
+// Refusals of the token, which a route may answer all the time, leave a key that
+// was really revoked its own trial, and the other way round.
+func tokenAndKeyTriedApart(t *testing.T) {
+	bubble(t, langflowtest.Options{}, func(r *rig) {
+		r.signIn("prod", false)
+		first, token := r.mustKey("prod"), r.mustToken("prod").Token
+		time.Sleep(doubtInterval)
+		r.TokenRefused("prod", token)
+		synctest.Wait()
+		r.server.RevokeAPIKey(first.Key)
+		r.KeyRefused("prod", first.Key)
+		second := r.mustKey("prod")
+		if second.ID == first.ID {
+			t.Error("the revoked key is handed out again")
+		}
+		time.Sleep(doubtInterval)
+		r.KeyRefused("prod", second.Key)
+		synctest.Wait()
+		before := r.server.Count("/users/whoami")
+		r.TokenRefused("prod", token)
+		synctest.Wait()
+		if n := r.server.Count("/users/whoami") - before; n != 1 {
+			t.Errorf("a refused token is tried %d times", n)
 		}
 	})
 }

@@ -135,10 +135,11 @@ type session struct {
 	proxyOpen   bool   // its port is open
 	proxyReason string // why not, if it should be
 
-	forcedAt  time.Duration // clock.Elapsed of the last forced refresh; -1 never
-	doubtedAt time.Duration // clock.Elapsed when a refused credential was last tried; -1 never
-	version   string
-	versionAt time.Duration // clock.Elapsed when the server was last asked for it
+	forcedAt     time.Duration // clock.Elapsed of the last forced refresh; -1 never
+	doubtedAt    time.Duration // clock.Elapsed when a refused token, or key of the user's, was last tried; -1 never
+	keyDoubtedAt time.Duration // the same of a managed key
+	version      string
+	versionAt    time.Duration // clock.Elapsed when the server was last asked for it
 
 	next  time.Time // when it is looked at again, wall clock; zero: not planned
 	index int       // in Agent.queue; -1 if not in it
@@ -147,7 +148,7 @@ type session struct {
 }
 
 func newSession(p config.Profile) *session {
-	s := &session{name: p.Name, profile: p, op: make(chan struct{}, 1), index: -1, forcedAt: -1, doubtedAt: -1, failedAt: -1}
+	s := &session{name: p.Name, profile: p, op: make(chan struct{}, 1), index: -1, forcedAt: -1, doubtedAt: -1, keyDoubtedAt: -1, failedAt: -1}
 	s.loaded = p.Method == "" // what never signed in has nothing stored
 	return s
 }
