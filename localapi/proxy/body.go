@@ -68,8 +68,6 @@ const (
 	inputBytes = 4 << 20
 	// bodyTime is for the whole of a body that is looked at.
 	bodyTime = time.Minute
-	// largeBodies are how many larger than repeatable are held at once.
-	largeBodies = 16
 )
 
 // asked is a request as a check sees it: all of it, and nothing more comes.
@@ -167,7 +165,7 @@ func (h *Handler) look(w http.ResponseWriter, r *http.Request, caller *guard.Cal
 	if c.judge == nil {
 		return nil, reject("%s", c.refuses)
 	}
-	body, err := h.readBody(w, r, c.most)
+	body, err := h.readBody(w, r, cmp.Or(caller.Root, caller.Name), c.most)
 	switch {
 	case errors.Is(err, errManyBodies):
 		return nil, &objection{problem: client.NewProblem(client.TypeServerUnreachable, err.Error()+": try again")}
@@ -193,25 +191,29 @@ func (h *Handler) look(w http.ResponseWriter, r *http.Request, caller *guard.Cal
 	return body, nil
 }
 
-// readBody reads a body whole, of most bytes and within bodyTime.
-func (h *Handler) readBody(w http.ResponseWriter, r *http.Request, most int64) ([]byte, error) {
+// readBody reads a client's body whole, of most bytes and within bodyTime. A body
+// takes one of the slots once it has come to more than repeatable bytes: an
+// announced one, or one that stops before, keeps no other out.
+func (h *Handler) readBody(w http.ResponseWriter, r *http.Request, root string, most int64) ([]byte, error) {
 	if r.ContentLength == 0 {
 		return []byte{}, nil
 	}
 	if r.ContentLength > most {
 		return nil, &http.MaxBytesError{Limit: most}
 	}
-	if r.ContentLength < 0 || r.ContentLength > repeatable {
-		select {
-		case h.large <- struct{}{}:
-			defer func() { <-h.large }()
-		default:
-			return nil, errManyBodies
-		}
-	}
 	control := http.NewResponseController(w)
 	_ = control.SetReadDeadline(time.Now().Add(bodyTime)) // not on a recorder
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, most))
+	in := http.MaxBytesReader(w, r.Body, most)
+	body, err := io.ReadAll(io.LimitReader(in, repeatable+1))
+	if err == nil && len(body) > repeatable {
+		if !h.large.take(r.Context(), root) {
+			return nil, errManyBodies
+		}
+		defer h.large.release(root)
+		var rest []byte
+		rest, err = io.ReadAll(in)
+		body = append(body, rest...)
+	}
 	if err == nil {
 		_ = control.SetReadDeadline(time.Time{})
 	}

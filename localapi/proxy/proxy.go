@@ -72,13 +72,13 @@ type Needs struct {
 type Handler struct {
 	Config
 	forward *httputil.ReverseProxy
-	large   chan struct{} // holds one for each large body that is looked at
+	large   slots // for the large bodies that are looked at
 	known   componentCache
 }
 
 // New makes a handler. Requests must have passed guard.CheckProxy.
 func New(c Config) *Handler {
-	h := &Handler{Config: c, large: make(chan struct{}, largeBodies)}
+	h := &Handler{Config: c}
 	h.forward = &httputil.ReverseProxy{
 		Rewrite:        h.rewrite,
 		Transport:      h,
