@@ -172,6 +172,11 @@ func (o *connectOptions) run(ctx context.Context, toolName string, args []string
 		o.say(fmt.Sprintf("%s: %s is connected already, in %s", name, tool.Title, place.Path))
 		return nil
 	}
+	if o.http && old.Client != client {
+		if err := o.refuseTaken(ctx, c, client, name); err != nil {
+			return err
+		}
+	}
 	if o.http && !o.force && inWorkTree(place.Path) {
 		return exitError{exitNotAllowed, fmt.Errorf("%s is in a git work tree, and would hold a token: leave --http away, or add --force", place.Path)}
 	}
@@ -200,6 +205,11 @@ func (o *connectOptions) run(ctx context.Context, toolName string, args []string
 	}
 	ends := ""
 	if o.http && token.Empty() {
+		if old.Client == client {
+			if err := o.revoke(ctx, c, client); err != nil {
+				return err
+			}
+		}
 		added, err := o.newToken(ctx, c, client, name, &undo)
 		if err != nil {
 			return err
@@ -336,20 +346,30 @@ func (a *app) revoke(ctx context.Context, c *client.Client, name string) error {
 	return nil
 }
 
-// newToken makes the tool's client anew.
-func (o *connectOptions) newToken(ctx context.Context, c *client.Client, name, profile string, undo *undoing) (client.ClientToken, error) {
-	if err := o.revoke(ctx, c, name); err != nil {
-		return client.ClientToken{}, err
+// refuseTaken is an error where there is a client of the name: one that no record
+// tells to be of connect is the user's, and is not ended.
+func (o *connectOptions) refuseTaken(ctx context.Context, c *client.Client, name, profile string) error {
+	all, err := c.Clients(ctx)
+	if err != nil {
+		return err
 	}
-	// Before it is made: an answer that is lost has made it as well.
-	undo.add(func(ctx context.Context) error { return o.revoke(ctx, c, name) })
+	if slices.ContainsFunc(all, func(known client.LocalClient) bool { return known.Name == name }) {
+		return fmt.Errorf("%s: there is a client %s that connect has not made: add it under another name if it is needed, end it with langkeep client revoke %s, and connect again", profile, name, name)
+	}
+	return nil
+}
+
+// newToken makes the tool's client, whose name is free.
+func (o *connectOptions) newToken(ctx context.Context, c *client.Client, name, profile string, undo *undoing) (client.ClientToken, error) {
 	added, _, err := c.AddClient(ctx, client.NewClient{
 		Name: name, Scopes: []string{"run"}, Profiles: []string{profile}, ExpiresIn: new(int64(connectLifetime / time.Second)),
 	})
-	if err != nil {
-		return client.ClientToken{}, err
+	var problem *client.Problem
+	if !errors.As(err, &problem) || problem.Kind() != client.TypeConflict { // then it is of another
+		// An answer that is lost has made it as well.
+		undo.add(func(ctx context.Context) error { return o.revoke(ctx, c, name) })
 	}
-	return added, nil
+	return added, err
 }
 
 // secrets are what looks like one in a file, whoever put it there.
