@@ -156,8 +156,15 @@ func (o *execOptions) lease(ctx context.Context, c *client.Client, name string) 
 // holdLease makes a lease and holds it until it is released, also over a restart
 // of the agent.
 func (a *app) holdLease(ctx context.Context, c *client.Client, n client.NewLease) (client.Lease, func(), error) {
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	asking := ctx
+	ctx, cancel := context.WithCancel(context.WithoutCancel(asking))
+	// A signal ends the asking. What is held then goes with the program.
+	detach := context.AfterFunc(asking, cancel)
 	l, held, err := c.Lease(ctx, n)
+	if !detach() && err == nil {
+		_ = held.Close() // it is given up
+		err = asking.Err()
+	}
 	if err != nil {
 		cancel()
 		return client.Lease{}, nil, err
