@@ -12,6 +12,7 @@ import (
 	"github.com/fsnotify/fsnotify"
 
 	"langkeep/agent/paths"
+	"langkeep/agent/paths/pathstest"
 )
 
 func TestWatch(t *testing.T) {
@@ -25,7 +26,13 @@ func TestWatch(t *testing.T) {
 	go func() {
 		ended <- Watch(ctx, p, slog.New(slog.DiscardHandler), func() { changes <- struct{}{} })
 	}()
-	expect := func(what string) {
+	defer func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("ended with %v", err)
+		}
+	}()
+	expect := func(t *testing.T, what string) {
 		t.Helper()
 		select {
 		case <-changes:
@@ -33,40 +40,36 @@ func TestWatch(t *testing.T) {
 			t.Fatalf("%s: not seen", what)
 		}
 	}
-	do := func(err error) {
+	do := func(t *testing.T, err error) {
 		t.Helper()
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	expect("the start")
+	expect(t, "the start")
 	prod := p.ProfileFile("prod")
-	do(SaveProfile(p.ProfilesDir(), everySetting))
-	expect("a new profile")
+	do(t, SaveProfile(p.ProfilesDir(), everySetting))
+	expect(t, "a new profile")
 
 	// As vim and many others save: aside, then renamed over. Twice, since the
 	// first time would take the watch of a file away.
 	for range 2 {
-		do(os.WriteFile(prod+"~", []byte("server_url = 'https://b.example'"), 0o600))
-		do(os.Rename(prod+"~", prod))
-		expect("a file renamed over")
+		do(t, os.WriteFile(prod+"~", []byte("server_url = 'https://b.example'"), 0o600))
+		do(t, os.Rename(prod+"~", prod))
+		expect(t, "a file renamed over")
 	}
-	do(os.WriteFile(p.ConfigFile(), []byte("store = 'file'"), 0o600))
-	expect("config.toml in place")
-	do(os.Remove(prod))
-	expect("a profile removed")
-	if elsewhere := filepath.Join(dir, "prod.toml"); os.WriteFile(elsewhere, []byte("server_url = 'https://c.example'"), 0o600) != nil || os.Symlink(elsewhere, prod) != nil {
-		t.Log("this user may make no symbolic links")
-	} else {
-		expect("a link to a profile")
-		do(os.WriteFile(elsewhere, []byte("server_url = 'https://d.example'"), 0o600))
-		expect("an edit of what it leads to")
-	}
-
-	cancel()
-	if err := <-ended; err != nil {
-		t.Errorf("ended with %v", err)
-	}
+	do(t, os.WriteFile(p.ConfigFile(), []byte("store = 'file'"), 0o600))
+	expect(t, "config.toml in place")
+	do(t, os.Remove(prod))
+	expect(t, "a profile removed")
+	t.Run("a link", func(t *testing.T) {
+		elsewhere := filepath.Join(dir, "prod.toml")
+		do(t, os.WriteFile(elsewhere, []byte("server_url = 'https://c.example'"), 0o600))
+		pathstest.Symlink(t, elsewhere, prod)
+		expect(t, "a link to a profile")
+		do(t, os.WriteFile(elsewhere, []byte("server_url = 'https://d.example'"), 0o600))
+		expect(t, "an edit of what it leads to")
+	})
 }
 
 // TestSettle: however many steps an editor takes, it is one change, and what

@@ -16,6 +16,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -198,6 +199,9 @@ func TestServerAddress(t *testing.T) {
 	p.ends("server-url", "no certificate")
 	p.server.Profile.CAFile = ""
 	for name, value := range map[string]string{"https_proxy": "http://ann:12#hunter@p:1", "HTTPS_PROXY": "http://ann:hun%ter@p:1", "ALL_PROXY": "http://ann:12/hunter@p"} {
+		if runtime.GOOS == "windows" {
+			name = strings.ToUpper(name) // the same variable there
+		}
 		p.server.Proxy = langflow.NewForward(func(n string) string {
 			if n == name {
 				return value

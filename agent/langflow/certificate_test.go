@@ -72,7 +72,7 @@ func TestCertificatesInWords(t *testing.T) {
 			"O=Langkeep test authority", "renew", false},
 		"of what is no authority": {noAuthority.IssueWith("localhost", same), noAuthority,
 			"O=Langkeep test authority, which issued it, is not an authority's certificate", "name that of the authority with --ca-file", true},
-		"without a name": {noAuthority.Own(), nil, "it names no host", "localhost as a subject alternative name", false},
+		"without a name": {noAuthority.Own(), noAuthority, "it names no host", "localhost as a subject alternative name", false},
 		"signed by itself": {alone.Own(), nil,
 			"issued by O=Langkeep test authority, which is itself", "add it with --ca-file", true},
 	} {

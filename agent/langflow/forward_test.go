@@ -15,7 +15,8 @@ import (
 	"langkeep/agent/langflow/langflowtest"
 )
 
-// environ is an environment of NAME=value, with spaces between them.
+// environ is an environment of NAME=value, with spaces between them. On Windows a
+// name in capitals is the same variable: the first is it.
 func environ(vars string) func(string) string {
 	all := map[string]string{}
 	for _, kv := range strings.Fields(vars) {
@@ -23,7 +24,9 @@ func environ(vars string) func(string) string {
 		if runtime.GOOS == "windows" {
 			name = strings.ToUpper(name)
 		}
-		all[name] = value
+		if _, has := all[name]; !has {
+			all[name] = value
+		}
 	}
 	return func(name string) string {
 		if runtime.GOOS == "windows" {

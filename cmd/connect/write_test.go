@@ -8,6 +8,8 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"langkeep/agent/paths/pathstest"
 )
 
 // A file whose lines end in CRLF has no others afterwards, and one with a byte
@@ -162,9 +164,7 @@ func TestDanglingLinks(t *testing.T) {
 			}
 			file, target, links := make(dir)
 			for link, to := range links {
-				if err := os.Symlink(filepath.FromSlash(to), filepath.Join(dir, link)); err != nil {
-					t.Skip("this system has no symbolic links for us: ", err)
-				}
+				pathstest.Symlink(t, filepath.FromSlash(to), filepath.Join(dir, link))
 			}
 			was := tree(t, dir)
 			records := OpenRecords(filepath.Join(t.TempDir(), "connections.json"))
@@ -224,9 +224,7 @@ func TestLinksThatLeadNowhere(t *testing.T) {
 				t.Fatal(err)
 			}
 			for link, to := range tt.links {
-				if err := os.Symlink(filepath.FromSlash(to), filepath.Join(dir, link)); err != nil {
-					t.Skip("this system has no symbolic links for us: ", err)
-				}
+				pathstest.Symlink(t, filepath.FromSlash(to), filepath.Join(dir, link))
 			}
 			tool, err := Find("cursor")
 			if err != nil {

@@ -102,8 +102,12 @@ const typedPassword = "what-was-typed"
 // have them on Windows and with LANGKEEP_URL, at the forger's address.
 func (v *victim) fooled(t *testing.T, f *forger, codes ...int) {
 	t.Helper()
+	exe, err := built()
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, args := range []string{
-		"status", "token prod", "refresh prod", "client list", "login prod --username ana --password-stdin", "open --print", "exec prod -- true",
+		"status", "token prod", "refresh prod", "client list", "login prod --username ana --password-stdin", "open --print", "exec prod -- " + exe + " version",
 	} {
 		cmd := program(t, v.paths, strings.Fields(args)...)
 		cmd.Env = append(cmd.Env, "LANGKEEP_URL="+f.URL, "LANGKEEP_TOKEN="+v.words["owner"])

@@ -651,10 +651,10 @@ func testLarge(p *person) {
 	req.Header.Set("X-Api-Key", token)
 	res, err := http.DefaultClient.Do(req)
 	if err != nil || res.StatusCode != 200 || got.Load() != size {
-		p.t.Fatalf("upload: %v, %d bytes", err, got.Load())
+		p.t.Fatalf("upload: %v, %+v, %d bytes", err, res, got.Load())
 	}
 	_ = res.Body.Close()
-	if req, err = http.NewRequest(http.MethodGet, proxied+"/api/v1/files/download/x", nil); err != nil {
+	if req, err = http.NewRequest(http.MethodGet, proxied+"/api/v1/files/download/x/zeros", nil); err != nil {
 		p.t.Fatal(err)
 	}
 	req.Header.Set("X-Api-Key", token)
@@ -664,7 +664,7 @@ func testLarge(p *person) {
 	n, err := io.Copy(io.Discard, res.Body)
 	_ = res.Body.Close()
 	if err != nil || n != size {
-		p.t.Fatalf("download: %v, %d bytes", err, n)
+		p.t.Fatalf("download: %v, %s, %d bytes", err, res.Status, n)
 	}
 	grown := p.memory() - before
 	p.say(p.t, "500 MB up and 500 MB down; the agent's peak grew by %d MB", grown>>20)
