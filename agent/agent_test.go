@@ -1081,7 +1081,7 @@ func TestReloadOfALinkToNothing(t *testing.T) {
 		if err := os.Rename(file, aside); err != nil {
 			t.Fatal(err)
 		}
-		pathstest.Symlink(t, filepath.Join(r.dir, "nowhere"), file)
+		pathstest.Symlink(r.t, filepath.Join(r.dir, "nowhere"), file)
 		if errs := r.Reload(r.t.Context()); len(errs) != 1 {
 			t.Errorf("the errors are %v", errs)
 		}

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -46,7 +47,7 @@ func earlyServer(t *testing.T) (url string) {
 }
 
 // The answer of a server that refuses an upload before its end is heard, each
-// time.
+// time; on Windows nearly so, which forgets what came before a connection's reset.
 func TestEarlyAnswer(t *testing.T) {
 	url := earlyServer(t)
 	base, err := langflow.NewTransport(nil)
@@ -56,6 +57,7 @@ func TestEarlyAnswer(t *testing.T) {
 	base.Proxy = nil
 	transport := langflow.Streaming(base)
 	const size = 1 << 20
+	lost := 0
 	for i := range 400 {
 		body := io.MultiReader(strings.NewReader(strings.Repeat("x", size))) // can't be sent again
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, body)
@@ -67,13 +69,18 @@ func TestEarlyAnswer(t *testing.T) {
 		}
 		res, err := transport.RoundTrip(req)
 		if err != nil {
-			t.Fatalf("upload %d: %v", i, err)
+			lost++
+			t.Logf("upload %d: %v", i, err)
+			continue
 		}
 		said, err := io.ReadAll(res.Body)
 		_ = res.Body.Close()
 		if res.StatusCode != http.StatusRequestEntityTooLarge || string(said) != "too large" || err != nil {
 			t.Fatalf("upload %d: %d %q, %v", i, res.StatusCode, said, err)
 		}
+	}
+	if lost > 0 && (runtime.GOOS != "windows" || lost > 40) {
+		t.Errorf("%d answers are lost", lost)
 	}
 }
 
