@@ -12,7 +12,6 @@ import (
 	"langkeep/agent/autostart"
 	"langkeep/agent/clock"
 	"langkeep/agent/config"
-	"langkeep/agent/notify"
 	"langkeep/agent/paths"
 	"langkeep/assets"
 	"langkeep/localapi"
@@ -20,6 +19,7 @@ import (
 	"langkeep/localapi/client"
 	"langkeep/tray"
 	"langkeep/tray/clipboard"
+	"langkeep/tray/notify"
 )
 
 // serveOnDesktop is serve with a tray and notifications, where a desktop can
