@@ -6,7 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"langkeep/localapi/browser"
+	"langkeep/cmd/browser"
 )
 
 func newOpen(a *app) *cobra.Command {
