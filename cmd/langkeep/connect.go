@@ -16,9 +16,9 @@ import (
 	"github.com/rogpeppe/go-internal/diff"
 	"github.com/spf13/cobra"
 
+	"langkeep/agent/connect"
 	"langkeep/agent/paths"
 	"langkeep/agent/secret"
-	"langkeep/cmd/connect"
 	"langkeep/localapi/client"
 	"langkeep/localapi/words"
 )

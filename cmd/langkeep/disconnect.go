@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"langkeep/cmd/connect"
+	"langkeep/agent/connect"
 )
 
 func newDisconnect(a *app) *cobra.Command {
