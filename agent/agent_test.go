@@ -16,7 +16,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"langkeep/agent/casebook"
 	"langkeep/agent/clock"
 	"langkeep/agent/config"
 	"langkeep/agent/keychain"
@@ -24,6 +23,7 @@ import (
 	"langkeep/agent/langflow/langflowtest"
 	"langkeep/agent/paths/pathstest"
 	"langkeep/agent/secret"
+	"langkeep/assets/casebook"
 )
 
 // rig is an agent with its server, store and clock in a synctest bubble.

@@ -20,12 +20,12 @@ import (
 	"testing/synctest"
 	"time"
 
-	"langkeep/agent/casebook"
 	"langkeep/agent/clock"
 	"langkeep/agent/config"
 	"langkeep/agent/keychain"
 	"langkeep/agent/langflow"
 	"langkeep/agent/langflow/langflowtest"
+	"langkeep/assets/casebook"
 )
 
 // fault is a row of docs/faults.md: something goes wrong around a session, and

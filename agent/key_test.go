@@ -13,11 +13,11 @@ import (
 	"testing/synctest"
 	"time"
 
-	"langkeep/agent/casebook"
 	"langkeep/agent/keychain"
 	"langkeep/agent/langflow"
 	"langkeep/agent/langflow/langflowtest"
 	"langkeep/agent/secret"
+	"langkeep/assets/casebook"
 )
 
 // mustKey gets a key, which the server must accept.

@@ -9,9 +9,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"langkeep/agent/casebook"
 	"langkeep/agent/keychain"
 	"langkeep/agent/langflow/langflowtest"
+	"langkeep/assets/casebook"
 )
 
 // faultHeader is that of the tables of docs/faults.md.

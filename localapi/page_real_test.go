@@ -28,11 +28,11 @@ import (
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
-	"langkeep/agent/casebook"
 	"langkeep/agent/langflow/langflowtest"
 	"langkeep/agent/langflow/langflowtest/real"
 	"langkeep/agent/paths"
 	"langkeep/agent/secret"
+	"langkeep/assets/casebook"
 	"langkeep/localapi/client"
 	"langkeep/localapi/proof"
 )

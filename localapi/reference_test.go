@@ -7,7 +7,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"langkeep/agent/casebook"
+	"langkeep/assets/casebook"
 )
 
 // What docs/api.md says of the routes is what openapi.yaml says.

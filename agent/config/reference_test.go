@@ -5,7 +5,7 @@ import (
 	"reflect"
 	"testing"
 
-	"langkeep/agent/casebook"
+	"langkeep/assets/casebook"
 )
 
 // What docs/configuration.md says of the settings is what the fields say that

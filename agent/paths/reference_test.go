@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"langkeep/agent/casebook"
+	"langkeep/assets/casebook"
 )
 
 // What docs/configuration.md says of the files is what paths.go says.

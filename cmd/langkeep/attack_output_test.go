@@ -27,7 +27,7 @@ import (
 	"testing"
 	"time"
 
-	"langkeep/agent/casebook"
+	"langkeep/assets/casebook"
 	"langkeep/localapi/client"
 )
 

@@ -16,10 +16,10 @@ import (
 	"time"
 	"unicode"
 
-	"langkeep/agent/casebook"
 	"langkeep/agent/langflow/langflowtest"
 	"langkeep/agent/paths"
 	"langkeep/agent/secret"
+	"langkeep/assets/casebook"
 	"langkeep/localapi/client"
 )
 

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"langkeep/agent/casebook"
+	"langkeep/assets/casebook"
 )
 
 // TestAttackProgram has a program of the wanted name in the current folder, such

@@ -14,8 +14,8 @@ import (
 	"testing"
 	"time"
 
-	"langkeep/agent/casebook"
 	"langkeep/agent/langflow/langflowtest"
+	"langkeep/assets/casebook"
 )
 
 // ownMounts is set in the test's second life, which has mounts of its own.

@@ -17,9 +17,9 @@ import (
 	"testing"
 	"time"
 
-	"langkeep/agent/casebook"
 	"langkeep/agent/langflow/langflowtest"
 	"langkeep/agent/langflow/langflowtest/real"
+	"langkeep/assets/casebook"
 	"langkeep/localapi/client"
 )
 

@@ -13,9 +13,9 @@ import (
 	"syscall"
 	"testing"
 
-	"langkeep/agent/casebook"
 	"langkeep/agent/langflow/langflowtest"
 	"langkeep/agent/paths"
+	"langkeep/assets/casebook"
 )
 
 // oneOfOurs is a file that may come to harm.

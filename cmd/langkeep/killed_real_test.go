@@ -16,10 +16,10 @@ import (
 	"testing"
 	"time"
 
-	"langkeep/agent/casebook"
 	"langkeep/agent/keychain"
 	"langkeep/agent/langflow/langflowtest"
 	"langkeep/agent/secret"
+	"langkeep/assets/casebook"
 	"langkeep/localapi/client"
 )
 

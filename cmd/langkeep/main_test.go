@@ -21,9 +21,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"langkeep/agent/casebook"
 	"langkeep/agent/keychain"
 	"langkeep/agent/paths"
+	"langkeep/assets/casebook"
 	"langkeep/localapi/client"
 	"langkeep/localapi/client/clienttest"
 )

@@ -14,9 +14,9 @@ import (
 	"testing"
 	"time"
 
-	"langkeep/agent/casebook"
 	"langkeep/agent/keychain/keychaintest"
 	"langkeep/agent/langflow/langflowtest"
+	"langkeep/assets/casebook"
 )
 
 // TestFaultsStarts starts two agents at once, and an agent in folders of odd

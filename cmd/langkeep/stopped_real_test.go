@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"langkeep/agent/casebook"
+	"langkeep/assets/casebook"
 )
 
 // TestFaultsStopped stops an agent as a debugger or a frozen cgroup does: it takes

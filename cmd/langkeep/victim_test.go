@@ -18,10 +18,10 @@ import (
 	"testing"
 	"time"
 
-	"langkeep/agent/casebook"
 	"langkeep/agent/langflow/langflowtest"
 	"langkeep/agent/paths"
 	"langkeep/agent/secret"
+	"langkeep/assets/casebook"
 	"langkeep/localapi/client"
 )
 

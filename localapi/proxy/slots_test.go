@@ -12,7 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"langkeep/agent/casebook"
+	"langkeep/assets/casebook"
 	"langkeep/localapi/client"
 	"langkeep/localapi/guard"
 )
