@@ -5,6 +5,7 @@ package doctor
 import (
 	"context"
 	"fmt"
+	"os"
 	"strings"
 	"time"
 	"unicode"
@@ -60,6 +61,15 @@ func Run(ctx context.Context, home string, checks ...Check) []Result {
 		}
 	}
 	return results
+}
+
+// HomeFolder is what Run tells as ~; "" if it isn't known.
+func HomeFolder() string {
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return ""
+	}
+	return home
 }
 
 // tilde replaces the home folder, where it is a whole part of a path.

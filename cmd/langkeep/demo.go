@@ -12,6 +12,7 @@ import (
 	"langkeep/agent/langflow/langflowtest"
 	"langkeep/agent/paths"
 	"langkeep/agent/secret"
+	"langkeep/cmd/serve"
 	"langkeep/localapi/client"
 	"langkeep/localapi/words"
 )
@@ -79,8 +80,8 @@ func (a *app) demo(ctx context.Context) (err error) {
 	ready := make(chan string, 1)
 	served := make(chan error, 1)
 	go func() {
-		served <- serve(ctx, serveOptions{
-			listen: "127.0.0.1:0", store: "memory", paths: p, getenv: env, ready: func(r liveAgent) { ready <- r.url },
+		served <- serve.Run(ctx, serve.Options{
+			Listen: "127.0.0.1:0", Store: "memory", Paths: p, Version: version, Ready: func(url string) { ready <- url },
 		})
 	}()
 	var url string

@@ -12,11 +12,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"langkeep/agent"
 	"langkeep/agent/autostart"
 	"langkeep/agent/config"
 	"langkeep/agent/doctor"
-	"langkeep/agent/keychain"
 	"langkeep/agent/paths"
 	"langkeep/agent/secret"
 	"langkeep/localapi"
@@ -114,7 +112,7 @@ func (o *doctorOptions) look(ctx context.Context, p paths.Paths, args []string) 
 			}))
 	}
 	mine = append(mine, doctor.ProxyVariables(o.getenv))
-	home := homeFolder()
+	home := doctor.HomeFolder()
 	checks := localapi.PresentChecks(doctor.Run(ctx, home, mine...), "")
 
 	if c != nil {
@@ -279,20 +277,4 @@ func ownerToken(p paths.Paths) secret.Text {
 	return secret.New(strings.TrimSpace(string(data)))
 }
 
-// homeFolder is what is told as ~; "" if it isn't known.
-func homeFolder() string {
-	home, err := os.UserHomeDir()
-	if err != nil {
-		return ""
-	}
-	return home
-}
-
 func userAgent() string { return "langkeep/" + version }
-
-// newInside makes what the agent looks at itself with.
-func newInside(keeper *agent.Agent, store keychain.Store, gate *guard.Guard, p paths.Paths) *doctor.Inside {
-	return &doctor.Inside{
-		Agent: keeper, Store: store, PeerLookup: gate.PeerLookup, Paths: p, Home: homeFolder(), UserAgent: userAgent(),
-	}
-}

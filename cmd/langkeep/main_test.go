@@ -246,9 +246,10 @@ func TestReadPassphrase(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, name := range []string{file, "~/passphrase"} {
-			got, err := readPassphrase(func(v string) string {
+			a := app{getenv: func(v string) string {
 				return map[string]string{"LANGKEEP_PASSPHRASE_FILE": name, "HOME": home, "USERPROFILE": home}[v]
-			})
+			}}
+			got, err := a.passphrase()
 			if got.Reveal() != want || (err == nil) != (want != "") || err != nil && (!errors.Is(err, keychain.ErrLocked) || !strings.Contains(err.Error(), name)) {
 				t.Errorf("%q in %s: %q, %v", in, name, got.Reveal(), err)
 			}

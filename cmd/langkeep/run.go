@@ -2,12 +2,16 @@ package main
 
 import (
 	"errors"
+	"fmt"
+	"os"
 
 	"github.com/spf13/cobra"
 
 	"langkeep/agent/config"
 	"langkeep/agent/keychain"
 	"langkeep/agent/paths"
+	"langkeep/agent/secret"
+	"langkeep/cmd/serve"
 )
 
 // runFlags are the flags of run, which start and restart pass on.
@@ -44,14 +48,14 @@ LANGKEEP_PASSPHRASE_FILE names, or memory, which forgets.`,
 				leaveConsole()
 			}
 			outliveStderr()
-			options := serveOptions{
-				listen: o.listen, store: o.store, paths: p, getenv: a.getenv,
-				ready: func(r liveAgent) { a.say("listening on " + r.url) },
+			options := serve.Options{
+				Listen: o.listen, Store: o.store, Paths: p, Version: version, Passphrase: a.passphrase,
+				Ready: func(url string) { a.say("listening on " + url) },
 			}
 			if o.headless {
-				err = serve(cmd.Context(), options)
+				err = serve.Run(cmd.Context(), options)
 			} else {
-				err = a.serveOnDesktop(cmd.Context(), options, !o.noPage)
+				err = serve.RunOnDesktop(cmd.Context(), options, serve.Desktop{Getenv: a.getenv, Say: a.say, Greet: !o.noPage})
 			}
 			if errors.Is(err, keychain.ErrLocked) || errors.Is(err, keychain.ErrMissing) {
 				return exitError{exitKeychainLocked, err}
@@ -86,4 +90,29 @@ func (o *runFlags) check() error {
 		}
 	}
 	return nil
+}
+
+// passphrase reads the first line of the file that LANGKEEP_PASSPHRASE_FILE
+// names.
+func (a *app) passphrase() (secret.Text, error) {
+	name := a.getenv("LANGKEEP_PASSPHRASE_FILE")
+	if name == "" {
+		return secret.Text{}, fmt.Errorf("the file store needs LANGKEEP_PASSPHRASE_FILE, the name of a file with the passphrase: %w", keychain.ErrLocked)
+	}
+	line, err := func() (string, error) {
+		path, err := paths.Abs(name, a.getenv)
+		if err != nil {
+			return "", err
+		}
+		f, err := os.Open(path)
+		if err != nil {
+			return "", err
+		}
+		defer f.Close()
+		return readLine(f)
+	}()
+	if err != nil {
+		return secret.Text{}, fmt.Errorf("can't read the passphrase from the first line of %s: %v: %w", name, err, keychain.ErrLocked)
+	}
+	return secret.New(line), nil
 }

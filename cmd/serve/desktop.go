@@ -1,4 +1,4 @@
-package main
+package serve
 
 import (
 	"context"
@@ -22,33 +22,33 @@ import (
 	"langkeep/tray/notify"
 )
 
-// serveOnDesktop is serve with a tray and notifications, where a desktop can
-// show them. It must be called on main's goroutine, which the tray needs.
-//
-// At the first start the control page opens, if greet says so.
-func (a *app) serveOnDesktop(ctx context.Context, o serveOptions, greet bool) error {
-	board, err := clipboard.New(a.getenv)
+// Desktop says how a person is spoken to beside the tray.
+type Desktop struct {
+	Getenv func(string) string
+	Say    func(string) // a line on the terminal that the agent was started from
+	Greet  bool         // opens the control page at the first start
+}
+
+// RunOnDesktop is Run with a tray and notifications, where a desktop can show
+// them. It must be called on main's goroutine, which the tray needs.
+func RunOnDesktop(ctx context.Context, o Options, d Desktop) error {
+	board, err := clipboard.New(d.Getenv)
 	if err != nil {
 		board = nil // the menu does without
 	}
-	begun := make(chan liveAgent, 1)
-	ready := o.ready
-	o.ready = func(r liveAgent) {
-		ready(r)
-		begun <- r
-	}
+	begun := make(chan running, 1)
 	var served error
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)
-		served = serve(ctx, o)
+		served = run(ctx, o, func(r running) { begun <- r })
 		if board != nil {
 			board.Close() // here, since on macOS the tray's end is that of the process
 		}
 	}()
 	select {
 	case r := <-begun:
-		v := desktopView{app: a, agent: r, paths: o.paths, board: board, greet: greet}
+		v := desktopView{Desktop: d, agent: r, options: o, board: board}
 		v.show(ctx, stopped)
 	case <-stopped:
 	}
@@ -58,12 +58,11 @@ func (a *app) serveOnDesktop(ctx context.Context, o serveOptions, greet bool) er
 
 // desktopView shows a running agent on the desktop.
 type desktopView struct {
-	*app
-	agent liveAgent
-	paths paths.Paths
-	board *clipboard.Clipboard // nil: there is none
-	greet bool
-	tray  atomic.Bool // it is there
+	Desktop
+	agent   running
+	options Options
+	board   *clipboard.Clipboard // nil: there is none
+	tray    atomic.Bool          // it is there
 }
 
 // show shows the agent until it has stopped. The tray goes last: it closes the
@@ -78,8 +77,8 @@ func (v *desktopView) show(ctx context.Context, stopped <-chan struct{}) {
 	changes := v.agent.keeper.Subscribe()
 	defer v.agent.keeper.Unsubscribe(changes)
 	err := tray.Run(tray.Config{
-		Profiles: v.profiles, Changes: changes.Ready(), Clock: clock.System(), Version: version,
-		Actions: v.actions(ctx), Log: v.agent.log, Say: v.say,
+		Profiles: v.profiles, Changes: changes.Ready(), Clock: clock.System(), Version: v.options.Version,
+		Actions: v.actions(ctx), Log: v.agent.log, Say: v.Say,
 		Shown: func() {
 			v.tray.Store(true)
 			if err := v.welcome(ctx); err != nil {
@@ -89,7 +88,7 @@ func (v *desktopView) show(ctx context.Context, stopped <-chan struct{}) {
 	}, stopped)
 	if err != nil {
 		v.agent.log.Info("no tray", "reason", err)
-		v.say("no tray icon: there is no desktop here to show one")
+		v.Say("no tray icon: there is no desktop here to show one")
 		<-stopped
 	}
 }
@@ -135,7 +134,7 @@ func (v *desktopView) actions(ctx context.Context) tray.Actions {
 			return v.board.Copy(grant.Key)
 		}
 	}
-	if entry, err := autostart.New(v.paths, v.getenv); err != nil {
+	if entry, err := autostart.New(v.options.Paths, v.Getenv); err != nil {
 		v.agent.log.Info("the menu has no start at login", "reason", err)
 	} else {
 		actions.StartsAtLogin = func() bool {
@@ -164,16 +163,16 @@ func (v *desktopView) openPage(ctx context.Context, at string) error {
 
 // welcome opens the control page if there is nothing to keep yet, once ever.
 func (v *desktopView) welcome(ctx context.Context) error {
-	if !v.greet || len(v.agent.keeper.Profiles()) > 0 {
+	if !v.Greet || len(v.agent.keeper.Profiles()) > 0 {
 		return nil
 	}
-	if _, err := os.Stat(v.paths.Welcomed()); err == nil {
+	if _, err := os.Stat(v.options.Paths.Welcomed()); err == nil {
 		return nil
 	}
 	if err := v.openPage(ctx, "add"); err != nil {
 		return err
 	}
-	return paths.WriteFile(v.paths.Welcomed(), fmt.Appendf(nil, "{\"schema\":%d}\n", paths.Schema))
+	return paths.WriteFile(v.options.Paths.Welcomed(), fmt.Appendf(nil, "{\"schema\":%d}\n", paths.Schema))
 }
 
 // notify shows notifications until ctx ends.
@@ -181,10 +180,10 @@ func (v *desktopView) notify(ctx context.Context) {
 	var icon any = assets.AppIcon()
 	if runtime.GOOS == "windows" {
 		// Windows reads it after it was told of it.
-		if err := paths.WriteFile(v.paths.Icon(), assets.AppIcon()); err != nil {
+		if err := paths.WriteFile(v.options.Paths.Icon(), assets.AppIcon()); err != nil {
 			v.agent.log.Warn("notifications have no icon", "error", err)
 		}
-		icon = v.paths.Icon()
+		icon = v.options.Paths.Icon()
 	}
 	changes := v.agent.keeper.Subscribe()
 	defer v.agent.keeper.Unsubscribe(changes)

@@ -1,0 +1,92 @@
+package serve
+
+import (
+	"log/slog"
+	"os/user"
+	"slices"
+	"strconv"
+	"sync"
+
+	"langkeep/agent/config"
+)
+
+// liveConfig is what of config.toml can change while the agent runs.
+type liveConfig struct {
+	path  string // of config.toml
+	level *slog.LevelVar
+
+	changing sync.Mutex // held from reading config.toml to writing it
+
+	mu       sync.Mutex // protects the following
+	settings config.Config
+	uids     []uint32
+	resolved bool
+	err      error
+}
+
+func (l *liveConfig) set(c config.Config) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.settings, l.resolved = c, false
+	setLevel(l.level, c)
+}
+
+// Get returns what config.toml says.
+func (l *liveConfig) Get() config.Config {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.settings
+}
+
+// Change writes config.toml and takes it up at once.
+func (l *liveConfig) Change(c config.Change) (config.Config, error) {
+	l.changing.Lock()
+	defer l.changing.Unlock()
+	changed, err := config.ChangeConfig(l.path, c)
+	if err == nil {
+		l.set(changed)
+	}
+	return changed, err
+}
+
+// note remembers what is wrong with the files, for status to tell.
+func (l *liveConfig) note(err error, log *slog.Logger) {
+	if err != nil {
+		log.Warn("a file edited by hand can't be used; the running settings are kept", "error", err)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.err = err
+}
+
+func (l *liveConfig) problem() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.err
+}
+
+// allowedUsers are the ids of allow_users. A name that this system does not
+// know lets nobody in.
+func (l *liveConfig) allowedUsers() []uint32 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.resolved {
+		return l.uids
+	}
+	l.uids, l.resolved = nil, true
+	for _, name := range l.settings.AllowUsers {
+		id := name
+		if u, err := user.Lookup(name); err == nil {
+			id = u.Uid
+		}
+		if uid, err := strconv.ParseUint(id, 10, 32); err == nil {
+			l.uids = append(l.uids, uint32(uid))
+		}
+	}
+	return slices.Clip(l.uids)
+}
+
+func setLevel(level *slog.LevelVar, c config.Config) {
+	// The level was checked when config.toml was read.
+	_ = level.UnmarshalText([]byte(c.LogLevel))
+}

@@ -1,0 +1,255 @@
+// Package serve is the composition root: it makes an agent with all that it
+// needs, runs it until it is told to stop, and takes it apart again. It knows
+// nothing of how the command line says so.
+package serve
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/gofrs/flock"
+
+	"langkeep/agent"
+	"langkeep/agent/audit"
+	"langkeep/agent/clients"
+	"langkeep/agent/clock"
+	"langkeep/agent/config"
+	"langkeep/agent/doctor"
+	"langkeep/agent/keychain"
+	"langkeep/agent/paths"
+	"langkeep/agent/rotate"
+	"langkeep/agent/secret"
+	"langkeep/localapi"
+	"langkeep/localapi/client"
+	"langkeep/localapi/guard"
+)
+
+const (
+	logSize      = 5 << 20 // bytes
+	logKeep      = 3       // files
+	lockPatience = 200 * time.Millisecond
+)
+
+// Options say what is different from config.toml, and who is told.
+type Options struct {
+	Listen, Store string // as in config.toml if empty
+	Paths         paths.Paths
+	Version       string                      // of this program
+	Passphrase    func() (secret.Text, error) // of the file store; asked for with that store alone
+	Ready         func(url string)            // called once everything answers
+}
+
+// running is an agent that answers, for who shows it to people.
+type running struct {
+	keeper *agent.Agent
+	server *localapi.Server
+	config *liveConfig
+	log    *slog.Logger
+	stop   func() // does not wait for the end
+}
+
+// Run runs the agent until ctx ends or the owner asks it to stop. It holds the
+// lock, so there is one a user. A store that is locked, or not there, is
+// keychain.ErrLocked or keychain.ErrMissing.
+func Run(ctx context.Context, o Options) error { return run(ctx, o, func(running) {}) }
+
+// run is Run, and shows the agent once it answers.
+func run(ctx context.Context, o Options, show func(running)) (err error) {
+	if err := o.Paths.Create(); err != nil {
+		return err
+	}
+	lock, err := takeLock(o.Paths)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, lock.Unlock()) }()
+	withdraw(o.Paths) // what an agent that was killed has left: somebody else may listen there now
+	o.Paths.Sweep()
+
+	settings, err := config.LoadConfig(o.Paths.ConfigFile())
+	if err != nil {
+		return err
+	}
+	if o.Listen != "" {
+		settings.Listen = o.Listen
+	}
+	if o.Store != "" {
+		settings.Store = o.Store
+	}
+	logFile, err := rotate.Open(o.Paths.Log(), logSize, logKeep)
+	if err != nil {
+		return err
+	}
+	defer logFile.Close()
+	level := new(slog.LevelVar)
+	setLevel(level, settings)
+	log := slog.New(slog.NewTextHandler(logFile, &slog.HandlerOptions{Level: level}))
+
+	// Before the first secret.
+	if err := harden(); err != nil {
+		log.Info("core dumps and debuggers are not kept off", "reason", err)
+	}
+	store, err := openStore(settings.Store, o, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+
+	live := &liveConfig{path: o.Paths.ConfigFile(), level: level, settings: settings}
+	owner := guard.NewToken()
+	pages := guard.NewPages(clock.System())
+	programs := clients.Open(o.Paths.Clients(), clock.System(), log)
+	gate := guard.New(guard.Config{
+		Authority: guard.Authorities{guard.OwnerToken(owner), pages, localapi.ClientTokens(programs)}, AllowUIDs: live.allowedUsers, Log: log,
+	})
+	listeners, url, err := listen(settings.Listen, o, log)
+	if err != nil {
+		return err
+	}
+
+	userAgent := "langkeep/" + o.Version
+	keeper := agent.New(agent.Config{
+		Store: store, Clock: clock.System(), Log: log, ProfilesDir: o.Paths.ProfilesDir(),
+		UserAgent: userAgent, KeysFile: o.Paths.Keys(),
+	})
+	live.note(errors.Join(keeper.Reload(ctx)...), log)
+
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	server := localapi.New(localapi.Config{
+		Agent: keeper, Guard: gate, Log: log, Version: o.Version, Started: time.Now(), Store: store.Kind(),
+		ConfigError: func() error { return errors.Join(live.problem(), programs.Problem()) },
+		Settings:    live, Clients: programs, Pages: pages,
+		Audit: audit.Open(o.Paths.Audit(), clock.System(), log), URL: url, PageFile: o.Paths.PageFile(), Stop: stop,
+		Doctor: &doctor.Inside{
+			Agent: keeper, Store: store, PeerLookup: gate.PeerLookup, Paths: o.Paths, Home: doctor.HomeFolder(), UserAgent: userAgent,
+		},
+	})
+	var parts sync.WaitGroup
+	parts.Go(func() {
+		err := config.Watch(ctx, o.Paths, log, func() {
+			changed, err := config.LoadConfig(o.Paths.ConfigFile())
+			if err == nil {
+				live.set(changed)
+			}
+			live.note(errors.Join(append(keeper.Reload(ctx), err)...), log)
+		})
+		if err != nil {
+			log.Warn("edited files are only taken up at the next start", "error", err)
+		}
+	})
+
+	// The engine outlives the server: who is being served still gets an answer. It
+	// begins before the files are written, since their way to the disk takes as
+	// long as a renewal.
+	engine, stopEngine := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopEngine()
+	parts.Go(func() { keeper.Run(engine) })
+	defer withdraw(o.Paths)
+	if err := publish(o.Paths, url, owner); err != nil {
+		stop()
+		stopEngine()
+		parts.Wait()
+		return err
+	}
+	log.Info("started", "version", o.Version, "url", url, "store", store.Kind(), "pid", os.Getpid())
+	o.Ready(url)
+	show(running{keeper: keeper, server: server, config: live, log: log, stop: stop})
+	err = server.Serve(ctx, listeners...)
+	stop()
+	stopEngine()
+	parts.Wait()
+	log.Info("stopped")
+	return err
+}
+
+// takeLock makes this process the user's one agent.
+func takeLock(p paths.Paths) (*flock.Flock, error) {
+	lock := p.NewLock()
+	// A command that looks whether an agent runs holds it for a moment.
+	ctx, cancel := context.WithTimeout(context.Background(), lockPatience)
+	defer cancel()
+	held, err := lock.TryLockContext(ctx, lockPatience/10)
+	switch {
+	case held:
+		// In its place, so that the file stays the one that is locked. Without room
+		// for it, or on Windows, where a locked file can't be written, agent.json
+		// tells, a little later.
+		_ = os.WriteFile(p.Lock(), fmt.Appendf(nil, "{\"schema\":%d,\"pid\":%d}\n", paths.Schema, os.Getpid()), 0o600)
+		return lock, nil
+	case err == nil || errors.Is(err, context.DeadlineExceeded):
+		return nil, alreadyRunning(p)
+	default:
+		return nil, fmt.Errorf("can't lock %s: %w", p.Lock(), err)
+	}
+}
+
+// alreadyRunning names the agent that holds the lock.
+func alreadyRunning(p paths.Paths) error {
+	return fmt.Errorf("an agent runs already%s: stop it with langkeep stop", client.HolderWords(p))
+}
+
+// publish tells the user's programs where the agent is, and how the owner
+// proves to be it.
+func publish(p paths.Paths, url string, owner secret.Text) error {
+	if err := paths.WriteFile(p.Token(), []byte(owner.Reveal())); err != nil {
+		return err
+	}
+	data, err := json.Marshal(client.Running{Schema: 1, URL: url, PID: os.Getpid()})
+	if err != nil {
+		return err
+	}
+	return paths.WriteFile(p.Agent(), append(data, '\n'))
+}
+
+// withdraw takes back what publish has written. What can't be deleted is dead
+// all the same: its token is only good for this run.
+func withdraw(p paths.Paths) {
+	_ = os.Remove(p.Agent())
+	_ = os.Remove(p.Token())
+}
+
+// openStore opens the store that the settings name, and never another one.
+func openStore(kind string, o Options, log *slog.Logger) (keychain.Store, error) {
+	switch kind {
+	case "memory":
+		return keychain.NewMemory(), nil
+	case "file":
+		passphrase, err := o.Passphrase()
+		if err != nil {
+			return nil, err
+		}
+		return keychain.NewFile(o.Paths.Secrets(), passphrase)
+	default:
+		return keychain.NewOS(o.Paths.KeychainService(), log), nil
+	}
+}
+
+// listen opens the loopback addresses and the socket.
+func listen(address string, o Options, log *slog.Logger) ([]net.Listener, string, error) {
+	listeners, err := guard.ListenTCP(address)
+	if err != nil {
+		return nil, "", err
+	}
+	url := "http://" + listeners[0].Addr().String()
+	socket, err := guard.ListenSocket(o.Paths.Socket())
+	switch {
+	case err == nil:
+		return append(listeners, socket), url, nil
+	case errors.Is(err, guard.ErrNoSocket):
+		log.Info("no socket here: commands use TCP", "reason", err)
+		return listeners, url, nil
+	default:
+		for _, l := range listeners {
+			_ = l.Close() // the error of the socket says what is wrong
+		}
+		return nil, "", err
+	}
+}
