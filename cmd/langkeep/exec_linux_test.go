@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"langkeep/agent/langflow/langflowtest"
+	"langkeep/cmd/trials/pty"
 )
 
 // execRig is an agent in the background with one profile that is signed in.
@@ -197,7 +198,7 @@ func TestExecOutlivesARestart(t *testing.T) {
 // it to both.
 func TestExecAtATerminal(t *testing.T) {
 	r := newExecRig(t)
-	person, program := pseudoTerminal(t)
+	person, program := pty.Open(t)
 	cmd := r.command("exec", "prod", "--", "sh", "-c", `n=0; trap 'n=$((n+1)); echo got $n' INT; echo ready; while :; do sleep 0.01; done`)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = program, program, program
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
@@ -234,7 +235,7 @@ func TestExecIsOneJob(t *testing.T) {
 		t.Skip("no shell with job control here: ", err)
 	}
 	r := newExecRig(t)
-	person, program := pseudoTerminal(t)
+	person, program := pty.Open(t)
 	end := filepath.Join(t.TempDir(), "end")
 	cmd := exec.Command("bash", "--norc", "--noprofile", "-i")
 	cmd.Env = r.env

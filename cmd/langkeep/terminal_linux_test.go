@@ -4,37 +4,14 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
-)
 
-// pseudoTerminal opens both ends of one.
-func pseudoTerminal(t *testing.T) (person, program *os.File) {
-	t.Helper()
-	person, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
-	if err != nil {
-		t.Skip("no pseudo-terminal here: ", err)
-	}
-	t.Cleanup(func() { _ = person.Close() })
-	fd := int(person.Fd())
-	if err := unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0); err != nil {
-		t.Fatal(err)
-	}
-	n, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)
-	if err != nil {
-		t.Fatal(err)
-	}
-	program, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = program.Close() })
-	return person, program
-}
+	"langkeep/cmd/trials/pty"
+)
 
 func echoes(t *testing.T, terminal *os.File) bool {
 	t.Helper()
@@ -56,7 +33,7 @@ func untilSilent(t *testing.T, terminal *os.File) {
 }
 
 func TestASecretIsNotShown(t *testing.T) {
-	person, program := pseudoTerminal(t)
+	person, program := pty.Open(t)
 	var stderr bytes.Buffer
 	a := &app{stdin: program, stderr: &stderr}
 	if !a.asks() {
@@ -87,7 +64,7 @@ func TestASecretIsNotShown(t *testing.T) {
 }
 
 func TestCtrlCBringsTheEchoBack(t *testing.T) {
-	person, program := pseudoTerminal(t)
+	person, program := pty.Open(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	a := &app{stdin: program, stderr: new(bytes.Buffer)}
 	done := make(chan error)

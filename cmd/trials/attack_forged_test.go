@@ -1,0 +1,295 @@
+package trials
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"langkeep/agent/paths"
+	"langkeep/agent/secret"
+	"langkeep/localapi/client"
+	"langkeep/localapi/proof"
+)
+
+// forger listens where an agent was, answers as one would, and keeps all that it
+// is sent.
+type forger struct {
+	*httptest.Server
+	mu   sync.Mutex // protects sent
+	sent []byte
+}
+
+// forge starts a forger, whose answer to the question for a proof is prove's.
+func forge(t *testing.T, prove func(question []byte) (status int, answer string)) *forger {
+	t.Helper()
+	return forgeAt(t, "127.0.0.1:0", prove)
+}
+
+func forgeAt(t *testing.T, address string, prove func(question []byte) (status int, answer string)) *forger {
+	t.Helper()
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &forger{}
+	f.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		text, err := httputil.DumpRequest(r, true)
+		if err != nil {
+			t.Error(err)
+		}
+		f.mu.Lock()
+		f.sent = append(f.sent, text...)
+		f.mu.Unlock()
+		status, answer := http.StatusOK, `{"name":"prod","version":"forged","access_token":"forged","profiles":[{"name":"prod","state":"fresh"}],"methods":["password"]}`
+		if r.URL.Path == "/v1/proof" {
+			body, err := io.ReadAll(r.Body)
+			if err != nil {
+				t.Error(err)
+			}
+			status, answer = prove(body)
+		}
+		w.Header().Set("Content-Type", "application/json")
+		if status >= http.StatusBadRequest {
+			w.Header().Set("Content-Type", "application/problem+json")
+		}
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, answer)
+	}))
+	_ = f.Listener.Close() // httptest's own
+	f.Listener = listener
+	f.Start()
+	t.Cleanup(f.Close)
+	return f
+}
+
+// learnt fails the test if the forger was sent a token, a password or anything but
+// questions for a proof, or nothing at all.
+func (f *forger) learnt(t *testing.T, secrets ...string) {
+	t.Helper()
+	f.Close() // what is under way ends
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.sent) == 0 {
+		t.Error("nothing was asked of the forger")
+	}
+	asked := strings.Count(string(f.sent), " HTTP/1.1\r\n")
+	if strings.Count(string(f.sent), "POST /v1/proof HTTP/1.1\r\n") != asked {
+		t.Errorf("the forger was sent more than the question: %s", f.sent)
+	}
+	for _, s := range append(secrets, "uthorization") {
+		if bytes.Contains(f.sent, []byte(s)) {
+			t.Errorf("the forger has %q", s)
+		}
+	}
+}
+
+// typedPassword is what the commands that are attacked are given on stdin.
+const typedPassword = "what-was-typed"
+
+// fooled runs the commands that send a bearer or a password over TCP, as programs
+// have them on Windows and with LANGKEEP_URL, at the forger's address.
+func (v *victim) fooled(t *testing.T, f *forger, codes ...int) {
+	t.Helper()
+	exe, err := built()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range []string{
+		"status", "token prod", "refresh prod", "client list", "login prod --username ana --password-stdin", "open --print", "exec prod -- " + exe + " version",
+	} {
+		cmd := program(t, v.paths, strings.Fields(args)...)
+		cmd.Env = append(cmd.Env, "LANGKEEP_URL="+f.URL, "LANGKEEP_TOKEN="+v.words["owner"])
+		cmd.Stdin = strings.NewReader(typedPassword + "\n")
+		out, _ := cmd.CombinedOutput() // its code tells
+		code := cmd.ProcessState.ExitCode()
+		for _, want := range codes {
+			if code == want {
+				code = 0
+			}
+		}
+		if code != 0 || strings.Contains(string(out), "forged") {
+			t.Errorf("langkeep %s ends with %d: %s", args, cmd.ProcessState.ExitCode(), out)
+		}
+	}
+	f.learnt(t, v.words["owner"], typedPassword)
+}
+
+// TestAttackForged has somebody else listen where the commands look for the agent.
+func TestAttackForged(t *testing.T) {
+	suffers(t, []attack{
+		{tried: "answers everything as the agent would, the question for a proof too, with an HMAC of its own", happens: "no token and no password is sent; the commands say that no agent answers (5)", run: func(t *testing.T, v *victim) {
+			v.fooled(t, forge(t, func(question []byte) (int, string) {
+				var asked client.ProofRequest
+				if err := json.Unmarshal(question, &asked); err != nil {
+					t.Error(err)
+				}
+				nonce, _ := base64.RawURLEncoding.DecodeString(asked.Nonce)
+				own := proof.Of(secret.New("lk_forged")).OfAgent(nonce, "127.0.0.1:1")
+				return http.StatusOK, `{"proof":"` + base64.RawURLEncoding.EncodeToString(own) + `"}`
+			}), 5)
+		}},
+		{tried: "answers with an empty proof, the nonce, or something that is no JSON", happens: "the same", run: func(t *testing.T, v *victim) {
+			for _, answer := range []string{`{"proof":""}`, `{}`, `<html>`, ``, `{"proof":"!"}`} {
+				v.asked(t, forge(t, func([]byte) (int, string) { return http.StatusOK, answer }), client.ErrNoAgent)
+			}
+			v.asked(t, forge(t, func(question []byte) (int, string) {
+				return http.StatusOK, strings.Replace(string(question), "nonce", "proof", 1)
+			}), client.ErrNoAgent)
+		}},
+		{tried: "says that it does not know the token, in the agent's form", happens: "nothing more is sent; the commands say that the token is not known (7), in words of their own", run: func(t *testing.T, v *victim) {
+			v.fooled(t, forge(t, func([]byte) (int, string) {
+				return http.StatusUnauthorized, `{"type":"urn:langkeep:problems/unauthorized","title":"forged","status":401,"detail":"forged"}`
+			}), 7)
+		}},
+		{tried: "passes the question on to the real agent, which listens at another port by now, and the answer back", happens: "the proof is for the other address: nothing more is sent (5)", run: func(t *testing.T, v *victim) {
+			v.fooled(t, forge(t, func(question []byte) (int, string) {
+				status, answer := v.proves(t, question)
+				if status != http.StatusOK {
+					t.Errorf("the agent answers the forger with %d: %s", status, answer)
+				}
+				return status, answer
+			}), 5)
+		}},
+		{tried: "proves itself with what the agent has answered another time, to another nonce", happens: "nothing more is sent (5)", run: func(t *testing.T, v *victim) {
+			_, old := v.proves(t, v.question())
+			v.fooled(t, forge(t, func([]byte) (int, string) { return http.StatusOK, old }), 5)
+		}},
+		{tried: "holds the port that agent.json names, while the lock is held, where there is no socket", happens: "the owner's token is not sent", run: func(t *testing.T, v *victim) {
+			p := homeFor(t)
+			if err := p.Create(); err != nil {
+				t.Fatal(err)
+			}
+			f := forge(t, func([]byte) (int, string) { return http.StatusOK, `{"proof":"AAAA"}` })
+			for path, text := range map[string]string{p.Agent(): fmt.Sprintf(`{"schema":1,"url":%q,"pid":1}`, f.URL), p.Token(): v.words["owner"]} {
+				if err := paths.WriteFile(path, []byte(text)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			lock := p.NewLock()
+			if ok, err := lock.TryLock(); !ok {
+				t.Fatal(err)
+			}
+			defer lock.Unlock()
+			none := func(string) string { return "" }
+			if _, err := client.Find(t.Context(), none, p); !errors.Is(err, client.ErrNoAgent) {
+				t.Errorf("it is found: %v", err)
+			}
+			c, err := client.FindAs(t.Context(), none, p, secret.New(v.words["reader"]))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			if _, err := c.Status(t.Context()); !errors.Is(err, client.ErrNoAgent) {
+				t.Errorf("a client is answered: %v", err)
+			}
+			f.learnt(t, v.words["owner"], v.words["reader"])
+		}},
+		{tried: "takes a proxy's port, through which a `langkeep mcp` that goes on speaks", happens: "no token and no message is sent; the MCP client gets an error", run: func(t *testing.T, _ *victim) {
+			v := newVictim(t) // one of its own, to be killed
+			p, err := v.owner.ChangeProfile(t.Context(), "prod", client.ProfileChange{Proxy: new(true)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			cmd := program(t, v.paths, "mcp", "prod")
+			in, err := cmd.StdinPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			stdout, err := cmd.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			defer func() {
+				_ = cmd.Process.Kill()
+				_ = cmd.Wait() // an error: it was killed
+			}()
+			late := time.AfterFunc(soon, func() { _ = cmd.Process.Kill() })
+			defer late.Stop()
+			answers := bufio.NewReader(stdout)
+			say := func(text string) string {
+				_, _ = io.WriteString(in, `{"jsonrpc":"2.0","id":1,"method":"ping","params":{"text":"`+text+`"}}`+"\n")
+				answer, _ := answers.ReadString('\n') // nothing is the end of one that was killed
+				return answer
+			}
+			if answer := say("hello"); answer == "" || strings.Contains(answer, "prove") { // it has its lease by then
+				t.Fatalf("the agent's own proxy does not prove itself: %q", answer)
+			}
+			_ = v.Process.Kill()
+			_ = v.Wait() // an error: it was killed
+			f := forgeAt(t, strings.TrimPrefix(*p.ProxyURL, "http://"), func([]byte) (int, string) { return http.StatusOK, `{"proof":"AAAA"}` })
+			if answer := say(typedPassword); !strings.Contains(answer, `"error"`) || strings.Contains(answer, "forged") {
+				t.Errorf("the MCP client gets %q", answer)
+			}
+			f.learnt(t, typedPassword, "lk_", "pi-Key")
+		}},
+		{tried: "asks the real agent for proofs: of no token, of a part of a key, with a short nonce, none, a long one", happens: "400 or 401, and nothing of any token", run: func(t *testing.T, v *victim) {
+			key := proof.Of(secret.New(v.words["owner"])).ID()
+			nonce := strings.Repeat("A", 43)
+			for _, bad := range []client.ProofRequest{
+				{Key: "", Nonce: nonce}, {Key: key[:21], Nonce: nonce}, {Key: v.words["owner"], Nonce: nonce},
+				{Key: key, Nonce: "AAAA"}, {Key: key}, {Key: key, Nonce: strings.Repeat("A", 4000)},
+			} {
+				text, err := json.Marshal(bad)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if status, answer := v.proves(t, text); status != http.StatusBadRequest && status != http.StatusUnauthorized {
+					t.Errorf("%s: %d %s", text, status, answer)
+				}
+			}
+			if status, answer := v.proves(t, v.question()); status != http.StatusOK {
+				t.Errorf("a right question: %d %s", status, answer)
+			}
+		}},
+	})
+}
+
+// question is one for a proof of the owner's token.
+func (v *victim) question() []byte {
+	return fmt.Appendf(nil, `{"key":%q,"nonce":%q}`, proof.Of(secret.New(v.words["owner"])).ID(), strings.Repeat("A", 43))
+}
+
+// proves asks the agent for a proof.
+func (v *victim) proves(t *testing.T, question []byte) (status int, answer string) {
+	t.Helper()
+	res, err := http.Post(v.url+"/v1/proof", "application/json", bytes.NewReader(question))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res.StatusCode, string(text)
+}
+
+// asked has a client send the owner's token and a password to the forger's address.
+func (v *victim) asked(t *testing.T, f *forger, want error) {
+	t.Helper()
+	c, err := client.New(client.Options{URL: f.URL, Token: secret.New(v.words["owner"])})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	login := client.Login{Method: client.Password, Username: "ana", Password: secret.New(typedPassword)}
+	if _, err := c.Login(t.Context(), "prod", login); !errors.Is(err, want) {
+		t.Errorf("it is answered: %v", err)
+	}
+	f.learnt(t, v.words["owner"], typedPassword)
+}

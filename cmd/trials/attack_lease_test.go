@@ -1,0 +1,92 @@
+package trials
+
+import (
+	"bufio"
+	"encoding/json"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"langkeep/agent/secret"
+	"langkeep/localapi/client"
+)
+
+// A client that may give tokens to programs takes no room from others.
+func TestAttackLeases(t *testing.T) {
+	v := newVictim(t)
+	if _, err := v.owner.ChangeProfile(t.Context(), "prod", client.ProfileChange{Proxy: new(true)}); err != nil {
+		t.Fatal(err)
+	}
+	take := func(t *testing.T, token string, n int) (taken int) {
+		t.Helper()
+		c, err := client.New(client.Options{URL: v.url, Token: secret.New(token)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(c.Close)
+		for range n {
+			if _, held, err := c.Lease(t.Context(), client.NewLease{Profile: "prod", Scopes: []string{"read"}, For: "exec"}); err == nil {
+				taken++
+				t.Cleanup(func() { _ = held.Close() })
+			}
+		}
+		return taken
+	}
+	runTrials(t, []trial{
+		{"a client with the scope `read` takes a hundred leases", "it has 64; the rest are 409, and the owner's next one is made", func(t *testing.T) {
+			if n := take(t, v.words["reader"], 100); n != 64 {
+				t.Errorf("it has %d", n)
+			}
+			if take(t, v.words["owner"], 1) != 1 {
+				t.Error("the owner has no room")
+			}
+		}},
+		{"the lease of a client takes leases in its turn", "they count as the client's", func(t *testing.T) {
+			c, err := client.New(client.Options{URL: v.url, Token: secret.New(v.words["reader"])})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			l, held, err := c.Lease(t.Context(), client.NewLease{Profile: "prod", Scopes: []string{"read"}, For: "exec"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer held.Close()
+			if n := take(t, l.Token.Reveal(), 100); n != 63 {
+				t.Errorf("it has %d more", n)
+			}
+		}},
+		{"the holder of a lease sends a byte more, and leaves", "the lease ends within a second, as without the byte", func(t *testing.T) {
+			for _, more := range []string{"", "G", "GET / HTTP/1.1\r\n"} {
+				body := `{"profile":"prod","scopes":["read"],"for":"exec"}`
+				c := v.dial(t, "")
+				_, _ = io.WriteString(c, fill(v.words, post("/v1/leases", asOwner, body))) // that it fails shows below
+				res, err := http.ReadResponse(bufio.NewReader(c), nil)
+				if err != nil || res.StatusCode != http.StatusCreated {
+					t.Fatal(res, err)
+				}
+				var lease struct{ Name string }
+				if err := json.NewDecoder(res.Body).Decode(&lease); err != nil {
+					t.Fatal(err)
+				}
+				_, _ = io.WriteString(c, more)
+				_ = c.Close()
+				begin := time.Now()
+				for {
+					list, err := v.owner.ClientsJSON(t.Context())
+					if err != nil {
+						t.Fatal(err)
+					}
+					if !strings.Contains(string(list), lease.Name) {
+						break
+					}
+					if time.Since(begin) > time.Second+soon {
+						t.Fatalf("after %q it is still there", more)
+					}
+				}
+			}
+		}},
+	})
+}

@@ -1,0 +1,453 @@
+package trials
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io"
+	"log"
+	"math/big"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"langkeep/assets/casebook"
+	"langkeep/localapi/client"
+)
+
+// hostile is what a server or a file says that wants to be more than text: it
+// clears the screen, renames the window, turns the direction of writing, ends
+// its line, and goes on as if it were us.
+const hostile = "\x1b[2J\x1b]0;pwned\x07\u009b31m\u202egnp\u2066\u200b\r\nlangkeep: all is well\x00\x7f"
+
+// inJSON is it as a JSON text without its quotes.
+func inJSON(text string) string {
+	quoted, _ := json.Marshal(text) // never fails for a string
+	return string(quoted[1 : len(quoted)-1])
+}
+
+// talkative is Langflow, but all that it says of itself is hostile.
+func talkative(w http.ResponseWriter, r *http.Request) {
+	said, token := inJSON(hostile), jwt(`{"sub":"1","type":"access","exp":`+fmt.Sprint(time.Now().Add(time.Hour).Unix())+`}`)
+	switch short := strings.TrimPrefix(r.URL.Path, "/api/v1"); {
+	case short == "/version":
+		jsonAnswer(200, `{"version":"1.13.0`+said+`","package":"`+said+`"}`)(w, r)
+	case short == "/login":
+		jsonAnswer(200, `{"access_token":"`+token+`","refresh_token":"`+token+`"}`)(w, r)
+	case short == "/users/whoami":
+		jsonAnswer(200, `{"id":"1`+said+`","username":"ann`+said+`"}`)(w, r)
+	case strings.HasPrefix(short, "/api_key/"):
+		key := `{"id":"id` + said + `","name":"name` + said + `","api_key":"sk-****` + said + `","created_at":"` + said + `","last_used_at":null,"expires_at":null,"is_active":true}`
+		jsonAnswer(200, `{"total_count":2,"user_id":"1","api_keys":[`+key+`,`+key+`]}`)(w, r)
+	default:
+		jsonAnswer(401, `{"detail":"`+said+`"}`)(w, r)
+	}
+}
+
+// say runs a command and returns what it wrote.
+func (b *betrayed) say(t *testing.T, stdin string, args ...string) (stdout, stderr string) {
+	t.Helper()
+	var out, words bytes.Buffer
+	cmd := program(t, b.paths, append(args, "--no-start")...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &out, &words
+	_ = cmd.Run() // some fail, and say so
+	return out.String(), words.String()
+}
+
+// tame wants a text to be lines that can be read, none of which is the server's.
+func tame(t *testing.T, what, text string) {
+	t.Helper()
+	if text == "" {
+		t.Errorf("%s is empty", what)
+	}
+	decentWords(t, what, text)
+	for line := range strings.Lines(text) {
+		if strings.HasPrefix(line, "langkeep: all is well") {
+			t.Errorf("%s has a line of the server's own:\n%s", what, text)
+		}
+	}
+}
+
+// first is what a stream says within a moment of its beginning.
+func (b *betrayed) first(t *testing.T, route string) string {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, b.url+route, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	owner, _ := os.ReadFile(b.paths.Token())
+	req.Header.Set("Authorization", "Bearer "+string(owner))
+	res, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	stop := time.AfterFunc(time.Minute, func() { _ = res.Body.Close() })
+	defer stop.Stop()
+	in := bufio.NewReader(res.Body)
+	_, _ = in.Peek(1) // however busy the computer is
+	stop.Reset(500 * time.Millisecond)
+	said, _ := io.ReadAll(in) // it goes on until it is closed
+	return string(said)
+}
+
+// What others say is shown to people and written down.
+func TestAttackOutput(t *testing.T) {
+	b := newBetrayed(t)
+	b.server.answersAgent(talkative)
+	name := b.signedIn(t)
+	whole := t
+	cases := []betrayal{
+		{"its version, the account's name and the package's", "`status`, `status NAME`, `--json`, the page's and the API's events show the printable rest", func(t *testing.T, b *betrayed) {
+			for _, args := range [][]string{{"status"}, {"status", name}, {"status", name, "--json"}, {"status", "--json"}} {
+				out, _ := b.say(t, "", args...)
+				tame(t, strings.Join(args, " "), out)
+			}
+			out, _ := b.say(t, "", "status", name)
+			if !strings.Contains(out, "1.13.0") {
+				t.Errorf("what can be printed is lost: %s", out)
+			}
+			for _, route := range []string{"/v1/page/events", "/v1/events", "/v1/events/recent", "/metrics"} {
+				tame(t, route, b.first(t, route))
+			}
+		}},
+		{"the names, ids and masked keys of the account's API keys", "`keys` shows each in one line of its table", func(t *testing.T, b *betrayed) {
+			out, _ := b.say(t, "", "keys", name)
+			tame(t, "keys", out)
+			if n := strings.Count(out, "\n"); n != 3 {
+				t.Errorf("a table of two keys has %d lines:\n%s", n, out)
+			}
+			out, _ = b.say(t, "", "keys", name, "--json")
+			tame(t, "keys --json", out)
+		}},
+		{"the `detail` of a refusal, at a refresh and at a sign-in", "`status NAME`, `refresh`, `login`, `doctor NAME` show the printable rest, in one line", func(t *testing.T, b *betrayed) {
+			_, words := b.say(t, "", "refresh", name)
+			tame(t, "refresh", words)
+			if !strings.Contains(words, "all is well") {
+				t.Errorf("what the server said is lost: %s", words)
+			}
+			out, _ := b.say(t, "", "status", name)
+			tame(t, "status NAME", out)
+			for _, route := range []string{"/v1/page/events", "/v1/events/recent"} {
+				tame(t, route, b.first(t, route))
+			}
+			out, words = b.say(t, "", "doctor", name)
+			tame(t, "doctor", out+words)
+			out, _ = b.say(t, "", "doctor", name, "--json")
+			tame(t, "doctor --json", out)
+			b.meanwhile("/login", jsonAnswer(400, `{"detail":"`+inJSON(hostile)+`"}`), func() {
+				_, words := b.say(t, password+"\n", "login", "fresh", b.server.URL, "--username", "ann", "--password-stdin")
+				tame(t, "login", words)
+			})
+			b.server.answersAgent(talkative)
+		}},
+		{"the token itself", "`login` fails, `token` prints nothing on stdout", func(t *testing.T, b *betrayed) {
+			b.meanwhile("/login", jsonAnswer(200, `{"access_token":"eyJ`+inJSON(hostile)+`","refresh_token":"x"}`), func() {
+				out, words := b.say(t, password+"\n", "login", "odd", b.server.URL, "--username", "ann", "--password-stdin")
+				tame(t, "login", words)
+				for _, args := range [][]string{{"token", "odd"}, {"token", "odd", "--output", "header"}, {"key", "odd"}} {
+					printed, words := b.say(t, "", args...)
+					tame(t, args[0], words)
+					out += printed
+				}
+				if out != "" {
+					t.Errorf("stdout has %q", out)
+				}
+			})
+			b.server.answersAgent(talkative)
+		}},
+		{"the address that it redirects to", "`login` shows the printable rest, in one line", func(t *testing.T, b *betrayed) {
+			b.meanwhile("/login", func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Location", "https://elsewhere.example/%1b%5b2J%0d%0alangkeep:%20all%20is%20well\u202e")
+				w.WriteHeader(http.StatusTemporaryRedirect)
+			}, func() {
+				_, words := b.say(t, password+"\n", "login", "moved", b.server.URL, "--username", "ann", "--password-stdin")
+				tame(t, "login", words)
+			})
+			b.server.answersAgent(talkative)
+		}},
+		{"the issuer of its certificate", "the same, in `login` and `doctor`", func(t *testing.T, b *betrayed) {
+			server := hostileTLS(t)
+			_, words := b.say(t, password+"\n", "login", "tls", server, "--username", "ann", "--password-stdin")
+			tame(t, "login", words)
+			if _, err := b.owner.AddProfile(t.Context(), client.NewProfile{Name: "tls", ServerURL: server}); err != nil {
+				t.Fatal(err)
+			}
+			out, words := b.say(t, "", "doctor", "tls")
+			tame(t, "doctor", out+words)
+		}},
+		{"an error of MCP through the proxy", "`mcp` writes it as JSON on stdout, and its printable rest on stderr", func(t *testing.T, b *betrayed) {
+			b.server.answers(jsonAnswer(500, `{"detail":"`+inJSON(hostile)+`"}`))
+			defer b.server.answers(nil)
+			cmd := program(t, b.paths, "mcp", name, "--no-start")
+			var out, words bytes.Buffer
+			cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"initialize"}`+"\n"+`{"jsonrpc":"2.0","method":"notifications/x"}`+"\n"), &out, &words
+			_ = cmd.Run()
+			tame(t, "stderr", words.String())
+			for line := range bytes.Lines(out.Bytes()) {
+				if !json.Valid(line) || bytes.ContainsAny(bytes.TrimSuffix(line, []byte("\n")), "\x1b\r\n\x00") {
+					t.Errorf("stdout has %q", line)
+				}
+			}
+		}},
+		{"a request with a method, a path, a Host, an Origin that want to be lines of a log", "the log and the audit log have them quoted, cut or not at all", func(t *testing.T, b *betrayed) {
+			host := strings.TrimPrefix(b.url, "http://")
+			for _, request := range []string{
+				"GET /v1/x\x1b[2J HTTP/1.1\r\nHost: " + host + "\r\n\r\n", "GET /v1/%1b%5b2J%0alangkeep HTTP/1.1\r\nHost: " + host + "\r\n\r\n", "GET / HTTP/1.1\r\nHost: \u202eevil\u009b\r\n\r\n",
+				"GET /v1/status HTTP/1.1\r\nHost: " + host + "\r\nOrigin: http://a\t\u202eb\r\n\r\n", "G\x7fT / HTTP/1.1\r\nHost: " + host + "\r\n\r\n", "BREW" + strings.Repeat("W", 9000) + " / HTTP/1.1\r\nHost: " + host + "\r\n\r\n",
+				"\x1b[2J\r\nlangkeep: all is well\r\n\r\n",
+			} {
+				between{words: map[string]string{"it": ""}}.shout(t, host, request)
+			}
+		}},
+		{"a program whose file's name is hostile asks for something", "`audit` shows it in one line, and audit.jsonl has it as JSON", func(t *testing.T, b *betrayed) {
+			if runtime.GOOS != "linux" {
+				t.Skip("which program asks is known on Linux alone")
+			}
+			text, err := os.ReadFile(program(t, b.paths).Path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			exe := filepath.Join(t.TempDir(), "lk\x1b[2J\nlangkeep: all is well\u202e")
+			if err := os.WriteFile(exe, text, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			cmd := program(t, b.paths, "token", name, "--no-start")
+			cmd.Path = exe
+			if err := cmd.Run(); err != nil {
+				t.Fatal(err)
+			}
+			var out string
+			for limit := time.Now().Add(10 * time.Second); !strings.Contains(out, "all is well") && time.Now().Before(limit); time.Sleep(50 * time.Millisecond) {
+				out, _ = b.say(t, "", "audit")
+			}
+			tame(t, "audit", out)
+			if !strings.Contains(out, "all is well") {
+				t.Errorf("the program is not in the log:\n%s", out)
+			}
+		}},
+		{"a name for a client or a profile that is hostile, through the API and on the command line", "refused, in words that show none of it raw", func(t *testing.T, b *betrayed) {
+			if _, _, err := b.owner.AddClient(t.Context(), client.NewClient{Name: hostile, Scopes: []string{"read"}, Profiles: []string{name}}); err == nil {
+				t.Error("there is such a client")
+			} else {
+				decentWords(t, "the refusal", err.Error())
+			}
+			if _, err := b.owner.AddProfile(t.Context(), client.NewProfile{Name: hostile, ServerURL: b.server.URL}); err == nil {
+				t.Error("there is such a profile")
+			} else {
+				decentWords(t, "the refusal", err.Error())
+			}
+			odd := strings.Trim(hostile, "\x00\x7f")
+			for _, args := range [][]string{{"status", odd}, {"client", "add", odd, "--profile", name, "--scope", "read"}, {"client", "revoke", odd}, {"login", odd, b.server.URL}, {"keys", name, "--revoke", odd}, {"token", odd}, {odd}} {
+				out, words := b.say(t, "", args...)
+				tame(t, args[0], out+words)
+			}
+		}},
+		{"files of settings that are hostile in their names, keys and values", "`status` says which file is wrong, in one line", func(t *testing.T, b *betrayed) {
+			name := "x\x1b[2J\nlangkeep: all is well.toml"
+			if runtime.GOOS == "windows" {
+				name = "x\u202eall is well.toml" // which has no names with control characters
+			}
+			for file, text := range map[string]string{
+				filepath.Join(b.paths.ProfilesDir(), name):     "server_url = 'https://x.test'\n",
+				filepath.Join(b.paths.ProfilesDir(), "y.toml"): "server_url = 'https://y.test'\n\"\\u001b[2J\" = 1\n",
+				b.paths.ConfigFile():                           "log_level = \"\\u001b[2J\\nlangkeep: all is well\\u202e\"\n",
+			} {
+				if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				defer os.Remove(file)
+				var words string
+				for limit := time.Now().Add(10 * time.Second); words == "" && time.Now().Before(limit); time.Sleep(50 * time.Millisecond) {
+					_, words = b.say(t, "", "status")
+				}
+				tame(t, "status", words)
+				_ = os.Remove(file)
+				for limit := time.Now().Add(10 * time.Second); words != "" && time.Now().Before(limit); time.Sleep(50 * time.Millisecond) {
+					_, words = b.say(t, "", "status")
+				}
+			}
+		}},
+	}
+	betrayals(t, "TestAttackOutput", "where the text is", b, cases)
+	// And all that was written down meanwhile.
+	text, err := os.ReadFile(b.paths.Log())
+	if err != nil {
+		whole.Fatal(err)
+	}
+	tame(whole, "the log", string(text))
+	for line := range strings.Lines(string(text)) {
+		if !strings.HasPrefix(line, "time=") {
+			whole.Errorf("the log has the line %q", line)
+		}
+	}
+	entries, err := os.ReadFile(b.paths.Audit())
+	if err != nil {
+		whole.Fatal(err)
+	}
+	for line := range bytes.Lines(entries) {
+		if !json.Valid(line) || bytes.ContainsAny(bytes.TrimSuffix(line, []byte("\n")), "\x1b\r\x00\x7f") {
+			whole.Errorf("the audit log has the line %q", line)
+		}
+	}
+}
+
+// shout writes raw bytes to an address and waits for the end of what comes back.
+func (b between) shout(t *testing.T, address, text string) {
+	t.Helper()
+	b.words["shout"] = address
+	c := b.dial(t, "shout")
+	_, _ = io.WriteString(c, text)
+	_, _ = bufio.NewReader(c).ReadString('\n') // whatever is said
+	_ = c.Close()
+}
+
+// hostileTLS is a server whose certificate nobody trusts, by an authority with a
+// hostile name.
+func hostileTLS(t *testing.T) string {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: strings.ReplaceAll(hostile, "\x00", ""), Organization: []string{"\x1b[2J\nlangkeep: all is well"}},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), DNSNames: []string{"x\x1b[2J.example"},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pair, err := tls.X509KeyPair(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewUnstartedServer(http.NotFoundHandler())
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{pair}}
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+// How long a comparison takes must not tell how much of a token is right. A
+// clock could only show that now and then, so it is read off the code: a lookup
+// hashes what it gets, compares the hashes in constant time, and looks at every
+// entry whichever fits. A benchmark beside each (BenchmarkLookup in
+// agent/clients and localapi/guard) has the times.
+func TestAttackTokenTiming(t *testing.T) {
+	lookups := []struct {
+		tried, file, receiver, method string
+		over                          string // what it looks through; "" if there is one entry
+	}{
+		{"the owner's token", "localapi/guard/token.go", "ownerToken", "Lookup", ""},
+		{"a client's token", "agent/clients/clients.go", "List", "Lookup", "records"},
+		{"the control page's code or token", "localapi/guard/page.go", "", "find", "list"},
+	}
+	var rows [][]string
+	for _, l := range lookups {
+		how := "hashes are compared in constant time"
+		if l.over != "" {
+			how += ", with every entry, whichever fits"
+		}
+		rows = append(rows, []string{l.tried + ", guessed a letter at a time", how + " (`" + l.file + "`)"})
+		t.Run(l.tried, func(t *testing.T) {
+			for _, fault := range timingFaults(t, l.file, l.receiver, l.method, l.over) {
+				t.Error(fault)
+			}
+		})
+	}
+	casebook.Table(t, "docs/attacks.md", "TestAttackTokenTiming in cmd/trials", []string{"what is tried", "what happens"}, rows)
+}
+
+// timingFaults are what in a lookup could take longer for one token than for
+// another.
+func timingFaults(t *testing.T, file, receiver, method, over string) (faults []string) {
+	t.Helper()
+	parsed, err := parser.ParseFile(token.NewFileSet(), filepath.Join("..", "..", filepath.FromSlash(file)), nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range parsed.Decls {
+		f, ok := d.(*ast.FuncDecl)
+		if !ok || f.Name.Name != method || receiver != "" && (f.Recv == nil || !strings.Contains(source(f.Recv.List[0].Type), receiver)) {
+			continue
+		}
+		if n := calls(f.Body, "ConstantTimeCompare"); n != 1 {
+			faults = append(faults, fmt.Sprintf("%d comparisons in constant time", n))
+		}
+		if calls(f.Body, "Sum256") == 0 && !strings.Contains(source(f.Type.Params), "hash") {
+			faults = append(faults, "it compares more than hashes")
+		}
+		looked := over == ""
+		ast.Inspect(f.Body, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.RangeStmt:
+				if !strings.Contains(source(n.X), over) {
+					return true
+				}
+				looked = calls(n.Body, "ConstantTimeCompare") == 1
+				ast.Inspect(n.Body, func(n ast.Node) bool {
+					switch n.(type) {
+					case *ast.BranchStmt, *ast.ReturnStmt:
+						faults = append(faults, "it leaves its loop when one fits")
+					}
+					return true
+				})
+			case *ast.CallExpr:
+				if name := source(n.Fun); strings.Contains(name, "Equal") || strings.Contains(name, "HasPrefix") || strings.Contains(name, "Compare") && !strings.Contains(name, "ConstantTime") {
+					faults = append(faults, "it calls "+name)
+				}
+			}
+			return true
+		})
+		if !looked {
+			faults = append(faults, "it does not compare with each of "+over)
+		}
+		return faults
+	}
+	return []string{"there is no " + method + " in " + file}
+}
+
+// calls counts the calls of a function.
+func calls(n ast.Node, name string) (count int) {
+	ast.Inspect(n, func(n ast.Node) bool {
+		if c, ok := n.(*ast.CallExpr); ok && strings.HasSuffix(source(c.Fun), name) {
+			count++
+		}
+		return true
+	})
+	return count
+}
+
+// source is the names in a piece of code, in their order.
+func source(n ast.Node) string {
+	var names []string
+	ast.Inspect(n, func(n ast.Node) bool {
+		if id, ok := n.(*ast.Ident); ok {
+			names = append(names, id.Name)
+		}
+		return true
+	})
+	return strings.Join(names, ".")
+}

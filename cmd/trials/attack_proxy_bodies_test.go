@@ -1,0 +1,175 @@
+package trials
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+const (
+	asTweaker = "X-Api-Key: {tweaker}\n"
+	asEditor  = "X-Api-Key: {editor}\n"
+	asJSON    = "Content-Type: application/json\n"
+)
+
+// posted is a POST of JSON as somebody.
+func posted(target, as, body string) string {
+	return fmt.Sprintf("POST %s%s%s%sContent-Length: %d\n\n%s", target, toProd, as, asJSON, len(body), body)
+}
+
+// What a client that may run flows puts into a body, so as to do more.
+func TestAttackProxyBodies(t *testing.T) {
+	const run, variable = "/api/v1/run/x", `{"value":"NAME","load_from_db":true}`
+	all := func(want string, as string, bodies ...string) func(*testing.T, *between) {
+		return func(t *testing.T, b *between) {
+			for _, body := range bodies {
+				target, body, _ := strings.Cut(body, " ")
+				b.words["it"] = body
+				b.try(t, trick{request: posted(target, as, body), want: want})
+			}
+		}
+	}
+	tricks(t, "TestAttackProxyBodies", []trick{
+		{tried: "to run code by a tweak, on each route that takes one: `/run`, `/run/session`, `/run/advanced`, `/responses`",
+			happens: "403: the body may only choose inputs", run: all("403 forbidden", asRunner, run+` {"tweaks":{"ChatInput-1":{"code":"import os"}}}`,
+				`/api/v1/run/session/x {"tweaks":{"ChatInput-1":{"code":"import os"}}}`, `/api/v1/run/advanced/x {"tweaks":{"ChatInput-1":{"code":"import os"}}}`,
+				`/api/v1/responses {"model":"x","input":"a","tweaks":{"ChatInput-1":{"code":"import os"}}}`, run+` {"tweaks":{"code":"import os"}}`)},
+		{tried: "to have the server put a Credential, or its environment, into a field: `\"load_from_db\": true` as an input, as a tweak",
+			happens: "403", run: all("403 forbidden", asRunner, run+` {"input_value":`+variable+`}`, run+` {"tweaks":{"ChatInput-1":{"input_value":`+variable+`}}}`,
+				`/api/v1/run/advanced/x {"inputs":[{"input_value":`+variable+`}]}`, `/api/v1/responses {"model":"x","input":`+variable+`}`)},
+		{tried: "to replace the account's variables: `context` in the body, `X-LANGFLOW-GLOBAL-VAR-*`, with `_` for `-`",
+			happens: "403", run: func(t *testing.T, b *between) {
+				all("403 forbidden", asRunner, run+` {"context":{"request_variables":{"A":"b"}}}`)(t, b)
+				for _, header := range []string{"X-LANGFLOW-GLOBAL-VAR-OPENAI_API_BASE", "x-langflow-global-var-a", "X_Langflow_Global_Var_A"} {
+					b.try(t, trick{request: posted(run, asRunner+header+": http://evil.example\n", "{}"), want: "403 forbidden"})
+				}
+			}},
+		{tried: "to read what components hand to each other: `\"output_type\": \"debug\"`, `output_component`, `outputs` of `/run/advanced`",
+			happens: "403", run: all("403 forbidden", asRunner, run+` {"output_type":"debug"}`, run+` {"output_component":"TextInput-1"}`, `/api/v1/run/advanced/x {"outputs":["TextInput-1"]}`)},
+		{tried: "tweaks in a place that only some parsers see: a name twice, an escaped name, `input_request` around it, capitals, a second text after the first",
+			happens: "400 or 403", run: func(t *testing.T, b *between) {
+				all("400 bad-request", asRunner, run+` {"tweaks":{},"tweaks":{"a":{"code":"b"}}}`, run+` {"tweaks":{},"twe\u0061ks":{"a":{"code":"b"}}}`, run+` {} {"tweaks":{"a":{"code":"b"}}}`,
+					run+" {}\x00{\"tweaks\":{}}", run+` {"input_value":NaN}`, run+` {"input_value":"\ud800"}`, run+" {\"input_value\":\"\xff\"}", run+" \ufeff{}", run+" {'tweaks':{}}",
+					run+` {"input_value":`+strings.Repeat("[", 5000)+strings.Repeat("]", 5000)+`}`)(t, b)
+				all("403 forbidden", asRunner, run+` {"twe\u0061ks":{"a":{"code":"b"}}}`, run+` {"input_request":{"tweaks":{"a":{"code":"b"}}}}`, run+` {"TWEAKS":{}}`, run+` [{"tweaks":{}}]`)(t, b)
+			}},
+		{tried: "another content type, which the server reads all the same: a form with a field `tweaks`, `text/plain`, none, two, another charset",
+			happens: "403", want: "403 forbidden",
+			request: "POST " + run + toProd + asRunner + "{it}Content-Length: 2\n\n{}",
+			each: []string{"Content-Type: multipart/form-data; boundary=a\n", "Content-Type: application/x-www-form-urlencoded\n", "Content-Type: text/plain\n", "Content-Type: application/json, text/plain\n", "",
+				"Content-Type: application/json; charset=utf-16\n", "Content-Type: application/json\nContent-Type: multipart/form-data; boundary=a\n", "Content-Type: application/json;charset=utf-7\n"}},
+		{tried: "a body that is packed: `Content-Encoding: gzip`, `br`, `identity`",
+			happens: "403", want: "403 forbidden", request: "POST " + run + toProd + asRunner + asJSON + "Content-Encoding: {it}\nContent-Length: 2\n\n{}", each: []string{"gzip", "br", "deflate", "identity"}},
+		{tried: "tweaks in the query, the one parameter that there is twice, a semicolon for `&`",
+			happens: "403", want: "403 forbidden", request: "POST " + run + "?{it}" + toProd + asRunner + asJSON + "Content-Length: 2\n\n{}",
+			each: []string{"tweaks=%7B%7D", "stream=true&stream=false", "stream=true;tweaks=a", "stream=%ff", "stream=%zz", "stream=yes", "user_id=a", "Stream=true"}},
+		{tried: "a body in chunks, with an end that comes later", happens: "checked whole, and sent with its length", want: "200",
+			request: "POST " + run + toProd + asRunner + asJSON + "Transfer-Encoding: chunked\n\n1\n{\n10;a=b\n\"input_value\":\"a\n2\n\"}\n0\n\n",
+			sent: func(t *testing.T, s seen) {
+				if s.body != `{"input_value":"a"}` || s.header.Get("Transfer-Encoding") != "" {
+					t.Errorf("the server gets %q %v", s.body, s.header)
+				}
+			}},
+		{tried: "trailers after a body in chunks that change what it is", happens: "dropped", want: "200",
+			request: "POST " + run + toProd + asRunner + asJSON + "Trailer: Content-Type\nTransfer-Encoding: chunked\n\n2\n{}\n0\nContent-Type: text/plain\n\n",
+			sent: func(t *testing.T, s seen) {
+				if len(s.header["Content-Type"]) != 1 || s.header.Get("Content-Type") != "application/json" {
+					t.Errorf("the server gets %v", s.header)
+				}
+			}},
+		{tried: "a WebSocket, on a route that may be used", happens: "403: nothing said there can be checked", want: "403 forbidden",
+			request: "GET /api/v1/mcp/sse" + toProd + asRunner + "Connection: Upgrade\nUpgrade: websocket\nSec-WebSocket-Version: 13\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\n\n"},
+		{tried: "a webhook with tweaks in it", happens: "200: all of it is one string there, and an input", run: all("200", asRunner, `/api/v1/webhook/x {"tweaks":{"a":{"code":"b"}},"load_from_db":true}`)},
+		{tried: "to read files by MCP: `resources/list`, `resources/read`, `resources/templates/list`, escaped, in a batch, over each way to MCP",
+			happens: "an error of JSON-RPC with the request's id, which clients show, and nothing is sent", run: func(t *testing.T, b *between) {
+				for _, target := range []string{"/api/v1/mcp/streamable", "/api/v1/mcp/streamable/", "/api/v1/mcp/project/p/streamable", "/api/v1/mcp/?session_id=a", "/api/v1/mcp/project/p/?session_id=a"} {
+					for _, method := range []string{"resources/list", "resources/read", `resources\/read`, `resour\u0063es/list`, "resources/templates/list", "resources/subscribe", "completion/complete", "tasks/list", "Tools/list", ""} {
+						b.answersRPC(t, target, fmt.Sprintf(`{"jsonrpc":"2.0","id":41,"method":"%s","params":{"uri":"http://localhost/api/v1/files/download/x/y"}}`, method), "41")
+					}
+					b.answersRPC(t, target, `[{"jsonrpc":"2.0","id":41,"method":"resources/list"}]`, "null")
+					b.answersRPC(t, target, `{"jsonrpc":"2.0","id":41,"method":"tools/list","method":"resources/list"}`, "null")
+				}
+			}},
+		{tried: "to have a tool's arguments be tweaks (1.13 makes some of them): `{\"sender_name\": {\"value\": \"NAME\", \"load_from_db\": true}}`",
+			happens: "an error of JSON-RPC, and nothing is sent", run: func(t *testing.T, b *between) {
+				b.answersRPC(t, "/api/v1/mcp/streamable", `{"jsonrpc":"2.0","id":"a","method":"tools/call","params":{"name":"x","arguments":{"sender_name":`+variable+`}}}`, `"a"`)
+				b.answersRPC(t, "/api/v1/mcp/project/p/streamable", `{"jsonrpc":"2.0","id":"a","method":"tools/call","params":{"name":"x","arguments":{"files":[`+variable+`]}}}`, `"a"`)
+			}},
+		{tried: "tweaks, with a client that has the scope `tweak`, and the same in a way that can be read twice",
+			happens: "200 for what is plain, else 400 or 403: that scope adds tweaks, and no doubt", run: func(t *testing.T, b *between) {
+				all("200", asTweaker, run+` {"tweaks":{"ChatInput-1":{"sender_name":"a"}}}`, `/api/v1/run/advanced/x {"tweaks":{}}`)(t, b)
+				all("400 bad-request", asTweaker, run+` {"tweaks":{},"tweaks":{}}`)(t, b)
+				all("403 forbidden", asTweaker, run+` {"unheard-of":1}`)(t, b)
+			}},
+		{tried: "to have a flow run code, read a file or a variable, with a client that has the scope `edit`: code of one's own, a Python or an MCP component, `load_from_db`, a path, an edge into code, a flow in the flow",
+			happens: "403, and the component is named; a flow of plain components with the server's own code is 200", run: func(t *testing.T, b *between) {
+				const (
+					code   = `"_type":"Component","code":{"type":"code","value":"class ChatInput: ..."}`
+					field  = `"input_value":{"type":"str","value":"a","load_from_db":false}`
+					file   = `"files":{"type":"file","value":"","file_path":""}`
+					output = `"outputs":[{"name":"message","method":"message_response"}]`
+				)
+				b.server.answersAgent(func(w http.ResponseWriter, r *http.Request) {
+					if r.URL.Path == "/api/v1/all" {
+						_, _ = io.WriteString(w, `{"inputs":{"ChatInput":{"template":{`+code+`,`+field+`,`+file+`},`+output+`}}}`)
+						return
+					}
+					b.server.langflow.ServeHTTP(w, r)
+				})
+				defer b.server.answersAgent(nil)
+				flow := func(kind, template, more string) string {
+					return `{"name":"x","data":{"nodes":[{"id":"a","type":"genericNode","data":{"id":"a","type":"` + kind + `","node":{"template":{` + template + `},` + output + `}}}],"edges":[]` + more + `}}`
+				}
+				plain := flow("ChatInput", code+","+field+","+file, "")
+				for target, wrap := range map[string]string{"/api/v1/flows/ ": "%s", "/api/v1/flows/batch/ ": `{"flows":[%s]}`} {
+					all("200", asEditor, target+fmt.Sprintf(wrap, plain))(t, b)
+					for _, hostile := range []string{
+						flow("ChatInput", `"_type":"Component","code":{"type":"code","value":"import os"}`, ""), flow("CustomComponent", code, ""), flow("PythonREPLComponent", code, ""), flow("MCPTools", code, ""),
+						flow("ChatInput", code+`,"input_value":{"type":"str","value":"SECRET","load_from_db":true}`, ""), flow("ChatInput", code+`,"files":{"type":"file","value":"","file_path":"/etc/passwd"}`, ""),
+						flow("ChatInput", code+","+field, `,"data":{"nodes":[],"edges":[]}`),
+						strings.Replace(plain, `"edges":[]`, `"edges":[{"source":"a","target":"a","data":{"sourceHandle":{"id":"a","name":"message"},"targetHandle":{"id":"a","fieldName":"code"}}}]`, 1),
+						strings.Replace(plain, `"name":"x"`, `"name":"x","fs_path":"/tmp/x"`, 1), strings.Replace(plain, `"name":"x"`, `"name":"x","access_type":"PUBLIC"`, 1),
+					} {
+						all("403 forbidden", asEditor, target+fmt.Sprintf(wrap, hostile))(t, b)
+					}
+				}
+				all("403 forbidden", asEditor, "/api/v1/flows/upload/ {}", "/api/v1/projects/upload/ {}", `/api/v1/projects/ {"name":"x","auth_settings":{"auth_type":"none"}}`,
+					"/api/v1/build/11111111-1111-4111-8111-111111111111/flow "+strings.Replace(flow("CustomComponent", code, ""), `"name":"x",`, "", 1), `/api/v1/build/x/flow {"files":["/etc/passwd"]}`)(t, b)
+			}},
+	})
+}
+
+// answersRPC sends an MCP message that may not be sent on, and wants an error for
+// an id.
+func (b *between) answersRPC(t *testing.T, target, message, id string) {
+	t.Helper()
+	b.server.take()
+	req, err := http.NewRequest(http.MethodPost, "http://"+b.words["prod"]+target, strings.NewReader(message))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("X-Api-Key", b.words["run"])
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	said, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var answer struct {
+		ID    json.RawMessage
+		Error struct{ Message string }
+	}
+	if err := json.Unmarshal(said, &answer); err != nil || string(answer.ID) != id || answer.Error.Message == "" || res.StatusCode != 200 && res.StatusCode != 400 {
+		t.Errorf("%s %s: %d %s", target, message, res.StatusCode, said)
+	}
+	if reached := b.server.take(); len(reached) != 0 {
+		t.Errorf("%s %s: %v reached the server", target, message, reached)
+	}
+}

@@ -1,0 +1,694 @@
+//go:build real && linux
+
+package trials
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"langkeep/agent/paths"
+	"langkeep/localapi/client"
+)
+
+// nobody is the other user.
+const nobody = 65534
+
+// asNobody runs a program of another user's and returns what it prints. Its
+// script, for a shell, is in stdin.
+func asNobody(t *testing.T, stdin, name string, args ...string) string {
+	t.Helper()
+	cmd := exec.Command(name, args...)
+	cmd.Dir, cmd.Stdin = "/", strings.NewReader(stdin)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+	out, err := cmd.Output()
+	if _, ended := errors.AsType[*exec.ExitError](err); err != nil && !ended {
+		t.Fatal(err)
+	}
+	return string(out)
+}
+
+// curlAsNobody asks with curl; status 0 is no answer.
+func curlAsNobody(t *testing.T, config string, args ...string) answer {
+	t.Helper()
+	return answered(asNobody(t, config, "curl", append([]string{"-sS", "--max-time", "30", "--noproxy", "*", "-K", "-", "-w", "\n%{http_code}"}, args...)...))
+}
+
+func bearerConfig(token string) string { return "header = \"Authorization: Bearer " + token + "\"\n" }
+
+// opened lets everybody through the folders to a file, until the test ends.
+func (l launched) opened(t *testing.T, file string) {
+	t.Helper()
+	for dir := filepath.Dir(file); dir != filepath.Dir(filepath.Dir(l.paths.Home)); dir = filepath.Dir(dir) {
+		info, err := os.Stat(dir)
+		if err == nil {
+			err = os.Chmod(dir, 0o755)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = os.Chmod(dir, info.Mode().Perm()) })
+	}
+}
+
+// Another user of this computer, with everything that opens anything.
+func TestAttackOtherUser(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root can be another user")
+	}
+	passphrase := filepath.Join(t.TempDir(), "passphrase")
+	if err := os.WriteFile(passphrase, []byte("hunter2\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("LANGKEEP_PASSPHRASE_FILE", passphrase)
+	v := newVictim(t, "--store", "file")
+	// A file of each kind: a key and a proxy too.
+	if v.ask(t, "GET", "/v1/profiles/prod/api-key", v.words["owner"]) == "" {
+		t.Fatal("there is no key")
+	}
+	proxied, err := v.owner.ChangeProfile(t.Context(), "prod", client.ProfileChange{Proxy: new(true)})
+	if err != nil || proxied.ProxyURL == nil {
+		t.Fatalf("the proxy is not open: %v", err)
+	}
+	if err := os.WriteFile(v.paths.ConfigFile(), []byte("schema = 1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	added, _, err := v.owner.AddClient(t.Context(), client.NewClient{Name: "tool", Scopes: []string{"proxy"}, Profiles: []string{"prod"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tool := added.Token.Reveal()
+	v.begin = v.state(t)
+	files := []string{v.paths.ConfigFile(), v.paths.ProfileFile("prod"), v.paths.Lock(), v.paths.Agent(), v.paths.Clients(), v.paths.Keys(),
+		v.paths.Audit(), v.paths.Log(), v.paths.Secrets(), v.paths.Token(), v.paths.Socket()}
+	forbidden := func(t *testing.T, a answer) {
+		t.Helper()
+		if a.status != http.StatusForbidden || a.kind != client.TypeForbidden {
+			t.Errorf("it is answered %d %s", a.status, a.kind)
+		}
+	}
+	v6 := "http://[::1]:" + v.words["port"]
+
+	runTrials(t, []trial{
+		{"TCP, on 127.0.0.1 and `::1`, with the owner's token, a client's, the page's, or none", "403, the same for all", func(t *testing.T) {
+			for _, url := range []string{v.url, v6, "http://localhost:" + v.words["port"]} {
+				for _, token := range []string{v.words["owner"], v.words["reader"], v.words["page"], "lk_x"} {
+					forbidden(t, curlAsNobody(t, bearerConfig(token), url+"/v1/status"))
+				}
+			}
+		}},
+		{"a change over TCP, with the owner's token", "403, and nothing has changed", func(t *testing.T) {
+			for _, route := range []string{"/v1/profiles/prod/logout", "/v1/stop", "/v1/page/code"} {
+				forbidden(t, curlAsNobody(t, bearerConfig(v.words["owner"]), "-X", "POST", v.url+route))
+			}
+		}},
+		{"the control page's own files, which need no token", "403", func(t *testing.T) {
+			for _, route := range []string{"/", "/ui/app.js", "/ui/icon.svg"} {
+				forbidden(t, curlAsNobody(t, "", v.url+route))
+			}
+		}},
+		{"the proxy, with a token that it takes", "403", func(t *testing.T) {
+			forbidden(t, curlAsNobody(t, "header = \"x-api-key: "+tool+"\"\n", *proxied.ProxyURL+"/api/v1/users/whoami"))
+			forbidden(t, curlAsNobody(t, "header = \"x-api-key: "+tool+"\"\n", strings.Replace(*proxied.ProxyURL, "127.0.0.1", "[::1]", 1)+"/health"))
+		}},
+		{"langkeep itself, with a stolen `LANGKEEP_TOKEN`", "exit code 7", func(t *testing.T) {
+			out := asNobody(t, fmt.Sprintf("LANGKEEP_HOME=/nonexistent LANGKEEP_URL=%s LANGKEEP_TOKEN=%s %s token prod 2>/dev/null; echo code $?\n", v.url, v.words["owner"], v.Path), "sh")
+			if out != "code 7\n" {
+				t.Errorf("it prints %q", out)
+			}
+		}},
+		{"requests whose sender is gone before anybody can look who it was, with the owner's token", "refused: nothing has changed", func(t *testing.T) {
+			script := fmt.Sprintf("for n in $(seq 50); do exec 3<>/dev/tcp/127.0.0.1/%s && printf 'POST /v1/profiles/prod/logout HTTP/1.1\\r\\nHost: %s\\r\\nAuthorization: Bearer %s\\r\\n\\r\\n' >&3; exec 3>&-; done\n",
+				v.words["port"], v.words["host"], v.words["owner"])
+			asNobody(t, script, "bash")
+			said := func() string { return v.ask(t, "GET", "/v1/audit", v.words["owner"]) }
+			if !eventually(func() bool {
+				return strings.Contains(said(), `"what":"POST /v1/profiles/{name}/logout","refused":"forbidden"`)
+			}) {
+				t.Errorf("the audit log does not tell: %s", said())
+			}
+			if s := v.status(t); strings.Contains(s, string(client.SignedOut)) {
+				t.Errorf("it is signed out: %s", s)
+			}
+		}},
+		{"the socket, with the owner's token and without", "nobody gets into its folder; where the folders are open, 403", func(t *testing.T) {
+			at := []string{"--unix-socket", v.paths.Socket(), "http://localhost/v1/status"}
+			if a := curlAsNobody(t, "", at...); a.status != 0 {
+				t.Errorf("it is answered %d", a.status)
+			}
+			v.opened(t, v.paths.Socket())
+			if a := curlAsNobody(t, "", at...); a.status != 0 { // its own mode
+				t.Errorf("where the folders are open it is answered %d", a.status)
+			}
+			if err := os.Chmod(v.paths.Socket(), 0o666); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = os.Chmod(v.paths.Socket(), 0o600) })
+			forbidden(t, curlAsNobody(t, "", at...))
+			forbidden(t, curlAsNobody(t, bearerConfig(v.words["owner"]), at...))
+		}},
+		{"reading, writing and replacing each file: " + fileNames(v.paths, files), "none can be, and no folder can be listed", func(t *testing.T) {
+			dirs := []string{v.paths.Config, v.paths.ProfilesDir(), v.paths.State, v.paths.Run}
+			if got := touched(t, append(dirs, files...)); got != "" {
+				t.Errorf("the other user can reach\n%s", got)
+			}
+		}},
+		{"the same where somebody has opened the folders", "none can be read or written", func(t *testing.T) {
+			for _, file := range files {
+				if _, err := os.Lstat(file); err != nil {
+					t.Error(err)
+				}
+				v.opened(t, file)
+			}
+			if got := touched(t, files); got != "" {
+				t.Errorf("the other user can reach\n%s", got)
+			}
+			// What finds nothing must be able to find.
+			bait := filepath.Join(v.paths.State, "bait")
+			plantFile(0o644, "")(t, bait)
+			defer os.Remove(bait)
+			if got := touched(t, []string{bait}); !strings.HasPrefix(got, "read ") {
+				t.Errorf("an open file is not found: %q", got)
+			}
+		}},
+		{"the agent's memory, environment and open files under `/proc`, and a signal to it", "none can be had; its arguments, which everybody can read, hold no secret", func(t *testing.T) {
+			script := fmt.Sprintf("cd /proc/%d || exit; for f in environ mem maps fd/1 task/*/environ; do head -c 1 $f >/dev/null 2>&1 && echo reads $f; done; ls fd 2>/dev/null; readlink cwd exe 2>/dev/null; "+
+				"kill -STOP %[1]d 2>/dev/null && echo stops; tr '\\0' ' ' <cmdline\n", v.Process.Pid)
+			if out := asNobody(t, script, "bash"); !strings.HasSuffix(out, "langkeep.exe run --headless --store memory --listen 127.0.0.1:0 --store file ") || strings.Count(out, "\n") != 0 {
+				t.Errorf("it prints %q", out)
+			}
+		}},
+		{"the code of `langkeep open`, read out of the browser's arguments, at once and many times", "403 each time, and the person's own browser still gets in", func(t *testing.T) { v.raced(t) }},
+		{"an agent of the other user's own at our port", "ours does not start, and names the port", func(t *testing.T) {
+			l, port := hold(t, "127.0.0.1")
+			_ = l.Close() // it is free, and theirs now
+			theirs(t, port)
+			if a := launch(t, homeFor(t), "--listen", "127.0.0.1:"+port); a.url != "" || !strings.Contains(a.said, ":"+port) {
+				t.Errorf("it says %q", a.said)
+			}
+		}},
+		{"the other user holds the port of a proxy, where tools send their tokens", "`proxy_reason` is `port-of-another-user`, and the tokens of the profile's clients are taken back", func(t *testing.T) {
+			v := newVictim(t)
+			p, err := v.owner.ChangeProfile(t.Context(), "prod", client.ProfileChange{Proxy: new(true)})
+			if err != nil || p.ProxyURL == nil {
+				t.Fatal(err)
+			}
+			_ = v.Process.Kill()
+			_ = v.Wait() // an error: it was killed
+			_, port, _ := net.SplitHostPort(strings.TrimPrefix(*p.ProxyURL, "http://"))
+			theirs(t, port)
+			a := launch(t, v.paths)
+			if !eventually(func() bool { return strings.Contains(a.status(t), `"proxy_reason":"port-of-another-user"`) }) {
+				t.Errorf("the status is %s", a.status(t))
+			}
+			if a.ask(t, "GET", "/v1/status", v.words["reader"]) != "" {
+				t.Error("a token that may have been sent there is good")
+			}
+			if a.ask(t, "GET", "/v1/status", v.words["other"]) == "" {
+				t.Error("another profile's is not")
+			}
+		}},
+		{"`config.toml`, a profile or `clients.json` that the other user has made, in a folder that was open", "it is not believed: the agent does not start, `status` names the file, no client is let in", func(t *testing.T) {
+			profile := func(p paths.Paths) string { return p.ProfileFile("prod") }
+			for name, a := range map[string]planted{
+				"config":  {at: paths.Paths.ConfigFile, plant: plantFile(0o644, "allow_users = ['nobody']\n"), says: "belongs to another user"},
+				"profile": {at: profile, plant: plantFile(0o644, "server_url = 'https://evil.example'\n"), check: told("belongs to another user")},
+				"clients": {at: paths.Paths.Clients, plant: plantFile(0o644, evilClients), check: func(t *testing.T, l launched, at string) {
+					told("belongs to another user")(t, l, at)
+					if l.ask(t, "GET", "/v1/status", evilToken) != "" {
+						t.Error("the attacker is let in")
+					}
+				}},
+			} {
+				t.Run(name, a.ofNobody().tryIt)
+			}
+		}},
+		{"one of the folders is the other user's", "the agent does not start, and names it", func(t *testing.T) {
+			for name, at := range map[string]func(paths.Paths) string{
+				"home": func(p paths.Paths) string { return p.Home }, "config": func(p paths.Paths) string { return p.Config }, "profiles": paths.Paths.ProfilesDir,
+				"state": func(p paths.Paths) string { return p.State }, "run": func(p paths.Paths) string { return p.Run },
+			} {
+				says := "belongs to another user"
+				if name == "home" {
+					says = "is shared with other users"
+				}
+				t.Run(name, planted{at: at, plant: plantFolder(0o700), says: says}.ofNobody().tryIt)
+			}
+		}},
+	})
+	if end := v.state(t); end != v.begin {
+		t.Errorf("it was\n%s\nand is\n%s", v.begin, end)
+	}
+}
+
+// fileNames are the names of files as they stand in the contract.
+func fileNames(p paths.Paths, files []string) string {
+	var names []string
+	for _, f := range files {
+		name, _ := filepath.Rel(p.Home, f)
+		names = append(names, "`"+name+"`")
+	}
+	return strings.Join(names, ", ")
+}
+
+// touched is what the other user can read or write, or put something beside.
+func touched(t *testing.T, files []string) string {
+	t.Helper()
+	return asNobody(t, strings.Join(files, "\n")+"\n", "bash", "-c", `while read -r f; do
+		head -c 1 "$f" >/dev/null 2>&1 && echo "read $f"
+		[ -d "$f" ] && ls "$f" >/dev/null 2>&1 && echo "list $f"
+		[ -w "$f" ] && echo "write $f"
+		(: >"$f.evil") 2>/dev/null && echo "make $f.evil"
+		mv "$f" "$f.evil" 2>/dev/null && echo "move $f"
+	done`)
+}
+
+// ofNobody has it planted by the other user.
+func (a planted) ofNobody() planted {
+	plant := a.plant
+	a.plant = func(t *testing.T, at string) {
+		plant(t, at)
+		if err := os.Chown(at, nobody, nobody); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return a
+}
+
+// theirs runs an agent of the other user's own at a port, which is free.
+func theirs(t *testing.T, port string) {
+	t.Helper()
+	home := homeFor(t)
+	if err := errors.Join(os.Chmod(filepath.Dir(home.Home), 0o755), os.Mkdir(home.Home, 0o700), os.Chown(home.Home, nobody, nobody)); err != nil {
+		t.Fatal(err)
+	}
+	cmd := program(t, home, "run", "--headless", "--store", "memory", "--listen", "127.0.0.1:"+port)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait() // an error: it was killed
+	})
+	lines := bufio.NewReader(stderr)
+	if line, _ := lines.ReadString('\n'); !strings.Contains(line, "listening on") {
+		t.Fatalf("the other user's agent says %q", line)
+	}
+	go func() { _, _ = io.Copy(io.Discard, lines) }()
+}
+
+// raced opens the control page with a browser that is slow, while the other user
+// reads its arguments.
+func (v *victim) raced(t *testing.T) {
+	bin := t.TempDir()
+	if err := os.WriteFile(filepath.Join(bin, "xdg-open"), []byte("#!/bin/sh\nsleep 8\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	stolen := make(chan string, 1)
+	go func() {
+		stolen <- asNobody(t, fmt.Sprintf(`code=
+for n in $(seq 2000); do
+	code=$(cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\0' '\n' | grep -ao '%s/#code=lk_[A-Za-z0-9_-]\{43\}' | head -n 1 | cut -d= -f2)
+	[ -z "$code" ] || break
+	sleep 0.01
+done
+echo "$code"
+for n in $(seq 20); do
+	curl -s --noproxy '*' -o /dev/null -w '%%{http_code}\n' -H 'Origin: %s' -d "{\"code\":\"$code\"}" %[2]s/v1/page/token
+done
+`, v.url, v.url), "bash")
+	}()
+	open := program(t, v.paths, "open")
+	open.Env = append(open.Env, "PATH="+bin+":"+os.Getenv("PATH"))
+	open.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if out, err := open.CombinedOutput(); err != nil {
+		t.Fatalf("%s, %v", out, err)
+	}
+	code, tries, _ := strings.Cut(<-stolen, "\n")
+	if len(code) != 46 {
+		t.Fatal("the other user has not seen the code: nothing was tried")
+	}
+	if want := strings.Repeat("403\n", 20); tries != want {
+		t.Errorf("the other user is answered %q", tries)
+	}
+	if v.exchange(t, code) == "" {
+		t.Error("the person's own browser does not get in")
+	}
+}
+
+// Many who are slow, or who never stop.
+func TestAttackFlood(t *testing.T) {
+	// Most of them wait, so they do that beside each other.
+	beside := func(run func(t *testing.T, v *victim)) func(*testing.T) {
+		return func(t *testing.T) {
+			t.Parallel()
+			run(t, newVictim(t))
+		}
+	}
+	runTrials(t, []trial{
+		{"200 connections at once that send a header's letter each second, nothing at all, or a body so, plain or in chunks", "they are closed after 5 s, those with a body after 10 s with a 400; all that time honest requests are answered",
+			beside(floodSlow)},
+		{"1,300 connections that wait in the middle of their headers", "1,024 are kept, the oldest go first; a stream and honest requests go on", beside(floodMany)},
+		{"five thousand requests that are refused, from 50 connections at a time", "honest requests are answered in between; the log and the audit log tell of them in a few lines", beside(floodRefused)},
+		{"a body that was announced and never comes, for what HTTP itself refuses (`Expect`), and for what the agent does", "the connection is closed: after 15 s, and 10 s", beside(floodAnnounced)},
+		{"1,100 requests at a proxy without a token that announce a body and never send it", "401; each is closed within 5 s, and requests with a token are answered meanwhile", beside(floodUnknown)},
+		{"a code of the control page after 31 s", "403", beside(func(t *testing.T, v *victim) {
+			code := v.code(t)
+			time.Sleep(31 * time.Second)
+			if v.exchange(t, code) != "" {
+				t.Error("it is good")
+			}
+		})},
+	})
+}
+
+// honest asks over connections old and new until done is closed, and tells how
+// often it was answered.
+func (v *victim) honest(t *testing.T, done <-chan struct{}) (answered int, slowest time.Duration) {
+	t.Helper()
+	kept := &http.Client{Timeout: soon}
+	fresh := &http.Client{Timeout: soon, Transport: &http.Transport{DisableKeepAlives: true}}
+	for {
+		select {
+		case <-done:
+			return answered, slowest
+		default:
+		}
+		for _, c := range []*http.Client{kept, fresh} {
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, v.url+"/v1/profiles/prod/token", nil)
+			if err != nil {
+				t.Error(err)
+				return answered, slowest
+			}
+			req.Header.Set("Authorization", "Bearer "+v.words["owner"])
+			begin := time.Now()
+			res, err := c.Do(req)
+			if err != nil {
+				t.Errorf("an honest request: %v", err)
+				return answered, slowest
+			}
+			_, _ = io.Copy(io.Discard, res.Body)
+			_ = res.Body.Close()
+			if res.StatusCode != http.StatusOK {
+				t.Errorf("an honest request is answered %d", res.StatusCode)
+			}
+			answered++
+			slowest = max(slowest, time.Since(begin))
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+func floodSlow(t *testing.T, v *victim) {
+	const many = 200
+	type slow struct {
+		net.Conn
+		begin string
+		drip  bool
+		after time.Duration // it is closed then
+	}
+	var all []*slow
+	for i := range many {
+		s := &slow{Conn: v.dial(t, ""), begin: fill(v.words, status), drip: true, after: 5 * time.Second}
+		switch i % 4 {
+		case 1:
+			s.begin, s.drip = "", false
+		case 2:
+			s.begin, s.after = fill(v.words, "POST /v1/probe HTTP/1.1\nHost: {host}\n"+asOwner+"Content-Length: 1000\n\n"), 10*time.Second
+		case 3:
+			s.begin, s.after = fill(v.words, "POST /v1/probe HTTP/1.1\nHost: {host}\n"+asOwner+"Transfer-Encoding: chunked\n\n"), 10*time.Second
+		}
+		all = append(all, s)
+	}
+	ended := make(chan struct{})
+	var asked sync.WaitGroup
+	asked.Go(func() {
+		n, slowest := v.honest(t, ended)
+		t.Logf("beside %d slow connections %d honest requests were answered, the slowest in %v", many, n, slowest.Round(time.Millisecond))
+		if n < 20 {
+			t.Errorf("only %d honest requests were answered", n)
+		}
+	})
+	var sent sync.WaitGroup
+	for i, s := range all {
+		sent.Go(func() {
+			begin := time.Now()
+			_, _ = io.WriteString(s, s.begin) // that it is refused shows below
+			stop := make(chan struct{})
+			if s.drip {
+				go func() {
+					for {
+						select {
+						case <-stop:
+							return
+						case <-time.After(time.Second):
+							text := "x"
+							switch i % 4 { // a blank is no mistake in a body so far
+							case 2:
+								text = " "
+							case 3:
+								text = "1\r\n \r\n"
+							}
+							_, _ = io.WriteString(s, text)
+						}
+					}
+				}()
+			}
+			got, err := io.ReadAll(s)
+			close(stop)
+			took := time.Since(begin)
+			said := len(got) == 0 && i%4 < 2 || bytes.HasPrefix(got, []byte("HTTP/1.1 400 "))
+			if os.IsTimeout(err) || took < s.after-time.Second || !said {
+				t.Errorf("%d: after %v: %.60q, %v; want %v", i%4, took, got, err, s.after)
+			}
+		})
+	}
+	sent.Wait()
+	close(ended)
+	asked.Wait()
+}
+
+func floodMany(t *testing.T, v *victim) {
+	const many, most = 1300, 1024
+	stream, err := http.NewRequestWithContext(t.Context(), http.MethodGet, v.url+"/v1/events", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream.Header.Set("Authorization", "Bearer "+v.words["owner"])
+	events, err := http.DefaultClient.Do(stream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer events.Body.Close()
+	ended := make(chan struct{})
+	var asked sync.WaitGroup
+	asked.Go(func() {
+		n, slowest := v.honest(t, ended)
+		t.Logf("beside %d waiting connections %d honest requests were answered, the slowest in %v", many, n, slowest.Round(time.Millisecond))
+	})
+	begin := time.Now()
+	var all []net.Conn
+	for range many {
+		c := v.dial(t, "")
+		_, _ = io.WriteString(c, fill(v.words, status)) // its headers don't end
+		all = append(all, c)
+	}
+	// The last that must go for the others, then all of them at once.
+	_ = all[many-most-1].SetReadDeadline(time.Now().Add(soon)) // fails only on a closed connection
+	if _, err := all[many-most-1].Read(make([]byte, 1)); os.IsTimeout(err) {
+		t.Errorf("more than %d are kept", most)
+	}
+	open := make([]bool, many)
+	var looking sync.WaitGroup
+	for i, c := range all {
+		looking.Go(func() {
+			_ = c.SetReadDeadline(time.Now().Add(300 * time.Millisecond)) // fails only on a closed connection
+			_, err := c.Read(make([]byte, 1))
+			open[i] = os.IsTimeout(err)
+		})
+	}
+	looking.Wait()
+	took := time.Since(begin)
+	oldest, kept := slices.Index(open, true), 0
+	for _, is := range open {
+		if is {
+			kept++
+		}
+	}
+	t.Logf("%d of %d are open after %v, the oldest of them is number %d", kept, many, took.Round(time.Millisecond), oldest)
+	switch {
+	case took > 4*time.Second:
+		t.Log("this computer is too slow to tell: the time for their headers is nearly over")
+	case kept > most || kept < most-50 || oldest < many-most || oldest > many-most+50: // the honest ones take room too
+		t.Errorf("%d are open, the oldest of them is number %d", kept, oldest)
+	}
+	if _, err := v.owner.AddProfile(t.Context(), client.NewProfile{Name: "later", ServerURL: "https://x.test"}); err != nil {
+		t.Error(err)
+	}
+	for lines := bufio.NewScanner(events.Body); ; {
+		if !lines.Scan() {
+			t.Error("the stream has ended")
+			break
+		}
+		if strings.Contains(lines.Text(), `"later"`) {
+			break
+		}
+	}
+	close(ended)
+	asked.Wait()
+}
+
+func floodRefused(t *testing.T, v *victim) {
+	const many, at = 5000, 50
+	sizes := func() (n int64) {
+		for _, file := range []string{v.paths.Log(), v.paths.Audit()} {
+			if info, err := os.Stat(file); err == nil {
+				n += info.Size()
+			}
+		}
+		return n
+	}
+	before, begin := sizes(), time.Now()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	var left atomic.Int64
+	left.Store(many)
+	ended := make(chan struct{})
+	var asked, sent sync.WaitGroup
+	asked.Go(func() {
+		n, slowest := v.honest(t, ended)
+		t.Logf("beside %d refused requests in %v %d honest ones were answered, the slowest in %v", many, time.Since(begin).Round(time.Millisecond), n, slowest.Round(time.Millisecond))
+	})
+	for i := range at {
+		sent.Go(func() {
+			var d net.Dialer
+			for left.Add(-1) >= 0 && ctx.Err() == nil {
+				c, err := d.DialContext(ctx, "tcp", v.words["host"])
+				if err != nil {
+					t.Errorf("it is not even connected: %v", err)
+					return
+				}
+				_ = c.SetDeadline(time.Now().Add(soon)) // fails only on a closed connection
+				text := fmt.Sprintf("GET /v1/nothing-%d HTTP/1.1\r\nHost: %s\r\nOrigin: http://evil-%[1]d.example\r\n\r\n", i, v.words["host"])
+				if i%2 == 0 {
+					text = fmt.Sprintf("DELETE /v1/profiles/p%d HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer lk_%d\r\n\r\n", i, v.words["host"], left.Load())
+				}
+				_, _ = io.WriteString(c, text)
+				if got, _ := io.ReadAll(c); !bytes.HasPrefix(got, []byte("HTTP/1.1 40")) {
+					t.Errorf("it is answered %.40q", got)
+				}
+				_ = c.Close() // it was refused
+			}
+		})
+	}
+	sent.Wait()
+	close(ended)
+	asked.Wait()
+	time.Sleep(6 * time.Second) // the audit log is written every 5 s
+	grown := sizes() - before
+	t.Logf("the log and the audit log have grown by %d bytes", grown)
+	if grown == 0 || grown > 64<<10 {
+		t.Errorf("the logs have grown by %d bytes", grown)
+	}
+}
+
+func floodUnknown(t *testing.T, v *victim) {
+	const many = 1100
+	p, err := v.owner.ChangeProfile(t.Context(), "prod", client.ProfileChange{Proxy: new(true)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	added, _, err := v.owner.AddClient(t.Context(), client.NewClient{Name: "honest", Scopes: []string{"proxy"}, Profiles: []string{"prod"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	host := strings.TrimPrefix(*p.ProxyURL, "http://")
+	var sent sync.WaitGroup
+	var held atomic.Int64
+	for range many {
+		c, err := net.Dial("tcp", host)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = c.SetDeadline(time.Now().Add(2 * time.Minute)) // fails only on a closed connection
+		_, _ = io.WriteString(c, "POST /api/v1/run/x HTTP/1.1\r\nHost: "+host+"\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n")
+		begin := time.Now()
+		sent.Go(func() {
+			defer c.Close()
+			got, _ := io.ReadAll(c)
+			if took := time.Since(begin); took > 5*time.Second+soon {
+				held.Add(1)
+			}
+			if len(got) > 0 && !bytes.HasPrefix(got, []byte("HTTP/1.1 401 ")) {
+				t.Errorf("it is answered %.60q", got)
+			}
+		})
+	}
+	answered := 0
+	for range 50 {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, *p.ProxyURL+"/api/v1/users/whoami", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("X-Api-Key", added.Token.Reveal())
+		res, err := (&http.Client{Timeout: soon, Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
+		if err != nil {
+			t.Errorf("an honest request: %v", err)
+			continue
+		}
+		_ = res.Body.Close()
+		if res.StatusCode == http.StatusOK {
+			answered++
+		}
+	}
+	sent.Wait()
+	t.Logf("beside %d of them %d of 50 honest requests were answered", many, answered)
+	if answered != 50 || held.Load() > 0 {
+		t.Errorf("%d of 50 honest requests were answered, %d connections were kept", answered, held.Load())
+	}
+}
+
+func floodAnnounced(t *testing.T, v *victim) {
+	var sent sync.WaitGroup
+	for text, want := range map[string]struct {
+		answer string
+		after  time.Duration
+	}{
+		stop + "Expect: a-pony\nContent-Length: 100\n\n{":                                {"HTTP/1.1 417 ", 15 * time.Second},
+		stop + "Content-Length: 100\n\n{":                                                {"HTTP/1.1 401 ", 10 * time.Second},
+		stop + asReader + "Content-Length: 100\n\n{":                                     {"HTTP/1.1 403 ", 10 * time.Second},
+		"POST /v1/probe HTTP/1.1\nHost: {host}\n" + asOwner + "Content-Length: 100\n\n{": {"HTTP/1.1 400 ", 10 * time.Second},
+	} {
+		c := v.dial(t, "")
+		sent.Go(func() {
+			begin := time.Now()
+			_ = c.SetDeadline(begin.Add(2 * time.Minute)) // fails only on a closed connection
+			_, _ = io.WriteString(c, fill(v.words, text))
+			got, err := io.ReadAll(c)
+			if took := time.Since(begin); os.IsTimeout(err) || !bytes.HasPrefix(got, []byte(want.answer)) || took > want.after+20*time.Second {
+				t.Errorf("%.60q: after %v: %.60q, %v", text, took, got, err)
+			}
+		})
+	}
+	sent.Wait()
+}

@@ -1,0 +1,219 @@
+//go:build real && linux
+
+package trials
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"langkeep/agent/langflow/langflowtest"
+	"langkeep/agent/langflow/langflowtest/real"
+	"langkeep/cmd/trials/documents"
+	"langkeep/cmd/trials/pty"
+)
+
+// testDocuments runs the commands of the README, docs/ and .github/ as a new user
+// would: in their order, with the system's own folders, at a terminal that
+// answers what is asked. The server is the real one in place of the example's.
+func (s *tools) testDocuments(p *person) {
+	r := newReader(p, s)
+	n := 0
+	for _, c := range documents.Commands(p.t, filepath.Join("..", "..")) {
+		if c.Inline || c.Document == "docs/headless.md" { // which assets/packaging runs under a real systemd
+			continue
+		}
+		if why, ok := notRunHere[firstWords(c.Text)]; ok {
+			p.t.Logf("%s: %q is not run here: %s", c.Document, c.Text, why)
+			continue
+		}
+		n++
+		p.t.Run(c.Document+"/"+firstWords(c.Text), func(t *testing.T) { r.try(t, c) })
+	}
+	p.say(p.t, "%d commands of the documents were run", n)
+}
+
+// notRunHere are the commands that this test does not run, and why.
+var notRunHere = map[string]string{
+	"make demo":  "testdata/script/demo.txtar does",
+	"make test":  "it is what runs this",
+	"make check": "it comes before every change, and this with it",
+	"make bench": "it takes ten minutes; cmd/bench has a test of it",
+	"go test":    "the benchmarks of one request promise nothing",
+
+	"LANGKEEP_WRITE_DOCS=1 go": "it would write into this tree; assets/casebook has a test of it",
+}
+
+// firstWords are a command's first two words.
+func firstWords(command string) string {
+	return strings.Join(strings.Fields(command)[:min(2, len(strings.Fields(command)))], " ")
+}
+
+// reader is somebody who does what the documents say.
+type reader struct {
+	*person
+	env      []string
+	home     string
+	work     string            // where they type
+	typed    map[string]string // by what is asked
+	meant    *strings.Replacer // the example's servers, files and ids
+	password string
+	server   string
+}
+
+func newReader(p *person, s *tools) *reader {
+	local := langflowtest.New(langflowtest.Options{AutoLogin: true})
+	p.t.Cleanup(local.Close)
+	home, err := os.MkdirTemp("", "reader-") // short, for the socket's sake
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.t.Cleanup(func() { os.RemoveAll(home) })
+	s.server.AddUser("ci", s.server.Password, true)
+	key, _ := s.server.AddAPIKey()
+	_, another := s.server.AddAPIKey()
+	refresh := refreshToken(p.t, s.server)
+	p.secret("an API key", key.Reveal())
+	p.secret("a refresh token", refresh)
+	r := &reader{
+		person: p, home: home, work: home + "/work", password: s.server.Password, server: s.server.URL,
+		typed: map[string]string{
+			"user name: ": s.server.Username, "user name [" + s.server.Username + "]: ": s.server.Username,
+			"password of " + s.server.Username + ": ": s.server.Password, "refresh token: ": refresh, "API key: ": key.Reveal(), "write that? y or n [n]: ": "y",
+		},
+		env: append(p.session.Env(), "DO_NOT_TRACK=true", "HOME="+home, "XDG_CONFIG_HOME="+home+"/config", "XDG_STATE_HOME="+home+"/state",
+			"XDG_RUNTIME_DIR="+home+"/run", "PATH="+home+"/bin:"+filepath.Dir(s.server.Program("python"))+":"+os.Getenv("PATH")),
+	}
+	for _, dir := range []string{r.work, home + "/bin", home + "/run", home + "/config/langkeep"} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			p.t.Fatal(err)
+		}
+	}
+	for file, text := range map[string]string{
+		"config/langkeep/config.toml": "schema = 1\nlisten = '127.0.0.1:0'\n",
+		"bin/pass":                    "#!/bin/sh\necho '" + s.server.Password + "'\n",
+		"work/ask.py":                 strings.ReplaceAll(programInReadme(p.t), "my-flow", "echo"),
+		"work/my_script.py":           "import os\nprint(os.environ['LANGFLOW_URL'])\n",
+		"passphrase":                  "a phrase to pass\n",
+	} {
+		if err := os.WriteFile(filepath.Join(home, file), []byte(text), 0o700); err != nil {
+			p.t.Fatal(err)
+		}
+	}
+	if err := os.Symlink(p.binary, home+"/bin/langkeep"); err != nil {
+		p.t.Fatal(err)
+	}
+	p.t.Cleanup(func() { r.shell("langkeep remove --all --no-start; langkeep stop") })
+	r.signedIn()
+	port := r.must0("langkeep status --json | python -c 'import json, sys; print(json.load(sys.stdin)[\"url\"].split(\":\")[-1])'")
+	r.must0("langkeep exec prod -- lfx pull && cp flows/Echo.json flow.json")
+	r.meant = strings.NewReplacer(
+		"https://flows.example.org", s.server.URL, "http://127.0.0.1:7860", local.URL, ":17860", ":"+strings.TrimSpace(port),
+		"/etc/langkeep.pass", home+"/passphrase", "/etc/ssl/company-ca.pem", "/etc/ssl/certs/ca-certificates.crt",
+		"--revoke ID", "--revoke "+another, "--project ID", "--project "+s.project, "/run/my-flow", "/run/echo", "--min-valid 10m", "--min-valid 1m", // this server's tokens live two
+	)
+	return r
+}
+
+// refreshToken is what the server gives a browser.
+func refreshToken(t *testing.T, server *real.Server) string {
+	res, err := http.PostForm(server.URL+"/api/v1/login", url.Values{"username": {server.Username}, "password": {server.Password}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	var pair struct {
+		RefreshToken string `json:"refresh_token"`
+	}
+	if err := json.NewDecoder(res.Body).Decode(&pair); err != nil {
+		t.Fatal(err)
+	}
+	return pair.RefreshToken
+}
+
+// programInReadme is the README's block of Python.
+func programInReadme(t *testing.T) string {
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(readme), "```python\n")
+	program, _, ok := strings.Cut(rest, "```\n")
+	if !ok {
+		t.Fatal("the README has no program for the OpenAI SDK")
+	}
+	return program
+}
+
+// signedIn sees that there is the profile that all commands speak of.
+func (r *reader) signedIn() {
+	r.must0("langkeep status prod --ready || pass | langkeep login prod " + r.server + " --username admin --password-stdin")
+}
+
+// must0 runs a command that the test itself needs, and returns what it prints.
+func (r *reader) must0(command string) string {
+	r.t.Helper()
+	d := r.shell(command)
+	if d.code != 0 {
+		r.t.Fatalf("%s: exit code %d: %s%s", command, d.code, d.stdout, d.stderr)
+	}
+	return d.stdout
+}
+
+// try runs what a document says.
+func (r *reader) try(t *testing.T, c documents.Command) {
+	r.signedIn()
+	command := r.meant.Replace(c.Text)
+	if strings.Contains(command, "langkeep run ") {
+		// It goes on until it is told to end.
+		command = "langkeep stop; " + command + " & until langkeep status --no-start; do sleep 0.1; done; kill $! && wait $!"
+	}
+	if d := r.shell(command); d.code != 0 {
+		t.Errorf("%s says\n%s\nwhich ends with %d: %s%s", c.Document, c.Text, d.code, d.stdout, d.stderr)
+	}
+}
+
+// shell runs a command at a terminal whose reader answers what is asked.
+func (r *reader) shell(command string) done {
+	person, program := pty.Open(r.t)
+	defer person.Close()
+	defer program.Close()
+	cmd := exec.Command("bash", "-o", "pipefail", "-c", command)
+	cmd.Env, cmd.Dir, cmd.Stdin = r.env, r.work, program
+	var stdout bytes.Buffer
+	stderr := &asked{typed: r.typed, terminal: person}
+	cmd.Stdout, cmd.Stderr = &stdout, stderr
+	// What stays in the background holds on to neither.
+	cmd.WaitDelay = time.Second
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) && !errors.Is(err, exec.ErrWaitDelay) {
+		r.t.Errorf("run %s: %v", command, err)
+		return done{code: -1}
+	}
+	return done{cmd.ProcessState.ExitCode(), stdout.String(), stderr.said.String()}
+}
+
+// asked is what a program says, with somebody who answers its questions.
+type asked struct {
+	said     bytes.Buffer // not embedded: its ReadFrom would go past Write
+	typed    map[string]string
+	terminal *os.File
+}
+
+func (a *asked) Write(b []byte) (int, error) {
+	for question, answer := range a.typed {
+		if bytes.HasSuffix(b, []byte(question)) {
+			_, _ = a.terminal.WriteString(answer + "\n") // the program that waits for it tells if this fails
+		}
+	}
+	return a.said.Write(b)
+}
