@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"langkeep/agent"
-	"langkeep/agent/audit"
+	"langkeep/agent/audit/auditlog"
 	"langkeep/agent/clients"
 	"langkeep/agent/clock"
 	"langkeep/agent/config"
@@ -49,7 +49,7 @@ func fuzzed(tb testing.TB) *Server {
 	s := New(Config{
 		Agent: a, Log: log, Guard: guard.New(guard.Config{Authority: guard.Authorities{pages, ClientTokens(list)}, Log: log}),
 		FirstProxyPort: 1 << 16, // so that none is opened
-		Clients:        list, Audit: audit.Open("", clock.System(), log), Version: "1.2.3", Started: time.Now(), Store: "memory",
+		Clients:        list, Audit: auditlog.Open("", clock.System(), log), Version: "1.2.3", Started: time.Now(), Store: "memory",
 		Settings: settingsFile(filepath.Join(tb.TempDir(), "config.toml")), Pages: pages, URL: "http://127.0.0.1:17860",
 		PageFile: filepath.Join(tb.TempDir(), "open.html"), ConfigError: func() error { return nil }, Stop: func() {},
 	})

@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"langkeep/agent"
-	"langkeep/agent/audit"
+	"langkeep/agent/audit/auditlog"
 	"langkeep/agent/clients"
 	"langkeep/agent/config"
 	"langkeep/agent/langflow"
@@ -41,7 +41,7 @@ type Config struct {
 	// Clients are the programs that may ask; the Guard must know their tokens.
 	Clients *clients.List
 	// Audit is told who asked for what.
-	Audit *audit.Log
+	Audit *auditlog.Log
 	// Pages gives the control page its tokens; the Guard must know it too.
 	Pages *guard.Pages
 	// URL is the local API's address, for browsers.

@@ -25,7 +25,7 @@ import (
 	"time"
 
 	"langkeep/agent"
-	"langkeep/agent/audit"
+	"langkeep/agent/audit/auditlog"
 	"langkeep/agent/clients"
 	"langkeep/agent/clock"
 	"langkeep/agent/config"
@@ -103,7 +103,7 @@ func newRig(t testing.TB) *rig {
 		Guard: guard.New(guard.Config{Authority: guard.Authorities{allCallers(), r.pages, ClientTokens(r.clients)}, Log: log}),
 		// Not where other tests' agents look for one.
 		FirstProxyPort: 19000 + rand.IntN(10000),
-		Clients:        r.clients, Audit: audit.Open("", clock.System(), log),
+		Clients:        r.clients, Audit: auditlog.Open("", clock.System(), log),
 		Version: "1.2.3", Started: time.Now(), Store: "memory", Settings: settingsFile(r.config),
 		Pages: r.pages, URL: r.url, PageFile: filepath.Join(t.TempDir(), "open.html"),
 		ConfigError: func() error { return r.wrong }, Stop: func() { r.stopped <- struct{}{} },

@@ -17,7 +17,7 @@ import (
 	"github.com/gofrs/flock"
 
 	"langkeep/agent"
-	"langkeep/agent/audit"
+	"langkeep/agent/audit/auditlog"
 	"langkeep/agent/clients"
 	"langkeep/agent/clock"
 	"langkeep/agent/config"
@@ -127,7 +127,7 @@ func run(ctx context.Context, o Options, show func(running)) (err error) {
 		Agent: keeper, Guard: gate, Log: log, Version: o.Version, Started: time.Now(), Store: store.Kind(),
 		ConfigError: func() error { return errors.Join(live.problem(), programs.Problem()) },
 		Settings:    live, Clients: programs, Pages: pages,
-		Audit: audit.Open(o.Paths.Audit(), clock.System(), log), URL: url, PageFile: o.Paths.PageFile(), Stop: stop,
+		Audit: auditlog.Open(o.Paths.Audit(), clock.System(), log), URL: url, PageFile: o.Paths.PageFile(), Stop: stop,
 		Doctor: &doctor.Inside{
 			Agent: keeper, Store: store, PeerLookup: gate.PeerLookup, Paths: o.Paths, Home: doctor.HomeFolder(), UserAgent: userAgent,
 		},

@@ -1,7 +1,7 @@
 // Package audit writes down who used which profile for what, as JSON lines. It
 // never keeps a request waiting, and what it can't write is not lost at once:
 // the last entries stay in memory.
-package audit
+package auditlog
 
 import (
 	"bytes"
