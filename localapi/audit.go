@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"strings"
 
-	"langkeep/agent/audit/auditlog"
+	"langkeep/agent/audit"
 	"langkeep/localapi/client"
 	"langkeep/localapi/guard"
 )
@@ -14,20 +14,20 @@ import (
 // use is a request on its way into the audit log. Only what is ours is told of
 // it: a stranger's words stay out.
 type use struct {
-	auditlog.Use
+	audit.Use
 	search *guard.Search
 }
 
 // useOf begins the search for the program, which is best made while it waits for
 // its answer.
 func (s *Server) useOf(r *http.Request, caller *guard.Caller, profile, what string) use {
-	u := use{auditlog.Use{What: what}, guard.FindProcess(r)}
+	u := use{audit.Use{What: what}, guard.FindProcess(r)}
 	if caller != nil {
-		u.Client = auditlog.Text(caller.Name)
+		u.Client = audit.Text(caller.Name)
 	}
 	// Nobody can fill the log with names that they make up.
 	if s.Agent.Has(profile) {
-		u.Profile = auditlog.Text(profile)
+		u.Profile = audit.Text(profile)
 	}
 	return u
 }
@@ -35,7 +35,7 @@ func (s *Server) useOf(r *http.Request, caller *guard.Caller, profile, what stri
 // note has a use written down; problem is why it was refused, nil if it was not.
 func (s *Server) note(u use, problem *client.Problem) {
 	if problem != nil && refused(problem) {
-		u.Refused = auditlog.Text(problem.Kind())
+		u.Refused = audit.Text(problem.Kind())
 	}
 	if p, known := u.search.Known(); known {
 		u.Process = auditProcess(p)
@@ -43,11 +43,11 @@ func (s *Server) note(u use, problem *client.Problem) {
 			return
 		}
 	}
-	s.Audit.Note(u.Use, func() auditlog.Process { return auditProcess(u.search.Wait()) })
+	s.Audit.Note(u.Use, func() audit.Process { return auditProcess(u.search.Wait()) })
 }
 
-func auditProcess(p guard.Process) auditlog.Process {
-	return auditlog.Process{PID: p.PID, Exe: auditlog.Text(p.Exe)}
+func auditProcess(p guard.Process) audit.Process {
+	return audit.Process{PID: p.PID, Exe: audit.Text(p.Exe)}
 }
 
 // refused tells a refusal from what else can go wrong.

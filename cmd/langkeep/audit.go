@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"langkeep/agent/audit/auditlog"
+	"langkeep/agent/audit"
 	"langkeep/localapi/words"
 )
 
@@ -77,7 +77,7 @@ func (o *auditOptions) run(ctx context.Context) error {
 }
 
 // auditLine is an entry as people see it.
-func auditLine(e auditlog.Entry) string {
+func auditLine(e audit.Entry) string {
 	parts := []string{e.At.Local().Format("2006-01-02 15:04:05"), or(e.Client, "nobody known"), or(e.Profile, "-"), e.What}
 	if e.Refused != "" {
 		parts = append(parts, "refused: "+string(e.Refused))
@@ -86,12 +86,12 @@ func auditLine(e auditlog.Entry) string {
 		parts = append(parts, fmt.Sprintf("%d times", e.Count))
 	}
 	if e.Process.PID != 0 {
-		parts = append(parts, fmt.Sprintf("by %s (%d)", or(auditlog.Text(filepath.Base(string(e.Process.Exe))), "process"), e.Process.PID))
+		parts = append(parts, fmt.Sprintf("by %s (%d)", or(audit.Text(filepath.Base(string(e.Process.Exe))), "process"), e.Process.PID))
 	}
 	return words.Safe(strings.Join(parts, "  "))
 }
 
-func or(t auditlog.Text, other string) string {
+func or(t audit.Text, other string) string {
 	if t == "" || t == "." {
 		return other
 	}

@@ -6,17 +6,17 @@ import (
 	"net/http"
 	"strconv"
 
-	"langkeep/agent/audit/auditlog"
+	"langkeep/agent/audit"
 )
 
 // Audit is the body of GET /v1/audit, the oldest first.
 type Audit struct {
-	Entries []auditlog.Entry `json:"entries"`
+	Entries []audit.Entry `json:"entries"`
 }
 
 // AuditLine is an entry as the agent wrote it, and its number.
 type AuditLine struct {
-	auditlog.Entry
+	audit.Entry
 	JSON string
 }
 
@@ -32,7 +32,7 @@ func (c *Client) Audit(ctx context.Context, after int64) ([]AuditLine, error) {
 	}
 	lines := make([]AuditLine, len(raw.Entries))
 	for i, entry := range raw.Entries {
-		if lines[i].Entry, err = decode[auditlog.Entry](entry); err != nil {
+		if lines[i].Entry, err = decode[audit.Entry](entry); err != nil {
 			return nil, err
 		}
 		lines[i].JSON = string(entry)

@@ -1,4 +1,4 @@
-// Package audit writes down who used which profile for what, as JSON lines. It
+// Package auditlog writes down who used which profile for what, as JSON lines. It
 // never keeps a request waiting, and what it can't write is not lost at once:
 // the last entries stay in memory.
 package auditlog
@@ -16,6 +16,7 @@ import (
 	"sync"
 	"time"
 
+	"langkeep/agent/audit"
 	"langkeep/agent/clock"
 	"langkeep/agent/paths"
 	"langkeep/agent/rotate"
@@ -35,65 +36,13 @@ const (
 	maxNumber = 1 << 53 // that every reader of JSON can tell from the next
 )
 
-// Text is null in JSON if it is empty.
-type Text string
-
-// MarshalJSON implements json.Marshaler.
-func (t Text) MarshalJSON() ([]byte, error) {
-	if t == "" {
-		return []byte("null"), nil
-	}
-	return json.Marshal(string(t))
-}
-
-// Process is a program that asked; null in JSON if it is not known.
-type Process struct {
-	PID int
-	Exe Text // the path of its file
-}
-
-type processJSON struct {
-	PID int  `json:"pid"`
-	Exe Text `json:"exe"`
-}
-
-// MarshalJSON implements json.Marshaler.
-func (p Process) MarshalJSON() ([]byte, error) {
-	if p.PID == 0 {
-		return []byte("null"), nil
-	}
-	return json.Marshal(processJSON(p))
-}
-
-// UnmarshalJSON implements json.Unmarshaler.
-func (p *Process) UnmarshalJSON(data []byte) error { return json.Unmarshal(data, (*processJSON)(p)) }
-
-// Use is what is one and the same if it is repeated: by the same program, which
-// may be another process each time.
-type Use struct {
-	Client  Text    `json:"client"` // its name, "owner" or "page"; null: not known
-	Profile Text    `json:"profile"`
-	What    string  `json:"what"`    // a method and a route
-	Refused Text    `json:"refused"` // the kind of problem; null: it was let through
-	Process Process `json:"process"`
-}
-
-// Entry is a line of the log.
-type Entry struct {
-	Schema int       `json:"schema"`
-	N      int64     `json:"n"` // one more than the line before has
-	At     time.Time `json:"at"`
-	Use
-	Count int `json:"count"` // how often, since the line before of the same use
-}
-
 // lost is the use of what came faster than it could be written.
 const lost = "more than could be written down"
 
 type event struct {
 	at      time.Time
-	use     Use
-	process func() Process
+	use     audit.Use
+	process func() audit.Process
 }
 
 // Log is the audit log. It is safe for use by several goroutines.
@@ -103,14 +52,14 @@ type Log struct {
 	log   *slog.Logger
 	queue chan event
 
-	mu      sync.Mutex // protects the following
-	entries []Entry    // the last, oldest first
+	mu      sync.Mutex    // protects the following
+	entries []audit.Entry // the last, oldest first
 	n       int64
 	problem error
 	lost    int
 
 	counting sync.Mutex // protects the following; held over nothing that waits
-	seen     map[Use]*repeated
+	seen     map[audit.Use]*repeated
 
 	// Of Run alone.
 	file   *rotate.File
@@ -123,14 +72,14 @@ type repeated struct {
 	count int           // since then
 	since time.Duration // clock.Elapsed of that
 	last  time.Time     // when it came last, and from which process
-	use   Use
+	use   audit.Use
 }
 
 // Open makes a log that goes on where the file at path ends; "" keeps it in
 // memory. What keeps the file from being written is known at once; entries are
 // written by Run.
 func Open(path string, c clock.Clock, log *slog.Logger) *Log {
-	l := &Log{path: path, clock: c, log: log, queue: make(chan event, waiting), seen: map[Use]*repeated{}}
+	l := &Log{path: path, clock: c, log: log, queue: make(chan event, waiting), seen: map[audit.Use]*repeated{}}
 	l.load()
 	l.open()
 	return l
@@ -145,7 +94,7 @@ func (l *Log) load() {
 			continue // there is none yet, or writing to it will tell
 		}
 		for line := range bytes.Lines(data) {
-			var e Entry
+			var e audit.Entry
 			// Their numbers go up, and leave room for those to come.
 			if json.Unmarshal(line, &e) != nil || e.N <= l.n || e.N >= maxNumber {
 				continue
@@ -179,9 +128,9 @@ func readTail(path string) ([]byte, error) {
 // Again counts a use, by a process that is known, if it was written down before,
 // and tells whether it was: if not, it is for Note. A reader in a loop is answered
 // half as fast where each request wakes Run.
-func (l *Log) Again(u Use) bool { return l.again(l.clock.Now(), u) }
+func (l *Log) Again(u audit.Use) bool { return l.again(l.clock.Now(), u) }
 
-func (l *Log) again(at time.Time, u Use) bool {
+func (l *Log) again(at time.Time, u audit.Use) bool {
 	l.counting.Lock()
 	defer l.counting.Unlock()
 	r := l.seen[sameAs(u)]
@@ -194,7 +143,7 @@ func (l *Log) again(at time.Time, u Use) bool {
 }
 
 // sameAs is what a use has in common with its repeats.
-func sameAs(u Use) Use {
+func sameAs(u audit.Use) audit.Use {
 	if u.Process.Exe != "" {
 		u.Process.PID = 0
 	}
@@ -203,7 +152,7 @@ func sameAs(u Use) Use {
 
 // Note has a use written down. It does not wait; process is asked later, and may
 // take its time.
-func (l *Log) Note(u Use, process func() Process) {
+func (l *Log) Note(u audit.Use, process func() audit.Process) {
 	select {
 	case l.queue <- event{l.clock.Now(), u, process}:
 	default:
@@ -215,12 +164,12 @@ func (l *Log) Note(u Use, process func() Process) {
 
 // Entries are those after the one numbered after, oldest first, at most the last
 // 1000; never nil.
-func (l *Log) Entries(after int64) []Entry {
+func (l *Log) Entries(after int64) []audit.Entry {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	last := l.entries[max(0, len(l.entries)-recent):]
-	i, _ := slices.BinarySearchFunc(last, after+1, func(e Entry, n int64) int { return cmp.Compare(e.N, n) })
-	return append([]Entry{}, last[i:]...)
+	i, _ := slices.BinarySearchFunc(last, after+1, func(e audit.Entry, n int64) int { return cmp.Compare(e.N, n) })
+	return append([]audit.Entry{}, last[i:]...)
 }
 
 // Problem tells why entries are in memory alone; nil if they are written.
@@ -312,7 +261,7 @@ func (l *Log) flush(all bool) (next time.Duration) {
 	l.lost = 0
 	l.mu.Unlock()
 	if missed > 0 {
-		l.write(l.clock.Now(), Use{What: lost}, missed)
+		l.write(l.clock.Now(), audit.Use{What: lost}, missed)
 	}
 	l.save(all)
 	if l.unsaved() && (next == 0 || next > retry) {
@@ -321,12 +270,12 @@ func (l *Log) flush(all bool) (next time.Duration) {
 	return next
 }
 
-func (l *Log) write(at time.Time, u Use, count int) {
+func (l *Log) write(at time.Time, u audit.Use, count int) {
 	l.mu.Lock()
 	l.n++
-	e := Entry{paths.Schema, l.n, at.UTC().Truncate(time.Millisecond), u, count}
+	e := audit.Entry{Schema: paths.Schema, N: l.n, At: at.UTC().Truncate(time.Millisecond), Use: u, Count: count}
 	if l.entries = append(l.entries, e); len(l.entries) > 2*recent {
-		l.entries = append([]Entry(nil), l.entries[len(l.entries)-recent:]...)
+		l.entries = append([]audit.Entry(nil), l.entries[len(l.entries)-recent:]...)
 	}
 	l.mu.Unlock()
 	l.save(false)

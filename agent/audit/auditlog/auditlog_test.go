@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"langkeep/agent/audit"
 	"langkeep/agent/clock"
 )
 
@@ -34,16 +35,16 @@ func running(t *testing.T, path string) (l *Log, end func()) {
 	}
 }
 
-func lines(t *testing.T, path string) []Entry {
+func lines(t *testing.T, path string) []audit.Entry {
 	t.Helper()
 	f, err := os.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	var all []Entry
+	var all []audit.Entry
 	for s := bufio.NewScanner(f); s.Scan(); {
-		var e Entry
+		var e audit.Entry
 		if err := json.Unmarshal(s.Bytes(), &e); err != nil {
 			t.Fatalf("%s: %v", s.Text(), err)
 		}
@@ -52,14 +53,14 @@ func lines(t *testing.T, path string) []Entry {
 	return all
 }
 
-func curl() Process { return Process{PID: 7, Exe: "/usr/bin/curl"} }
+func curl() audit.Process { return audit.Process{PID: 7, Exe: "/usr/bin/curl"} }
 
 func TestFirstAtOnceAndRepeatsByTheMinute(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "audit.jsonl")
 	synctest.Test(t, func(t *testing.T) {
 		l, end := running(t, path)
-		token := Use{Client: "ci", Profile: "prod", What: "GET token"}
-		refused := Use{What: "GET token", Refused: "unauthorized"}
+		token := audit.Use{Client: "ci", Profile: "prod", What: "GET token"}
+		refused := audit.Use{What: "GET token", Refused: "unauthorized"}
 		for range 90 { // in a minute and a half
 			l.Note(token, curl)
 			l.Note(refused, nil)
@@ -113,7 +114,7 @@ func TestWhatCannotBeWrittenStaysInMemory(t *testing.T) {
 		l, end := running(t, path)
 		defer end()
 		for i := range 10 {
-			l.Note(Use{What: fmt.Sprint(i)}, nil)
+			l.Note(audit.Use{What: fmt.Sprint(i)}, nil)
 		}
 		synctest.Wait()
 		if all := l.Entries(0); len(all) != 10 || l.Problem() == nil {
@@ -135,17 +136,17 @@ func TestFloods(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, end := running(t, path)
 		found := make(chan struct{})
-		l.Note(Use{What: "slow"}, func() Process {
+		l.Note(audit.Use{What: "slow"}, func() audit.Process {
 			<-found
-			return Process{}
+			return audit.Process{}
 		})
 		for range 3 * waiting {
-			l.Note(Use{What: "more"}, nil)
+			l.Note(audit.Use{What: "more"}, nil)
 		}
 		close(found)
 		synctest.Wait()
 		for i := range 3 * most {
-			l.Note(Use{What: fmt.Sprint(i)}, nil)
+			l.Note(audit.Use{What: fmt.Sprint(i)}, nil)
 			synctest.Wait()
 		}
 		end()
@@ -171,13 +172,13 @@ func TestFileIsTriedAgainWhileMuchIsNoted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, end := running(t, path)
 		defer end()
-		l.Note(Use{What: "GET token"}, nil)
+		l.Note(audit.Use{What: "GET token"}, nil)
 		synctest.Wait()
 		if err := os.Remove(path); err != nil {
 			t.Fatal(err)
 		}
 		for begin := time.Now(); time.Since(begin) < 2*retry; time.Sleep(time.Second) {
-			l.Note(Use{What: "GET token"}, nil)
+			l.Note(audit.Use{What: "GET token"}, nil)
 		}
 		if err := l.Problem(); err != nil || len(lines(t, path)) == 0 {
 			t.Error(err)
