@@ -46,7 +46,7 @@ func (e *Entry) Disable() error {
 // Status looks at the entry.
 func (e *Entry) Status() (Status, error) {
 	data, err := paths.ReadFile(e.file(), 64<<10)
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || paths.Dangling(e.file()) != nil { // a link to nothing starts nothing
 		return Status{State: Disabled}, nil
 	}
 	if err != nil {

@@ -208,7 +208,7 @@ func read(file string) (string, error) {
 		return "", nil
 	}
 	data, err := paths.ReadFile(file, 64<<10)
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || paths.Dangling(file) != nil { // a link to nothing starts nothing
 		return "", nil
 	}
 	return string(data), err

@@ -56,8 +56,8 @@ func Default() Config {
 	}
 }
 
-// LoadConfig reads config.toml; without the file it is Default. An error names
-// the file and the line.
+// LoadConfig reads config.toml; without the file it is Default, but a symbolic link
+// to nothing is an error. An error names the file and the line.
 func LoadConfig(path string) (Config, error) {
 	c, _, err := loadConfig(path)
 	if errors.Is(err, fs.ErrNotExist) {

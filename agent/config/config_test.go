@@ -491,10 +491,38 @@ func TestLinkedSettings(t *testing.T) {
 	if err := os.Remove(target); err != nil {
 		t.Fatal(err)
 	}
-	if err := SaveProfile(dir, p); err == nil || !strings.Contains(err.Error(), "leads nowhere") {
+	if err := SaveProfile(dir, p); err == nil || !strings.Contains(err.Error(), "link to nothing") {
 		t.Errorf("a dangling link: %v", err)
 	}
 	if _, err := os.Lstat(target); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("it was made: %v", err)
 	}
+}
+
+// Settings behind a symbolic link to nothing are somewhere: they are neither the
+// defaults nor deleted.
+func TestLinksToNothing(t *testing.T) {
+	dir := t.TempDir()
+	settings, profiles := filepath.Join(dir, "config.toml"), filepath.Join(dir, "profiles")
+	pathstest.Symlink(t, filepath.Join(dir, "dotfiles", "config.toml"), settings)
+	pathstest.Symlink(t, filepath.Join(dir, "dotfiles", "profiles"), profiles)
+	check := func(what, path string, err error) {
+		t.Helper()
+		if err == nil || errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), path+" is a symbolic link to nothing; mend or delete it") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	_, err := LoadConfig(settings)
+	check("config.toml", settings, err)
+	_, err = ChangeConfig(settings, Change{LogLevel: new("debug")})
+	check("a change of config.toml", settings, err)
+	_, err = LoadProfile(filepath.Join(profiles, "prod.toml"))
+	check("a profile", profiles, err)
+	all, errs := LoadProfiles(profiles)
+	check("the profiles", profiles, errors.Join(errs...))
+	if len(all) > 0 {
+		t.Errorf("read %v", all)
+	}
+	check("a change of a profile", profiles, SaveProfile(profiles, Profile{Name: "prod", ServerURL: "https://a.example"}))
+	check("a removal", profiles, RemoveProfile(profiles, "prod"))
 }

@@ -83,7 +83,7 @@ type profileFile struct {
 const minKeyLifetime = 10 * time.Second
 
 // LoadProfile reads one profile. An error names the file and the line; a
-// missing file is fs.ErrNotExist.
+// missing file is fs.ErrNotExist; a symbolic link to nothing is another error.
 func LoadProfile(path string) (Profile, error) {
 	p, _, err := loadProfile(path)
 	return p, err
@@ -115,11 +115,13 @@ func loadProfile(path string) (Profile, *document, error) {
 
 // LoadProfiles reads every NAME.toml in dir, by name. One that can't be read is
 // among the errors, and keeps none of the others from being read. A missing
-// dir has no profiles.
+// dir has no profiles, but one that is a symbolic link to nothing is an error.
 func LoadProfiles(dir string) (map[string]Profile, []error) {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return map[string]Profile{}, nil
+		if err = paths.Dangling(dir); err == nil {
+			return map[string]Profile{}, nil
+		}
 	}
 	if err != nil {
 		return nil, []error{err}
@@ -221,14 +223,14 @@ func (f profileFile) lines() ([]string, error) {
 }
 
 // RemoveProfile deletes the profile's file from dir; one that isn't there is
-// fine.
+// fine, but not where dir is a symbolic link to nothing: the file may be back.
 func RemoveProfile(dir, name string) error {
 	if err := ValidName(name); err != nil {
 		return err
 	}
 	err := os.Remove(filepath.Join(dir, name+".toml"))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return paths.Dangling(dir)
 	}
 	return err
 }

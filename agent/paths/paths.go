@@ -354,9 +354,15 @@ var ErrTooLarge = errors.New("the file is too large")
 // Open opens an ordinary file for reading that nobody but this user and root can
 // have written: while a folder was open to others, somebody may have planted one.
 // It follows symbolic links, for people who keep their settings elsewhere. A
-// missing file is fs.ErrNotExist.
+// missing file is fs.ErrNotExist; a link to nothing is another error, since the
+// file is somewhere: on a disk that is not mounted, or in a folder that was moved.
 func Open(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|nonblock, 0) // a pipe would keep us waiting
+	if errors.Is(err, fs.ErrNotExist) {
+		if link := Dangling(path); link != nil {
+			return nil, link
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -365,6 +371,28 @@ func Open(path string) (*os.File, error) {
 		return nil, err
 	}
 	return f, nil
+}
+
+// Dangling is the error of a path that is not there because it is, or leads
+// through, a symbolic link to nothing; nil for a path that is there or of which
+// nothing is.
+func Dangling(path string) error {
+	for at := path; ; at = filepath.Dir(at) {
+		info, err := os.Lstat(at)
+		if err != nil {
+			if at == filepath.Dir(at) {
+				return nil
+			}
+			continue // what is missing may be missing because of a folder above it
+		}
+		if info.Mode()&fs.ModeSymlink == 0 {
+			return nil
+		}
+		if _, err := os.Stat(at); !errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return fmt.Errorf("%s is a symbolic link to nothing; mend or delete it", at)
+	}
 }
 
 func ordinary(f *os.File) error {

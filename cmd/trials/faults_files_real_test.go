@@ -77,6 +77,7 @@ func harms() []harm {
 		}, false},
 		{"is a folder", instead(func(path string) error { return os.Mkdir(path, 0o700) }), false},
 		{"is a pipe", instead(func(path string) error { return syscall.Mkfifo(path, 0o600) }), false},
+		{"is a symbolic link to nothing", instead(func(path string) error { return os.Symlink(path+".elsewhere", path) }), false},
 		{"is closed to its user (mode 0000)", func(t *testing.T, path string, content []byte) {
 			write(t, path, content)
 			if err := os.Chmod(path, 0); err != nil {
