@@ -2,7 +2,6 @@ package localapi
 
 import (
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 
@@ -102,13 +101,12 @@ func (s *Server) apiUse(r *http.Request, caller *guard.Caller, route *entry, nam
 
 // auditLog answers with the entries after ?after=, at most the last 1000.
 func (s *Server) auditLog(w http.ResponseWriter, r *http.Request, _ *guard.Caller, _ string) error {
-	query, err := url.ParseQuery(r.URL.RawQuery)
 	after := int64(0)
-	if given := query.Get("after"); err == nil && given != "" {
-		after, err = strconv.ParseInt(given, 10, 64)
-	}
-	if err != nil {
-		return client.NewProblem(client.TypeBadRequest, "after must be the number of an entry")
+	if given := r.URL.Query().Get("after"); given != "" {
+		var err error
+		if after, err = strconv.ParseInt(given, 10, 64); err != nil {
+			return client.NewProblem(client.TypeBadRequest, "after must be the number of an entry")
+		}
 	}
 	return answer(w, http.StatusOK, client.Audit{Entries: s.Audit.Entries(after)})
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -173,8 +174,15 @@ func FuzzMinValid(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, query string) {
-		d, err := minValidOf(&http.Request{URL: &url.URL{RawQuery: query}})
+		r := &http.Request{URL: &url.URL{RawQuery: query}}
 		values, parseErr := url.ParseQuery(query)
+		if p := checkQuery(r); p != nil {
+			if p.Kind() != client.TypeBadRequest || parseErr == nil && !slices.ContainsFunc(slices.Collect(maps.Values(values)), func(all []string) bool { return len(all) > 1 }) {
+				t.Errorf("%q: %v", query, p)
+			}
+			return
+		}
+		d, err := minValidOf(r)
 		switch {
 		case err != nil:
 			var p *client.Problem
@@ -185,7 +193,7 @@ func FuzzMinValid(f *testing.F) {
 			if parseErr != nil || values.Has("min_valid") {
 				t.Errorf("%q counts as nothing", query)
 			}
-		case d < 0 || parseErr != nil:
+		case d < 0 || parseErr != nil || len(values["min_valid"]) > 1:
 			t.Errorf("%q: %v", query, d)
 		default:
 			if want, err := time.ParseDuration(values.Get("min_valid")); err != nil || want != d {

@@ -2,7 +2,6 @@ package localapi
 
 import (
 	"net/http"
-	"net/url"
 	"time"
 
 	"langkeep/localapi/client"
@@ -53,11 +52,11 @@ func (s *Server) keys(w http.ResponseWriter, r *http.Request, _ *guard.Caller, n
 }
 
 func (s *Server) revokeKey(w http.ResponseWriter, r *http.Request, _ *guard.Caller, name string) error {
-	query, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil || query.Get("id") == "" {
+	id := r.URL.Query().Get("id")
+	if id == "" {
 		return client.NewProblem(client.TypeBadRequest, "name the key with ?id=, as in the list of keys")
 	}
-	if err := s.Agent.RevokeKey(r.Context(), name, query.Get("id")); err != nil {
+	if err := s.Agent.RevokeKey(r.Context(), name, id); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)

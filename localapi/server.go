@@ -8,10 +8,15 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
+	"net/url"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -144,6 +149,9 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request, caller *guard.Cal
 	case !(caller.Page && route.path == refreshPath):
 		problem = s.Guard.Require(caller, route.scope, name)
 	}
+	if problem == nil {
+		problem = checkQuery(r)
+	}
 	if problem != nil {
 		s.refuse(w, s.apiUse(r, caller, route, name), problem)
 		return
@@ -163,6 +171,24 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request, caller *guard.Cal
 		s.note(u, problem)
 	}
 	s.metrics.request(route.what, problem)
+}
+
+// checkQuery refuses a query that can't be read, or that has a parameter twice: one
+// of the two would count in silence.
+func checkQuery(r *http.Request) *client.Problem {
+	if r.URL.RawQuery == "" {
+		return nil
+	}
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return client.NewProblem(client.TypeBadRequest, "the query can't be read: write name=value pairs with & between them, percent-encoded")
+	}
+	for _, name := range slices.Sorted(maps.Keys(query)) {
+		if len(query[name]) > 1 {
+			return client.NewProblem(client.TypeBadRequest, fmt.Sprintf("the query has %.60q more than once: give it once", name))
+		}
+	}
+	return nil
 }
 
 // refuse answers who is not heard.
@@ -251,7 +277,8 @@ func answer(w http.ResponseWriter, status int, v any) error {
 
 // read takes the JSON object of a request's body. Fields that the API does not
 // know are refused: they are most likely misspelt. So is null, which would pass
-// for a field that is left out where a person may have meant the default.
+// for a field that is left out where a person may have meant the default, and a
+// field that is there twice, of which one would count in silence.
 func read(r *http.Request, v any) error {
 	var body bytes.Buffer
 	d := json.NewDecoder(io.TeeReader(r.Body, &body))
@@ -259,8 +286,8 @@ func read(r *http.Request, v any) error {
 	err := d.Decode(v)
 	if err == nil {
 		if _, err = d.Token(); errors.Is(err, io.EOF) {
-			if hasNull(body.Bytes()) {
-				return client.NewProblem(client.TypeBadRequest, "nothing in the body may be null: leave it out")
+			if fault := ambiguous(body.Bytes()); fault != "" {
+				return client.NewProblem(client.TypeBadRequest, fault)
 			}
 			return nil
 		}
@@ -281,15 +308,41 @@ func read(r *http.Request, v any) error {
 	}
 }
 
-// hasNull tells whether there is a null in some JSON.
-func hasNull(text []byte) bool {
-	for d := json.NewDecoder(bytes.NewReader(text)); ; {
+// ambiguous tells what in a JSON object can be taken in two ways: null, and a field
+// that is there twice, in any case since encoding/json ignores it. "" if nothing is.
+func ambiguous(text []byte) string {
+	d := json.NewDecoder(bytes.NewReader(text))
+	var open []map[string]bool // the names in each object that is open; nil for an array
+	isName := false            // the next token is a name
+	for {
 		token, err := d.Token()
 		if err != nil {
-			return false
+			return "" // the end: the text was decoded before
 		}
-		if token == nil {
-			return true
+		switch token {
+		case json.Delim('{'):
+			open = append(open, map[string]bool{})
+			isName = true
+			continue
+		case json.Delim('['):
+			open = append(open, nil)
+			isName = false
+			continue
+		case json.Delim('}'), json.Delim(']'):
+			open = open[:len(open)-1]
+		case nil:
+			return "nothing in the body may be null: leave it out"
+		default:
+			if isName {
+				name := strings.ToLower(token.(string))
+				if open[len(open)-1][name] {
+					return fmt.Sprintf("the body has %.60q more than once: give it once", name)
+				}
+				open[len(open)-1][name] = true
+				isName = false
+				continue
+			}
 		}
+		isName = len(open) > 0 && open[len(open)-1] != nil
 	}
 }

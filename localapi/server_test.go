@@ -264,7 +264,7 @@ func TestToken(t *testing.T) {
 		t.Errorf("as text: %d %q %v", status, plain, header)
 	}
 	r.must(200, "GET", "/v1/profiles/prod/token?min_valid=30m", "")
-	for _, bad := range []string{"", "soon", "-5s", "10", "%zz"} {
+	for _, bad := range []string{"", "soon", "-5s", "10", "%zz", "1s&min_valid=2s", "1s&min_valid=1s", "1s&min%5Fvalid=1s", "1s;x"} {
 		r.refused(client.TypeBadRequest, "owner", "GET", "/v1/profiles/prod/token?min_valid="+bad, "")
 	}
 	p := r.refused(client.TypeLifetimeTooShort, "owner", "GET", "/v1/profiles/prod/token?min_valid=3h", "")
@@ -410,6 +410,30 @@ func TestProfileProblems(t *testing.T) {
 	}
 	r.refused(client.TypeNotFound, "owner", "DELETE", "/v1/profiles/b", ``)
 	r.refused(client.TypeNotFound, "owner", "POST", "/v1/profiles/b/logout", ``)
+}
+
+// A parameter or field that is there twice is refused, whatever the route: one of
+// the two would count in silence.
+func TestTwice(t *testing.T) {
+	r := newRig(t)
+	r.signIn()
+	for _, to := range []string{
+		"GET /v1/audit?after=1&after=2", "DELETE /v1/profiles/prod/keys?id=a&id=b", "GET /v1/profiles/prod/api-key?min_valid=1s&min_valid=2s",
+		"GET /v1/status?x=&x=", "GET /?x&x", "GET /metrics?x=1&%78=1", "GET /v1/events?x=1&y=2&x=3", "GET /v1/status?x=%zz", "GET /v1/status?a;b",
+	} {
+		method, path, _ := strings.Cut(to, " ")
+		r.refused(client.TypeBadRequest, "owner", method, path, "")
+	}
+	r.must(200, "GET", "/v1/audit?after=1&x=2", "")
+	for _, body := range []string{
+		`{"name":"a","server_url":"https://x.test","name":"b"}`, `{"name":"a","server_url":"https://x.test","Name":"b"}`,
+		`{"name":"a","server_url":"https://x.test","n\u0061me":"a"}`,
+	} {
+		r.refused(client.TypeBadRequest, "owner", "POST", "/v1/profiles", body)
+	}
+	r.refused(client.TypeBadRequest, "owner", "PATCH", "/v1/settings", `{"notify":{"offline":true,"offline":false}}`)
+	r.must(200, "PATCH", "/v1/settings", `{"log_level":"info","notify":{"offline":true,"back_to_normal":true}}`)
+	r.must(201, "POST", "/v1/clients", `{"name":"two","scopes":["read","run"],"profiles":["prod"]}`)
 }
 
 func TestScopes(t *testing.T) {

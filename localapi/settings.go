@@ -2,6 +2,7 @@ package localapi
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/url"
@@ -22,6 +23,10 @@ func (s *Server) changeSettings(w http.ResponseWriter, r *http.Request, _ *guard
 	var body client.SettingsChange
 	if err := read(r, &body); err != nil {
 		return err
+	}
+	// One that was removed since may stay, since that changes nothing.
+	if name := body.DefaultProfile; name != nil && *name != "" && *name != s.Settings.Get().DefaultProfile && !s.Agent.Has(*name) {
+		return client.NewProblem(client.TypeBadRequest, fmt.Sprintf("default_profile: there is no profile %.64q; make it first, or name another", *name))
 	}
 	changed, err := s.Settings.Change(config.Change{
 		DefaultProfile: body.DefaultProfile, LogLevel: body.LogLevel,

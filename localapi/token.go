@@ -3,7 +3,6 @@ package localapi
 import (
 	"encoding/json"
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -88,12 +87,12 @@ func minValidOf(r *http.Request) (time.Duration, error) {
 	if r.URL.RawQuery == "" {
 		return agent.Wish, nil
 	}
-	query, err := url.ParseQuery(r.URL.RawQuery)
-	if err == nil && !query.Has("min_valid") {
+	query := r.URL.Query()
+	if !query.Has("min_valid") {
 		return agent.Wish, nil
 	}
-	d, durationErr := time.ParseDuration(query.Get("min_valid"))
-	if err != nil || durationErr != nil || d < 0 {
+	d, err := time.ParseDuration(query.Get("min_valid"))
+	if err != nil || d < 0 {
 		return 0, client.NewProblem(client.TypeBadRequest, "min_valid must be a duration such as 90s or 10m")
 	}
 	return d, nil

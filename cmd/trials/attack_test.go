@@ -372,13 +372,16 @@ func TestAttackHTTP(t *testing.T) {
 				}
 			}
 		}},
-		{tried: "JSON that goes 500,000 levels deep, a second value, a field that is not known, a number for a text", happens: "400", run: func(t *testing.T, v *victim) {
-			for _, body := range []string{strings.Repeat("[", 500_000), `{"server_url":` + strings.Repeat("{\"a\":", 100_000), `{"server_url":"https://x.test"}{}`, `{"__proto__":{}}`, `{"server_url":1}`, `null null`, ``} {
+		{tried: "JSON that goes 500,000 levels deep, a second value, a field that is not known or is there twice, a number for a text", happens: "400", run: func(t *testing.T, v *victim) {
+			for _, body := range []string{strings.Repeat("[", 500_000), `{"server_url":` + strings.Repeat("{\"a\":", 100_000), `{"server_url":"https://x.test"}{}`, `{"__proto__":{}}`, `{"server_url":1}`, `{"server_url":"https://x.test","server_url":"https://y.test"}`, `{"server_url":"https://x.test","SERVER_URL":"https://y.test"}`, `null null`, ``} {
 				if got := v.send(t, "", post("/v1/probe", asOwner, body), 1); got != "400 bad-request" {
 					t.Errorf("%.30s: %s", body, got)
 				}
 			}
 		}},
+		{tried: "a query with a parameter twice, however it is spelt, and one that can't be read: `min_valid=1s&min%5Fvalid=1h`, `x=%zz`, `a;b`", happens: "400",
+			request: "GET /v1/profiles/prod/token?{it} HTTP/1.1\nHost: {host}\n" + asOwner + "\n", want: "400 bad-request",
+			each: []string{"min_valid=1s&min_valid=1h", "min_valid=1s&min%5Fvalid=1h", "x&x", "x=%zz", "a;b"}},
 	})
 }
 
