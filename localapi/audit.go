@@ -66,23 +66,23 @@ func refused(p *client.Problem) bool {
 type noting int
 
 const (
-	after  noting = iota // with what came of it
-	before               // of what goes on: at once
-	inside               // by the handler, which goes on once it has decided
-	never                // what anybody may read
+	notedAfter     noting = iota // with what came of it
+	notedBefore                  // of what goes on: at once
+	notedByHandler               // by the handler, which goes on once it has decided
+	notNoted                     // what anybody may read
 )
 
 // noted tells when the use of a route is.
 func noted(r route) noting {
 	switch {
 	case r.scope == guard.Anyone && r.method == http.MethodGet, r.path == sealedPath, r.path == proofPath:
-		return never // what was sealed is noted for itself
+		return notNoted // what was sealed is noted for itself
 	case strings.HasSuffix(r.path, "/events"):
-		return before
+		return notedBefore
 	case r.path == leasesPath || r.path == leasePath:
-		return inside
+		return notedByHandler
 	}
-	return after
+	return notedAfter
 }
 
 // unknownRoute is what is not in the table.

@@ -127,7 +127,7 @@ func (s *Server) changeProfile(w http.ResponseWriter, r *http.Request, _ *guard.
 	}
 	snapshot, err := s.Agent.Change(r.Context(), name, change)
 	if err == nil && body.Proxy != nil {
-		s.proxies.settle(r.Context(), name)
+		s.proxies.reconcile(r.Context(), name)
 		snapshot, err = s.Agent.Profile(name)
 	}
 	return show(w, http.StatusOK, snapshot, err)

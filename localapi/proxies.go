@@ -29,12 +29,12 @@ const (
 // proxies opens and closes the profiles' proxies, as their settings say.
 type proxies struct {
 	*Server
-	settling sync.WaitGroup // what watch has begun
+	reconciling sync.WaitGroup // what watch has begun
 
 	mu    sync.Mutex // protects the following; never held over anything that waits
 	open  map[string]*openProxy
 	turns map[string]chan struct{} // by profile: held by whoever opens or closes its proxy; capacity 1
-	soon  map[string]bool          // profiles that watch is about to settle
+	soon  map[string]bool          // profiles that watch is about to reconcile
 	over  bool                     // no more are opened
 }
 
@@ -62,47 +62,47 @@ func (p *proxies) watch(ctx context.Context) {
 		select {
 		case <-changes.Ready():
 			for _, e := range changes.Take() {
-				p.settleSoon(ctx, e.Name)
+				p.reconcileSoon(ctx, e.Name)
 			}
 		case <-again:
 			again = nil
 			for _, name := range p.waiting() {
-				p.settleSoon(ctx, name)
+				p.reconcileSoon(ctx, name)
 			}
 		case <-ctx.Done():
 			p.closeAll()
-			p.settling.Wait()
+			p.reconciling.Wait()
 			return
 		}
 	}
 }
 
-// settleSoon settles a profile's proxy without waiting for that: to write down
+// reconcileSoon reconciles a profile's proxy without waiting for that: to write down
 // a port may take as long as a sign-in of the profile that is under way.
-func (p *proxies) settleSoon(ctx context.Context, name string) {
+func (p *proxies) reconcileSoon(ctx context.Context, name string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.soon[name] {
 		return
 	}
 	p.soon[name] = true
-	p.settling.Go(func() {
+	p.reconciling.Go(func() {
 		release := p.turn(ctx, name)
 		p.mu.Lock()
 		delete(p.soon, name) // from here on a change is another one
 		p.mu.Unlock()
 		if release != nil {
 			defer release()
-			p.settleInTurn(ctx, name)
+			p.reconcileInTurn(ctx, name)
 		}
 	})
 }
 
-// settle opens or closes one profile's proxy if need be.
-func (p *proxies) settle(ctx context.Context, name string) {
+// reconcile opens or closes one profile's proxy if need be.
+func (p *proxies) reconcile(ctx context.Context, name string) {
 	if release := p.turn(ctx, name); release != nil {
 		defer release()
-		p.settleInTurn(ctx, name)
+		p.reconcileInTurn(ctx, name)
 	}
 }
 
@@ -141,8 +141,8 @@ func (p *proxies) put(name string, o *openProxy) bool {
 	return !p.over
 }
 
-// settleInTurn is settle, for whoever has the turn.
-func (p *proxies) settleInTurn(ctx context.Context, name string) {
+// reconcileInTurn is reconcile for a caller that has the turn.
+func (p *proxies) reconcileInTurn(ctx context.Context, name string) {
 	snapshot, err := p.Agent.Profile(name)
 	wanted := err == nil && snapshot.Proxy
 	now := p.get(name)
@@ -303,7 +303,7 @@ func (s *Server) SetProxy(ctx context.Context, name string, on bool) error {
 		return err
 	}
 	_, err := s.Agent.Change(ctx, name, agent.Change{Proxy: new(false)})
-	s.proxies.settle(ctx, name)
+	s.proxies.reconcile(ctx, name)
 	return err
 }
 
@@ -322,7 +322,7 @@ func (s *Server) openProxy(ctx context.Context, name string) (agent.Snapshot, er
 	if _, err := s.Agent.Change(ctx, name, change); err != nil {
 		return agent.Snapshot{}, err
 	}
-	s.proxies.settle(ctx, name)
+	s.proxies.reconcile(ctx, name)
 	snapshot, err = s.Agent.Profile(name)
 	if err == nil && !snapshot.ProxyOpen {
 		err = client.NewProblem(client.TypeConflict, "the proxy of "+name+" has no port: see the agent's log")

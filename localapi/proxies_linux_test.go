@@ -81,6 +81,6 @@ func TestProxyPortOfAnotherUserLater(t *testing.T) {
 		t.Fatalf("%d %s", status, body)
 	}
 	give()
-	r.server.proxies.settle(t.Context(), "prod") // as every 10 s
+	r.server.proxies.reconcile(t.Context(), "prod") // as every 10 s
 	r.refused(client.TypeUnauthorized, token, "GET", "/v1/status", "")
 }

@@ -157,17 +157,17 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request, caller *guard.Cal
 		return
 	}
 	var u use
-	if route.noted != never {
+	if route.noted != notNoted {
 		u = s.apiUse(r, caller, route, name)
 	}
-	if route.noted == before {
+	if route.noted == notedBefore {
 		s.note(u, nil)
 	}
 	err := route.handle(w, r, caller, name)
 	if err != nil {
 		problem = s.fail(w, r, name, err)
 	}
-	if route.noted == after || route.noted == inside && problem != nil {
+	if route.noted == notedAfter || route.noted == notedByHandler && problem != nil {
 		s.note(u, problem)
 	}
 	s.metrics.request(route.what, problem)

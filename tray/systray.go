@@ -87,9 +87,9 @@ func Run(c Config, stopped <-chan struct{}) error {
 	return nil
 }
 
-// settled is when systray has surely finished its own start: on Linux an icon or
+// startTime is how long systray takes to start at most: on Linux an icon or
 // tooltip that is set during that is lost (v1.12.2).
-const settled = 2 * time.Second
+const startTime = 2 * time.Second
 
 // binding puts menus on the desktop. Everything but build happens in loop.
 type binding struct {
@@ -273,7 +273,7 @@ func (t *binding) loop() {
 	defer ticker.Stop()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	again := time.After(settled)
+	again := time.After(startTime)
 	for {
 		select {
 		case <-t.stopped:

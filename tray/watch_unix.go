@@ -71,7 +71,7 @@ func watch(w watcher) (leave func(), err error) {
 }
 
 // prepare sets what systray exports when it starts; a menu set later may not be
-// seen before settled. The title becomes the item's id, by which panels keep its
+// seen before startTime is over. The title becomes the item's id, by which panels keep its
 // place.
 func prepare(m menu) {
 	systray.SetTitle("langkeep")

@@ -36,7 +36,7 @@ func Watch(ctx context.Context, p paths.Paths, log *slog.Logger, changed func())
 			return fmt.Errorf("watch %s: %w", dir, err)
 		}
 	}
-	return settle(ctx, w.Events, w.Errors, log, func() {
+	return watchEvents(ctx, w.Events, w.Errors, log, func() {
 		// Before they are read, so that no edit falls in between.
 		for _, dir := range linkedFolders(dirs) {
 			if err := w.Add(dir); err != nil { // nothing, where it is watched already
@@ -65,8 +65,8 @@ func linkedFolders(dirs []string) []string {
 	return all
 }
 
-// settle is Watch once it has the events of the folders.
-func settle(ctx context.Context, events <-chan fsnotify.Event, errs <-chan error, log *slog.Logger, changed func()) error {
+// watchEvents is Watch once it has the events of the folders.
+func watchEvents(ctx context.Context, events <-chan fsnotify.Event, errs <-chan error, log *slog.Logger, changed func()) error {
 	quiet := time.NewTimer(0)
 	defer quiet.Stop()
 	for {

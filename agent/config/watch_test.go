@@ -101,7 +101,7 @@ func TestSettle(t *testing.T) {
 				events, errs := make(chan fsnotify.Event), make(chan error)
 				n := 0
 				done := make(chan error)
-				go func() { done <- settle(ctx, events, errs, slog.New(slog.DiscardHandler), func() { n++ }) }()
+				go func() { done <- watchEvents(ctx, events, errs, slog.New(slog.DiscardHandler), func() { n++ }) }()
 				synctest.Wait()
 				if n != 1 {
 					t.Errorf("%d changes at the start", n)

@@ -29,13 +29,13 @@ type Pages struct {
 	caller *Caller
 
 	mu     sync.Mutex // protects the following
-	codes  []passage
-	tokens []passage
+	codes  []pageCredential
+	tokens []pageCredential
 }
 
-// passage is a code or a token: a hash, so that neither it nor its length
+// pageCredential is a code or a token: a hash, so that neither it nor its length
 // shows in the time that a comparison takes.
-type passage struct {
+type pageCredential struct {
 	secret  proof.Secret
 	wall    time.Time
 	elapsed time.Duration
@@ -103,7 +103,7 @@ func (p *Pages) Code(id string) (proof.Secret, bool) {
 	return named(p.codes, id)
 }
 
-func named(list []passage, id string) (found proof.Secret, ok bool) {
+func named(list []pageCredential, id string) (found proof.Secret, ok bool) {
 	for i := range list {
 		if list[i].secret.Named(id) {
 			found, ok = list[i].secret, true
@@ -112,19 +112,19 @@ func named(list []passage, id string) (found proof.Secret, ok bool) {
 	return found, ok
 }
 
-func (p *Pages) add(list *[]passage, most int, byFile bool) secret.Text {
+func (p *Pages) add(list *[]pageCredential, most int, byFile bool) secret.Text {
 	t := NewToken()
 	if n := len(*list) - most + 1; n > 0 {
 		*list = slices.Delete(*list, 0, n)
 	}
-	*list = append(*list, passage{proof.Of(t), p.clock.Now(), p.clock.Elapsed(), byFile})
+	*list = append(*list, pageCredential{proof.Of(t), p.clock.Now(), p.clock.Elapsed(), byFile})
 	return t
 }
 
 // find compares with all of them, whichever fits, and returns the place of the
 // one that fits and lives, or -1. Either clock can end one: the wall clock goes
 // on in a computer that sleeps, the other one when the time is set back.
-func (p *Pages) find(list []passage, hash proof.Secret, life time.Duration) int {
+func (p *Pages) find(list []pageCredential, hash proof.Secret, life time.Duration) int {
 	found := -1
 	for i := range list {
 		fits := subtle.ConstantTimeCompare(hash[:], list[i].secret[:]) == 1

@@ -20,11 +20,11 @@ import (
 
 // Where routes.txt names a check, something looks at what is sent.
 func TestEveryCheckIsThere(t *testing.T) {
-	for _, r := range rules {
+	for _, r := range allowed {
 		if _, known := checks[r.check]; r.check != "" && !known {
 			t.Errorf("%s has the check %q, which there is not", r.path, r.check)
 		}
-		// But for streams of what was begun with a check, and what is never.
+		// But for streams of what was begun with a check, and what is forbidden.
 		if r.check == "" && r.scope == guard.Run {
 			t.Errorf("%s is open to the scope run, and nothing looks at what is sent there", r.path)
 		}

@@ -131,7 +131,7 @@ func readable(accepted []string) string {
 
 // incoming takes out of an answer's headers what is not for the client, and leads
 // it to the proxy wherever the server names itself.
-func (p *passage) incoming(h http.Header) {
+func (p *proxiedRequest) incoming(h http.Header) {
 	passedBack.keep(h)
 	for _, name := range []string{"Location", "Content-Location"} {
 		for i, value := range h[name] {
@@ -150,7 +150,7 @@ func (p *passage) incoming(h http.Header) {
 // The server's name with another scheme or port is the server as well, as far as
 // these are defaults: behind a TLS terminator Langflow takes itself for
 // http://HOST, and a gateway may leave out its port.
-func (p *passage) onServer(address string) (rest string, ok bool) {
+func (p *proxiedRequest) onServer(address string) (rest string, ok bool) {
 	address = strings.ReplaceAll(address, "\t", "")
 	scheme, after, absolute := strings.Cut(address, ":")
 	if !absolute || !strings.EqualFold(scheme, "http") && !strings.EqualFold(scheme, "https") {

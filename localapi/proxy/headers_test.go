@@ -64,7 +64,7 @@ func TestOnServer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p := &passage{upstream: server}
+		p := &proxiedRequest{upstream: server}
 		rest, ok := p.onServer(tt.address)
 		if want := tt.rest != "-"; ok != want || ok && rest != tt.rest {
 			t.Errorf("%s of %s: %q, %v", tt.address, tt.server, rest, ok)
@@ -74,7 +74,7 @@ func TestOnServer(t *testing.T) {
 
 // A redirect of a server behind a TLS terminator, which takes itself for http.
 func TestRedirectOutOfHTTPS(t *testing.T) {
-	p := &passage{upstream: &url.URL{Scheme: "https", Host: "flows.example.org"}, host: "127.0.0.1:17861"}
+	p := &proxiedRequest{upstream: &url.URL{Scheme: "https", Host: "flows.example.org"}, host: "127.0.0.1:17861"}
 	h := http.Header{
 		"Location":         {"http://flows.example.org/api/v1/flows/"},
 		"Content-Location": {"//FLOWS.example.org/api/v1/flows/"},
@@ -160,7 +160,7 @@ func FuzzLocation(f *testing.F) {
 	}
 	const own = "http://127.0.0.1:17861"
 	f.Fuzz(func(t *testing.T, location string) {
-		ctx := context.WithValue(context.Background(), passageKey{}, &passage{upstream: upstream, host: strings.TrimPrefix(own, "http://")})
+		ctx := context.WithValue(context.Background(), proxiedRequestKey{}, &proxiedRequest{upstream: upstream, host: strings.TrimPrefix(own, "http://")})
 		res := &http.Response{Request: (&http.Request{}).WithContext(ctx), Header: http.Header{"Location": {location}, "Set-Cookie": {"a=b"}}}
 		if err := h.back(res); err != nil {
 			t.Fatal(err)

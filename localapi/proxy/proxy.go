@@ -109,8 +109,8 @@ func (b *buffers) Get() []byte {
 // Put implements httputil.BufferPool.
 func (b *buffers) Put(used []byte) { b.Pool.Put((*[bufferSize]byte)(used)) }
 
-// passage is what is known of a request on its way.
-type passage struct {
+// proxiedRequest is what is known of a request on its way.
+type proxiedRequest struct {
 	target
 	upstream  *url.URL
 	transport http.RoundTripper
@@ -120,7 +120,7 @@ type passage struct {
 	sent      io.ReadCloser // the client's body
 }
 
-type passageKey struct{}
+type proxiedRequestKey struct{}
 
 // ServeHTTP implements http.Handler.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -155,7 +155,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.refuse(w, r, caller, problem)
 		return
 	}
-	p := &passage{target: t, upstream: upstream, transport: transport, caller: caller, host: r.Host, sent: r.Body}
+	p := &proxiedRequest{target: t, upstream: upstream, transport: transport, caller: caller, host: r.Host, sent: r.Body}
 	examined := t.check != "" && !caller.Has(guard.Proxy)
 	if examined {
 		body, against := h.examine(w, r, caller, t)
@@ -174,7 +174,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	// What goes on for long ends with the client's token.
-	ctx, cancel := context.WithCancel(context.WithValue(r.Context(), passageKey{}, p))
+	ctx, cancel := context.WithCancel(context.WithValue(r.Context(), proxiedRequestKey{}, p))
 	defer cancel()
 	if caller.Ended != nil {
 		go func() {
@@ -241,7 +241,7 @@ func clientToken(r *http.Request) string {
 
 // rewrite makes the request that goes out, but for the credential.
 func (h *Handler) rewrite(r *httputil.ProxyRequest) {
-	p := r.In.Context().Value(passageKey{}).(*passage)
+	p := r.In.Context().Value(proxiedRequestKey{}).(*proxiedRequest)
 	u := *p.upstream
 	u.Path, u.RawPath = p.path, ""
 	u.RawQuery = withoutCredentials(r.In.URL.RawQuery, r.In.Header.Get("Upgrade") != "")
@@ -276,7 +276,7 @@ func withoutCredentials(query string, webSocket bool) string {
 // RoundTrip implements http.RoundTripper: it injects the credential, and once
 // more if the server refuses the first.
 func (h *Handler) RoundTrip(out *http.Request) (*http.Response, error) {
-	p := out.Context().Value(passageKey{}).(*passage)
+	p := out.Context().Value(proxiedRequestKey{}).(*proxiedRequest)
 	res, used, err := h.try(out, p)
 	if err != nil || p.body == nil || !refused(res) {
 		if err == nil && p.body == nil && refused(res) {
@@ -294,7 +294,7 @@ func (h *Handler) RoundTrip(out *http.Request) (*http.Response, error) {
 	return res, err
 }
 
-func (h *Handler) tell(p *passage, used secret.Text) {
+func (h *Handler) tell(p *proxiedRequest, used secret.Text) {
 	if p.bearer {
 		h.Source.TokenRefused(h.Profile, used)
 	} else {
@@ -302,7 +302,7 @@ func (h *Handler) tell(p *passage, used secret.Text) {
 	}
 }
 
-func (h *Handler) credential(ctx context.Context, p *passage) (secret.Text, error) {
+func (h *Handler) credential(ctx context.Context, p *proxiedRequest) (secret.Text, error) {
 	get := h.Source.Key
 	if p.bearer {
 		get = h.Source.Token
@@ -330,7 +330,7 @@ func (c untraced) Value(key any) any {
 }
 
 // try sends a request once.
-func (h *Handler) try(out *http.Request, p *passage) (*http.Response, secret.Text, error) {
+func (h *Handler) try(out *http.Request, p *proxiedRequest) (*http.Response, secret.Text, error) {
 	credential, err := h.credential(out.Context(), p)
 	if err != nil {
 		return nil, credential, err
@@ -396,7 +396,7 @@ func refused(res *http.Response) bool {
 
 // back takes out of an answer what is not for the client.
 func (h *Handler) back(res *http.Response) error {
-	p := res.Request.Context().Value(passageKey{}).(*passage)
+	p := res.Request.Context().Value(proxiedRequestKey{}).(*proxiedRequest)
 	p.incoming(res.Header)
 	return nil
 }
@@ -405,7 +405,7 @@ func (h *Handler) back(res *http.Response) error {
 func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	var refused uploadRefused
 	if errors.As(err, &refused) {
-		p := r.Context().Value(passageKey{}).(*passage)
+		p := r.Context().Value(proxiedRequestKey{}).(*proxiedRequest)
 		in := *r
 		in.Body = p.sent // what was refused gives no more
 		h.refuse(w, &in, p.caller, refused.problem)
@@ -424,7 +424,7 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 		h.Log.Info("the server did not answer a proxied request", "profile", h.Profile, "error", err)
 	}
 	why := "the server did not answer: try again when it is back"
-	if p, ok := r.Context().Value(passageKey{}).(*passage); ok {
+	if p, ok := r.Context().Value(proxiedRequestKey{}).(*proxiedRequest); ok {
 		switch e := langflow.TransportError("pass it on", p.upstream, err); e.Kind {
 		case langflow.Certificate, langflow.ForwardProxy:
 			why = e.Error()

@@ -16,9 +16,9 @@ type rule struct {
 	methods  []string
 	path     string
 	segments []string    // the path's
-	scope    guard.Scope // "" for never
+	scope    guard.Scope // "" if the line says forbidden
 	check    string      // "" for none
-	before   string      // of a never: only servers before this version
+	before   string      // of a forbidden route: only servers before this version
 }
 
 const (
@@ -31,18 +31,18 @@ const (
 //go:embed routes.txt
 var routesText string
 
-var rules, nevers = mustParse(routesText)
+var allowed, forbidden = mustParse(routesText)
 
-func mustParse(text string) (rules, nevers []*rule) {
-	rules, nevers, err := parse(text)
+func mustParse(text string) (allowed, forbidden []*rule) {
+	allowed, forbidden, err := parse(text)
 	if err != nil {
 		panic(err) // a test parses it too
 	}
-	return rules, nevers
+	return allowed, forbidden
 }
 
 // parse reads routes.txt.
-func parse(text string) (rules, nevers []*rule, err error) {
+func parse(text string) (allowed, forbidden []*rule, err error) {
 	number := 0
 	for line := range strings.Lines(text) {
 		number++
@@ -55,13 +55,13 @@ func parse(text string) (rules, nevers []*rule, err error) {
 		if err != nil {
 			return nil, nil, fmt.Errorf("routes.txt:%d: %w", number, err)
 		}
-		if r.never() {
-			nevers = append(nevers, r)
+		if r.forbids() {
+			forbidden = append(forbidden, r)
 		} else {
-			rules = append(rules, r)
+			allowed = append(allowed, r)
 		}
 	}
-	return rules, nevers, nil
+	return allowed, forbidden, nil
 }
 
 func parseLine(fields []string) (*rule, error) {
@@ -70,13 +70,13 @@ func parseLine(fields []string) (*rule, error) {
 	}
 	who := fields[2]
 	r := &rule{methods: strings.Split(fields[0], ","), path: fields[1], segments: split(fields[1])}
-	if said, never := strings.CutPrefix(who, "never"); never {
+	if said, ok := strings.CutPrefix(who, "forbidden"); ok {
 		version, limited := strings.CutPrefix(said, "<")
-		if _, _, ok := langflow.Release(version); limited != ok || !limited && said != "" {
-			return nil, fmt.Errorf("%q is neither never nor, for example, never<1.13", who)
+		if _, _, known := langflow.Release(version); limited != known || !limited && said != "" {
+			return nil, fmt.Errorf("%q is neither forbidden nor, for example, forbidden<1.13", who)
 		}
 		if len(r.segments) < 3 || r.segments[0] != "api" || !apiVersion(r.segments[1]) {
-			return nil, fmt.Errorf("%s is not below /api/vN, where never holds", r.path)
+			return nil, fmt.Errorf("%s is not below /api/vN, where forbidden holds", r.path)
 		}
 		r.before = version
 	} else {
@@ -90,8 +90,8 @@ func parseLine(fields []string) (*rule, error) {
 		switch method {
 		case http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, webSocket:
 		case every, writing:
-			if !r.never() {
-				return nil, fmt.Errorf("%s is only for never", method)
+			if !r.forbids() {
+				return nil, fmt.Errorf("%s is only for forbidden", method)
 			}
 		default:
 			return nil, fmt.Errorf("%q is no method", method)
@@ -99,7 +99,7 @@ func parseLine(fields []string) (*rule, error) {
 	}
 	for i, s := range r.segments {
 		switch {
-		case s == rest && r.never() && i == len(r.segments)-1, isName(s):
+		case s == rest && r.forbids() && i == len(r.segments)-1, isName(s):
 		case strings.ContainsAny(s, "*{}") || s == "" && len(r.segments) > 1:
 			return nil, fmt.Errorf("%q is no segment", s)
 		}
@@ -112,7 +112,7 @@ func isName(segment string) bool {
 	return strings.HasPrefix(segment, "{") && strings.HasSuffix(segment, "}")
 }
 
-func (r *rule) never() bool { return r.scope == "" }
+func (r *rule) forbids() bool { return r.scope == "" }
 
 // has tells whether the rule is for a method. HEAD and OPTIONS are answered, if at
 // all, where GET is.
@@ -121,5 +121,5 @@ func (r *rule) has(method string) bool {
 	if reads {
 		method = http.MethodGet
 	}
-	return slices.Contains(r.methods, method) || r.never() && (slices.Contains(r.methods, every) || slices.Contains(r.methods, writing) && !reads && method != webSocket)
+	return slices.Contains(r.methods, method) || r.forbids() && (slices.Contains(r.methods, every) || slices.Contains(r.methods, writing) && !reads && method != webSocket)
 }

@@ -63,7 +63,7 @@ func TestRoutesAreLangflows(t *testing.T) {
 			if s.method != http.MethodHead { // which goes where GET does
 				missing[unnamed(s.method, s.path)] = version
 			}
-			for _, r := range nevers {
+			for _, r := range forbidden {
 				if r.has(s.method) && fits(r.segments, split(s.path)) {
 					reason[r] = true
 				}
@@ -71,7 +71,7 @@ func TestRoutesAreLangflows(t *testing.T) {
 		}
 	}
 	served := maps.Clone(missing)
-	for _, r := range rules {
+	for _, r := range allowed {
 		for _, method := range r.methods {
 			key := unnamed(method, r.path)
 			if _, ok := served[key]; !ok {
@@ -83,14 +83,14 @@ func TestRoutesAreLangflows(t *testing.T) {
 			delete(missing, key)
 		}
 	}
-	for _, r := range nevers {
+	for _, r := range forbidden {
 		if !reason[r] {
 			t.Errorf("no version has %v %s", r.methods, r.path)
 		}
 	}
 	for key, version := range missing {
 		method, path, _ := strings.Cut(key, " ")
-		if !forbidden(method, split(placeholder.ReplaceAllString(path, "x")), "1.13.0") {
+		if !isForbidden(method, split(placeholder.ReplaceAllString(path, "x")), "1.13.0") {
 			t.Errorf("routes.txt lacks %s of %s", key, version)
 		}
 	}
@@ -99,8 +99,8 @@ func TestRoutesAreLangflows(t *testing.T) {
 // Which of two lines that fit the same path comes first makes no difference to
 // whoever lacks the scope of one: a server may take them in another order.
 func TestRoutesThatOverlap(t *testing.T) {
-	for _, literal := range rules {
-		for _, other := range rules {
+	for _, literal := range allowed {
+		for _, other := range allowed {
 			if literal == other || !slices.ContainsFunc(literal.methods, other.has) || !fits(other.segments, literal.segments) {
 				continue
 			}
@@ -166,8 +166,8 @@ func TestRunWritesNothing(t *testing.T) {
 func TestParseRefuses(t *testing.T) {
 	for _, line := range []string{
 		"GET /api/v1/x", "GET api/v1/x run", "GET,BREW /api/v1/x run", "get /api/v1/x run", "* /api/v1/x run", "WRITE /api/v1/x run", "GET /api/v1/** run",
-		"GET /api//x run", "GET /api/v1/x{y} run", "GET /api/v1/x token", "GET /api/v1/x run:", "GET /api/v1/x never run", "GET /api/v1/x never<", "GET /api/v1/x never1.13",
-		"GET /api/v1/x never<x", "GET /health never", "GET /api/v1 never", "* /api/v1/**/x never",
+		"GET /api//x run", "GET /api/v1/x{y} run", "GET /api/v1/x token", "GET /api/v1/x run:", "GET /api/v1/x forbidden run", "GET /api/v1/x forbidden<", "GET /api/v1/x forbidden1.13",
+		"GET /api/v1/x forbidden<x", "GET /health forbidden", "GET /api/v1 forbidden", "* /api/v1/**/x forbidden",
 	} {
 		if _, _, err := parse("GET / run\n" + line); err == nil || !strings.Contains(err.Error(), "routes.txt:2: ") {
 			t.Errorf("%q is taken: %v", line, err)

@@ -20,8 +20,8 @@ type target struct {
 	rule *rule
 	// check is the rule's.
 	check string
-	// never means that nobody may use it, whatever the route says.
-	never bool
+	// forbidden means that nobody may use it, whatever the route says.
+	forbidden bool
 	// bearer means that the route takes a token and no key (/session, 1.8 to
 	// 1.13.0).
 	bearer bool
@@ -42,10 +42,10 @@ func judge(method, escaped, root, version string) (target, *client.Problem) {
 	}
 	segments := split(below)
 	t := target{
-		path:   path,
-		rule:   find(method, segments),
-		never:  method == http.MethodTrace || forbidden(method, segments, version), // TRACE shows what was sent, our credential with it
-		bearer: slices.Equal(segments, []string{"api", "v1", "session"}),
+		path:      path,
+		rule:      find(method, segments),
+		forbidden: method == http.MethodTrace || isForbidden(method, segments, version), // TRACE shows what was sent, our credential with it
+		bearer:    slices.Equal(segments, []string{"api", "v1", "session"}),
 	}
 	if t.rule != nil {
 		t.check = t.rule.check
@@ -56,16 +56,16 @@ func judge(method, escaped, root, version string) (target, *client.Problem) {
 	return t, nil
 }
 
-// forbidden tells whether a line that says never fits. A server takes the paths
+// isForbidden tells whether a line that says forbidden fits. A server takes the paths
 // of its API with its root path before them and without, and a profile's URL need
-// not tell: what is forbidden is forbidden wherever it may begin, and in every
+// not tell: what is isForbidden is isForbidden wherever it may begin, and in every
 // version of the API.
-func forbidden(method string, segments []string, version string) bool {
+func isForbidden(method string, segments []string, version string) bool {
 	for i := range segments {
 		if i+1 >= len(segments) || segments[i] != "api" || !apiVersion(segments[i+1]) {
 			continue
 		}
-		for _, r := range nevers {
+		for _, r := range forbidden {
 			if r.has(method) && fits(r.segments[2:], segments[i+2:]) && (r.before == "" || !langflow.AtLeast(version, r.before)) {
 				return true
 			}
@@ -76,7 +76,7 @@ func forbidden(method string, segments []string, version string) bool {
 
 // find is the line for a route of the server.
 func find(method string, segments []string) *rule {
-	for _, r := range rules {
+	for _, r := range allowed {
 		if len(r.segments) == len(segments) && r.has(method) && fits(r.segments, segments) {
 			return r
 		}
@@ -93,7 +93,7 @@ func routeOf(method, path string) string {
 			continue
 		}
 		below := segments[i:]
-		for _, r := range nevers {
+		for _, r := range forbidden {
 			if r.has(method) && fits(r.segments, below) {
 				return r.path
 			}
@@ -173,7 +173,7 @@ func permits(c *guard.Caller, profile string, t target, unknown bool) *client.Pr
 		return forbid("this client may not use that profile: add a client that may")
 	case !c.Has(guard.Run):
 		return forbid("this client lacks the scopes run, tweak, edit and proxy: add a client that has one of them")
-	case t.never:
+	case t.forbidden:
 		return forbid("the proxy never passes this on, whatever the scope: it gives or makes a credential, ends the session or changes " +
 			"who may do what; do it in Langflow itself")
 	case t.rule == nil && !unknown:

@@ -101,7 +101,7 @@ func TestNever(t *testing.T) {
 		{"GET", "/team/a/api/v1/auto_login", "1.13.0"},
 	} {
 		got, problem := judge(tt.method, tt.path, "", tt.version)
-		if problem != nil || !got.never {
+		if problem != nil || !got.forbidden {
 			t.Errorf("%s %s on %q is not forbidden: %v", tt.method, tt.path, tt.version, problem)
 		}
 		if may(guard.Proxy, true, tt.method, tt.path, "", tt.version) != client.TypeForbidden {
