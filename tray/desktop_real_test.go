@@ -351,8 +351,8 @@ func end(cmd *exec.Cmd) {
 	_ = cmd.Wait() // an error: it was killed, or waited for before
 }
 
-// keeper is the real agent on the desktop.
-type keeper struct {
+// agentProcess is the real agent on the desktop.
+type agentProcess struct {
 	d      *desktop
 	cmd    *exec.Cmd
 	home   string
@@ -391,9 +391,9 @@ func build(t *testing.T) string {
 }
 
 // runAgent runs the agent with the tray, and waits until it answers.
-func (d *desktop) runAgent(program, home string) *keeper {
+func (d *desktop) runAgent(program, home string) *agentProcess {
 	d.t.Helper()
-	k := &keeper{d: d, home: home, stderr: &output{}, ended: make(chan struct{})}
+	k := &agentProcess{d: d, home: home, stderr: &output{}, ended: make(chan struct{})}
 	k.cmd = exec.Command(program, "run", "--listen", "127.0.0.1:0", "--store", "memory")
 	k.cmd.Env = append(d.env(), "LANGKEEP_HOME="+home)
 	k.cmd.Stderr = k.stderr
@@ -435,14 +435,14 @@ func (d *desktop) runAgent(program, home string) *keeper {
 	return k
 }
 
-func (k *keeper) getenv(name string) string {
+func (k *agentProcess) getenv(name string) string {
 	if name == "LANGKEEP_HOME" {
 		return k.home
 	}
 	return ""
 }
 
-func (k *keeper) paths() paths.Paths {
+func (k *agentProcess) paths() paths.Paths {
 	k.d.t.Helper()
 	p, err := paths.Resolve(k.getenv)
 	if err != nil {
@@ -453,7 +453,7 @@ func (k *keeper) paths() paths.Paths {
 
 // awaitEnd waits for the agent to end by itself, as it should: with exit code 0
 // and nothing left of this run.
-func (k *keeper) awaitEnd() {
+func (k *agentProcess) awaitEnd() {
 	k.d.t.Helper()
 	select {
 	case <-k.ended:
@@ -478,12 +478,12 @@ func (k *keeper) awaitEnd() {
 }
 
 // item is the tray item of the agent, on the bus.
-func (k *keeper) item() dbus.BusObject {
+func (k *agentProcess) item() dbus.BusObject {
 	return k.d.conn.Object(fmt.Sprintf("org.kde.StatusNotifierItem-%d-1", k.cmd.Process.Pid), "/StatusNotifierItem")
 }
 
 // registered tells whether the panel knows the agent's item.
-func (k *keeper) registered() bool {
+func (k *agentProcess) registered() bool {
 	var items dbus.Variant
 	err := k.d.conn.Object(trayHost, "/StatusNotifierWatcher").
 		Call("org.freedesktop.DBus.Properties.Get", 0, trayHost, "RegisteredStatusNotifierItems").Store(&items)
@@ -503,7 +503,7 @@ func (k *keeper) registered() bool {
 	return false
 }
 
-func (k *keeper) awaitTray() {
+func (k *agentProcess) awaitTray() {
 	k.d.t.Helper()
 	k.d.await("the agent's icon in the panel", k.registered)
 }
@@ -516,7 +516,7 @@ type pixmap struct {
 
 // icon is the name of the icon that the item shows now: it is compared with the
 // files' pixels.
-func (k *keeper) icon() string {
+func (k *agentProcess) icon() string {
 	var got []pixmap
 	v, err := k.item().GetProperty("org.kde.StatusNotifierItem.IconPixmap")
 	if err != nil || v.Store(&got) != nil || len(got) != 1 {
@@ -530,7 +530,7 @@ func (k *keeper) icon() string {
 	return "another"
 }
 
-func (k *keeper) awaitIcon(name string) {
+func (k *agentProcess) awaitIcon(name string) {
 	k.d.t.Helper()
 	k.d.await("the icon "+name, func() bool { return k.icon() == name })
 }
@@ -551,7 +551,7 @@ type shownItem struct {
 }
 
 // menu reads what the panel would show.
-func (k *keeper) menu() []shownItem {
+func (k *agentProcess) menu() []shownItem {
 	k.d.t.Helper()
 	menu := k.d.conn.Object(k.item().Destination(), "/StatusNotifierItem/menu")
 	for range 2 { // the first answer has no submenus, for the sake of GTK
@@ -612,7 +612,7 @@ func find(items []shownItem, way ...string) *shownItem {
 }
 
 // click clicks an item over the bus, once it is there.
-func (k *keeper) click(way ...string) {
+func (k *agentProcess) click(way ...string) {
 	k.d.t.Helper()
 	var item *shownItem
 	k.d.await(fmt.Sprintf("%q in the menu", way), func() bool {

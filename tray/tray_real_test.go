@@ -52,7 +52,7 @@ func argb(img image.Image) []byte {
 }
 
 // signIn adds a profile and signs it in.
-func (k *keeper) signIn(name, server string) {
+func (k *agentProcess) signIn(name, server string) {
 	k.d.t.Helper()
 	ctx := k.d.t.Context()
 	if _, err := k.client.Profile(ctx, name); err != nil {
@@ -68,7 +68,7 @@ func (k *keeper) signIn(name, server string) {
 }
 
 // awaitState waits for a profile's state, by the API.
-func (k *keeper) awaitState(name string, want client.State) {
+func (k *agentProcess) awaitState(name string, want client.State) {
 	k.d.t.Helper()
 	k.d.await(name+" "+string(want), func() bool {
 		p, err := k.client.Profile(k.d.t.Context(), name)
@@ -190,7 +190,7 @@ func TestTray(t *testing.T) {
 }
 
 // stopNow ends the agent as langkeep stop does.
-func (k *keeper) stopNow(t *testing.T) {
+func (k *agentProcess) stopNow(t *testing.T) {
 	t.Helper()
 	if err := k.client.Stop(context.Background()); err != nil {
 		t.Fatal(err)

@@ -95,10 +95,10 @@ func profile(i int) string { return fmt.Sprintf("p%04d", i) }
 func (a *agent) signIn(ctx context.Context, server string, profiles int) error {
 	user := langflowtest.Admin()
 	next := make(chan int)
-	const hands = 8
-	failed := make(chan error, hands)
+	const workers = 8
+	failed := make(chan error, workers)
 	var working sync.WaitGroup
-	for range hands {
+	for range workers {
 		working.Go(func() {
 			for i := range next {
 				_, err := a.AddProfile(ctx, client.NewProfile{Name: profile(i), ServerURL: server})

@@ -48,7 +48,7 @@ func RunOnDesktop(ctx context.Context, o Options, d Desktop) error {
 	}()
 	select {
 	case r := <-begun:
-		v := desktopView{Desktop: d, agent: r, options: o, board: board}
+		v := desktopView{Desktop: d, running: r, options: o, board: board}
 		v.show(ctx, stopped)
 	case <-stopped:
 	}
@@ -59,7 +59,7 @@ func RunOnDesktop(ctx context.Context, o Options, d Desktop) error {
 // desktopView shows a running agent on the desktop.
 type desktopView struct {
 	Desktop
-	agent   running
+	running
 	options Options
 	board   *clipboard.Clipboard // nil: there is none
 	tray    atomic.Bool          // it is there
@@ -74,20 +74,20 @@ func (v *desktopView) show(ctx context.Context, stopped <-chan struct{}) {
 	defer cancel()
 	parts.Go(func() { v.notify(ctx) })
 
-	changes := v.agent.keeper.Subscribe()
-	defer v.agent.keeper.Unsubscribe(changes)
+	changes := v.agent.Subscribe()
+	defer v.agent.Unsubscribe(changes)
 	err := tray.Run(tray.Config{
 		Profiles: v.profiles, Changes: changes.Ready(), Clock: clock.System(), Version: v.options.Version,
-		Actions: v.actions(ctx), Log: v.agent.log, Say: v.Say,
+		Actions: v.actions(ctx), Log: v.log, Say: v.Say,
 		Shown: func() {
 			v.tray.Store(true)
 			if err := v.welcome(ctx); err != nil {
-				v.agent.log.Warn("the control page did not open at the first start", "error", err)
+				v.log.Warn("the control page did not open at the first start", "error", err)
 			}
 		},
 	}, stopped)
 	if err != nil {
-		v.agent.log.Info("no tray", "reason", err)
+		v.log.Info("no tray", "reason", err)
 		v.Say("no tray icon: there is no desktop here to show one")
 		<-stopped
 	}
@@ -95,7 +95,7 @@ func (v *desktopView) show(ctx context.Context, stopped <-chan struct{}) {
 
 func (v *desktopView) profiles() []client.Profile {
 	var all []client.Profile
-	for _, s := range v.agent.keeper.Profiles() {
+	for _, s := range v.agent.Profiles() {
 		all = append(all, localapi.Present(s))
 	}
 	return all
@@ -103,31 +103,30 @@ func (v *desktopView) profiles() []client.Profile {
 
 // actions are what clicks in the tray's menu do.
 func (v *desktopView) actions(ctx context.Context) tray.Actions {
-	keeper := v.agent.keeper
 	actions := tray.Actions{
 		OpenURL:  func(url string) error { return browser.Open(ctx, url) },
 		OpenPage: func(at string) error { return v.openPage(ctx, at) },
 		Refresh: func(ctx context.Context, name string) error {
-			_, err := keeper.Refresh(ctx, name, true)
+			_, err := v.agent.Refresh(ctx, name, true)
 			return err
 		},
 		SignOut: func(ctx context.Context, name string) error {
-			_, err := keeper.Logout(ctx, name)
+			_, err := v.agent.Logout(ctx, name)
 			return err
 		},
-		SetProxy: v.agent.server.SetProxy,
-		Quit:     v.agent.stop,
+		SetProxy: v.server.SetProxy,
+		Quit:     v.stop,
 	}
 	if v.board != nil {
 		actions.CopyToken = func(ctx context.Context, name string) error {
-			grant, err := keeper.Token(ctx, name, agent.Wish)
+			grant, err := v.agent.Token(ctx, name, agent.Wish)
 			if err != nil {
 				return err
 			}
 			return v.board.Copy(grant.Token)
 		}
 		actions.CopyKey = func(ctx context.Context, name string) error {
-			grant, err := keeper.Key(ctx, name, agent.Wish)
+			grant, err := v.agent.Key(ctx, name, agent.Wish)
 			if err != nil {
 				return err
 			}
@@ -135,7 +134,7 @@ func (v *desktopView) actions(ctx context.Context) tray.Actions {
 		}
 	}
 	if entry, err := autostart.New(v.options.Paths, v.Getenv); err != nil {
-		v.agent.log.Info("the menu has no start at login", "reason", err)
+		v.log.Info("the menu has no start at login", "reason", err)
 	} else {
 		actions.StartsAtLogin = func() bool {
 			status, err := entry.Status()
@@ -154,7 +153,7 @@ func (v *desktopView) actions(ctx context.Context) tray.Actions {
 // openPage opens the control page in the browser, at what a person has asked
 // for.
 func (v *desktopView) openPage(ctx context.Context, at string) error {
-	link, err := v.agent.server.OpenURL(at)
+	link, err := v.server.OpenURL(at)
 	if err != nil {
 		return err
 	}
@@ -163,7 +162,7 @@ func (v *desktopView) openPage(ctx context.Context, at string) error {
 
 // welcome opens the control page if there is nothing to keep yet, once ever.
 func (v *desktopView) welcome(ctx context.Context) error {
-	if !v.Greet || len(v.agent.keeper.Profiles()) > 0 {
+	if !v.Greet || len(v.agent.Profiles()) > 0 {
 		return nil
 	}
 	if _, err := os.Stat(v.options.Paths.Welcomed()); err == nil {
@@ -181,15 +180,15 @@ func (v *desktopView) notify(ctx context.Context) {
 	if runtime.GOOS == "windows" {
 		// Windows reads it after it was told of it.
 		if err := paths.WriteFile(v.options.Paths.Icon(), assets.AppIcon()); err != nil {
-			v.agent.log.Warn("notifications have no icon", "error", err)
+			v.log.Warn("notifications have no icon", "error", err)
 		}
 		icon = v.options.Paths.Icon()
 	}
-	changes := v.agent.keeper.Subscribe()
-	defer v.agent.keeper.Unsubscribe(changes)
+	changes := v.agent.Subscribe()
+	defer v.agent.Unsubscribe(changes)
 	notify.Run(ctx, notify.Config{
-		Changes: changes, Clock: clock.System(), Log: v.agent.log, Show: notify.Desktop(icon),
-		Wanted: func() config.Notify { return v.agent.config.Get().Notify },
+		Changes: changes, Clock: clock.System(), Log: v.log, Show: notify.Desktop(icon),
+		Wanted: func() config.Notify { return v.config.Get().Notify },
 		SignIn: func(string) string {
 			if v.tray.Load() {
 				return "Sign in from the tray menu."

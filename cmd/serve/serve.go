@@ -48,7 +48,7 @@ type Options struct {
 
 // running is an agent that answers, for who shows it to people.
 type running struct {
-	keeper *agent.Agent
+	agent  *agent.Agent
 	server *localapi.Server
 	config *liveConfig
 	log    *slog.Logger
@@ -104,34 +104,35 @@ func run(ctx context.Context, o Options, show func(running)) (err error) {
 
 	live := &liveConfig{path: o.Paths.ConfigFile(), level: level, settings: settings}
 	owner := guard.NewToken()
-	pages := guard.NewPages(clock.System())
-	programs := clients.Open(o.Paths.Clients(), clock.System(), log)
-	gate := guard.New(guard.Config{
-		Authority: guard.Authorities{guard.OwnerToken(owner), pages, localapi.ClientTokens(programs)}, AllowUIDs: live.allowedUsers, Log: log,
+	api := localapi.Config{
+		Log: log, Version: o.Version, Store: store.Kind(), Settings: live, PageFile: o.Paths.PageFile(),
+		Pages: guard.NewPages(clock.System()), Clients: clients.Open(o.Paths.Clients(), clock.System(), log),
+	}
+	api.ConfigError = func() error { return errors.Join(live.problem(), api.Clients.Problem()) }
+	api.Guard = guard.New(guard.Config{
+		Authority: guard.Authorities{guard.OwnerToken(owner), api.Pages, localapi.ClientTokens(api.Clients)}, AllowUIDs: live.allowedUsers, Log: log,
 	})
 	listeners, url, err := listen(settings.Listen, o, log)
 	if err != nil {
 		return err
 	}
+	api.URL = url
 
 	userAgent := "langkeep/" + o.Version
-	keeper := agent.New(agent.Config{
+	api.Agent = agent.New(agent.Config{
 		Store: store, Clock: clock.System(), Log: log, ProfilesDir: o.Paths.ProfilesDir(),
 		UserAgent: userAgent, KeysFile: o.Paths.Keys(),
 	})
-	live.note(errors.Join(keeper.Reload(ctx)...), log)
+	live.note(errors.Join(api.Agent.Reload(ctx)...), log)
 
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	server := localapi.New(localapi.Config{
-		Agent: keeper, Guard: gate, Log: log, Version: o.Version, Started: time.Now(), Store: store.Kind(),
-		ConfigError: func() error { return errors.Join(live.problem(), programs.Problem()) },
-		Settings:    live, Clients: programs, Pages: pages,
-		Audit: auditlog.Open(o.Paths.Audit(), clock.System(), log), URL: url, PageFile: o.Paths.PageFile(), Stop: stop,
-		Doctor: &doctor.Inside{
-			Agent: keeper, Store: store, PeerLookup: gate.PeerLookup, Paths: o.Paths, Home: doctor.HomeFolder(), UserAgent: userAgent,
-		},
-	})
+	api.Started, api.Stop = time.Now(), stop
+	api.Audit = auditlog.Open(o.Paths.Audit(), clock.System(), log)
+	api.Doctor = &doctor.Inside{
+		Agent: api.Agent, Store: store, PeerLookup: api.Guard.PeerLookup, Paths: o.Paths, Home: doctor.HomeFolder(), UserAgent: userAgent,
+	}
+	server := localapi.New(api)
 	var parts sync.WaitGroup
 	parts.Go(func() {
 		err := config.Watch(ctx, o.Paths, log, func() {
@@ -139,7 +140,7 @@ func run(ctx context.Context, o Options, show func(running)) (err error) {
 			if err == nil {
 				live.set(changed)
 			}
-			live.note(errors.Join(append(keeper.Reload(ctx), err)...), log)
+			live.note(errors.Join(append(api.Agent.Reload(ctx), err)...), log)
 		})
 		if err != nil {
 			log.Warn("edited files are only taken up at the next start", "error", err)
@@ -151,7 +152,7 @@ func run(ctx context.Context, o Options, show func(running)) (err error) {
 	// long as a renewal.
 	engine, stopEngine := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopEngine()
-	parts.Go(func() { keeper.Run(engine) })
+	parts.Go(func() { api.Agent.Run(engine) })
 	defer withdraw(o.Paths)
 	if err := publish(o.Paths, url, owner); err != nil {
 		stop()
@@ -161,7 +162,7 @@ func run(ctx context.Context, o Options, show func(running)) (err error) {
 	}
 	log.Info("started", "version", o.Version, "url", url, "store", store.Kind(), "pid", os.Getpid())
 	o.Ready(url)
-	show(running{keeper: keeper, server: server, config: live, log: log, stop: stop})
+	show(running{agent: api.Agent, server: server, config: live, log: log, stop: stop})
 	err = server.Serve(ctx, listeners...)
 	stop()
 	stopEngine()

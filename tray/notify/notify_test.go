@@ -161,7 +161,7 @@ func TestRun(t *testing.T) {
 		server := langflowtest.NewInProcess(langflowtest.Options{AccessLifetime: time.Hour, RefreshLifetime: 20 * time.Hour})
 		defer server.Close()
 		log := slog.New(slog.DiscardHandler)
-		keeper := agent.New(agent.Config{
+		a := agent.New(agent.Config{
 			Store: keychain.NewMemory(), Clock: clock.System(), Log: log, ProfilesDir: t.TempDir(), Network: func() string { return "" },
 			Transport: func([]byte) (http.RoundTripper, error) { return server.RoundTripper(), nil },
 		})
@@ -169,9 +169,9 @@ func TestRun(t *testing.T) {
 		var running sync.WaitGroup
 		defer running.Wait()
 		defer stop()
-		running.Go(func() { keeper.Run(ctx) })
-		changes := keeper.Subscribe()
-		defer keeper.Unsubscribe(changes)
+		running.Go(func() { a.Run(ctx) })
+		changes := a.Subscribe()
+		defer a.Unsubscribe(changes)
 		desk := &screen{}
 		running.Go(func() {
 			Run(ctx, Config{Changes: changes, Wanted: all, SignIn: fromTray, Show: desk.show, Clock: clock.System(), Log: log})
@@ -184,12 +184,12 @@ func TestRun(t *testing.T) {
 				t.Errorf("%s: %q, want %q", when, got, want)
 			}
 		}
-		if _, err := keeper.Add(config.Profile{Name: "prod", ServerURL: server.URL}); err != nil {
+		if _, err := a.Add(config.Profile{Name: "prod", ServerURL: server.URL}); err != nil {
 			t.Fatal(err)
 		}
 		signIn := func() {
 			t.Helper()
-			_, err := keeper.Login(ctx, "prod", agent.Credentials{
+			_, err := a.Login(ctx, "prod", agent.Credentials{
 				Method: "password", Username: "admin", Password: secret.New(langflowtest.Admin().Password),
 			})
 			if err != nil {
