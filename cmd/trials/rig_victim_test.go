@@ -455,3 +455,20 @@ func (l launched) status(t *testing.T) string {
 	t.Helper()
 	return l.ask(t, "GET", "/v1/status", l.token(t))
 }
+
+// What attackers write most of.
+const (
+	status   = "GET /v1/status HTTP/1.1\nHost: {host}\n"
+	asOwner  = "Authorization: Bearer {owner}\n"
+	asReader = "Authorization: Bearer {reader}\n"
+	asOther  = "Authorization: Bearer {other}\n"
+	asPage   = "Authorization: Bearer {page}\n"
+	stop     = "POST /v1/stop HTTP/1.1\nHost: {host}\n"
+	hostIs   = "GET /v1/status HTTP/1.1\nHost: {it}\n" + asOwner + "\n"
+	last     = "Connection: close\n"
+)
+
+// post is a request with a JSON body.
+func post(route, headers, body string) string {
+	return fmt.Sprintf("POST %s HTTP/1.1\nHost: {host}\nContent-Length: %d\n%s\n%s", route, len(body), headers, body)
+}

@@ -1,0 +1,54 @@
+//go:build real && linux
+
+package trials
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// figures are a sample of what must not grow.
+type figures [4]float64
+
+const (
+	goroutines = iota
+	files
+	resident
+	live
+)
+
+// figureNames are what the figures are called, here and in /metrics, and what
+// they may vary by.
+var figureNames = [len(figures{})]struct {
+	name, metric  string
+	factor, spare float64
+}{
+	{"goroutines", "go_goroutines", 1.05, 10},
+	{"open files", "process_open_fds", 1.05, 10},
+	{"resident kB", "process_resident_memory_bytes", 1.10, 8 << 10},
+	{"live heap kB", "go_gc_heap_live_bytes", 1.10, 4 << 10},
+}
+
+func (f figures) String() string {
+	var parts []string
+	for i, name := range figureNames {
+		parts = append(parts, fmt.Sprintf("%.0f %s", f[i], name.name))
+	}
+	return strings.Join(parts, ", ")
+}
+
+func column(samples []figures, i int) []float64 {
+	var all []float64
+	for _, f := range samples {
+		all = append(all, f[i])
+	}
+	slices.Sort(all)
+	return all
+}
+
+func median(samples []figures, i int) float64 { return column(samples, i)[len(samples)/2] }
+
+func least(samples []figures, i int) float64 { return column(samples, i)[0] }
+
+func most(samples []figures, i int) float64 { return column(samples, i)[len(samples)-1] }
