@@ -2,7 +2,6 @@ package guard
 
 import (
 	"crypto/sha256"
-	"crypto/subtle"
 	"slices"
 	"sync"
 	"time"
@@ -27,6 +26,7 @@ const (
 type Pages struct {
 	clock  clock.Clock
 	caller *Caller
+	same   func(a, b [sha256.Size]byte) bool // compares hashes; secret.SameHash but in tests
 
 	mu     sync.Mutex // protects the following
 	codes  []pageCredential
@@ -45,7 +45,7 @@ type pageCredential struct {
 // NewPages makes an authority without pages. Their callers have every scope but
 // token, api-key, run and proxy: the page never needs a credential.
 func NewPages(c clock.Clock) *Pages {
-	return &Pages{clock: c, caller: &Caller{Name: "page", Page: true, Scopes: []Scope{Read, Manage, Owner}}}
+	return &Pages{clock: c, same: secret.SameHash, caller: &Caller{Name: "page", Page: true, Scopes: []Scope{Read, Manage, Owner}}}
 }
 
 // NewCode makes a code. With byFile it is good for a browser whose user can't
@@ -127,8 +127,7 @@ func (p *Pages) add(list *[]pageCredential, most int, byFile bool) secret.Text {
 func (p *Pages) find(list []pageCredential, hash proof.Secret, life time.Duration) int {
 	found := -1
 	for i := range list {
-		fits := subtle.ConstantTimeCompare(hash[:], list[i].secret[:]) == 1
-		if fits && p.clock.Now().Sub(list[i].wall) < life && p.clock.Elapsed()-list[i].elapsed < life {
+		if p.same(hash, list[i].secret) && p.clock.Now().Sub(list[i].wall) < life && p.clock.Elapsed()-list[i].elapsed < life {
 			found = i
 		}
 	}

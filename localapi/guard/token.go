@@ -3,7 +3,6 @@ package guard
 import (
 	"crypto/rand"
 	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/base64"
 
 	"langkeep/agent/secret"
@@ -21,13 +20,14 @@ func NewToken() secret.Text {
 
 // OwnerToken is the authority that knows the owner alone.
 func OwnerToken(t secret.Text) Authority {
-	return &ownerToken{hash: sha256.Sum256([]byte(t.Reveal())), caller: &Caller{Name: "owner", Owner: true}}
+	return &ownerToken{hash: sha256.Sum256([]byte(t.Reveal())), same: secret.SameHash, caller: &Caller{Name: "owner", Owner: true}}
 }
 
 // ownerToken keeps a hash and compares hashes, so that neither the token nor
 // its length shows in the time that a comparison takes.
 type ownerToken struct {
 	hash   [sha256.Size]byte
+	same   func(a, b [sha256.Size]byte) bool // secret.SameHash but in tests
 	caller *Caller
 }
 
@@ -40,7 +40,7 @@ func (o *ownerToken) Secret(id string) (proof.Secret, bool) {
 func (o *ownerToken) Lookup(token string) (*Caller, bool) {
 	var room [64]byte // on the stack, for a token of the right length
 	hash := sha256.Sum256(append(room[:0], token...))
-	if subtle.ConstantTimeCompare(hash[:], o.hash[:]) != 1 {
+	if !o.same(hash, o.hash) {
 		return nil, false
 	}
 	return o.caller, true
