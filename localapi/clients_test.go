@@ -1,42 +1,15 @@
 package localapi
 
 import (
-	"bufio"
-	"context"
-	"encoding/json"
 	"fmt"
-	"maps"
-	"net"
 	"net/http"
-	"net/url"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"langkeep/agent"
-	"langkeep/agent/config"
-	"langkeep/agent/langflow/langflowtest"
-	"langkeep/agent/secret"
 	"langkeep/localapi/client"
-	"langkeep/localapi/proof"
 )
-
-// newClient adds a client and returns its token.
-func (r *rig) newClient(name string, scopes ...string) string {
-	r.t.Helper()
-	list, err := json.Marshal(scopes)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	body := r.must(201, "POST", "/v1/clients", fmt.Sprintf(`{"name":%q,"scopes":%s,"profiles":["prod"]}`, name, list))
-	var added client.ClientToken
-	if err := json.Unmarshal([]byte(body), &added); err != nil || len(added.Token.Reveal()) != 46 {
-		r.t.Fatalf("%s: %v", body, err)
-	}
-	return added.Token.Reveal()
-}
 
 func TestClients(t *testing.T) {
 	r := newRig(t)
@@ -101,40 +74,6 @@ func TestClientsThatAreNotAdded(t *testing.T) {
 			t.Errorf("the page gives %s: %d %s", scope, status, body)
 		}
 	}
-}
-
-// page is a page's token.
-func (r *rig) page(t *testing.T) string {
-	t.Helper()
-	token, ok := r.pages.Exchange(proof.Of(r.pages.NewCode(false)), true)
-	if !ok {
-		t.Fatal("the code is refused")
-	}
-	return token.Reveal()
-}
-
-// takeLease makes a lease, whose end is the end of the returned function.
-func (r *rig) takeLease(token, route, body string) (client.Lease, *bufio.Reader, func()) {
-	r.t.Helper()
-	req, err := http.NewRequestWithContext(r.t.Context(), "POST", r.url+route, strings.NewReader(body))
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	req.Header.Set("Authorization", "Bearer "+token)
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	lines := bufio.NewReader(res.Body)
-	line, err := lines.ReadBytes('\n')
-	if err != nil || res.StatusCode != 201 {
-		r.t.Fatalf("%d %s %v", res.StatusCode, line, err)
-	}
-	var l client.Lease
-	if err := json.Unmarshal(line, &l); err != nil {
-		r.t.Fatal(err)
-	}
-	return l, lines, func() { _ = res.Body.Close() }
 }
 
 func TestLease(t *testing.T) {
@@ -210,30 +149,6 @@ func TestLeasesAtOnce(t *testing.T) {
 	}
 }
 
-// What a handler refuses is a refusal in the audit log, and no use.
-func TestRefusalsOfHandlersAreAudited(t *testing.T) {
-	r := newRig(t)
-	r.signIn()
-	r.refused(client.TypeForbidden, "read", "POST", "/v1/leases", `{"profile":"prod","scopes":["proxy"],"for":"exec"}`)
-	_, _, end := r.takeLease("owner", "/v1/leases", `{"profile":"prod","scopes":["read"],"for":"exec"}`)
-	defer end()
-	want := map[string]string{"read": "forbidden", "owner": ""}
-	got := map[string]string{}
-	for start := time.Now(); len(got) < len(want); {
-		if time.Since(start) > 5*time.Second {
-			t.Fatalf("%v", got)
-		}
-		for _, e := range r.server.Audit.Entries(0) {
-			if e.What == "POST /v1/leases" {
-				got[string(e.Client)] = string(e.Refused)
-			}
-		}
-	}
-	if !maps.Equal(got, want) {
-		t.Errorf("%v, want %v", got, want)
-	}
-}
-
 // A lease that is revoked ends, and so does one whose agent stops: but that one
 // can be taken up again.
 func TestLeaseEndsFromOurSide(t *testing.T) {
@@ -251,178 +166,5 @@ func TestLeaseEndsFromOurSide(t *testing.T) {
 	}
 	if all := r.clients.All(); len(all) != 1 || !all[0].Lease {
 		t.Errorf("kept for the next agent: %+v", all)
-	}
-}
-
-func (r *rig) request(url, token string) *http.Request {
-	r.t.Helper()
-	req, err := http.NewRequestWithContext(r.t.Context(), "GET", url, nil)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	req.Header.Set("X-Api-Key", token)
-	return req
-}
-
-// goneWithin wants a token to be refused by then.
-func (r *rig) goneWithin(token string, limit time.Duration) {
-	r.t.Helper()
-	for start := time.Now(); ; time.Sleep(5 * time.Millisecond) {
-		if status, _, _ := r.ask(token, "GET", "/v1/status", ""); status == http.StatusUnauthorized {
-			return
-		}
-		if time.Since(start) > limit {
-			r.t.Fatalf("the token still works after %v", limit)
-		}
-	}
-}
-
-func TestProxyOpensAndCloses(t *testing.T) {
-	r := newRig(t)
-	r.signIn()
-	on := r.must(200, "PATCH", "/v1/profiles/prod", `{"proxy":true,"proxy_allow_origins":["https://app.example.org"]}`)
-	var p client.Profile
-	if err := json.Unmarshal([]byte(on), &p); err != nil || p.ProxyURL == nil || len(p.ProxyAllowOrigins) != 1 {
-		t.Fatalf("%s: %v", on, err)
-	}
-	token := r.newClient("tool", "run")
-	get := func(path, token string) int {
-		res, err := http.DefaultClient.Do(r.request(*p.ProxyURL+path, token))
-		if err != nil {
-			return 0
-		}
-		_ = res.Body.Close()
-		return res.StatusCode
-	}
-	for token, want := range map[string]int{token: 200, "owner": 403, "": 401, "lk_": 401} {
-		if got := get("/api/v1/version", token); got != want {
-			t.Errorf("with %.5q: %d, want %d", token, got, want)
-		}
-	}
-	if got := get("/api/v1/users/whoami", token); got != 403 {
-		t.Errorf("beyond its scope: %d", got)
-	}
-	r.must(200, "PATCH", "/v1/profiles/prod", `{"proxy":false}`)
-	if got := get("/api/v1/version", token); got != 0 {
-		t.Errorf("closed, and it answers %d", got)
-	}
-	if again := r.must(200, "PATCH", "/v1/profiles/prod", `{"proxy":true}`); !strings.Contains(again, *p.ProxyURL) {
-		t.Errorf("it does not keep its port: %s", again)
-	}
-	r.refused(client.TypeBadRequest, "owner", "PATCH", "/v1/profiles/prod", `{"proxy_allow_origins":["not an origin"]}`)
-	r.cancel()
-	for start := time.Now(); get("/api/v1/version", token) != 0; time.Sleep(5 * time.Millisecond) {
-		if time.Since(start) > 5*time.Second {
-			t.Fatal("it outlives the agent")
-		}
-	}
-}
-
-// A port that a program of ours holds is waited for; asked for again, the proxy
-// takes another.
-func TestProxyWhosePortIsTaken(t *testing.T) {
-	if runtime.GOOS != "linux" {
-		t.Skip("only Linux tells whose program holds a port")
-	}
-	r := newRig(t)
-	r.signIn()
-	var p client.Profile
-	decode := func(body string) {
-		t.Helper()
-		p = client.Profile{}
-		if err := json.Unmarshal([]byte(body), &p); err != nil {
-			t.Fatal(err)
-		}
-	}
-	decode(r.must(200, "PATCH", "/v1/profiles/prod", `{"proxy":true}`))
-	u, err := url.Parse(*p.ProxyURL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.must(200, "PATCH", "/v1/profiles/prod", `{"proxy":false}`)
-	other, err := net.Listen("tcp", u.Host)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer other.Close()
-	token := r.newClient("tool", "run")
-	decode(r.must(200, "PATCH", "/v1/profiles/prod", `{"proxy":true}`))
-	if p.ProxyURL != nil || p.ProxyReason == nil || *p.ProxyReason != "port-taken" {
-		t.Errorf("taken: %v, %v", p.ProxyURL, p.ProxyReason)
-	}
-	if _, _, ok := r.server.Clients.Lookup(token); !ok {
-		t.Error("our own program's port costs a token")
-	}
-	decode(r.must(200, "PATCH", "/v1/profiles/prod", `{"proxy":true}`))
-	if p.ProxyURL == nil || *p.ProxyURL == "http://"+u.Host {
-		t.Errorf("asked for again: %v", p.ProxyURL)
-	}
-}
-
-// Nobody can fill the audit log with what they make up.
-func TestAuditNamesOnlyWhatIsKnown(t *testing.T) {
-	r := newRig(t)
-	r.signIn()
-	for i := range 20 {
-		r.ask("nobody", "GET", fmt.Sprintf("/v1/profiles/made-up-%d/token", i), "")
-		r.ask("nobody", "GET", fmt.Sprintf("/v1/made-up-%d", i), "")
-		r.ask("nobody", fmt.Sprintf("MADE%d", i), "/v1/status", "")
-		r.ask("owner", "GET", fmt.Sprintf("/v1/profiles/made-up-%d", i), "")
-	}
-	r.ask("poor", "GET", "/v1/profiles/prod/token", "")
-	var log client.Audit
-	for start := time.Now(); len(log.Entries) < 6; {
-		if time.Since(start) > 5*time.Second {
-			t.Fatalf("%+v", log.Entries)
-		}
-		if err := json.Unmarshal([]byte(r.must(200, "GET", "/v1/audit", "")), &log); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, e := range log.Entries {
-		if text := fmt.Sprint(e); strings.Contains(strings.ToLower(text), "made") {
-			t.Errorf("%+v", e)
-		}
-	}
-	// Each with its program and, once its connection has closed, without.
-	if len(log.Entries) > 16 {
-		t.Errorf("%d entries: %+v", len(log.Entries), log.Entries)
-	}
-}
-
-// A proxy's port is written down when the profile's sign-in, which may hang, is
-// over; the other profiles' proxies open and close meanwhile, and the agent stops.
-func TestProxyBehindASlowSignIn(t *testing.T) {
-	r := newRig(t)
-	r.signIn()
-	p := r.server.proxies
-	p.mu.Lock() // so that the sign-in comes first
-	if _, err := r.agent.Add(config.Profile{Name: "slow", ServerURL: r.langflow.URL, Proxy: true}); err != nil {
-		t.Fatal(err)
-	}
-	before := r.langflow.Count("/login")
-	r.langflow.Fault("/login", langflowtest.Fault{Hang: true, Times: 1})
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		_, _ = r.agent.Login(ctx, "slow", agent.Credentials{Method: "password", Username: "admin", Password: secret.New("x")})
-	}()
-	for r.langflow.Count("/login") == before {
-		runtime.Gosched()
-	}
-	p.mu.Unlock()
-	for _, on := range []string{"true", "false", "true"} {
-		if body := r.must(200, "PATCH", "/v1/profiles/prod", `{"proxy":`+on+`}`); strings.Contains(body, `"proxy_url":null`) != (on == "false") {
-			t.Errorf("proxy %s: %s", on, body)
-		}
-	}
-	cancel()
-	<-ended
-	for {
-		if snapshot, err := r.agent.Profile("slow"); err != nil || snapshot.ProxyOpen {
-			break // it opens when the sign-in is over
-		}
-		runtime.Gosched()
 	}
 }

@@ -3,13 +3,8 @@ package localapi
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
-	"net/url"
-	"strconv"
-	"strings"
 
-	"langkeep/agent"
 	"langkeep/agent/config"
 	"langkeep/localapi/client"
 	"langkeep/localapi/guard"
@@ -45,59 +40,5 @@ func presentSettings(c config.Config) client.Settings {
 	return client.Settings{
 		DefaultProfile: c.DefaultProfile, LogLevel: c.LogLevel,
 		Notify: client.Notify{SignInRequired: c.Notify.SignInRequired, Offline: c.Notify.Offline, BackToNormal: c.Notify.BackToNormal},
-	}
-}
-
-// probe asks a server what it offers, before there is a profile for it or to
-// sign in again.
-func (s *Server) probe(w http.ResponseWriter, r *http.Request, _ *guard.Caller, _ string) error {
-	var body client.Probe
-	if err := read(r, &body); err != nil {
-		return err
-	}
-	var offer agent.Offer
-	var err error
-	if asked := body; body.Profile != "" {
-		if asked.Profile = ""; asked != (client.Probe{}) {
-			return client.NewProblem(client.TypeBadRequest, "name a profile or a server_url, not both")
-		}
-		offer, err = s.Agent.ProbeProfile(r.Context(), body.Profile)
-		if profile, found := s.Agent.Profile(body.Profile); found == nil {
-			body.ServerURL = profile.ServerURL
-		}
-	} else {
-		offer, err = s.Agent.Probe(r.Context(), config.Profile{ServerURL: body.ServerURL, CAFile: body.CAFile, AllowHTTP: body.AllowHTTP})
-	}
-	if err != nil {
-		return problemOf(err, body.ServerURL)
-	}
-	answered := client.Offer{ServerURL: offer.ServerURL, Version: offer.Version, Name: s.freeName(offer.ServerURL)}
-	for _, method := range offer.Methods {
-		answered.Methods = append(answered.Methods, client.Method(method))
-	}
-	return answer(w, http.StatusOK, answered)
-}
-
-// freeName makes a profile's name of a server's: flows for flows.example.org,
-// local for this computer.
-func (s *Server) freeName(serverURL string) string {
-	name := "langflow"
-	if u, err := url.Parse(serverURL); err == nil {
-		host := u.Hostname()
-		switch ip := net.ParseIP(host); {
-		case host == "localhost" || ip != nil && ip.IsLoopback():
-			name = "local"
-		case ip == nil:
-			host = strings.TrimPrefix(host, "www.")
-			if first, _, _ := strings.Cut(host, "."); config.ValidName(first) == nil {
-				name = first
-			}
-		}
-	}
-	for free, n := name, 2; ; n++ {
-		if _, err := s.Agent.Profile(free); err != nil {
-			return free
-		}
-		free = name + "-" + strconv.Itoa(n)
 	}
 }

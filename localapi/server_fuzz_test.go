@@ -7,7 +7,6 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -159,45 +158,6 @@ func FuzzRequest(f *testing.F) {
 			}
 			if _, err := s.Agent.Add(config.Profile{Name: "prod", ServerURL: "https://prod.test"}); err != nil {
 				t.Fatal(err)
-			}
-		}
-	})
-}
-
-// What min_valid asks for is a duration as Go reads it, not negative, or it is
-// refused; and it is the only one that counts.
-func FuzzMinValid(f *testing.F) {
-	for _, s := range []string{
-		"min_valid=90s", "min_valid=", "min_valid=-5s", "min_valid=1e9h", "min_valid=9223372036854775807ns", "min_valid=2562047h47m16.854775807s",
-		"min_valid=5", "x=1&min_valid=1h&min_valid=1s", "min_valid=%zz", "min_valid=1s;x", "MIN_VALID=1s", "min%5fvalid=1s", "",
-	} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, query string) {
-		r := &http.Request{URL: &url.URL{RawQuery: query}}
-		values, parseErr := url.ParseQuery(query)
-		if p := checkQuery(r); p != nil {
-			if p.Kind() != client.TypeBadRequest || parseErr == nil && !slices.ContainsFunc(slices.Collect(maps.Values(values)), func(all []string) bool { return len(all) > 1 }) {
-				t.Errorf("%q: %v", query, p)
-			}
-			return
-		}
-		d, err := minValidOf(r)
-		switch {
-		case err != nil:
-			var p *client.Problem
-			if !errors.As(err, &p) || p.Kind() != client.TypeBadRequest || strings.Contains(p.Detail, query) && len(query) > 9 {
-				t.Errorf("%q: %v", query, err)
-			}
-		case d == agent.Wish:
-			if parseErr != nil || values.Has("min_valid") {
-				t.Errorf("%q counts as nothing", query)
-			}
-		case d < 0 || parseErr != nil || len(values["min_valid"]) > 1:
-			t.Errorf("%q: %v", query, d)
-		default:
-			if want, err := time.ParseDuration(values.Get("min_valid")); err != nil || want != d {
-				t.Errorf("%q: %v, want %v, %v", query, d, want, err)
 			}
 		}
 	})

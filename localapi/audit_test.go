@@ -1,0 +1,108 @@
+package localapi
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"langkeep/localapi/client"
+)
+
+// What a handler refuses is a refusal in the audit log, and no use.
+func TestRefusalsOfHandlersAreAudited(t *testing.T) {
+	r := newRig(t)
+	r.signIn()
+	r.refused(client.TypeForbidden, "read", "POST", "/v1/leases", `{"profile":"prod","scopes":["proxy"],"for":"exec"}`)
+	_, _, end := r.takeLease("owner", "/v1/leases", `{"profile":"prod","scopes":["read"],"for":"exec"}`)
+	defer end()
+	want := map[string]string{"read": "forbidden", "owner": ""}
+	got := map[string]string{}
+	for start := time.Now(); len(got) < len(want); {
+		if time.Since(start) > 5*time.Second {
+			t.Fatalf("%v", got)
+		}
+		for _, e := range r.server.Audit.Entries(0) {
+			if e.What == "POST /v1/leases" {
+				got[string(e.Client)] = string(e.Refused)
+			}
+		}
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+}
+
+// Nobody can fill the audit log with what they make up.
+func TestAuditNamesOnlyWhatIsKnown(t *testing.T) {
+	r := newRig(t)
+	r.signIn()
+	for i := range 20 {
+		r.ask("nobody", "GET", fmt.Sprintf("/v1/profiles/made-up-%d/token", i), "")
+		r.ask("nobody", "GET", fmt.Sprintf("/v1/made-up-%d", i), "")
+		r.ask("nobody", fmt.Sprintf("MADE%d", i), "/v1/status", "")
+		r.ask("owner", "GET", fmt.Sprintf("/v1/profiles/made-up-%d", i), "")
+	}
+	r.ask("poor", "GET", "/v1/profiles/prod/token", "")
+	var log client.Audit
+	for start := time.Now(); len(log.Entries) < 6; {
+		if time.Since(start) > 5*time.Second {
+			t.Fatalf("%+v", log.Entries)
+		}
+		if err := json.Unmarshal([]byte(r.must(200, "GET", "/v1/audit", "")), &log); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, e := range log.Entries {
+		if text := fmt.Sprint(e); strings.Contains(strings.ToLower(text), "made") {
+			t.Errorf("%+v", e)
+		}
+	}
+	// Each with its program and, once its connection has closed, without.
+	if len(log.Entries) > 16 {
+		t.Errorf("%d entries: %+v", len(log.Entries), log.Entries)
+	}
+}
+
+// A request that is under way when the agent ends is answered, and noted.
+func TestLastRequestIsAudited(t *testing.T) {
+	r := newRig(t)
+	conn, err := net.Dial("tcp", strings.TrimPrefix(r.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	const body = "{}"
+	fmt.Fprintf(conn, "POST /v1/profiles HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer owner\r\nContent-Length: %d\r\nExpect: 100-continue\r\n\r\n", strings.TrimPrefix(r.url, "http://"), len(body))
+	answers := bufio.NewReader(conn)
+	if line, err := answers.ReadString('\n'); err != nil || !strings.Contains(line, "100 Continue") {
+		t.Fatalf("%q, %v", line, err) // the handler reads
+	}
+	r.cancel()
+	for { // until nobody else gets in
+		other, err := net.Dial("tcp", strings.TrimPrefix(r.url, "http://"))
+		if err != nil {
+			break
+		}
+		_ = other.Close()
+		time.Sleep(time.Millisecond)
+	}
+	if _, err := io.WriteString(conn, body); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadAll(answers); err != nil {
+		t.Fatal(err)
+	}
+	limit := time.Now().Add(10 * time.Second)
+	for len(r.server.Audit.Entries(0)) == 0 {
+		if time.Now().After(limit) {
+			t.Fatal("it is not in the audit log")
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}

@@ -1,0 +1,101 @@
+package localapi
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+
+	"langkeep/agent"
+	"langkeep/agent/langflow/langflowtest"
+	"langkeep/localapi/client"
+)
+
+// Every field of a profile is there, even when nothing is known.
+func TestUnknownIsNull(t *testing.T) {
+	body, err := json.Marshal(Present(agent.Snapshot{Name: "x", State: agent.SignedOut}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var fields map[string]any
+	if err := json.Unmarshal(body, &fields); err != nil {
+		t.Fatal(err)
+	}
+	if n := reflect.TypeFor[client.Profile]().NumField(); len(fields) != n {
+		t.Errorf("%d fields of %d: %s", len(fields), n, body)
+	}
+	for _, name := range []string{"username", "method", "reason", "access_expires_at", "refresh_expires_at", "last_refresh_at",
+		"next_attempt_at", "server_version", "clock_offset_seconds", "proxy_url"} {
+		if v, ok := fields[name]; !ok || v != nil {
+			t.Errorf("%s is %v", name, v)
+		}
+	}
+}
+
+func TestLoginProblems(t *testing.T) {
+	r := newRig(t)
+	r.must(201, "POST", "/v1/profiles", fmt.Sprintf(`{"name":"prod","server_url":%q}`, r.langflow.URL))
+	const path = "/v1/profiles/prod/login"
+	p := r.refused(client.TypeSignInRequired, "owner", "POST", path, `{"method":"password","username":"admin","password":"hunter2hunter2"}`)
+	if p.Reason != "wrong-password" || strings.Contains(p.Detail, "hunter2") {
+		t.Errorf("problem: %+v", p)
+	}
+	for _, body := range []string{``, `[]`, `{"method":"magic"}`, `{"method":"password"}`, `{"method":"password","pasword":"hunter2hunter2"}`,
+		`{"method":"password","username":"a","password":["hunter2hunter2"]}`, `{"method":"auto-login"}{}`, `{"method":1}`} {
+		if p := r.refused(client.TypeBadRequest, "owner", "POST", path, body); strings.Contains(p.Detail, "hunter2") {
+			t.Errorf("the answer to %s has the password: %s", body, p.Detail)
+		}
+	}
+	p = r.refused(client.TypeSignInRequired, "owner", "POST", path, `{"method":"auto-login"}`)
+	if p.Reason != "auto-login-off" {
+		t.Errorf("the reason is %q", p.Reason)
+	}
+	r.langflow.Fault("/login", langflowtest.Busy(429, "42"))
+	status, header, _ := r.ask("owner", "POST", path, `{"method":"password","username":"a","password":"b"}`)
+	if status != 429 || header.Get("Retry-After") != "42" {
+		t.Errorf("Langflow's own limit is passed on as %d, Retry-After %q", status, header.Get("Retry-After"))
+	}
+	r.refused(client.TypeTooLarge, "owner", "POST", path, `{"method":"`+strings.Repeat("x", 1<<20)+`"}`)
+	r.langflow.Stop()
+	r.refused(client.TypeServerUnreachable, "owner", "POST", path, `{"method":"auto-login"}`)
+}
+
+func TestProfileProblems(t *testing.T) {
+	r := newRig(t)
+	for _, body := range []string{
+		`{"name":"Prod","server_url":"https://x.test"}`, `{"name":"con","server_url":"https://x.test"}`, `{"name":"","server_url":"https://x.test"}`,
+		`{"name":"a","server_url":"x.test"}`, `{"name":"a","server_url":"ftp://x.test"}`, `{"name":"a","server_url":"https://u:p@x.test"}`,
+		`{"name":"a","server_url":"http://x.test"}`, `{"name":"a","server_url":"https://x.test","ca_file":"/nonexistent"}`,
+		`{"name":"../a","server_url":"https://x.test"}`, `{"name":"a","server_url":"https://x.test","ca_file":"/dev/zero"}`,
+	} {
+		r.refused(client.TypeBadRequest, "owner", "POST", "/v1/profiles", body)
+	}
+	r.must(201, "POST", "/v1/profiles", `{"name":"a","server_url":"http://x.test","allow_http":true}`)
+	r.refused(client.TypeConflict, "owner", "POST", "/v1/profiles", `{"name":"a","server_url":"https://x.test"}`)
+	r.refused(client.TypeNotFound, "owner", "PATCH", "/v1/profiles/b", `{}`)
+	// It is what GET answers for the default, and would be no change here.
+	for _, body := range []string{`null`, `{"key_lifetime":null}`, `{"key_lifetime":"1h","proxy_allow_origins":[null]}`} {
+		r.refused(client.TypeBadRequest, "owner", "PATCH", "/v1/profiles/a", body)
+	}
+	r.refused(client.TypeNotFound, "owner", "DELETE", "/v1/profiles/b", ``)
+	r.refused(client.TypeNotFound, "owner", "POST", "/v1/profiles/b/logout", ``)
+}
+
+// A sign-in's problem has the words of a page, which names no command.
+func TestLoginWords(t *testing.T) {
+	r := newRig(t)
+	r.must(201, "POST", "/v1/profiles", fmt.Sprintf(`{"name":"prod","server_url":%q}`, r.langflow.URL))
+	for body, want := range map[string]string{
+		`{"method":"password","username":"admin","password":"no"}`: "That user name and password don't match.",
+		`{"method":"refresh-token","refresh_token":"eyJ"}`:         "The server does not accept this token.",
+		`{"method":"auto-login"}`:                                  "This server wants a user name and password.",
+		`{"method":"password"}`:                                    "Method password needs a user name and a password.",
+	} {
+		_, _, answered := r.ask("owner", "POST", "/v1/profiles/prod/login", body)
+		var p client.Problem
+		if err := json.Unmarshal([]byte(answered), &p); err != nil || p.Words != want {
+			t.Errorf("%s: %q, %v, want %q", body, p.Words, err, want)
+		}
+	}
+}
