@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -121,51 +120,6 @@ func TestTokenIsTheBodyByteForByte(t *testing.T) {
 	}
 }
 
-func TestProblems(t *testing.T) {
-	for name, test := range map[string]struct {
-		status      int
-		contentType string
-		header      string // Retry-After
-		body        string
-		problem     bool // else ErrNoAgent
-		retry       int64
-	}{
-		"problem":      {403, "application/problem+json", "", `{"type":"urn:langkeep:problems/sign-in-required","detail":"d"}`, true, -1},
-		"retry header": {503, "application/problem+json; charset=utf-8", "7", `{"type":"urn:langkeep:problems/server-unreachable","detail":"d"}`, true, 7},
-		"retry body":   {503, "application/problem+json", "7", `{"type":"urn:langkeep:problems/server-unreachable","detail":"d","retry_after":8}`, true, 8},
-		"html":         {404, "text/html", "", "<html>", false, -1},
-		"redirect":     {302, "text/html", "", "", false, -1},
-		"other type":   {404, "application/problem+json", "", `{"type":"about:blank"}`, false, -1},
-		"broken":       {404, "application/problem+json", "", `{"type":`, false, -1},
-	} {
-		t.Run(name, func(t *testing.T) {
-			c := serve(t, func(w http.ResponseWriter, r *http.Request) {
-				w.Header().Set("Content-Type", test.contentType)
-				if test.header != "" {
-					w.Header().Set("Retry-After", test.header)
-				}
-				w.Header().Set("Location", "/elsewhere")
-				w.WriteHeader(test.status)
-				_, _ = io.WriteString(w, test.body)
-			})
-			_, err := c.Status(t.Context())
-			var p *Problem
-			if errors.As(err, &p) != test.problem || errors.Is(err, ErrNoAgent) == test.problem {
-				t.Fatalf("got %v", err)
-			}
-			if p == nil {
-				return
-			}
-			if p.Status != test.status || p.Error() != "d" {
-				t.Errorf("got %+v", p)
-			}
-			if got := p.RetryAfter; test.retry < 0 && got != nil || test.retry >= 0 && (got == nil || *got != test.retry) {
-				t.Errorf("Retry-After is %v, want %d", got, test.retry)
-			}
-		})
-	}
-}
-
 func TestAnswersAreBounded(t *testing.T) {
 	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		chunk := []byte(strings.Repeat(" ", 1<<20))
@@ -270,80 +224,4 @@ func TestLoopbackOnly(t *testing.T) {
 			t.Errorf("connect to %s: %v", address, err)
 		}
 	}
-}
-
-func TestEvents(t *testing.T) {
-	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path != "/v1/events" {
-			t.Errorf("asked for %s", r.URL)
-		}
-		w.Header().Set("Content-Type", "text/event-stream")
-		_, _ = io.WriteString(w, ": hello\n\nevent: state\ndata: {\"name\":\"prod\",\ndata: \"state\":\"fresh\"}\n\n"+
-			"event: later\ndata: what a newer agent says\n\nevent:removed\r\ndata:{\"name\":\"prod\"}\r\n\r\nid: 1\nevent: state\ndata: {\"name\":\"lost\"}\n")
-	})
-	var got []string
-	for e, err := range c.Events(t.Context()) {
-		if err != nil {
-			if !errors.Is(err, ErrNoAgent) {
-				t.Errorf("ended with %v", err)
-			}
-			got = append(got, "end")
-			continue
-		}
-		got = append(got, fmt.Sprint(e.Profile.Name, " ", e.Profile.State, " ", e.Removed))
-	}
-	if want := "prod fresh false,prod  true,end"; strings.Join(got, ",") != want {
-		t.Errorf("got %q, want %q", strings.Join(got, ","), want)
-	}
-}
-
-func TestEventsEndWithTheContext(t *testing.T) {
-	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		_, _ = io.WriteString(w, "event: state\ndata: {\"name\":\"prod\"}\n\n")
-		w.(http.Flusher).Flush()
-		<-r.Context().Done()
-	})
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	var last error
-	for _, err := range c.Events(ctx) {
-		last = err
-		cancel()
-	}
-	if last != context.Canceled {
-		t.Errorf("ended with %v", last)
-	}
-	for range c.Events(t.Context()) {
-		break // leaves the connection without a leak: the server's Close waits for it
-	}
-}
-
-func TestEventsRefused(t *testing.T) {
-	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", "application/problem+json")
-		w.WriteHeader(http.StatusUnauthorized)
-		_ = json.NewEncoder(w).Encode(NewProblem(TypeUnauthorized, "no"))
-	})
-	for _, err := range c.Events(t.Context()) {
-		var p *Problem
-		if !errors.As(err, &p) || p.Kind() != TypeUnauthorized {
-			t.Errorf("got %v", err)
-		}
-	}
-}
-
-func FuzzEvents(f *testing.F) {
-	f.Add("event: state\ndata: {\"name\":\"prod\"}\n\n")
-	f.Add("data\n\n:\n\r\n")
-	f.Fuzz(func(t *testing.T, stream string) {
-		ends := 0
-		for _, err := range parseEvents(strings.NewReader(stream)) {
-			if err != nil {
-				ends++
-			}
-		}
-		if ends != 1 {
-			t.Errorf("%d ends", ends)
-		}
-	})
 }

@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -511,5 +512,50 @@ func TestTheWayInWords(t *testing.T) {
 	res, body = r.ask("GET", "/api/v1/flows/", "", whole1)
 	if res.StatusCode != http.StatusBadGateway || !strings.Contains(body, "issued by O=Acme Co") || !strings.Contains(body, "--ca-file") {
 		t.Errorf("%d %s", res.StatusCode, body)
+	}
+}
+
+// A request is noted also where there is no way to the server to be had.
+func TestNoUpstreamIsNoted(t *testing.T) {
+	var noted []string
+	h := New(Config{
+		Profile: "prod", Source: &rig{upstreamErr: errors.New("no profile")}, Lookup: func(_ *http.Request, token string) (*guard.Caller, *client.Problem) { return lookup(token) }, Log: slog.New(slog.DiscardHandler), Needs: func() Needs { return Needs{} },
+		Note: func(_ *http.Request, caller *guard.Caller, what string, problem *client.Problem) {
+			noted = append(noted, caller.Name+" "+what+" "+problem.Kind())
+		},
+		Problem: func(err error) *client.Problem { return client.NewProblem(client.TypeNotFound, err.Error()) },
+	})
+	r := httptest.NewRequest(http.MethodGet, "/api/v1/flows/", nil)
+	r.Header.Set("X-Api-Key", "lk_whole")
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	if want := []string{"whole proxy GET /api/v1/flows not-found"}; w.Code != http.StatusNotFound || !slices.Equal(noted, want) {
+		t.Errorf("%d, noted %q, want %q", w.Code, noted, want)
+	}
+}
+
+func TestWhatIsInTheAuditLog(t *testing.T) {
+	for target, want := range map[string]string{
+		"GET /api/v1/flows":                       "proxy GET /api/v1/flows",
+		"POST /api/v1/run/my-flow":                "proxy POST /api/v1/run/{flow}",
+		"GET /team/a/api/v2/files/":               "proxy GET /api/v2/files",
+		"GET /api/v1/api/v1/version":              "proxy GET /api/v1/version",
+		"GET /team/a/api/v1/auto_login":           "proxy GET /api/v1/auto_login/**",
+		"PATCH /api/v1/users/lk_secret":           "proxy PATCH /api/v1/users/**",
+		"GET /api/v1/made-up":                     "proxy GET",
+		"GET /api/v3/flows":                       "proxy GET",
+		"GET /api/v12/flows":                      "proxy GET",
+		"GET /api/v1/flowsandmore":                "proxy GET",
+		"GET /api/v1/":                            "proxy GET",
+		"GET /":                                   "proxy GET /",
+		"GET /health":                             "proxy GET /health",
+		"GET /team/health":                        "proxy GET",
+		"BREW /api/v1/flows":                      "proxy other",
+		"GET /api/v1/lk_secret/api/v1/flows/lk_x": "proxy GET /api/v1/flows/{flow_id}",
+	} {
+		method, path, _ := strings.Cut(target, " ")
+		if got := what(httptest.NewRequest(method, path, nil)); got != want {
+			t.Errorf("%s is %q, want %q", target, got, want)
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"langkeep/localapi/client"
@@ -203,88 +204,6 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-func TestTable(t *testing.T) {
-	profiles := []client.Profile{
-		profile(func(p *client.Profile) { p.ServerURL = "https://flows.example.org" }),
-		profile(func(p *client.Profile) { p.Name, p.ServerURL = "staging", "https://stage.example.org" },
-			state(client.SignInRequired), noToken, func(p *client.Profile) { p.RefreshExpiresAt = nil }),
-		profile(func(p *client.Profile) { p.Name, p.ServerURL = "laptop", "http://127.0.0.1:7860" },
-			state(client.Retrying), next(20*time.Second)),
-	}
-	for name, test := range map[string]struct {
-		profiles []client.Profile
-		width    int
-		want     string
-	}{
-		"as it is read": {profiles[:1], 80, `
-PROFILE  SERVER                     STATE  TOKEN   SESSION   NEXT
-prod     https://flows.example.org  fresh  52 min  6 d 23 h  in 41 min
-`},
-		"short of room": {profiles, 80, `
-PROFILE  SERVER            STATE        TOKEN   SESSION   NEXT
-prod     flows.ex…ple.org  fresh        52 min  6 d 23 h  in 41 min
-staging  stage.ex…ple.org  sign in      –       –         langkeep login staging
-laptop   http://1….1:7860  server away  52 min  6 d 23 h  in 20 s
-`},
-		"names are long": {[]client.Profile{
-			profile(func(p *client.Profile) { p.Name, p.ServerURL = "laboratory-upstairs", "http://127.0.0.1:39109" }, state(client.SignedOut), noToken),
-			profiles[0],
-		}, 80, `
-PROFILE              SERVER         STATE       TOKEN   SESSION   NEXT
-laboratory-upstairs  http:/…:39109  signed out  –       6 d 23 h  langkeep login
-prod                 flows.…le.org  fresh       52 min  6 d 23 h  in 41 min
-`},
-		"a wide terminal": {profiles, 100, `
-PROFILE  SERVER                     STATE        TOKEN   SESSION   NEXT
-prod     https://flows.example.org  fresh        52 min  6 d 23 h  in 41 min
-staging  https://stage.example.org  sign in      –       –         langkeep login staging
-laptop   http://127.0.0.1:7860      server away  52 min  6 d 23 h  in 20 s
-`},
-		"a narrow one is 80 too": {profiles[:1], 20, `
-PROFILE  SERVER                     STATE  TOKEN   SESSION   NEXT
-prod     https://flows.example.org  fresh  52 min  6 d 23 h  in 41 min
-`},
-	} {
-		t.Run(name, func(t *testing.T) {
-			var b strings.Builder
-			if err := Table(&b, test.profiles, now, test.width, false); err != nil {
-				t.Fatal(err)
-			}
-			if got := "\n" + b.String(); got != test.want {
-				t.Errorf("got%swant%s", got, test.want)
-			}
-		})
-	}
-}
-
-func TestTableFits(t *testing.T) {
-	long := profile(func(p *client.Profile) {
-		p.Name = strings.Repeat("n", 63)
-		p.ServerURL = "https://" + strings.Repeat("s", 200) + "\x1b]0;title\a.example.org"
-	})
-	all := []client.Profile{long}
-	for _, s := range []client.State{client.Fresh, client.Retrying, client.Stale, client.SignInRequired, client.KeychainLocked, client.SignedOut} {
-		p := long
-		p.State = s
-		p.Reason = new("missing")
-		p.AccessExpiresAt, p.NextAttemptAt = new(now.Add(9*time.Hour+59*time.Minute)), new(now.Add(9*time.Hour+59*time.Minute))
-		p.RefreshExpiresAt = p.AccessExpiresAt
-		all = append(all, p)
-	}
-	var b strings.Builder
-	if err := Table(&b, all, now, 80, false); err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(b.String()) {
-		if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > 80 {
-			t.Errorf("%d characters: %s", n, line)
-		}
-	}
-	if strings.ContainsAny(b.String(), "\x1b\a") {
-		t.Errorf("not safe for a terminal: %q", b.String())
-	}
-}
-
 func TestColourIsNeverAlone(t *testing.T) {
 	all := []client.Profile{profile(), profile(state(client.Stale)), profile(state(client.SignInRequired)), profile(state(client.SignedOut))}
 	var plain, coloured strings.Builder
@@ -387,4 +306,43 @@ func TestKeysInWords(t *testing.T) {
 			t.Errorf("got  %q\nwant %q", got, want)
 		}
 	}
+}
+
+// Whatever a server says, what people read of it is one line of characters that
+// can be seen, and moves neither the cursor nor the direction of writing.
+func FuzzSafe(f *testing.F) {
+	for _, s := range []string{
+		"1.13.0", "\x1b[2J\x1b]0;pwned\x07", "\u009b31mred", "a\r\nlangkeep: all is well", "\u202egnp.exe", "\u2066a\u2069", "\u200b", "\xff\xfe", "\u2028x\u2029", "\t\v\f\x00", "\U000e0041",
+	} {
+		f.Add(s)
+	}
+	now := time.Unix(1760000000, 0)
+	f.Fuzz(func(t *testing.T, said string) {
+		p := client.Profile{
+			Name: "prod", ServerURL: "https://x.test/" + said, State: client.Stale, Username: &said, Reason: &said, ReasonDetail: &said, ServerVersion: &said,
+			ProxyReason: &said, KeyReason: &said,
+		}
+		lines := []string{Safe(said), Long(p, now), Short(p, now), State(p), Next(p, now), Host(p), Reason(p), Sentence(said), Proxy(p), Change(client.Profile{State: client.Fresh}, p)}
+		p.State = client.State(said)
+		lines = append(lines, Long(p, now), State(p))
+		problem := client.NewProblem(client.TypeServerUnreachable, said)
+		problem.Reason = said
+		lines = append(lines, Problem(problem), Failure(problem, said, said), Refused(problem))
+		for _, line := range lines {
+			if i := strings.IndexFunc(line, func(r rune) bool { return !unicode.IsGraphic(r) || unicode.IsSpace(r) && r != ' ' }); i >= 0 || !utf8.ValidString(line) {
+				t.Errorf("%q is said as %q", said, line)
+			}
+		}
+		var table strings.Builder
+		p.State = client.Stale
+		if err := Table(&table, []client.Profile{p, p}, now, 80, false); err != nil {
+			t.Fatal(err)
+		}
+		if n := strings.Count(table.String(), "\n"); n != 3 {
+			t.Errorf("a table of two has %d lines: %q", n, table.String())
+		}
+		if i := strings.IndexFunc(table.String(), func(r rune) bool { return r != '\n' && (!unicode.IsGraphic(r) || unicode.IsSpace(r) && r != ' ') }); i >= 0 {
+			t.Errorf("%q is in a table as %q", said, table.String())
+		}
+	})
 }

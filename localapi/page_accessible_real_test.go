@@ -1,0 +1,99 @@
+//go:build real && linux
+
+package localapi_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"langkeep/agent/langflow/langflowtest"
+)
+
+// accessible goes through the states, in every look.
+func (c *chromium) accessible(t *testing.T) {
+	a, b := startAgent(t), c.tab(t)
+	b.open(a.link())
+	b.reads("sign in once")
+	b.shots("empty")
+
+	servers := map[string]*langflowtest.Server{}
+	for _, name := range []string{"prod", "staging", "laptop", "offline", "archive"} {
+		o := langflowtest.Options{Version: "1.13"}
+		switch name {
+		case "laptop":
+			o.AccessLifetime = 40 * time.Minute
+		case "offline":
+			o.AccessLifetime = 2 * time.Second
+		}
+		s := langflowtest.New(o)
+		t.Cleanup(s.Close)
+		servers[name] = s
+		a.add(name, s)
+	}
+	servers["staging"].RotateSecret()
+	servers["laptop"].Stop()
+	servers["offline"].Stop()
+	a.command("logout", "archive")
+	b.says("archive", "Signed out.")
+	owner := a.client()
+	defer owner.Close()
+	for _, name := range []string{"staging", "laptop", "offline"} {
+		if _, err := owner.Refresh(t.Context(), name); err == nil {
+			t.Errorf("%s: refreshed", name)
+		}
+	}
+	b.says("staging", "The server ended this session")
+	b.says("offline", "Nothing is lost")
+	b.says("laptop", "Still valid for")
+	if order := value[[]string](b, `[...document.querySelectorAll("article h2")].map((e) => e.textContent)`); !slices.Equal(order, []string{"staging", "archive", "laptop", "offline", "prod"}) {
+		t.Errorf("the order is %v", order)
+	}
+	b.shots("all")
+	b.script(card("staging") + `.querySelector(".primary").click()`)
+	b.says("staging", "Password")
+	b.shots("sign-in")
+	b.press("Cancel")
+	b.script(card("archive") + `.querySelector(".last").click()`)
+	b.says("archive", "Remove archive?")
+	b.shots("remove")
+	b.press("Keep")
+	a.command("key", "prod")
+	servers["prod"].AddAPIKey(langflowtest.Admin().Name)
+	b.script(card("prod") + `.querySelector("[aria-label='API keys prod']").click()`)
+	b.says("prod", "Never ends.")
+	b.shots("keys")
+	b.press("Close")
+	a.command("client", "add", "editor", "--profile", "prod", "--scope", "run")
+	b.press("Programs")
+	b.reads("may run flows with inputs: prod. Ends ")
+	b.shots("programs")
+	b.press("Done")
+	b.press("Add a server")
+	b.fill("Address of your Langflow", servers["prod"].URL)
+	b.reads("answers there")
+	b.shots("add")
+	b.press("Cancel")
+	// As the tray's menu opens it.
+	b.script(fmt.Sprintf("location.hash = %q", strings.TrimPrefix(a.link(), a.url+"/")+"&at=sign-in/archive"))
+	b.says("archive", "Password")
+	b.press("Cancel")
+	b.press("Settings")
+	b.until(`document.getElementById("log-level").value === "info"`)
+	b.shots("settings")
+	b.script(`document.querySelector("[name=offline]").click()`)
+	b.reads("Saved.")
+	if text, err := os.ReadFile(filepath.Join(a.home, "config", "config.toml")); err != nil || !strings.Contains(string(text), "notify.offline = false") {
+		t.Errorf("config.toml is %q, %v", text, err)
+	}
+	b.press("Done")
+	a.command("stop")
+	b.reads("Langkeep doesn't answer")
+	b.shots("away")
+	a.command("start", "--headless", "--store", "memory", "--listen", strings.TrimPrefix(a.url, "http://"))
+	b.reads("access has ended")
+}

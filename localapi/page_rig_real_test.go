@@ -1,0 +1,175 @@
+//go:build real && linux
+
+package localapi_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"langkeep/agent/langflow/langflowtest"
+	"langkeep/agent/paths"
+	"langkeep/localapi/client"
+)
+
+// program builds the program, once.
+var program = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "langkeep-page")
+	if err != nil {
+		return "", err
+	}
+	exe := filepath.Join(dir, "langkeep")
+	out, err := exec.Command("go", "build", "-o", exe, "../cmd/langkeep").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("build the program: %v\n%s", err, out)
+	}
+	return exe, nil
+})
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if exe, err := program(); err == nil {
+		_ = os.RemoveAll(filepath.Dir(exe))
+	}
+	os.Exit(code)
+}
+
+// running is an agent in the background with nothing in it.
+type running struct {
+	t    *testing.T
+	exe  string
+	home string
+	url  string
+}
+
+func startAgent(t *testing.T) *running {
+	t.Helper()
+	a := startAgentToKill(t)
+	t.Cleanup(func() { a.command("stop") })
+	return a
+}
+
+// startAgentToKill starts one that its test ends.
+func startAgentToKill(t *testing.T) *running {
+	t.Helper()
+	exe, err := program()
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &running{t: t, exe: exe, home: t.TempDir()}
+	a.command("start", "--headless", "--store", "memory", "--listen", "127.0.0.1:0")
+	found, err := client.ReadRunning(paths.Paths{State: filepath.Join(a.home, "state")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.url = found.URL
+	return a
+}
+
+// command runs the program and returns its stdout.
+func (a *running) command(args ...string) string {
+	a.t.Helper()
+	cmd := exec.Command(a.exe, args...)
+	cmd.Env = append(os.Environ(), "LANGKEEP_HOME="+a.home, "LANGKEEP_URL=", "LANGKEEP_TOKEN=", "LANGKEEP_PROFILE=")
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		a.t.Fatalf("langkeep %v: %v: %s", args, err, stderr.String())
+	}
+	return strings.TrimSpace(stdout.String())
+}
+
+// link opens the page once.
+func (a *running) link() string {
+	a.t.Helper()
+	return a.command("open", "--print")
+}
+
+// client asks the agent as its owner.
+func (a *running) client() *client.Client {
+	a.t.Helper()
+	c, err := client.New(client.Options{Socket: paths.Paths{Run: filepath.Join(a.home, "run")}.Socket()})
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return c
+}
+
+// add makes a profile, signed in to a stand-in's user.
+func (a *running) add(name string, s *langflowtest.Server) {
+	a.t.Helper()
+	c := a.client()
+	defer c.Close()
+	if _, err := c.AddProfile(a.t.Context(), client.NewProfile{Name: name, ServerURL: s.URL}); err != nil {
+		a.t.Fatal(err)
+	}
+	cmd := exec.Command(a.exe, "login", name, "--username", langflowtest.Admin().Name, "--password-stdin")
+	cmd.Env = append(os.Environ(), "LANGKEEP_HOME="+a.home, "LANGKEEP_URL=", "LANGKEEP_TOKEN=")
+	cmd.Stdin = strings.NewReader(langflowtest.Admin().Password + "\n")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		a.t.Fatalf("sign in: %v: %s", err, out)
+	}
+}
+
+// opens tells whether a code is good, and uses it.
+func (a *running) opens(code string) bool {
+	a.t.Helper()
+	req, err := http.NewRequestWithContext(a.t.Context(), http.MethodPost, a.url+"/v1/page/token", strings.NewReader(`{"code":"`+code+`"}`))
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	req.Header.Set("Origin", a.url)
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	return res.StatusCode == http.StatusOK
+}
+
+// logLevel is the agent's, asked for with the owner's token.
+func (a *running) logLevel() string {
+	a.t.Helper()
+	token, err := os.ReadFile(filepath.Join(a.home, "run", "token"))
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	req, err := http.NewRequestWithContext(a.t.Context(), http.MethodGet, a.url+"/v1/settings", nil)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+string(token))
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	var settings client.Settings
+	if err := json.NewDecoder(res.Body).Decode(&settings); err != nil {
+		a.t.Fatal(err)
+	}
+	return settings.LogLevel
+}
+
+// kill ends the agent as a crash does.
+func (a *running) kill() {
+	a.t.Helper()
+	found, err := client.ReadRunning(paths.Paths{State: filepath.Join(a.home, "state")})
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	agent, err := os.FindProcess(found.PID)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	if err := agent.Kill(); err != nil {
+		a.t.Fatal(err)
+	}
+}
