@@ -19,6 +19,7 @@ import (
 	"langkeep/agent/clock"
 	"langkeep/agent/config"
 	"langkeep/agent/keychain"
+	"langkeep/agent/keys"
 	"langkeep/agent/langflow"
 	"langkeep/agent/langflow/langflowtest"
 	"langkeep/agent/paths/pathstest"
@@ -734,12 +735,12 @@ func TestManyProfilesOfAServerThatHangs(t *testing.T) {
 		for i := range profiles {
 			start := time.Now()
 			r.noToken(fmt.Sprintf("p%d", i), ServerUnreachable)
-			if waited := time.Since(start); waited > 2*handPatience+time.Second {
+			if waited := time.Since(start); waited > 2*parallelWait+time.Second {
 				t.Errorf("a reader waited %v", waited)
 			}
 		}
 		r.server.ClearFaults()
-		time.Sleep(maxBackoff + 2*handPatience)
+		time.Sleep(maxBackoff + 2*parallelWait)
 		for i := range profiles {
 			r.mustToken(fmt.Sprintf("p%d", i))
 		}
@@ -1039,8 +1040,8 @@ func TestSpellingOfTheOriginSignsNobodyOut(t *testing.T) {
 	if err := os.WriteFile(file, []byte(`{"schema":1,"keys":[{"profile":"prod","origin":"https://b%C3%BCcher.example:7860","username":"admin","name":"n","id":"i"}]}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	noted, err := (&keyJournal{path: file}).of("https://xn--bcher-kva.example:7860", "admin")
-	if err != nil || len(noted) != 1 {
+	noted, err := keys.OpenJournal(file).All()
+	if err != nil || len(noted) != 1 || noted[0].Origin != "https://xn--bcher-kva.example:7860" {
 		t.Errorf("noted keys: %v, %v", noted, err)
 	}
 }
@@ -1127,17 +1128,12 @@ func TestRenewal(t *testing.T) {
 		{0, 0, 48 * time.Minute}, // unknown
 		{time.Second, 0, minRenewal},
 	} {
-		now := time.Now()
-		earliest, latest := 2*tc.want, time.Duration(0)
-		for range 1000 {
-			wait := renewal(now, tc.access, tc.refresh).Sub(now)
-			earliest, latest = min(earliest, wait), max(latest, wait)
-		}
-		if latest > tc.want || earliest < tc.want*9/10 {
-			t.Errorf("%v, %v: renewed after %v to %v, want up to a tenth before %v", tc.access, tc.refresh, earliest, latest, tc.want)
-		}
-		if tc.want > minRenewal && latest-earliest < tc.want/20 {
-			t.Errorf("%v, %v: always renewed after %v: many would move in step", tc.access, tc.refresh, latest)
+		now := moment{wall: time.Now()}
+		latest := renewal(now, tc.access, tc.refresh).Sub(now.wall)
+		now.luck = 1
+		earliest := renewal(now, tc.access, tc.refresh).Sub(now.wall)
+		if want := max(tc.want*9/10, minRenewal); latest != tc.want || earliest != want {
+			t.Errorf("%v, %v: renewed after %v to %v, want %v to %v", tc.access, tc.refresh, earliest, latest, want, tc.want)
 		}
 	}
 }
@@ -1167,7 +1163,7 @@ func TestUnprovenTokenIsTried(t *testing.T) {
 		bubble(t, langflowtest.Options{}, func(r *rig) {
 			r.signIn("prod", false)
 			r.server.RotateSecret()
-			r.allDue(true)
+			r.wake(true)
 			r.noToken("prod", SigningInRequired)
 		})
 	})
@@ -1176,7 +1172,7 @@ func TestUnprovenTokenIsTried(t *testing.T) {
 			r.signIn("prod", false)
 			r.server.RotateSecret()
 			r.server.Fault("/refresh", langflowtest.HTML(502))
-			r.allDue(true)
+			r.wake(true)
 			r.noToken("prod", ServerUnreachable)
 		})
 	})
@@ -1251,20 +1247,16 @@ func TestBucket(t *testing.T) {
 			r.signIn(name, true)
 		}
 		s, _ := r.session("a")
-		if wait := r.awaitSlot(s); wait < silentInterval-time.Second || wait > silentInterval {
+		if wait := r.reserveSlot(s); wait < silentInterval-time.Second || wait > silentInterval {
 			t.Errorf("a silent sign-in %v after a person's", wait)
 		}
 		time.Sleep(2 * time.Hour)
-		r.mu.Lock()
-		for _, s := range r.sessions {
-			s.rejectAccess()
-		}
-		r.mu.Unlock()
+		r.updateAll(func(m *machine, _ moment) { m.rejectAccess() })
 		latest := time.Duration(0)
 		for range 100 {
-			s.slot = 0
+			r.update(s, func(m *machine, _ moment) { m.refused.slot = 0 })
 			clear(r.slots)
-			latest = max(latest, r.awaitSlot(s))
+			latest = max(latest, r.reserveSlot(s))
 		}
 		if latest < 30*time.Second || latest > time.Minute {
 			t.Errorf("the first sign-in of many waits up to %v", latest)
@@ -1328,14 +1320,12 @@ func TestDueWhileWorkEnds(t *testing.T) {
 		r.signIn("prod", false)
 		time.Sleep(time.Minute)
 		s, _ := r.session("prod")
-		r.mu.Lock()
-		s.flight = &flight{done: make(chan struct{})} // which has made its plans
-		r.plan(s, r.clock.Now())
-		r.mu.Unlock()
+		ends := make(chan struct{})
+		f := s.turn.join(&r.crew, false, func(context.Context) error { <-ends; return nil })
+		r.update(s, func(m *machine, now moment) { m.plan(now.wall) })
 		synctest.Wait()
-		r.mu.Lock()
-		s.flight = nil
-		r.mu.Unlock()
+		close(ends)
+		<-f.done
 		time.Sleep(2 * time.Hour)
 		r.is("prod", Fresh)
 	})
@@ -1710,7 +1700,7 @@ func TestServerBeginsToGiveRefreshTokens(t *testing.T) {
 			t.Fatal("the access token is not kept")
 		}
 		s, _ := r.session("old")
-		tokens, err := s.client.Login(r.t.Context(), "admin", secret.New(langflowtest.Admin().Password))
+		tokens, err := s.known.Load().client.Login(r.t.Context(), "admin", secret.New(langflowtest.Admin().Password))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -1893,10 +1883,8 @@ func TestAllAtOnce(t *testing.T) {
 					}
 				}
 			}
-			r.mu.Lock()
-			defer r.mu.Unlock()
-			for name, s := range r.sessions {
-				if s.flight != nil || len(s.op) != 0 || s.holds() != (s.index >= 0) {
+			for name, s := range r.all() {
+				if s.turn.busy() || len(s.turn.worker) != 0 || s.known.Load().holds() != (s.index >= 0) {
 					t.Errorf("seed %d: %s is at work or not looked after", seed, name)
 				}
 			}

@@ -3,6 +3,7 @@ package agent
 import (
 	"errors"
 	"maps"
+	"sync"
 
 	"langkeep/agent/langflow"
 )
@@ -18,19 +19,36 @@ type Counts struct {
 
 // Counts returns a copy.
 func (a *Agent) Counts() Counts {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	c := a.counts
-	c.Failures, c.Ended = maps.Clone(c.Failures), maps.Clone(c.Ended)
+	var c Counts
+	a.counts.add(func(all *Counts) {
+		c = *all
+		c.Keys = a.keys.Made()
+		c.Failures, c.Ended = maps.Clone(c.Failures), maps.Clone(c.Ended)
+	})
 	return c
 }
 
-// countFailure counts a passing failure. The caller holds a.mu.
-func (a *Agent) countFailure(err error) {
+// counts are Counts that many may add to.
+type counts struct {
+	mu sync.Mutex // protects all
+	Counts
+}
+
+func (c *counts) add(with func(all *Counts)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.Failures == nil {
+		c.Failures, c.Ended = map[string]int64{}, map[string]int64{}
+	}
+	with(&c.Counts)
+}
+
+// failed counts a passing failure.
+func (c *counts) failed(err error) {
 	kind := "other"
 	var lf *langflow.Error
 	if errors.As(err, &lf) {
 		kind = string(lf.Kind)
 	}
-	a.counts.Failures[kind]++
+	c.add(func(all *Counts) { all.Failures[kind]++ })
 }

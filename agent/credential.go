@@ -17,21 +17,7 @@ func (a *Agent) KeyCredential(ctx context.Context, name string) (*langflow.Clien
 	if err != nil {
 		return nil, langflow.Credential{}, err
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return s.client, langflow.Key(grant.Key), nil
-}
-
-// EndsKeys tells whether the server knows the end of the key that is held for a
-// profile. Those before Langflow 1.10 ignore ends.
-func (a *Agent) EndsKeys(name string) bool {
-	s, err := a.session(name)
-	if err != nil {
-		return false
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return !s.key.ignored
+	return s.known.Load().client, langflow.Key(grant.Key), nil
 }
 
 // Credential is what is held for a profile, with the client of its server: an
@@ -42,21 +28,17 @@ func (a *Agent) Credential(ctx context.Context, name string) (*langflow.Client, 
 	if err != nil {
 		return nil, langflow.Credential{}, err
 	}
-	a.mu.Lock()
-	client, clientErr := s.client, s.clientErr
-	byKey, key := s.profile.Method == methodAPIKey, s.apiKey
-	state, ended, storeErr := a.state(s), s.ended, s.storeErr
-	a.mu.Unlock()
+	m, now := a.look(s)
 	switch {
-	case clientErr != nil:
-		return nil, langflow.Credential{}, errorOf(name, clientErr)
-	case !byKey:
+	case m.clientErr != nil:
+		return nil, langflow.Credential{}, errorOf(name, m.clientErr)
+	case m.profile.Method != methodAPIKey:
 		grant, err := a.Token(ctx, name, Wish)
-		return client, langflow.Bearer(grant.Token), err
-	case state == KeychainLocked:
-		return nil, langflow.Credential{}, keychainError(name, storeErr)
-	case key.Empty():
-		return nil, langflow.Credential{}, signInError(name, ended)
+		return m.client, langflow.Bearer(grant.Token), err
+	case m.state(now) == KeychainLocked:
+		return nil, langflow.Credential{}, keychainError(name, m.storeErr)
+	case m.apiKey.Empty():
+		return nil, langflow.Credential{}, signInError(name, m.refused.reason)
 	}
-	return client, langflow.Key(key), nil
+	return m.client, langflow.Key(m.apiKey), nil
 }

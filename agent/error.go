@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"langkeep/agent/keychain"
+	"langkeep/agent/keys"
 	"langkeep/agent/langflow"
 )
 
@@ -184,6 +185,10 @@ func errorOf(profile string, err error) *Error {
 		if errors.Is(err, fault) {
 			return keychainError(profile, err)
 		}
+	}
+	var ofKeys *keys.Error
+	if errors.As(err, &ofKeys) {
+		return keyError(profile, ofKeys)
 	}
 	var lf *langflow.Error
 	if !errors.As(err, &lf) {

@@ -55,8 +55,8 @@ func (a *Agent) Subscribe() *Subscription {
 	u := &Subscription{ready: make(chan struct{}, 1), events: map[string]Event{}}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for _, name := range a.names() {
-		u.put(Event{Snapshot: a.snapshot(a.sessions[name])})
+	for _, snap := range a.Profiles() {
+		u.put(Event{Snapshot: snap})
 	}
 	a.subscriptions[u] = struct{}{}
 	return u
@@ -69,10 +69,10 @@ func (a *Agent) Unsubscribe(u *Subscription) {
 	delete(a.subscriptions, u)
 }
 
-// changed tells subscribers of the session's snapshot, if it differs from the
-// last one. The caller holds a.mu.
-func (a *Agent) changed(s *session) {
-	if s.removed {
+// publishLocked tells subscribers of the session's snapshot, if it differs from the
+// last one.
+func (a *Agent) publishLocked(s *session) {
+	if s.known.Load().removed {
 		return
 	}
 	snap := a.snapshot(s)

@@ -23,6 +23,7 @@ import (
 	"langkeep/agent/clock"
 	"langkeep/agent/config"
 	"langkeep/agent/keychain"
+	"langkeep/agent/keys"
 	"langkeep/agent/langflow"
 	"langkeep/agent/langflow/langflowtest"
 	"langkeep/assets/casebook"
@@ -170,10 +171,7 @@ func (f *faulty) restarted() {
 // well tells whether the session is as it should be.
 func (f *faulty) well() bool {
 	synctest.Wait()
-	f.Agent.mu.Lock()
-	session := f.sessions[prod]
-	snap, held := f.snapshot(session), session.pair.Access
-	f.Agent.mu.Unlock()
+	snap, held := f.snapshot(f.all()[prod]), f.all()[prod].known.Load().pair.Access
 	return snap.State == Fresh && snap.Reason == "" && f.server.Accepts(held)
 }
 
@@ -547,9 +545,7 @@ func (f *faulty) caFile(ca *langflowtest.Authority) string {
 
 // caOf is a profile's CA file.
 func (f *faulty) caOf(name string) string {
-	f.Agent.mu.Lock()
-	defer f.Agent.mu.Unlock()
-	return f.sessions[name].profile.CAFile
+	return f.all()[name].known.Load().profile.CAFile
 }
 
 // noConnection has no connection come about for some time.
@@ -722,7 +718,7 @@ func TestFaultsOfServers(t *testing.T) {
 			server: langflowtest.Options{Version: "1.4"}, signIn: keyed, happens: becomes("1.13"), after: nextKey(""),
 			want: outcome{"`fresh`", "0", nothing, 0, 0}},
 		{what: "It is downgraded from 1.13 to 1.4. The next managed key is deleted when its time is over, since it has no end there.",
-			server: langflowtest.Options{Version: "1.13"}, signIn: keyed, happens: becomes("1.4"), after: nextKey(reasonExpiryIgnored),
+			server: langflowtest.Options{Version: "1.13"}, signIn: keyed, happens: becomes("1.4"), after: nextKey(keys.ReasonExpiryIgnored),
 			want: outcome{"`fresh`", "0", nothing, 0, 0}},
 		{what: "It is downgraded from 1.13 to 1.4, which knows other words and auto login's long token.",
 			server: langflowtest.Options{Version: "1.13", AutoLogin: true}, signIn: autoLogin, happens: becomes("1.4"), after: says("1.4.3"),
@@ -757,7 +753,7 @@ func keyed(f *faulty) {
 func nextKey(reason string) func(f *faulty) {
 	return func(f *faulty) {
 		for range 2 {
-			time.Sleep(keyLifetime)
+			time.Sleep(24 * time.Hour) // as long as a key lives
 			if _, err := f.Key(f.t.Context(), prod, Wish); err != nil {
 				f.t.Error(err)
 			}

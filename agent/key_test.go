@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"crypto/rand"
 	"errors"
 	"io"
 	"net/http"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"langkeep/agent/keychain"
+	"langkeep/agent/keys"
 	"langkeep/agent/langflow"
 	"langkeep/agent/langflow/langflowtest"
 	"langkeep/agent/secret"
@@ -55,16 +57,16 @@ func (r *rig) onServer() []langflow.APIKey {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	keys, err := client.Keys(r.t.Context(), langflow.Bearer(tokens.Access))
+	all, err := client.Keys(r.t.Context(), langflow.Bearer(tokens.Access))
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	return keys
+	return all
 }
 
-func (r *rig) records() []keyRecord {
+func (r *rig) records() []keys.Record {
 	r.t.Helper()
-	all, err := r.journal.all()
+	all, err := r.keys.Journal.All()
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -180,8 +182,8 @@ func TestKeyOfACrash(t *testing.T) {
 		if _, err := client.CreateKey(r.t.Context(), cred, "langkeep elsewhere prod XYZ", time.Now().Add(time.Hour)); err != nil {
 			t.Fatal(err)
 		}
-		record := keyRecord{Profile: "prod", Origin: "https://langflow.test", Username: admin, Name: keyName("prod"), Ends: time.Now().Add(time.Hour).UTC()}
-		if err := r.journal.put(record); err != nil {
+		record := keys.Record{Profile: "prod", Origin: "https://langflow.test", Username: admin, Name: "langkeep here prod " + rand.Text(), Ends: time.Now().Add(time.Hour).UTC()}
+		if err := r.keys.Journal.Put(record); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := client.CreateKey(r.t.Context(), cred, record.Name, record.Ends); err != nil {
@@ -210,7 +212,7 @@ func TestKeyWhereThereAreNone(t *testing.T) {
 		r.server.Fault("/api_key/", langflowtest.Fault{Status: 403, Body: `{"detail":"API keys are disabled"}`})
 		for range 50 {
 			_, err := r.Key(r.t.Context(), "prod", Wish)
-			if e := r.fails(err, NotSupported); e.Reason != reasonKeysForbidden || !strings.Contains(e.Message, "API keys are disabled") {
+			if e := r.fails(err, NotSupported); e.Reason != keys.ReasonForbidden || !strings.Contains(e.Message, "API keys are disabled") {
 				t.Fatalf("%+v", e)
 			}
 			time.Sleep(time.Second)
@@ -218,7 +220,7 @@ func TestKeyWhereThereAreNone(t *testing.T) {
 		if n := r.server.Count("/api_key/"); n != 1 {
 			t.Errorf("the server was asked %d times", n)
 		}
-		if s := r.is("prod", Fresh); s.KeyReason != reasonKeysForbidden {
+		if s := r.is("prod", Fresh); s.KeyReason != keys.ReasonForbidden {
 			t.Errorf("told: %q", s.KeyReason)
 		}
 		if left := r.records(); len(left) != 0 {
@@ -231,7 +233,7 @@ func TestKeyWhoseEndTheServerIgnores(t *testing.T) {
 	bubble(t, langflowtest.Options{Version: "1.4"}, func(r *rig) {
 		r.signIn("prod", false)
 		first := r.mustKey("prod")
-		if s := r.is("prod", Fresh); s.KeyReason != reasonExpiryIgnored {
+		if s := r.is("prod", Fresh); s.KeyReason != keys.ReasonExpiryIgnored {
 			t.Errorf("told: %q", s.KeyReason)
 		}
 		time.Sleep(20 * time.Hour)
@@ -571,16 +573,20 @@ func keyThatAGatewayCannotFind(t *testing.T) {
 		r.signIn("prod", false)
 		first := r.mustKey("prod")
 		noRoute.Store(true)
-		if err := r.journal.over("prod", func(keyRecord) bool { return true }); err != nil {
+		err := r.keys.Journal.Change(func(all []keys.Record) []keys.Record {
+			all[0].Over = true
+			return all
+		})
+		if err != nil {
 			t.Fatal(err)
 		}
-		r.kickKeys()
+		r.keys.Kick()
 		synctest.Wait()
 		if len(r.records()) != 1 {
 			t.Error("the key is forgotten, and opens the server")
 		}
 		noRoute.Store(false)
-		time.Sleep(keySweep)
+		time.Sleep(15 * time.Second) // between two looks at what is to be deleted
 		synctest.Wait()
 		if r.takesKey(first.Key) || len(r.records()) != 0 {
 			t.Error("it was not deleted when that was possible again")
@@ -595,7 +601,7 @@ func keyThatAGatewayRefuses(t *testing.T) {
 		r.server.Fault("/api_key/", langflowtest.Fault{Status: 401, Body: `{"detail":"sign in to the gateway"}`, Times: 1})
 		_, err := r.Key(r.t.Context(), "prod", Wish)
 		r.fails(err, ServerUnreachable)
-		time.Sleep(keyRetry)
+		time.Sleep(10 * time.Second) // between two attempts
 		r.mustKey("prod")
 	})
 }

@@ -49,56 +49,35 @@ func (c Credentials) check(profile string) error {
 }
 
 // seize stops the work under way on a session and takes its place: until the
-// returned function is called nobody else works on it. Its context is that of
-// the new work.
+// returned function is called nobody else works on it.
 func (a *Agent) seize(ctx context.Context, name string) (*session, func(), error) {
 	for {
 		s, err := a.session(name)
 		if err != nil {
 			return nil, nil, err
 		}
-		a.mu.Lock()
-		s.stop()
-		a.mu.Unlock()
-		if err := s.acquire(ctx); err != nil {
-			a.mu.Lock()
-			a.renewContext(s)
+		if err := s.turn.seize(ctx); err != nil {
 			a.resume(s)
-			a.mu.Unlock()
 			return nil, nil, err
 		}
-		a.mu.Lock()
-		if s.removed {
-			a.mu.Unlock()
-			s.release()
+		if s.known.Load().removed {
+			s.turn.release()
 			continue // perhaps there is another one of that name by now
 		}
-		a.renewContext(s)
-		a.mu.Unlock()
 		return s, func() {
-			a.mu.Lock()
 			a.resume(s)
-			a.changed(s)
-			a.mu.Unlock()
-			s.release()
+			s.turn.release()
 		}, nil
 	}
 }
 
-// resume sees to it that work which was interrupted is still done. The caller
-// holds a.mu.
+// resume sees to it that work which was interrupted is still done.
 func (a *Agent) resume(s *session) {
-	if !s.removed && s.index < 0 && !s.next.IsZero() {
-		a.plan(s, a.clock.Now())
-	}
-}
-
-// renewContext gives the session a context for work to come, if its last one
-// has ended. The caller holds a.mu.
-func (a *Agent) renewContext(s *session) {
-	if s.ctx == nil || s.ctx.Err() != nil {
-		s.ctx, s.stop = context.WithCancel(a.life)
-	}
+	a.update(s, func(m *machine, now moment) {
+		if !m.planned && !m.next.IsZero() {
+			m.plan(now.wall)
+		}
+	})
 }
 
 // Login signs a profile in. Whatever goes wrong, what was held before stays.
@@ -120,18 +99,18 @@ func (a *Agent) Login(ctx context.Context, name string, c Credentials) (Snapshot
 	}
 	defer release()
 	a.followCA(s)
+	m := s.known.Load()
 	a.mu.Lock()
-	client, clientErr := s.client, s.clientErr
-	a.slots[s.origin] = max(a.slots[s.origin], a.clock.Elapsed()+silentInterval) // it counts for the server's limit
+	a.slots[m.origin] = max(a.slots[m.origin], a.clock.Elapsed()+silentInterval) // it counts for the server's limit
 	a.mu.Unlock()
-	if clientErr != nil {
-		return Snapshot{}, errorOf(name, clientErr)
+	if m.clientErr != nil {
+		return Snapshot{}, errorOf(name, m.clientErr)
 	}
-	version, err := client.Version(ctx)
+	version, err := m.client.Version(ctx)
 	if err != nil {
 		return Snapshot{}, errorOf(name, err)
 	}
-	tokens, username, err := signIn(ctx, client, c)
+	tokens, username, err := signIn(ctx, m.client, c)
 	if err != nil {
 		return Snapshot{}, errorOf(name, err)
 	}
@@ -173,11 +152,12 @@ func signIn(ctx context.Context, client *langflow.Client, c Credentials) (tokens
 func (a *Agent) takeOver(ctx context.Context, s *session, c Credentials, tokens *langflow.Tokens, username, version string) error {
 	// The sign-in is spent: whoever leaves now must not leave it half in place.
 	ctx = context.WithoutCancel(ctx)
-	a.mu.Lock()
-	origin, old := s.origin, s.profile
-	a.mu.Unlock()
-	next := &session{name: s.name, origin: origin, profile: old}
-	next.profile.Method, next.profile.Username = c.Method, username
+	m, now := a.look(s)
+	origin, old := m.origin, m.profile
+	next := *m
+	p := old
+	p.Method, p.Username = c.Method, username
+	next.signedIn(p, tokens, c.APIKey, version, nil, now)
 	// The file first, since it can be taken back.
 	was, err := a.editProfile(old, func(file config.Profile) (config.Profile, error) {
 		file.Method, file.Username = c.Method, username
@@ -186,12 +166,7 @@ func (a *Agent) takeOver(ctx context.Context, s *session, c Credentials, tokens 
 	if err != nil {
 		return err
 	}
-	if tokens != nil {
-		next.pair = pair{Tokens: *tokens, received: a.clock.Now(), elapsed: a.clock.Elapsed()}
-	} else {
-		next.apiKey = c.APIKey
-	}
-	account, item, _ := a.itemOf(next)
+	account, item := next.item()
 
 	dropped := a.saver.forget(a.accounts(s.name)...)
 	saveErr := a.store.Set(ctx, account, item)
@@ -227,43 +202,42 @@ func (a *Agent) takeOver(ctx context.Context, s *session, c Credentials, tokens 
 		}
 	}
 
+	if tokens != nil {
+		a.counts.add(func(all *Counts) { all.Pairs++ })
+	}
+	a.keys.Forget(s.name)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	s.forget()
-	s.profile, s.version, s.versionAt, s.loaded = next.profile, version, a.clock.Elapsed(), true
-	s.pair, s.apiKey = next.pair, next.apiKey
-	s.saved, s.saveErr = saveErr == nil, saveErr
-	s.suspended = keepsPassword
-	if tokens == nil {
-		s.accepted = true
-	} else {
-		a.dateRenewal(s)
-	}
+	a.updateLocked(s, func(m *machine, later moment) {
+		m.signedIn(p, tokens, c.APIKey, version, saveErr, now)
+		m.suspended = keepsPassword
+		a.servedLocked(s, m, later)
+	})
 	if saveErr != nil {
-		a.saver.save(a.itemOf(s))
+		a.saver.save(account, item, a.noteSaved(s))
 	}
-	a.wellAgain(s)
 	return nil
 }
 
-// itemOf is what the store keeps of a session, and what is told of how that
-// went.
-func (a *Agent) itemOf(s *session) (account string, item keychain.Item, told func(error)) {
-	item = keychain.Item{Origin: s.origin, Username: s.profile.Username, CookieName: s.pair.CookieName}
+// item is what the store keeps of a session.
+func (m *machine) item() (account string, item keychain.Item) {
+	item = keychain.Item{Origin: m.origin, Username: m.profile.Username, CookieName: m.pair.CookieName}
 	what := keychain.RefreshToken
 	switch {
-	case !s.apiKey.Empty():
-		what, item.Secret = keychain.APIKey, s.apiKey
-	case s.pair.Refresh.Empty():
-		what, item.Secret, item.ExpiresAt = keychain.AccessToken, s.pair.Access, s.pair.AccessExpiry
+	case !m.apiKey.Empty():
+		what, item.Secret = keychain.APIKey, m.apiKey
+	case m.pair.Refresh.Empty():
+		what, item.Secret, item.ExpiresAt = keychain.AccessToken, m.pair.Access, m.pair.AccessExpiry
 	default:
-		item.Secret, item.ExpiresAt = s.pair.Refresh, s.pair.RefreshExpiry
+		item.Secret, item.ExpiresAt = m.pair.Refresh, m.pair.RefreshExpiry
 	}
-	return keychain.Account(s.name, what), item, func(err error) {
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		s.saved, s.saveErr = err == nil, err
-		a.changed(s)
+	return keychain.Account(m.profile.Name, what), item
+}
+
+// noteSaved hears how storing what a session holds went.
+func (a *Agent) noteSaved(s *session) func(error) {
+	return func(err error) {
+		a.update(s, func(m *machine, _ moment) { m.saved, m.saveErr = err == nil, err })
 	}
 }
 
@@ -317,15 +291,13 @@ func (a *Agent) forgetStored(ctx context.Context, accounts []string, undo map[st
 // signOut deletes a seized session's secrets, in the store first: if that
 // fails, what was deleted is stored again, and everything stays as it was.
 func (a *Agent) signOut(ctx context.Context, s *session) error {
-	a.mu.Lock()
-	client, access, left := s.client, s.pair.Access, a.left(s)
-	account, item, told := a.itemOf(s)
-	held := s.holds()
-	a.mu.Unlock()
+	m, now := a.look(s)
+	client, access, left := m.client, m.pair.Access, m.left(now)
 	accounts := a.accounts(s.name)
 	undo := a.saver.forget(accounts...)
-	if held {
-		undo[account] = wish{item: item, told: told}
+	if m.holds() {
+		account, item := m.item()
+		undo[account] = wish{item: item, told: a.noteSaved(s)}
 	}
 	if err := a.forgetStored(ctx, accounts, undo); err != nil {
 		for account, w := range undo {
@@ -333,7 +305,7 @@ func (a *Agent) signOut(ctx context.Context, s *session) error {
 		}
 		return keychainError(s.name, err)
 	}
-	a.deleteKeys(ctx, s, client, access, left)
+	a.keys.SignOut(ctx, a.account(s))
 	if client != nil && left > 0 {
 		// A courtesy that can't fail us: the server only clears cookies.
 		ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
@@ -342,11 +314,7 @@ func (a *Agent) signOut(ctx context.Context, s *session) error {
 			a.log.Debug("logout", "profile", s.name, "error", err)
 		}
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	s.forget()
-	s.loaded = true
-	a.plan(s, time.Time{})
-	a.changed(s)
+	a.keys.Forget(s.name)
+	a.update(s, func(m *machine, _ moment) { m.signedOut() })
 	return nil
 }

@@ -21,19 +21,21 @@ func (a *Agent) Probe(ctx context.Context, p config.Profile) (Offer, error) {
 	if err != nil {
 		return Offer{}, err
 	}
-	s := newSession(p)
-	a.mu.Lock()
-	a.connect(s)
-	a.mu.Unlock()
-	if s.clientErr != nil {
-		return Offer{}, errorOf(p.Name, s.clientErr)
+	way := a.connect(p)
+	defer func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.releaseLocked(way.ways)
+	}()
+	if way.clientErr != nil {
+		return Offer{}, errorOf(p.Name, way.clientErr)
 	}
-	version, err := s.client.Version(ctx)
+	version, err := way.client.Version(ctx)
 	if err != nil {
 		return Offer{}, errorOf(p.Name, err)
 	}
 	o := Offer{ServerURL: p.ServerURL, Version: version, Methods: []string{methodPassword, methodRefreshToken, methodAPIKey}}
-	if _, err := s.client.AutoLogin(ctx); err == nil {
+	if _, err := way.client.AutoLogin(ctx); err == nil {
 		o.Methods = append([]string{methodAutoLogin}, o.Methods...)
 	}
 	return o, ctx.Err()
@@ -45,8 +47,5 @@ func (a *Agent) ProbeProfile(ctx context.Context, name string) (Offer, error) {
 	if err != nil {
 		return Offer{}, err
 	}
-	a.mu.Lock()
-	p := s.profile
-	a.mu.Unlock()
-	return a.Probe(ctx, p)
+	return a.Probe(ctx, s.known.Load().profile)
 }

@@ -3,17 +3,12 @@ package agent
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"langkeep/agent/keychain"
 	"langkeep/agent/langflow"
 	"langkeep/agent/secret"
 )
-
-// errInterrupted ends work on a session that somebody has seized: to sign it
-// in or out, to change it or to remove it.
-var errInterrupted = errors.New("interrupted")
 
 // errShortLived is a passing failure: a server whose clock is wrong can hand
 // out tokens that have already ended.
@@ -22,52 +17,25 @@ var errShortLived = errors.New("the server gave a token that has already ended: 
 // start begins what the session needs, unless it is under way: loads what the
 // store has for it, then proves what it holds or, if that is due or renew is
 // set, renews it. However many wait for it, it is done once, and goes on when
-// they give up. The caller holds a.mu.
+// they give up.
 func (a *Agent) start(s *session, renew bool) *flight {
-	if s.flight != nil {
-		return s.flight
-	}
-	f := &flight{renews: renew, done: make(chan struct{}), err: errStopping}
-	if a.stopping {
-		close(f.done)
-		return f
-	}
-	s.flight = f
-	ctx := s.ctx
-	a.working.Go(func() {
-		err := a.work(ctx, s, renew)
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		s.flight, f.err = nil, err
-		close(f.done)
-	})
-	return f
-}
-
-// wait waits for the flight's end.
-func (f *flight) wait(ctx context.Context) error {
-	select {
-	case <-f.done:
-		return f.err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return s.turn.join(&a.crew, renew, func(ctx context.Context) error { return a.work(ctx, s, renew) })
 }
 
 // work is what a flight does.
 func (a *Agent) work(ctx context.Context, s *session, renew bool) error {
-	if err := s.acquire(ctx); err != nil {
+	if err := s.turn.acquire(ctx); err != nil {
 		return errInterrupted
 	}
-	defer s.release()
-	hand := a.handOf(s)
-	patience := time.NewTimer(handPatience)
+	defer s.turn.release()
+	limit := a.limitOf(s)
+	patience := time.NewTimer(parallelWait)
 	defer patience.Stop()
 	var err error
 	select {
-	case hand <- struct{}{}:
+	case limit <- struct{}{}:
 		err = a.step(ctx, s, renew)
-		<-hand
+		<-limit
 	case <-patience.C:
 		// Those in front of it wait for a server that hangs.
 		err = a.failed(ctx, s, &langflow.Error{Op: "wait for a turn", Kind: langflow.TimedOut})
@@ -79,65 +47,58 @@ func (a *Agent) work(ctx context.Context, s *session, renew bool) error {
 	return err
 }
 
-// handOf is what work at the session's server takes turns by, so that a
-// thousand sessions do not all ask at once, and those of a server that hangs do
-// not hold up the others.
-func (a *Agent) handOf(s *session) chan struct{} {
+// limitOf returns the semaphore of the session's server, on which at most parallel
+// sessions are worked on at once. Servers have one each, so that one that hangs
+// holds up no other.
+func (a *Agent) limitOf(s *session) chan struct{} {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.hands[s.origin] == nil {
-		a.hands[s.origin] = make(chan struct{}, parallel)
+	origin := s.known.Load().origin
+	if a.limits[origin] == nil {
+		a.limits[origin] = make(chan struct{}, parallel)
 	}
-	return a.hands[s.origin]
+	return a.limits[origin]
 }
 
-// step is the work itself, by whoever holds s.op.
+// step is the work itself, by whoever has the session's turn.
 func (a *Agent) step(ctx context.Context, s *session, renew bool) error {
 	if err := a.load(ctx, s); err != nil {
 		return err
 	}
 	a.followCA(s)
-	a.mu.Lock()
-	refreshes := !s.pair.Refresh.Empty()
+	m, now := a.look(s)
+	refreshes := !m.pair.Refresh.Empty()
 	if !renew {
-		renew = refreshes && !a.clock.Now().Before(s.renewAt)
-		if !renew && !s.needsProof && s.index >= 0 {
-			a.mu.Unlock()
+		renew = refreshes && !now.wall.Before(m.renewAt)
+		if !renew && !m.needsProof && m.planned {
 			return nil // somebody has seen to it meanwhile
 		}
 	}
-	client, clientErr := s.client, s.clientErr
-	holds, key, ended, silent := s.holds(), s.apiKey, s.ended != "", s.silent
-	access, left := s.pair.Access, a.left(s)
-	a.mu.Unlock()
 	switch {
-	case !holds && !ended:
+	case !m.holds() && m.refused.reason == "":
 		return signInError(s.name, "")
-	case clientErr != nil:
-		return a.failed(ctx, s, clientErr)
-	case !key.Empty():
-		return a.proveKey(ctx, s, client, key)
-	case silent:
-		return a.signInSilently(ctx, s, client)
-	case left >= time.Second && !renew && refreshes:
-		_, err := client.WhoAmI(ctx, langflow.Bearer(access))
+	case m.clientErr != nil:
+		return a.failed(ctx, s, m.clientErr)
+	case !m.apiKey.Empty():
+		return a.proveKey(ctx, s, m)
+	case m.refused.silent:
+		return a.signInSilently(ctx, s, m.client)
+	case m.left(now) >= time.Second && !renew && refreshes:
+		_, err := m.client.WhoAmI(ctx, langflow.Bearer(m.pair.Access))
 		switch {
 		case err == nil:
-			a.proved(ctx, s)
-			return nil
-		case refusal(err):
-			a.mu.Lock()
-			s.rejectAccess()
-			a.mu.Unlock()
+			return a.proved(ctx, s)
+		case isRefusal(err):
+			a.note(s, func(m *machine, _ moment) { m.rejectAccess() })
 		case !unknownRefusal(err):
 			return a.failed(ctx, s, err)
 		}
 	}
-	return a.renew(ctx, s, client)
+	return a.renew(ctx, s, m.client)
 }
 
-// refusal tells whether the server refused the credential in Langflow's words.
-func refusal(err error) bool {
+// isRefusal tells whether the server refused the credential in Langflow's words.
+func isRefusal(err error) bool {
 	var lf *langflow.Error
 	return errors.As(err, &lf) && (lf.Kind == langflow.TokenRefused || lf.Kind == langflow.KeyRefused || lf.Final())
 }
@@ -152,17 +113,16 @@ func unknownRefusal(err error) bool {
 // refused tells whether an answer is final: a refusal in Langflow's words, or
 // a second one in others.
 func (a *Agent) refused(ctx context.Context, s *session, client *langflow.Client, err error) bool {
-	return refusal(err) || unknownRefusal(err) && a.refusedAgain(ctx, s, client)
+	return isRefusal(err) || unknownRefusal(err) && a.refusedAgain(ctx, s, client)
 }
 
 // load reads what the store has for the session, once.
 func (a *Agent) load(ctx context.Context, s *session) error {
-	a.mu.Lock()
-	loaded, profile, origin := s.loaded, s.profile, s.origin
-	a.mu.Unlock()
-	if loaded {
+	m := s.known.Load()
+	if m.loaded {
 		return nil
 	}
+	profile, origin := m.profile, m.origin
 	whats := []string{keychain.RefreshToken, keychain.AccessToken}
 	if profile.Method == methodAPIKey {
 		whats = []string{keychain.APIKey}
@@ -183,38 +143,29 @@ func (a *Agent) load(ctx context.Context, s *session) error {
 		_, err = a.rememberedPassword(ctx, s)
 		lost = err == nil || errors.Is(err, keychain.ErrNotFound)
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if ctx.Err() != nil {
-		return errInterrupted
-	}
 	if err != nil && !lost {
-		s.storeErr = err
-		a.changed(s)
+		if err := a.advance(ctx, s, func(m *machine, _ moment) { m.storeErr = err }); err != nil {
+			return err
+		}
 		return keychainError(s.name, err)
 	}
-	s.loaded, s.storeErr = true, nil
-	defer a.changed(s)
-	if lost && err == nil {
-		s.ended, s.silent = string(langflow.SessionEnded), true
-		return nil
-	}
-	if lost {
-		a.plan(s, time.Time{})
-		return nil
-	}
-	s.saved, s.needsProof = true, true
-	held := pair{received: a.clock.Now(), elapsed: a.clock.Elapsed()}
-	switch what {
-	case keychain.APIKey:
-		s.apiKey = item.Secret
-	case keychain.AccessToken:
-		held.Access, held.AccessExpiry, held.CookieName = item.Secret, item.ExpiresAt, item.CookieName
-	default:
-		held.Refresh, held.RefreshExpiry, held.CookieName = item.Secret, item.ExpiresAt, item.CookieName
-	}
-	s.pair = held
-	return nil
+	return a.advance(ctx, s, func(m *machine, now moment) {
+		if lost {
+			m.nothingStored(err == nil)
+			return
+		}
+		held := pair{received: now.wall, elapsed: now.elapsed}
+		switch what {
+		case keychain.APIKey:
+			m.stored(pair{}, item.Secret)
+			return
+		case keychain.AccessToken:
+			held.Access, held.AccessExpiry, held.CookieName = item.Secret, item.ExpiresAt, item.CookieName
+		default:
+			held.Refresh, held.RefreshExpiry, held.CookieName = item.Secret, item.ExpiresAt, item.CookieName
+		}
+		m.stored(held, secret.Text{})
+	})
 }
 
 // isOrigin tells whether an item's origin is that of a session. Items of earlier
@@ -247,13 +198,12 @@ func (a *Agent) stored(ctx context.Context, name, what, origin, username string)
 }
 
 // proveKey tries a profile's API key.
-func (a *Agent) proveKey(ctx context.Context, s *session, client *langflow.Client, key secret.Text) error {
-	_, err := client.WhoAmI(ctx, langflow.Key(key))
+func (a *Agent) proveKey(ctx context.Context, s *session, m *machine) error {
+	_, err := m.client.WhoAmI(ctx, langflow.Key(m.apiKey))
 	switch {
 	case err == nil:
-		a.proved(ctx, s)
-		return nil
-	case a.refused(ctx, s, client, err):
+		return a.proved(ctx, s)
+	case a.refused(ctx, s, m.client, err):
 		reason, detail := reasonOf(err)
 		return a.end(ctx, s, reason, detail)
 	default:
@@ -263,31 +213,26 @@ func (a *Agent) proveKey(ctx context.Context, s *session, client *langflow.Clien
 
 // renew gets a new pair: with the refresh token, or silently.
 func (a *Agent) renew(ctx context.Context, s *session, client *langflow.Client) error {
-	a.mu.Lock()
-	refresh, cookie, access := s.pair.Refresh, s.pair.CookieName, s.pair.Access
-	a.mu.Unlock()
-	if refresh.Empty() {
+	held := s.known.Load().pair
+	if held.Refresh.Empty() {
 		// Langflow up to 1.10.0 gives auto login a token for a year and nothing
 		// to refresh it with: it is kept as long as it passes, whatever our
 		// clock says.
-		if !access.Empty() {
-			_, err := client.WhoAmI(ctx, langflow.Bearer(access))
+		if !held.Access.Empty() {
+			_, err := client.WhoAmI(ctx, langflow.Bearer(held.Access))
 			switch {
 			case err == nil:
-				a.proved(ctx, s)
-				return nil
+				return a.proved(ctx, s)
 			case !a.refused(ctx, s, client, err):
 				return a.failed(ctx, s, err)
 			}
 		}
 		return a.signInAgain(ctx, s, client, string(langflow.SessionEnded), "")
 	}
-	tokens, err := client.Refresh(ctx, refresh, cookie)
+	tokens, err := client.Refresh(ctx, held.Refresh, held.CookieName)
 	switch {
 	case err == nil:
-		a.mu.Lock()
-		a.counts.Refreshes++
-		a.mu.Unlock()
+		a.counts.add(func(all *Counts) { all.Refreshes++ })
 		return a.adopt(ctx, s, tokens)
 	case a.refused(ctx, s, client, err):
 		reason, detail := reasonOf(err)
@@ -300,14 +245,9 @@ func (a *Agent) renew(ctx context.Context, s *session, client *langflow.Client) 
 // refusedAgain notes a refusal in words that we don't know. It counts when it
 // is the second, refusedTwice after the first, and what answers is Langflow.
 func (a *Agent) refusedAgain(ctx context.Context, s *session, client *langflow.Client) bool {
-	a.mu.Lock()
-	now := a.clock.Now()
-	first := s.refusedAt
-	if first.IsZero() || first.After(now) {
-		s.refusedAt = now
-	}
-	a.mu.Unlock()
-	if first.IsZero() || now.Sub(first) < refusedTwice {
+	again := false
+	a.note(s, func(m *machine, now moment) { again = m.doubtful(now) })
+	if !again {
 		return false
 	}
 	_, err := client.Version(ctx)
@@ -323,17 +263,13 @@ func (a *Agent) signInAgain(ctx context.Context, s *session, client *langflow.Cl
 	if !silent {
 		return a.end(ctx, s, reason, detail)
 	}
-	a.mu.Lock()
-	s.ended, s.endedDetail, s.silent = reason, detail, true
-	a.mu.Unlock()
+	a.note(s, func(m *machine, _ moment) { m.endSilently(reason, detail) })
 	return a.signInSilently(ctx, s, client)
 }
 
 // hasSilentWay tells whether the session can be had again without its user.
 func (a *Agent) hasSilentWay(ctx context.Context, s *session) (bool, error) {
-	a.mu.Lock()
-	method := s.profile.Method
-	a.mu.Unlock()
+	method := s.known.Load().profile.Method
 	if method == methodAutoLogin {
 		return true, nil
 	}
@@ -351,13 +287,11 @@ func (a *Agent) hasSilentWay(ctx context.Context, s *session) (bool, error) {
 // One that the server has refused carries the time of that as its expiry, and
 // stays unused until a sign-in replaces it.
 func (a *Agent) rememberedPassword(ctx context.Context, s *session) (keychain.Item, error) {
-	a.mu.Lock()
-	origin, username, suspended := s.origin, s.profile.Username, s.suspended
-	a.mu.Unlock()
-	if suspended {
+	m := s.known.Load()
+	if m.suspended {
 		return keychain.Item{}, keychain.ErrNotFound
 	}
-	item, err := a.stored(ctx, s.name, keychain.Password, origin, username)
+	item, err := a.stored(ctx, s.name, keychain.Password, m.origin, m.profile.Username)
 	if err == nil && !item.ExpiresAt.IsZero() {
 		err = keychain.ErrNotFound
 	}
@@ -367,19 +301,15 @@ func (a *Agent) rememberedPassword(ctx context.Context, s *session) (keychain.It
 // signInSilently uses the remembered password or auto login, when the bucket
 // of its server lets it.
 func (a *Agent) signInSilently(ctx context.Context, s *session, client *langflow.Client) error {
-	if wait := a.awaitSlot(s); wait > 0 {
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		if ctx.Err() != nil {
-			return errInterrupted
+	if wait := a.reserveSlot(s); wait > 0 {
+		if err := a.advance(ctx, s, func(m *machine, now moment) { m.plan(now.wall.Add(wait)) }); err != nil {
+			return err
 		}
-		a.plan(s, a.clock.Now().Add(wait))
-		a.changed(s)
-		return a.waiting(s)
+		m, now := a.look(s)
+		return m.waiting(now)
 	}
-	a.mu.Lock()
-	method, reason, detail := s.profile.Method, s.ended, s.endedDetail
-	a.mu.Unlock()
+	m := s.known.Load()
+	method, reason, detail := m.profile.Method, m.refused.reason, m.refused.detail
 	var tokens *langflow.Tokens
 	var remembered keychain.Item
 	var err error
@@ -416,11 +346,11 @@ func (a *Agent) signInSilently(ctx context.Context, s *session, client *langflow
 func (a *Agent) holdSignIns(s *session, wait time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	until := a.clock.Elapsed() + wait
-	a.slots[s.origin] = max(a.slots[s.origin], until)
-	for _, other := range a.sessions {
-		if other.origin == s.origin && other.slot < until {
-			other.slot = 0
+	until, origin := a.clock.Elapsed()+wait, s.known.Load().origin
+	a.slots[origin] = max(a.slots[origin], until)
+	for _, other := range a.all() {
+		if m := other.known.Load(); m.origin == origin && m.refused.slot != 0 && m.refused.slot < until {
+			a.updateLocked(other, func(m *machine, _ moment) { m.refused.slot = 0 })
 		}
 	}
 }
@@ -428,98 +358,85 @@ func (a *Agent) holdSignIns(s *session, wait time.Duration) {
 // suspendPassword marks the remembered password as refused: at once in memory,
 // and in the store as soon as that can be written.
 func (a *Agent) suspendPassword(s *session, item keychain.Item) {
-	a.mu.Lock()
-	s.suspended = true
-	a.mu.Unlock()
+	a.note(s, func(m *machine, _ moment) { m.suspended = true })
 	item.ExpiresAt = a.clock.Now()
 	a.saver.save(keychain.Account(s.name, keychain.Password), item, nil)
 }
 
-// awaitSlot is how long to wait for this session's turn to sign in silently at
-// its server: at most two a minute there over all profiles, so that Langflow's
-// limit of five leaves room for people, and the first spread over a minute
-// when many wait.
-func (a *Agent) awaitSlot(s *session) time.Duration {
+// reserveSlot returns how long to wait for this session's turn to sign in silently
+// at its server: at most two a minute there over all profiles, so that Langflow's
+// limit of five leaves room for people, and the first spread over a minute when many
+// wait.
+func (a *Agent) reserveSlot(s *session) (wait time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	now := a.clock.Elapsed()
-	if s.slot > 0 {
-		if s.slot > now {
-			return s.slot - now
+	a.noteLocked(s, func(m *machine, now moment) {
+		if m.refused.slot > 0 {
+			wait = max(0, m.refused.slot-now.elapsed)
+			if wait == 0 {
+				m.refused.slot = 0
+			}
+			return
 		}
-		s.slot = 0
-		return 0
-	}
-	slot := max(now, a.slots[s.origin])
-	if slot == now && a.waitingAt(s.origin) > 2 {
-		slot += jitter(time.Minute)
-	}
-	a.slots[s.origin] = slot + silentInterval
-	if slot > now {
-		s.slot = slot
-	}
-	return slot - now
+		slot := max(now.elapsed, a.slots[m.origin])
+		if slot == now.elapsed && a.waitingAt(m.origin, now) > 2 {
+			slot += now.jitter(time.Minute)
+		}
+		a.slots[m.origin] = slot + silentInterval
+		if slot > now.elapsed {
+			m.refused.slot = slot
+		}
+		wait = slot - now.elapsed
+	})
+	return wait
 }
 
 // waitingAt counts the sessions of an origin that hold no valid token and may
-// get one by themselves. The caller holds a.mu.
-func (a *Agent) waitingAt(origin string) int {
+// get one by themselves.
+func (a *Agent) waitingAt(origin string, now moment) int {
 	n := 0
-	for _, s := range a.sessions {
-		if s.origin == origin && s.holds() && !a.valid(s) && (s.ended == "" || s.silent) {
+	for _, s := range a.all() {
+		m := s.known.Load()
+		if m.origin == origin && m.holds() && !m.valid(now) && (m.refused.reason == "" || m.refused.silent) {
 			n++
 		}
 	}
 	return n
 }
 
-// waiting is what readers are told while a silent sign-in waits for its turn.
-// The caller holds a.mu.
-func (a *Agent) waiting(s *session) error {
-	wait := s.next.Sub(a.clock.Now())
-	return &Error{
-		Kind: ServerUnreachable, Profile: s.name, Reason: s.ended, RetryAfter: max(wait, time.Second),
-		Message: fmt.Sprintf("the server ended this session; signing in again by itself in %d s", int(max(wait, 0).Seconds())),
-	}
-}
-
 // adopt takes a new pair into use and sees to its being saved.
 func (a *Agent) adopt(ctx context.Context, s *session, tokens *langflow.Tokens) error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if ctx.Err() != nil {
-		return errInterrupted
+	var unfit error
+	err := a.advance(ctx, s, func(m *machine, now moment) {
+		refreshed := !m.pair.Refresh.Empty()
+		if unfit = m.adopt(*tokens, now); unfit != nil {
+			return
+		}
+		told := a.noteSaved(s)
+		if refreshed == m.pair.Refresh.Empty() {
+			told = a.tidying(s.name, m, told)
+		}
+		account, item := m.item()
+		a.saver.save(account, item, told)
+		a.servedLocked(s, m, now)
+	})
+	switch {
+	case err != nil:
+		return err
+	case unfit != nil:
+		return a.failed(ctx, s, unfit)
 	}
-	old := s.pair
-	s.pair = pair{Tokens: *tokens, received: a.clock.Now(), elapsed: a.clock.Elapsed()}
-	if tokens.Refresh.Empty() && !old.Refresh.Empty() && s.ended == "" {
-		s.pair.Refresh, s.pair.RefreshExpiry, s.pair.RefreshLifetime = old.Refresh, old.RefreshExpiry, old.RefreshLifetime
-	}
-	if s.pair.CookieName == "" {
-		s.pair.CookieName = old.CookieName
-	}
-	if a.untilExpiry(s) < time.Second {
-		s.pair = old // which may be better
-		return a.failedLocked(s, errShortLived)
-	}
-	a.dateRenewal(s)
-	s.revived()
-	account, item, told := a.itemOf(s)
-	if old.Refresh.Empty() != s.pair.Refresh.Empty() {
-		told = a.tidying(s, told)
-	}
-	a.saver.save(account, item, told)
-	a.wellAgain(s)
+	a.counts.add(func(all *Counts) { all.Pairs++ })
 	return nil
 }
 
 // tidying deletes the other one of the refresh token and the access token when
 // a server began or ceased to give refresh tokens and what is kept of the
 // session has been stored.
-func (a *Agent) tidying(s *session, told func(error)) func(error) {
-	other := keychain.Account(s.name, keychain.RefreshToken)
-	if !s.pair.Refresh.Empty() {
-		other = keychain.Account(s.name, keychain.AccessToken)
+func (a *Agent) tidying(name string, m *machine, told func(error)) func(error) {
+	other := keychain.Account(name, keychain.RefreshToken)
+	if !m.pair.Refresh.Empty() {
+		other = keychain.Account(name, keychain.AccessToken)
 	}
 	return func(err error) {
 		if err == nil {
@@ -529,130 +446,66 @@ func (a *Agent) tidying(s *session, told func(error)) func(error) {
 	}
 }
 
-// dateRenewal sets when a pair that was just received is due. The caller holds
-// a.mu.
-func (a *Agent) dateRenewal(s *session) {
-	s.lastPair = s.pair.received
-	a.counts.Pairs++
-	s.renewAt = renewal(s.pair.received, s.pair.AccessLifetime, s.pair.RefreshLifetime)
-}
-
 // proved notes that the server accepted what is held.
-func (a *Agent) proved(ctx context.Context, s *session) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if ctx.Err() != nil {
-		return
-	}
-	s.revived()
-	s.accepted = !s.apiKey.Empty()
-	a.wellAgain(s)
+func (a *Agent) proved(ctx context.Context, s *session) error {
+	return a.advance(ctx, s, func(m *machine, now moment) {
+		m.prove()
+		a.servedLocked(s, m, now)
+	})
 }
 
-// wellAgain plans the next look at a session that the server has just served,
-// and wakes those that wait for the same server. The caller holds a.mu.
-func (a *Agent) wellAgain(s *session) {
-	if now := a.clock.Elapsed(); s.version == "" || s.failure != nil || now-s.versionAt >= proofAge {
-		s.versionAt = now
-		a.background(func(ctx context.Context) { a.askVersion(ctx, s) })
+// servedLocked notes in m, which is a change of s under way, that the server has
+// just served the session, and brings those forward that wait for the same server.
+func (a *Agent) servedLocked(s *session, m *machine, now moment) {
+	if m.serve(now) {
+		client := m.client
+		a.crew.begin(func() { a.askVersion(a.life, s, client) })
 	}
-	s.needsProof = false
-	s.succeeded()
-	a.planHeld(s)
-	a.kickKeys()
-	a.changed(s)
-	for _, other := range a.sessions {
-		if other != s && other.origin == s.origin && other.failure != nil && !other.silent {
-			a.planSoon(other, time.Second)
+	a.keys.Kick()
+	for _, other := range a.all() {
+		o := other.known.Load()
+		if other != s && o.origin == m.origin && o.outage.err != nil && !o.refused.silent {
+			a.updateLocked(other, func(o *machine, now moment) { o.hurry(time.Second, now) })
 		}
 	}
 }
 
 // askVersion learns the server's version: at the first contact, after an outage,
 // which may have been an upgrade, and now and then, since one may go unnoticed.
-func (a *Agent) askVersion(ctx context.Context, s *session) {
-	a.mu.Lock()
-	client := s.client
-	a.mu.Unlock()
-	if client == nil {
-		return
-	}
+func (a *Agent) askVersion(ctx context.Context, s *session, client *langflow.Client) {
 	version, err := client.Version(ctx)
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if err != nil {
-		s.versionAt = a.clock.Elapsed() - proofAge // the next success asks again
-		return
-	}
-	if s.client == client {
-		s.version = version
-		a.changed(s)
-	}
+	a.update(s, func(m *machine, now moment) {
+		switch {
+		case err != nil:
+			m.versionAt = now.elapsed - proofAge // the next success asks again
+		case m.client == client:
+			m.version = version
+		}
+	})
 }
 
 // end notes that the session was refused for good, and that there is no silent
-// way back. What is held stays, and is tried once an hour till its end.
+// way back.
 func (a *Agent) end(ctx context.Context, s *session, reason, detail string) error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if ctx.Err() != nil {
-		return errInterrupted
+	news := false
+	if err := a.advance(ctx, s, func(m *machine, now moment) { news = m.end(reason, detail, now) }); err != nil {
+		return err
 	}
-	if s.ended == "" || s.silent {
+	if news {
 		a.log.Warn("sign-in required", "profile", s.name, "reason", reason)
-		a.counts.Ended[reason]++
+		a.counts.add(func(all *Counts) { all.Ended[reason]++ })
 	}
-	s.succeeded() // the server answered: this is no outage
-	s.accepted, s.silent, s.slot = false, false, 0
-	s.ended, s.endedDetail = reason, detail
-	alive := true
-	switch {
-	case !s.pair.Refresh.Empty():
-		alive = s.pair.RefreshExpiry.IsZero() || s.pair.RefreshExpiry.After(a.serverNow(s))
-	case !s.pair.Access.Empty():
-		alive = a.untilExpiry(s) > 0
-	}
-	again := time.Time{}
-	if alive && s.holds() {
-		again = a.clock.Now().Add(signInRetry)
-	}
-	a.plan(s, again)
-	a.changed(s)
 	return signInError(s.name, reason)
 }
 
 // failed notes a passing failure and plans the next attempt.
 func (a *Agent) failed(ctx context.Context, s *session, err error) error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if ctx.Err() != nil {
-		return errInterrupted
+	var wait time.Duration
+	if err := a.advance(ctx, s, func(m *machine, now moment) { wait = m.fail(err, now) }); err != nil {
+		return err
 	}
-	return a.failedLocked(s, err)
-}
-
-func (a *Agent) failedLocked(s *session, err error) error {
-	now := a.clock.Now()
-	s.failure, s.failedAt = err, a.clock.Elapsed()
-	s.failures++
-	a.countFailure(err)
-	if s.since.IsZero() {
-		s.since = now
-	}
-	wait := backoff(s.failures)
-	var lf *langflow.Error
-	if errors.As(err, &lf) && lf.RetryAfter > 0 {
-		wait = max(wait, lf.RetryAfter)
-		s.notBefore = now.Add(lf.RetryAfter)
-	} else if left := a.left(s); left > 0 {
-		wait = min(wait, max(left, time.Second)) // its end is a moment to try at
-	}
-	if !s.refusedAt.IsZero() && s.ended == "" {
-		wait = max(wait, refusedTwice)
-	}
+	a.counts.failed(err)
 	a.log.Info("can't renew the session now", "profile", s.name, "error", err, "again_in", wait.Round(time.Second))
-	a.plan(s, now.Add(wait))
-	a.changed(s)
 	if errors.Is(err, errShortLived) {
 		return &Error{Kind: ServerUnreachable, Profile: s.name, Reason: string(langflow.ServerError), Message: err.Error()}
 	}

@@ -1,9 +1,7 @@
 package agent
 
 import (
-	"container/heap"
 	"context"
-	"math/rand/v2"
 	"time"
 )
 
@@ -19,15 +17,16 @@ const (
 	wakeSpread      = 3 * time.Second // over which everything is looked at after a wake
 	minRenewal      = time.Second
 	silentInterval  = 30 * time.Second // between two silent sign-ins at one server: two a minute
+	doubtInterval   = 10 * time.Second // between two trials of a credential that an answer refused
 	parallel        = 8                // sessions worked on at once at one server
-	handPatience    = 30 * time.Second // to be one of them
+	parallelWait    = 30 * time.Second // to be one of them
 )
 
 // renewal is when a pair that was received now should be renewed: at 80 % of
 // the access token's life, half of it if that is short, and at half of the
 // refresh token's, whichever comes first, and up to a tenth sooner so that
 // many sessions do not move in step.
-func renewal(now time.Time, access, refresh time.Duration) time.Time {
+func renewal(now moment, access, refresh time.Duration) time.Time {
 	if access <= 0 {
 		access = defaultLifetime
 	}
@@ -38,30 +37,25 @@ func renewal(now time.Time, access, refresh time.Duration) time.Time {
 	if refresh > 0 {
 		wait = min(wait, refresh/2)
 	}
-	wait -= jitter(wait / 10)
-	return now.Add(max(wait, minRenewal))
+	wait -= now.jitter(wait / 10)
+	return now.wall.Add(max(wait, minRenewal))
 }
 
 // backoff is how long to wait after the n-th failure in a row: full jitter up
 // to a ceiling that doubles from one second to maxBackoff.
-func backoff(n int) time.Duration {
+func backoff(n int, now moment) time.Duration {
 	ceiling := maxBackoff
 	if n < 8 {
 		ceiling = min(time.Second<<n, maxBackoff)
 	}
-	return time.Second/2 + jitter(ceiling)
+	return time.Second/2 + now.jitter(ceiling)
 }
 
-// jitter is a random time below d.
-func jitter(d time.Duration) time.Duration {
-	return rand.N(max(d, 1))
-}
-
-// queue is a heap of sessions by the time of their next attempt.
+// queue is a heap of sessions by the time at which they are due.
 type queue []*session
 
 func (q queue) Len() int           { return len(q) }
-func (q queue) Less(i, j int) bool { return q[i].next.Before(q[j].next) }
+func (q queue) Less(i, j int) bool { return q[i].at.Before(q[j].at) }
 func (q queue) Swap(i, j int) {
 	q[i], q[j] = q[j], q[i]
 	q[i].index, q[j].index = i, j
@@ -78,47 +72,6 @@ func (q *queue) Pop() any {
 	*q = old[:len(old)-1]
 	s.index = -1
 	return s
-}
-
-// plan sets when the session is looked at again; the zero time means not by
-// itself. The caller holds a.mu.
-func (a *Agent) plan(s *session, at time.Time) {
-	s.next = at
-	switch {
-	case at.IsZero() || s.removed:
-		s.next = time.Time{}
-		if s.index >= 0 {
-			heap.Remove(&a.queue, s.index)
-		}
-		return
-	case s.index >= 0:
-		heap.Fix(&a.queue, s.index)
-	default:
-		heap.Push(&a.queue, s)
-	}
-	if s.index == 0 {
-		select {
-		case a.kick <- struct{}{}:
-		default:
-		}
-	}
-}
-
-// planHeld plans for a session that is well: its renewal, or a proof if what
-// it holds was not tried for long. What can't be refreshed is looked at again
-// when it ends, and where the server takes it for longer than it says, when the
-// next proof is due. The caller holds a.mu.
-func (a *Agent) planHeld(s *session) {
-	now := a.clock.Now()
-	at := now.Add(proofAge)
-	if !s.pair.Refresh.Empty() {
-		if s.renewAt.Before(at) {
-			at = s.renewAt
-		}
-	} else if left := a.left(s); left > 0 && left < proofAge {
-		at = now.Add(max(left, minRenewal))
-	}
-	a.plan(s, at)
 }
 
 // loop starts the work that is due, and notices sleeps and jumps of the clock.
@@ -143,10 +96,10 @@ func (a *Agent) loop(ctx context.Context) {
 		if jumped {
 			a.log.Info("the clock jumped: the computer slept, or its time was set")
 			if jump < 0 {
-				a.setBack(jump)
+				a.updateAll(func(m *machine, _ moment) { m.setBack(jump) })
 			}
 			a.renewWays()
-			a.allDue(true)
+			a.wake(true)
 		}
 		if e-ticked >= lockedTick {
 			ticked = e
@@ -154,7 +107,7 @@ func (a *Agent) loop(ctx context.Context) {
 				addresses = now
 				a.log.Info("the network changed")
 				a.renewWays()
-				a.allDue(false)
+				a.wake(false)
 			}
 			a.lookAround()
 		}
@@ -167,14 +120,15 @@ func (a *Agent) startDue() time.Duration {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	now := a.clock.Now()
-	for len(a.queue) > 0 && !a.queue[0].next.After(now) {
-		if s := a.queue[0]; s.flight != nil {
-			// It may be about to end, with its plans made: taken from the queue
-			// now, nobody would put the session back.
-			a.plan(s, now.Add(minRenewal))
+	for len(a.queue) > 0 && !a.queue[0].at.After(now) {
+		s := a.queue[0]
+		if s.turn.busy() {
+			// It may be about to end, with its plans made: taken from the queue now,
+			// nobody would put the session back.
+			a.updateLocked(s, func(m *machine, _ moment) { m.plan(now.Add(minRenewal)) })
 			continue
 		}
-		s := heap.Pop(&a.queue).(*session)
+		a.noteLocked(s, func(m *machine, _ moment) { m.planned = false })
 		a.start(s, false) // the session itself notes what goes wrong
 	}
 	wait := tick
@@ -182,50 +136,22 @@ func (a *Agent) startDue() time.Duration {
 		wait = lockedTick
 	}
 	if len(a.queue) > 0 {
-		wait = min(wait, a.queue[0].next.Sub(now))
+		wait = min(wait, a.queue[0].at.Sub(now))
 	}
 	return wait
 }
 
-// setBack moves what was planned by a wall clock that has been put back by
-// -jump since. A sleep only ever puts it forward.
-func (a *Agent) setBack(jump time.Duration) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for _, s := range a.sessions {
-		if !s.renewAt.IsZero() {
-			s.renewAt = s.renewAt.Add(jump)
-		}
-	}
+// wake has every session that is alive looked at soon, see machine.wake.
+func (a *Agent) wake(slept bool) {
+	a.updateAll(func(m *machine, now moment) { m.wake(slept, now) })
 }
 
-// allDue makes every session that is alive due within wakeSpread. After a
-// sleep nothing counts as proven, and what waits for a time of day that may be
-// far off by now is looked at too.
-func (a *Agent) allDue(slept bool) {
+// updateAll changes all sessions.
+func (a *Agent) updateAll(change func(m *machine, now moment)) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for _, s := range a.sessions {
-		if slept {
-			s.needsProof = s.holds()
-			s.notBefore = time.Time{} // by a clock that no longer counts
-		}
-		if s.ended == "" || slept {
-			s.failures = 0
-			a.planSoon(s, wakeSpread)
-		}
-	}
-}
-
-// planSoon brings the next attempt forward to within d, but not into a
-// server's Retry-After. The caller holds a.mu.
-func (a *Agent) planSoon(s *session, d time.Duration) {
-	at := a.clock.Now().Add(jitter(d))
-	if at.Before(s.notBefore) {
-		at = s.notBefore
-	}
-	if s.index >= 0 && at.Before(s.next) { // not in the queue: it is being worked on
-		a.plan(s, at)
+	for _, s := range a.all() {
+		a.updateLocked(s, change)
 	}
 }
 
@@ -235,21 +161,19 @@ func (a *Agent) planSoon(s *session, d time.Duration) {
 func (a *Agent) lookAround() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for _, s := range a.sessions {
-		a.changed(s)
+	for _, s := range a.all() {
+		a.publishLocked(s)
 	}
-	a.lookAtCAs()
-	if a.storeBlocked() && !a.watchingStore {
-		a.watchingStore = true
-		a.background(a.lookAtStore)
+	a.lookAtCAsLocked()
+	if !a.watchingStore && a.storeBlocked() {
+		a.watchingStore = a.crew.begin(a.lookAtStore)
 	}
 }
 
-// storeBlocked tells whether a session waits for the store. The caller holds
-// a.mu.
+// storeBlocked tells whether a session waits for the store.
 func (a *Agent) storeBlocked() bool {
-	for _, s := range a.sessions {
-		if !s.loaded && s.storeErr != nil {
+	for _, s := range a.all() {
+		if s.known.Load().blocked() {
 			return true
 		}
 	}
@@ -258,20 +182,21 @@ func (a *Agent) storeBlocked() bool {
 
 // lookAtStore loads the sessions that wait for the store once it can be read
 // without asking anyone.
-func (a *Agent) lookAtStore(ctx context.Context) {
-	err := a.store.Ready(ctx)
+func (a *Agent) lookAtStore() {
+	err := a.store.Ready(a.life)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.watchingStore = false
-	for _, s := range a.sessions {
-		if s.loaded || s.storeErr == nil || s.removed {
+	for _, s := range a.all() {
+		if !s.known.Load().blocked() {
 			continue
 		}
-		if err == nil {
-			a.plan(s, a.clock.Now())
-		} else {
-			s.storeErr = err
-			a.changed(s)
-		}
+		a.updateLocked(s, func(m *machine, now moment) {
+			if err == nil {
+				m.plan(now.wall)
+			} else {
+				m.storeErr = err
+			}
+		})
 	}
 }

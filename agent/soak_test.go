@@ -308,7 +308,7 @@ func TestSoak(t *testing.T) {
 // checkTables looks whether anything grows in the agent that should not.
 func (r *rig) checkTables(profiles, servers int) {
 	r.t.Helper()
-	records, err := r.journal.all()
+	records, err := r.keys.Journal.All()
 	if err != nil {
 		r.t.Error(err)
 	}
@@ -318,7 +318,7 @@ func (r *rig) checkTables(profiles, servers int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for what, sizes := range map[string][2]int{
-		"sessions": {len(r.sessions), profiles}, "queue": {len(r.queue), profiles}, "hands": {len(r.hands), servers},
+		"sessions": {len(r.all()), profiles}, "queue": {len(r.queue), profiles}, "limits": {len(r.limits), servers},
 		"slots": {len(r.slots), servers}, "subscriptions": {len(r.subscriptions), 0}, "ways": {len(r.ways), 1},
 		"secrets to be saved": {pending, 0}, "keys in the journal": {len(records), 4 * profiles},
 		"failures": {len(r.counts.Failures), 20}, "ends": {len(r.counts.Ended), 20},
@@ -327,7 +327,7 @@ func (r *rig) checkTables(profiles, servers int) {
 			r.t.Errorf("%s: %d, want at most %d", what, sizes[0], sizes[1])
 		}
 	}
-	if at := slices.IndexFunc(r.queue, func(s *session) bool { return s.next.IsZero() }); at >= 0 {
+	if at := slices.IndexFunc(r.queue, func(s *session) bool { return s.at.IsZero() }); at >= 0 {
 		r.t.Errorf("%s is in the queue without a time", r.queue[at].name)
 	}
 }

@@ -283,7 +283,7 @@ func TestKeychainFaults(t *testing.T) {
 		if err := r.logIn(r.t.Context(), "prod", "admin", langflowtest.Admin().Password); err != nil {
 			r.t.Fatal(err)
 		}
-		if silent, err := r.hasSilentWay(r.t.Context(), r.sessions["prod"]); silent || err != nil {
+		if silent, err := r.hasSilentWay(r.t.Context(), r.all()["prod"]); silent || err != nil {
 			r.t.Errorf("the earlier password is used: %v", err)
 		}
 	}, "nothing: the earlier password is not used any more", 1, func(r *rig) string {
@@ -344,7 +344,7 @@ func TestKeychainFaults(t *testing.T) {
 		r.store.hook(nil)
 		r.restart()
 		time.Sleep(time.Second)
-		if silent, err := r.hasSilentWay(r.t.Context(), r.sessions["prod"]); silent || err != nil {
+		if silent, err := r.hasSilentWay(r.t.Context(), r.all()["prod"]); silent || err != nil {
 			r.t.Errorf("the earlier password is used: %v", err)
 		}
 	}, "nothing: an empty item takes the place of the earlier password", 1, func(r *rig) string { return "at once" })

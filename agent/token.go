@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"langkeep/agent/secret"
@@ -26,22 +27,28 @@ const Wish time.Duration = -1
 // *Error.
 func (a *Agent) Token(ctx context.Context, name string, minValid time.Duration) (Grant, error) {
 	for {
-		grant, s, err := a.grant(name, minValid)
-		if s == nil {
+		s, err := a.session(name)
+		if err != nil {
+			return Grant{}, err
+		}
+		m, now := a.look(s)
+		grant, attend, err := m.grant(minValid, now)
+		if !attend {
 			return grant, err
 		}
 		// What is valid but unproven since a wake only needs a proof.
-		renew := !a.sufficient(s, minValid)
+		renew := !m.sufficient(minValid, now)
 		err = a.demand(ctx, s, renew)
+		m, now = a.look(s)
 		switch {
 		case errors.Is(err, errAgain):
 			continue
 		case errors.Is(err, errStopping) || ctx.Err() != nil:
 			return Grant{}, err
-		case err == nil && !renew && !a.sufficient(s, minValid):
+		case err == nil && !renew && !m.sufficient(minValid, now):
 			continue // what it proved has ended meanwhile
 		}
-		return a.settle(s, minValid, err)
+		return m.answer(minValid, err, now)
 	}
 }
 
@@ -51,18 +58,10 @@ var errAgain = errors.New("look again")
 // demand attends to a session on behalf of a reader: it joins what is under
 // way, and forces a renewal at most every forcedInterval, waiting if need be.
 func (a *Agent) demand(ctx context.Context, s *session, renew bool) error {
-	a.mu.Lock()
-	now := a.clock.Elapsed()
-	if renew && s.flight == nil {
-		if s.lastForcedWithin(now) && s.holds() {
-			wait := forcedInterval - (now - s.forcedAt)
-			a.mu.Unlock()
-			return pause(ctx, wait)
-		}
-		s.forcedAt = now
+	f, wait := a.force(s, renew)
+	if f == nil {
+		return pause(ctx, wait)
 	}
-	f := a.start(s, renew)
-	a.mu.Unlock()
 	err := f.wait(ctx)
 	switch {
 	case err == nil && renew && !f.renews:
@@ -76,6 +75,20 @@ func (a *Agent) demand(ctx context.Context, s *session, renew bool) error {
 	return errAgain
 }
 
+// force begins or joins work on a session, or returns how long to wait until a
+// renewal may be forced.
+func (a *Agent) force(s *session, renew bool) (f *flight, wait time.Duration) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if renew && !s.turn.busy() {
+		if m, now := a.look(s); m.forcedRecently(now) && m.holds() {
+			return nil, forcedInterval - (now.elapsed - m.forcedAt)
+		}
+		a.noteLocked(s, func(m *machine, now moment) { m.forcedAt = now.elapsed })
+	}
+	return a.start(s, renew), 0
+}
+
 // awaitTurn waits for the end of what interrupted work on a session: somebody
 // signs it in or out, changes it or removes it. Work that is begun before that
 // is interrupted at once.
@@ -84,10 +97,10 @@ func (a *Agent) awaitTurn(ctx context.Context, name string) error {
 	if err != nil {
 		return nil // removed, as the caller is about to see
 	}
-	if err := s.acquire(ctx); err != nil {
+	if err := s.turn.acquire(ctx); err != nil {
 		return err
 	}
-	s.release()
+	s.turn.release()
 	if a.life.Err() != nil {
 		return errStopping
 	}
@@ -109,63 +122,60 @@ func pause(ctx context.Context, d time.Duration) error {
 // errStopping is the answer to whoever waits while the agent stops.
 var errStopping = &Error{Kind: Internal, Message: "the agent is stopping: try again"}
 
-// grant answers from memory. If it returns a session, that needs attention
+// grant answers a reader from memory. With attend the session needs attention
 // first.
-func (a *Agent) grant(name string, minValid time.Duration) (Grant, *session, error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	s := a.sessions[name]
-	if s == nil {
-		return Grant{}, nil, noProfile(name)
-	}
-	if s.profile.Method == methodAPIKey {
-		return Grant{}, nil, &Error{Kind: NotSupported, Profile: name,
+func (m *machine) grant(minValid time.Duration, now moment) (g Grant, attend bool, err error) {
+	name := m.profile.Name
+	if m.profile.Method == methodAPIKey {
+		return Grant{}, false, &Error{Kind: NotSupported, Profile: name,
 			Message: "it signs in with an api key, so there is no access token: ask for the key"}
 	}
-	left := a.left(s)
-	recently := s.failedAt >= 0 && a.clock.Elapsed()-s.failedAt < forcedInterval
-	enough := left >= a.least(s, minValid)
-	if !enough && minValid == Wish && left >= time.Second && s.lastForcedWithin(a.clock.Elapsed()) {
+	left := m.left(now)
+	recently := m.outage.err != nil && now.elapsed-m.outage.at < forcedInterval
+	enough := left >= m.least(minValid)
+	if !enough && minValid == Wish && left >= time.Second && m.forcedRecently(now) {
 		enough = true // it was not to be had longer-lived just now
 	}
-	if enough && (!s.needsProof || recently) {
-		return s.granted(left), nil, nil
+	if enough && (!m.needsProof || recently) {
+		return m.granted(left), false, nil
 	}
-	switch st := a.state(s); {
+	switch st := m.state(now); {
 	case st == SignedOut:
-		return Grant{}, nil, signInError(name, "")
+		return Grant{}, false, signInError(name, "")
 	case st == SignInRequired:
-		return Grant{}, nil, signInError(name, s.ended)
+		return Grant{}, false, signInError(name, m.refused.reason)
 	case st == KeychainLocked:
-		return Grant{}, nil, keychainError(name, s.storeErr)
-	case s.silent && s.slot > a.clock.Elapsed():
-		return Grant{}, nil, a.waiting(s)
-	case s.failure != nil && (recently || s.notBefore.After(a.clock.Now())):
-		grant, err := a.settleLocked(s, minValid, s.failure)
-		return grant, nil, err
-	case s.lastForcedWithin(a.clock.Elapsed()) && minValid > s.pair.AccessLifetime && s.pair.AccessLifetime > 0:
-		return Grant{}, nil, tooShort(s, s.pair.AccessLifetime)
+		return Grant{}, false, keychainError(name, m.storeErr)
+	case m.refused.silent && m.refused.slot > now.elapsed:
+		return Grant{}, false, m.waiting(now)
+	case m.outage.err != nil && (recently || m.outage.notBefore.After(now.wall)):
+		g, err = m.answer(minValid, m.outage.err, now)
+		return g, false, err
+	case m.forcedRecently(now) && minValid > m.pair.AccessLifetime && m.pair.AccessLifetime > 0:
+		return Grant{}, false, tooShort(name, m.pair.AccessLifetime)
 	}
-	return Grant{}, s, nil
+	return Grant{}, true, nil
 }
 
-func (s *session) granted(left time.Duration) Grant {
+func (m *machine) granted(left time.Duration) Grant {
 	return Grant{
-		Profile: s.name, ServerURL: s.profile.ServerURL, Token: s.pair.Access,
-		ExpiresAt: s.pair.AccessExpiry, ExpiresIn: left,
+		Profile: m.profile.Name, ServerURL: m.profile.ServerURL, Token: m.pair.Access,
+		ExpiresAt: m.pair.AccessExpiry, ExpiresIn: left,
 	}
 }
 
-func (s *session) lastForcedWithin(now time.Duration) bool {
-	return s.forcedAt >= 0 && now-s.forcedAt < forcedInterval
+// forcedRecently tells whether a reader has forced a renewal within
+// forcedInterval.
+func (m *machine) forcedRecently(now moment) bool {
+	return m.forcedAt >= 0 && now.elapsed-m.forcedAt < forcedInterval
 }
 
 // least is how long a token must still live to be served from memory.
-func (a *Agent) least(s *session, minValid time.Duration) time.Duration {
+func (m *machine) least(minValid time.Duration) time.Duration {
 	if minValid != Wish {
 		return max(minValid, time.Second)
 	}
-	lifetime := s.pair.AccessLifetime
+	lifetime := m.pair.AccessLifetime
 	if lifetime <= 0 {
 		lifetime = defaultLifetime
 	}
@@ -173,36 +183,28 @@ func (a *Agent) least(s *session, minValid time.Duration) time.Duration {
 }
 
 // sufficient tells whether the held token lives long enough.
-func (a *Agent) sufficient(s *session, minValid time.Duration) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.left(s) >= a.least(s, minValid)
+func (m *machine) sufficient(minValid time.Duration, now moment) bool {
+	return m.left(now) >= m.least(minValid)
 }
 
-// settle answers a reader after a refresh that ended with err.
-func (a *Agent) settle(s *session, minValid time.Duration, err error) (Grant, error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.settleLocked(s, minValid, err)
-}
-
-func (a *Agent) settleLocked(s *session, minValid time.Duration, err error) (Grant, error) {
-	left := a.left(s)
-	if left >= a.least(s, minValid) || (minValid == Wish && left >= time.Second) {
-		return s.granted(left), nil
+// answer is what a reader gets after a refresh that ended with err.
+func (m *machine) answer(minValid time.Duration, err error, now moment) (Grant, error) {
+	left := m.left(now)
+	if left >= m.least(minValid) || (minValid == Wish && left >= time.Second) {
+		return m.granted(left), nil
 	}
 	if err == nil {
-		return Grant{}, tooShort(s, left)
+		return Grant{}, tooShort(m.profile.Name, left)
 	}
-	e := errorOf(s.name, err)
+	e := errorOf(m.profile.Name, err)
 	if e.Kind != SigningInRequired && e.Kind != KeychainBlocked {
 		answer := *e
 		answer.Kind = ServerUnreachable
 		answer.HeldValid = left
 		if answer.RetryAfter == 0 {
-			answer.RetryAfter = max(forcedInterval-(a.clock.Elapsed()-s.failedAt), time.Second)
+			answer.RetryAfter = max(forcedInterval-(now.elapsed-m.outage.at), time.Second)
 		}
-		if wait := s.notBefore.Sub(a.clock.Now()); wait > answer.RetryAfter {
+		if wait := m.outage.notBefore.Sub(now.wall); wait > answer.RetryAfter {
 			answer.RetryAfter = wait
 		}
 		return Grant{}, &answer
@@ -210,8 +212,17 @@ func (a *Agent) settleLocked(s *session, minValid time.Duration, err error) (Gra
 	return Grant{}, e
 }
 
-func tooShort(s *session, most time.Duration) *Error {
-	return &Error{Kind: LifetimeTooShort, Profile: s.name, MaxValid: most,
+// waiting is what readers are told while a silent sign-in waits for its turn.
+func (m *machine) waiting(now moment) error {
+	wait := m.next.Sub(now.wall)
+	return &Error{
+		Kind: ServerUnreachable, Profile: m.profile.Name, Reason: m.refused.reason, RetryAfter: max(wait, time.Second),
+		Message: fmt.Sprintf("the server ended this session; signing in again by itself in %d s", int(max(wait, 0).Seconds())),
+	}
+}
+
+func tooShort(profile string, most time.Duration) *Error {
+	return &Error{Kind: LifetimeTooShort, Profile: profile, MaxValid: most,
 		Message: "the server's tokens don't live that long: ask for at most " + most.Truncate(time.Second).String()}
 }
 
@@ -223,11 +234,8 @@ func (a *Agent) Refresh(ctx context.Context, name string, person bool) (Snapshot
 		if err != nil {
 			return Snapshot{}, err
 		}
-		a.mu.Lock()
-		state, storeErr := a.state(s), s.storeErr
-		wait := s.notBefore.Sub(a.clock.Now())
-		failure := s.failure
-		a.mu.Unlock()
+		m, now := a.look(s)
+		state, wait := m.state(now), m.outage.notBefore.Sub(now.wall)
 		switch {
 		case state == SignedOut:
 			return Snapshot{}, signInError(name, "")
@@ -236,9 +244,9 @@ func (a *Agent) Refresh(ctx context.Context, name string, person bool) (Snapshot
 				return Snapshot{}, keychainError(name, err)
 			}
 		case state == KeychainLocked:
-			return Snapshot{}, keychainError(name, storeErr)
+			return Snapshot{}, keychainError(name, m.storeErr)
 		case wait > 0:
-			e := errorOf(name, failure)
+			e := errorOf(name, m.outage.err)
 			e.RetryAfter = wait
 			return Snapshot{}, e
 		}

@@ -8,17 +8,16 @@ import (
 // Upstream is a profile's server and the way to it, for a proxy. The error is
 // an *Error.
 func (a *Agent) Upstream(name string) (*url.URL, http.RoundTripper, error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	s := a.sessions[name]
-	switch {
-	case s == nil:
-		return nil, nil, noProfile(name)
-	case s.clientErr != nil:
-		return nil, nil, errorOf(name, s.clientErr)
+	s, err := a.session(name)
+	if err != nil {
+		return nil, nil, err
 	}
-	u, err := url.Parse(s.client.URL())
-	return u, s.ways.streams, err
+	m := s.known.Load()
+	if m.clientErr != nil {
+		return nil, nil, errorOf(name, m.clientErr)
+	}
+	u, err := url.Parse(m.client.URL())
+	return u, m.ways.streams, err
 }
 
 // ProxyNeeds is what a proxy asks for with every request.
@@ -30,12 +29,12 @@ type ProxyNeeds struct {
 
 // ProxyNeeds is empty for a profile that is not there.
 func (a *Agent) ProxyNeeds(name string) ProxyNeeds {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if s := a.sessions[name]; s != nil {
-		return ProxyNeeds{Origins: s.profile.ProxyOrigins, Version: s.version, UnknownRoutes: s.profile.UnknownRoutes}
+	s, err := a.session(name)
+	if err != nil {
+		return ProxyNeeds{}
 	}
-	return ProxyNeeds{}
+	m := s.known.Load()
+	return ProxyNeeds{Origins: m.profile.ProxyOrigins, Version: m.version, UnknownRoutes: m.profile.UnknownRoutes}
 }
 
 // The reasons for which a proxy has no port.
@@ -47,10 +46,7 @@ const (
 // ProxyIs notes whether a profile's proxy has its port, and why not, for
 // snapshots to tell.
 func (a *Agent) ProxyIs(name string, open bool, reason string) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if s := a.sessions[name]; s != nil {
-		s.proxyOpen, s.proxyReason = open, reason
-		a.changed(s)
+	if s, err := a.session(name); err == nil {
+		a.update(s, func(m *machine, _ moment) { m.proxyOpen, m.proxyReason = open, reason })
 	}
 }

@@ -2,9 +2,9 @@ package agent
 
 import (
 	"bytes"
-	"context"
 	"time"
 
+	"langkeep/agent/config"
 	"langkeep/agent/langflow"
 	"langkeep/agent/paths"
 )
@@ -16,18 +16,66 @@ type ways struct {
 	streams *langflow.Way // for what is passed on to the server
 }
 
-// waysBy returns the ways of a set of CAs. The caller holds a.mu.
+// connect makes the way to a profile's server.
+func (a *Agent) connect(p config.Profile) server {
+	ca, err := readCA(p.CAFile) // which may be on a network that does not answer
+	return a.connectBy(p, ca, err)
+}
+
+// connectBy is connect with what the CA file holds, or why it can't be read.
+func (a *Agent) connectBy(p config.Profile, ca []byte, err error) server {
+	var to server
+	to.origin, _ = langflow.Origin(p.ServerURL)
+	if err == nil {
+		to.ways, err = a.waysBy(ca)
+	}
+	if err != nil {
+		to.clientErr = langflow.CAFileError(err)
+		return to
+	}
+	to.client, to.clientErr = langflow.New(p.ServerURL, langflow.Options{
+		Transport: to.ways.calls, AllowHTTP: p.AllowHTTP, Clock: a.clock, UserAgent: a.userAgent,
+	})
+	return to
+}
+
+// waysBy returns the ways of a set of CAs.
 func (a *Agent) waysBy(ca []byte) (*ways, error) {
-	if w := a.ways[string(ca)]; w != nil {
+	a.mu.Lock()
+	w := a.ways[string(ca)]
+	a.mu.Unlock()
+	if w != nil {
 		return w, nil
 	}
 	transport, err := a.transport(ca)
 	if err != nil {
 		return nil, err
 	}
-	w := &ways{ca, langflow.NewWay(transport), langflow.NewWay(langflow.Streaming(transport))}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if w := a.ways[string(ca)]; w != nil {
+		return w, nil // made meanwhile
+	}
+	w = &ways{ca, langflow.NewWay(transport), langflow.NewWay(langflow.Streaming(transport))}
 	a.ways[string(ca)] = w
 	return w, nil
+}
+
+// releaseLocked gives up ways that no session uses any more. Nil is none.
+func (a *Agent) releaseLocked(w *ways) {
+	if w == nil {
+		return
+	}
+	for _, s := range a.all() {
+		if s.known.Load().ways == w {
+			return
+		}
+	}
+	if a.ways[string(w.ca)] == w {
+		delete(a.ways, string(w.ca))
+	}
+	w.calls.Renew()
+	w.streams.Renew()
 }
 
 // renewWays gives up all connections to servers: after a sleep, or in another
@@ -54,71 +102,70 @@ func readCA(path string) ([]byte, error) {
 // used what it had before goes on, since files are not always replaced in one
 // step.
 func (a *Agent) followCA(s *session) {
-	a.mu.Lock()
-	path := s.profile.CAFile
-	a.mu.Unlock()
+	path := s.known.Load().profile.CAFile
 	if path == "" {
 		return
 	}
-	ca, err := readCA(path) // which may be on a network that does not answer
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if err == nil && s.profile.CAFile == path {
-		a.takeCA(s, ca)
+	if ca, err := readCA(path); err == nil {
+		a.takeCA(s, path, ca)
 	}
 }
 
 // takeCA has a session trust the certificates that its file has by now, and tells
-// whether they are others than before. The caller holds a.mu.
-func (a *Agent) takeCA(s *session, ca []byte) bool {
-	if s.clientErr == nil && bytes.Equal(ca, s.ways.ca) {
+// whether they are others than before.
+func (a *Agent) takeCA(s *session, path string, ca []byte) bool {
+	old := s.known.Load()
+	if old.profile.CAFile != path || old.clientErr == nil && bytes.Equal(ca, old.ways.ca) {
 		return false
 	}
-	old := s.ways
-	if _, err := a.waysBy(ca); err != nil {
+	way := a.connectBy(old.profile, ca, nil)
+	if way.ways == nil {
 		return false
 	}
 	a.log.Info("the ca file was replaced", "profile", s.name)
-	a.connectBy(s, ca, nil)
-	for _, other := range a.sessions {
-		if other.ways == old {
-			return true
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	taken := false
+	a.updateLocked(s, func(m *machine, _ moment) {
+		if taken = m.profile == old.profile; taken {
+			m.server = way
 		}
-	}
-	if old != nil {
-		delete(a.ways, string(old.ca))
-		old.calls.Renew()
-		old.streams.Renew()
-	}
-	return true
+	})
+	a.releaseLocked(old.ways)
+	a.releaseLocked(way.ways) // where it was not taken
+	return taken
 }
 
-// lookAtCAs reads the CA files in the background, since they may be on a network
-// that does not answer, and has the sessions whose file was replaced try again. The
-// caller holds a.mu.
-func (a *Agent) lookAtCAs() {
+// lookAtCAsLocked reads the CA files in the background, since they may be on a
+// network that does not answer, and has the sessions whose file was replaced try
+// again.
+func (a *Agent) lookAtCAsLocked() {
 	files := map[string][]byte{}
-	for _, s := range a.sessions {
-		if s.profile.CAFile != "" {
-			files[s.profile.CAFile] = nil
+	for _, s := range a.all() {
+		if path := s.known.Load().profile.CAFile; path != "" {
+			files[path] = nil
 		}
 	}
 	if len(files) == 0 || a.watchingCAs {
 		return
 	}
-	a.watchingCAs = true
-	a.background(func(context.Context) {
+	a.watchingCAs = a.crew.begin(func() {
 		for path := range files {
 			files[path], _ = readCA(path)
+		}
+		for _, s := range a.all() {
+			path := s.known.Load().profile.CAFile
+			if ca := files[path]; ca != nil && a.takeCA(s, path, ca) {
+				a.update(s, func(m *machine, now moment) {
+					if m.refused.reason == "" {
+						m.outage.count = 0
+						m.hurry(time.Second, now)
+					}
+				})
+			}
 		}
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		a.watchingCAs = false
-		for _, s := range a.sessions {
-			if ca := files[s.profile.CAFile]; ca != nil && a.takeCA(s, ca) && s.ended == "" {
-				s.failures = 0
-				a.planSoon(s, time.Second)
-			}
-		}
 	})
 }

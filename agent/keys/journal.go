@@ -1,4 +1,4 @@
-package agent
+package keys
 
 import (
 	"encoding/json"
@@ -12,8 +12,8 @@ import (
 	"langkeep/agent/paths"
 )
 
-// keyRecord is a managed key that may be on a server. It holds no secret.
-type keyRecord struct {
+// Record is a managed key that may be on a server. It holds no secret.
+type Record struct {
 	Profile  string `json:"profile"`
 	Origin   string `json:"origin"`
 	Username string `json:"username"`
@@ -29,31 +29,35 @@ type keyRecord struct {
 	// its server can be asked.
 	Over bool `json:"over"`
 	// Ignored means that the server does not know of Ends: the key is deleted
-	// when it was not used for keyGrace.
+	// when it was not used for grace.
 	Ignored bool `json:"ignored"`
 }
 
-// keyJournal remembers which keys were made, so that all of them are deleted in
+// Journal remembers which keys were made, so that all of them are deleted in
 // the end.
-type keyJournal struct {
+type Journal struct {
 	path string // "" keeps it in memory
 
 	mu      sync.Mutex // protects the following
 	loaded  bool
-	records []keyRecord
+	records []Record
 }
 
-// journalFile is a keyJournal at rest.
-type journalFile struct {
-	Schema int         `json:"schema"`
-	Keys   []keyRecord `json:"keys"`
+// OpenJournal makes a journal that is kept in a file; "" keeps it in memory. The file is
+// read when it is first needed.
+func OpenJournal(path string) *Journal { return &Journal{path: path} }
+
+// fileFormat is a Journal at rest.
+type fileFormat struct {
+	Schema int      `json:"schema"`
+	Keys   []Record `json:"keys"`
 }
 
 const journalLimit = 1 << 20 // bytes
 
 // load reads the file, once. One that can't be read is left alone, and no key
 // is made until it can: it would be forgotten. The caller holds j.mu.
-func (j *keyJournal) load() error {
+func (j *Journal) load() error {
 	if j.loaded || j.path == "" {
 		return nil
 	}
@@ -65,7 +69,7 @@ func (j *keyJournal) load() error {
 	if err != nil {
 		return err
 	}
-	var f journalFile
+	var f fileFormat
 	if err := paths.Adopt(j.path, data, &f, ": mend it, or delete it and look at langkeep keys"); err != nil {
 		return err
 	}
@@ -80,9 +84,9 @@ func (j *keyJournal) load() error {
 	return nil
 }
 
-// change changes the records and writes them, before it returns. If they can't
+// Change changes the records and writes them, before it returns. If they can't
 // be written they stay as they were.
-func (j *keyJournal) change(with func([]keyRecord) []keyRecord) error {
+func (j *Journal) Change(with func([]Record) []Record) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if err := j.load(); err != nil {
@@ -93,7 +97,7 @@ func (j *keyJournal) change(with func([]keyRecord) []keyRecord) error {
 		return nil
 	}
 	if j.path != "" {
-		data, err := json.MarshalIndent(journalFile{Schema: paths.Schema, Keys: next}, "", "\t")
+		data, err := json.MarshalIndent(fileFormat{Schema: paths.Schema, Keys: next}, "", "\t")
 		if err != nil {
 			return err
 		}
@@ -105,10 +109,10 @@ func (j *keyJournal) change(with func([]keyRecord) []keyRecord) error {
 	return nil
 }
 
-// put adds a record, or replaces the one of its name.
-func (j *keyJournal) put(r keyRecord) error {
-	return j.change(func(all []keyRecord) []keyRecord {
-		if i := slices.IndexFunc(all, func(o keyRecord) bool { return o.Name == r.Name }); i >= 0 {
+// Put adds a record, or replaces the one of its name.
+func (j *Journal) Put(r Record) error {
+	return j.Change(func(all []Record) []Record {
+		if i := slices.IndexFunc(all, func(o Record) bool { return o.Name == r.Name }); i >= 0 {
 			all[i] = r
 			return all
 		}
@@ -117,15 +121,15 @@ func (j *keyJournal) put(r keyRecord) error {
 }
 
 // drop removes the record of a key that is gone.
-func (j *keyJournal) drop(name string) error {
-	return j.change(func(all []keyRecord) []keyRecord {
-		return slices.DeleteFunc(all, func(o keyRecord) bool { return o.Name == name })
+func (j *Journal) drop(name string) error {
+	return j.Change(func(all []Record) []Record {
+		return slices.DeleteFunc(all, func(o Record) bool { return o.Name == name })
 	})
 }
 
 // over marks those of a profile that fit as keys that nobody should have.
-func (j *keyJournal) over(profile string, fit func(keyRecord) bool) error {
-	return j.change(func(all []keyRecord) []keyRecord {
+func (j *Journal) over(profile string, fit func(Record) bool) error {
+	return j.Change(func(all []Record) []Record {
 		for i, r := range all {
 			if r.Profile == profile && fit(r) {
 				all[i].Over = true
@@ -135,8 +139,8 @@ func (j *keyJournal) over(profile string, fit func(keyRecord) bool) error {
 	})
 }
 
-// all lists the records.
-func (j *keyJournal) all() ([]keyRecord, error) {
+// All lists the records.
+func (j *Journal) All() ([]Record, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if err := j.load(); err != nil {
@@ -146,7 +150,7 @@ func (j *keyJournal) all() ([]keyRecord, error) {
 }
 
 // of lists the records of an account.
-func (j *keyJournal) of(origin, username string) ([]keyRecord, error) {
-	all, err := j.all()
-	return slices.DeleteFunc(all, func(r keyRecord) bool { return r.Origin != origin || r.Username != username }), err
+func (j *Journal) of(a Account) ([]Record, error) {
+	all, err := j.All()
+	return slices.DeleteFunc(all, func(r Record) bool { return r.Origin != a.Origin || r.Username != a.Username }), err
 }

@@ -1,0 +1,393 @@
+package agent
+
+import (
+	"errors"
+	"time"
+
+	"langkeep/agent/config"
+	"langkeep/agent/langflow"
+	"langkeep/agent/secret"
+)
+
+// moment is one look at the clocks, for a session.
+type moment struct {
+	wall    time.Time     // of this computer, which may jump
+	elapsed time.Duration // clock.Elapsed, which stands still while the computer sleeps
+	offset  time.Duration // the server's clock minus ours, 0 if that is not known
+	luck    float64       // in [0, 1): how much of a jitter is used
+}
+
+// server is the time on the server's clock.
+func (t moment) server() time.Time { return t.wall.Add(t.offset) }
+
+// jitter is a time below d.
+func (t moment) jitter(d time.Duration) time.Duration {
+	return time.Duration(t.luck * float64(max(d, 1)))
+}
+
+// pair is the tokens that a sign-in or a refresh gave, with both clocks' readings of
+// their receipt, which tell how long they last.
+type pair struct {
+	langflow.Tokens
+	received time.Time     // wall clock
+	elapsed  time.Duration // clock.Elapsed
+}
+
+// machine is all that is known of a session at one moment. Its methods say what
+// follows from what happened, and nothing else: they do no I/O, take no lock, start
+// no goroutine and read no clock. Agent.update applies them; once applied, a machine
+// does not change any more, so that anybody may read it.
+type machine struct {
+	profile config.Profile
+	server
+
+	loaded   bool  // what the store has of the session was read
+	storeErr error // why it could not be read
+	saved    bool  // the store has what is held
+	saveErr  error // why it could not be stored
+
+	pair   pair
+	apiKey secret.Text
+
+	accepted   bool      // the server took the API key when it was last tried
+	needsProof bool      // what is held was not tried since it was loaded, or since a wake
+	renewAt    time.Time // when the pair is due for renewal, wall clock
+	lastPair   time.Time // when the server last gave a pair, wall clock
+
+	refused   refusal
+	suspended bool // the remembered password is not used, whatever the store says
+	outage    outage
+
+	forcedAt  time.Duration // clock.Elapsed of the last forced refresh; -1 never
+	doubtedAt time.Duration // clock.Elapsed when a refused token, or key of the user's, was last tried; -1 never
+	version   string        // what the server last called itself
+	versionAt time.Duration // clock.Elapsed when it was last asked for that
+
+	next    time.Time // when the session is looked at again, wall clock; zero: not by itself
+	planned bool      // next is still to come: nobody works on the session because of it
+	removed bool      // the profile is gone
+
+	proxyOpen   bool   // its port is open
+	proxyReason string // why not, if it should be
+}
+
+// server is the way to a session's server, made from its profile.
+type server struct {
+	origin    string
+	client    *langflow.Client
+	clientErr error // why there is no client
+	ways      *ways
+}
+
+// refusal is that the server has refused a session for good. The zero value is none.
+type refusal struct {
+	reason, detail string
+	silent         bool          // a silent sign-in is on its way
+	slot           time.Duration // clock.Elapsed from which that may run; 0: none reserved
+	doubtful       time.Time     // the first refusal in words we don't know, wall clock
+}
+
+// outage is what has gone wrong since the server last answered as it should. The
+// zero value is nothing.
+type outage struct {
+	err       error         // of the last attempt
+	count     int           // how many failed in a row
+	at        time.Duration // clock.Elapsed of the last of them
+	since     time.Time
+	notBefore time.Time // the server's Retry-After
+}
+
+// newMachine is what is known of a profile at first.
+func newMachine(p config.Profile) machine {
+	return machine{
+		profile: p, loaded: p.Method == "", // what never signed in has nothing stored
+		forcedAt: -1, doubtedAt: -1,
+	}
+}
+
+// plan sets when the session is looked at again; the zero time means not by itself.
+func (m *machine) plan(at time.Time) {
+	if m.removed {
+		at = time.Time{}
+	}
+	m.next, m.planned = at, !at.IsZero()
+}
+
+// hurry brings the next look forward to within d, but not into a server's
+// Retry-After, and not while somebody works on the session.
+func (m *machine) hurry(d time.Duration, now moment) {
+	at := now.wall.Add(now.jitter(d))
+	if at.Before(m.outage.notBefore) {
+		at = m.outage.notBefore
+	}
+	if m.planned && at.Before(m.next) {
+		m.plan(at)
+	}
+}
+
+// planHeld plans for a session that is well: its renewal, or a proof if what it
+// holds was not tried for long. What can't be refreshed is looked at again when it
+// ends, and where the server takes it for longer than it says, when the next proof
+// is due.
+func (m *machine) planHeld(now moment) {
+	at := now.wall.Add(proofAge)
+	if !m.pair.Refresh.Empty() {
+		if m.renewAt.Before(at) {
+			at = m.renewAt
+		}
+	} else if left := m.left(now); left > 0 && left < proofAge {
+		at = now.wall.Add(max(left, minRenewal))
+	}
+	m.plan(at)
+}
+
+// forget drops everything that the session holds.
+func (m *machine) forget() {
+	m.pair, m.apiKey = pair{}, secret.Text{}
+	m.saved, m.saveErr, m.storeErr = false, nil, nil
+	m.accepted, m.needsProof, m.suspended, m.forcedAt = false, false, false, -1
+	m.renewAt, m.lastPair = time.Time{}, time.Time{}
+	m.refused, m.outage = refusal{}, outage{}
+}
+
+// signedOut is what is known after a sign-out.
+func (m *machine) signedOut() {
+	m.forget()
+	m.loaded = true
+	m.plan(time.Time{})
+}
+
+// signedIn takes up what a sign-in gave. saveErr is why it could not be stored.
+func (m *machine) signedIn(p config.Profile, tokens *langflow.Tokens, key secret.Text, version string, saveErr error, now moment) {
+	m.forget()
+	m.profile, m.version, m.versionAt, m.loaded = p, version, now.elapsed, true
+	m.saved, m.saveErr = saveErr == nil, saveErr
+	if tokens == nil {
+		m.apiKey, m.accepted = key, true
+		return
+	}
+	m.pair = pair{Tokens: *tokens, received: now.wall, elapsed: now.elapsed}
+	m.dateRenewal(now)
+}
+
+// stored takes up what the store has of the session.
+func (m *machine) stored(p pair, key secret.Text) {
+	m.loaded, m.storeErr = true, nil
+	m.saved, m.needsProof = true, true
+	m.pair, m.apiKey = p, key
+}
+
+// nothingStored notes that the store has nothing. With lost it should have: there is
+// a remembered password that may sign in again.
+func (m *machine) nothingStored(lost bool) {
+	m.loaded, m.storeErr = true, nil
+	if lost {
+		m.refused.reason, m.refused.silent = string(langflow.SessionEnded), true
+		return
+	}
+	m.plan(time.Time{})
+}
+
+// adopt takes a new pair into use. A pair that has ended already is
+// errShortLived, and changes nothing.
+func (m *machine) adopt(tokens langflow.Tokens, now moment) error {
+	old := m.pair
+	m.pair = pair{Tokens: tokens, received: now.wall, elapsed: now.elapsed}
+	if tokens.Refresh.Empty() && !old.Refresh.Empty() && m.refused.reason == "" {
+		m.pair.Refresh, m.pair.RefreshExpiry, m.pair.RefreshLifetime = old.Refresh, old.RefreshExpiry, old.RefreshLifetime
+	}
+	if m.pair.CookieName == "" {
+		m.pair.CookieName = old.CookieName
+	}
+	if m.untilExpiry(now) < time.Second {
+		m.pair = old // which may be better
+		return errShortLived
+	}
+	m.dateRenewal(now)
+	m.refused = refusal{}
+	return nil
+}
+
+// dateRenewal sets when a pair that was just received is due.
+func (m *machine) dateRenewal(now moment) {
+	m.lastPair = m.pair.received
+	m.renewAt = renewal(now, m.pair.AccessLifetime, m.pair.RefreshLifetime)
+}
+
+// prove notes that the server accepted what is held.
+func (m *machine) prove() {
+	m.refused = refusal{}
+	m.accepted = !m.apiKey.Empty()
+}
+
+// serve notes that the server answered as it should, plans what comes next, and
+// tells whether the server's version is to be asked for.
+func (m *machine) serve(now moment) (askVersion bool) {
+	askVersion = m.version == "" || m.outage.err != nil || now.elapsed-m.versionAt >= proofAge
+	if askVersion {
+		m.versionAt = now.elapsed
+	}
+	m.needsProof = false
+	m.outage = outage{}
+	m.planHeld(now)
+	return askVersion
+}
+
+// end notes that the session was refused for good, and that there is no silent way
+// back. What is held stays, and is tried once an hour till its end. It tells whether
+// that is news.
+func (m *machine) end(reason, detail string, now moment) (news bool) {
+	news = m.refused.reason == "" || m.refused.silent
+	m.outage = outage{} // the server answered: this is no outage
+	m.accepted = false
+	m.refused = refusal{reason: reason, detail: detail, doubtful: m.refused.doubtful}
+	alive := m.holds()
+	switch {
+	case !m.pair.Refresh.Empty():
+		alive = m.pair.RefreshExpiry.IsZero() || m.pair.RefreshExpiry.After(now.server())
+	case !m.pair.Access.Empty():
+		alive = m.untilExpiry(now) > 0
+	}
+	m.plan(time.Time{})
+	if alive {
+		m.plan(now.wall.Add(signInRetry))
+	}
+	return news
+}
+
+// endSilently notes that the session was refused for good, and that a silent sign-in
+// is on its way.
+func (m *machine) endSilently(reason, detail string) {
+	m.refused.reason, m.refused.detail, m.refused.silent = reason, detail, true
+}
+
+// doubtful notes a refusal in words that we don't know. It tells whether that is the
+// second, refusedTwice after the first: what answers may still be no Langflow.
+func (m *machine) doubtful(now moment) (again bool) {
+	first := m.refused.doubtful
+	if first.IsZero() || first.After(now.wall) {
+		m.refused.doubtful = now.wall
+	}
+	return !first.IsZero() && now.wall.Sub(first) >= refusedTwice
+}
+
+// fail notes a passing failure, plans the next attempt, and returns the time till
+// then.
+func (m *machine) fail(err error, now moment) (wait time.Duration) {
+	m.outage.err, m.outage.at = err, now.elapsed
+	m.outage.count++
+	if m.outage.since.IsZero() {
+		m.outage.since = now.wall
+	}
+	wait = backoff(m.outage.count, now)
+	var lf *langflow.Error
+	if errors.As(err, &lf) && lf.RetryAfter > 0 {
+		wait = max(wait, lf.RetryAfter)
+		m.outage.notBefore = now.wall.Add(lf.RetryAfter)
+	} else if left := m.left(now); left > 0 {
+		wait = min(wait, max(left, time.Second)) // its end is a moment to try at
+	}
+	if !m.refused.doubtful.IsZero() && m.refused.reason == "" {
+		wait = max(wait, refusedTwice)
+	}
+	m.plan(now.wall.Add(wait))
+	return wait
+}
+
+// wake makes a session due that is alive. After a sleep nothing counts as proven, and
+// what waits for a time of day that may be far off by now is looked at too.
+func (m *machine) wake(slept bool, now moment) {
+	if slept {
+		m.needsProof = m.holds()
+		m.outage.notBefore = time.Time{} // by a clock that no longer counts
+	}
+	if m.refused.reason == "" || slept {
+		m.outage.count = 0
+		m.hurry(wakeSpread, now)
+	}
+}
+
+// setBack moves what was planned by a wall clock that has been put back by -jump
+// since. A sleep only ever puts it forward.
+func (m *machine) setBack(jump time.Duration) {
+	if !m.renewAt.IsZero() {
+		m.renewAt = m.renewAt.Add(jump)
+	}
+}
+
+// doubt notes that an answer refused what is held. It tells whether that is to be tried
+// now: at most every doubtInterval.
+func (m *machine) doubt(now moment) bool {
+	if m.doubtedAt >= 0 && now.elapsed-m.doubtedAt < doubtInterval {
+		return false
+	}
+	m.doubtedAt, m.needsProof = now.elapsed, true
+	return true
+}
+
+// rejectAccess forgets the access token, which the server would not accept.
+func (m *machine) rejectAccess() { m.pair.Access = secret.Text{} }
+
+// holds tells whether there is anything at all to keep alive.
+func (m *machine) holds() bool {
+	return !m.pair.Access.Empty() || !m.pair.Refresh.Empty() || !m.apiKey.Empty()
+}
+
+// left is how long the access token can still be used: 0 if there is none, or if the
+// session was refused for good.
+func (m *machine) left(now moment) time.Duration {
+	if m.refused.reason != "" {
+		return 0
+	}
+	return m.untilExpiry(now)
+}
+
+// untilExpiry is how long the access token still lives, 0 if there is none. The wall
+// clock is wrong after a jump, the monotonic one after a sleep; the smaller answer
+// errs on the early side in both cases.
+func (m *machine) untilExpiry(now moment) time.Duration {
+	if m.pair.Access.Empty() {
+		return 0
+	}
+	age := now.elapsed - m.pair.elapsed
+	if m.pair.AccessExpiry.IsZero() {
+		// A token that does not say is taken to live as long as Langflow's do by
+		// default.
+		return max(0, defaultLifetime-age)
+	}
+	left := m.pair.AccessExpiry.Sub(now.server())
+	if m.pair.AccessLifetime > 0 {
+		left = min(left, m.pair.AccessLifetime-age)
+	}
+	return max(0, left)
+}
+
+// valid tells whether what is held can be used: a token that ends within the second
+// is as good as ended.
+func (m *machine) valid(now moment) bool {
+	if !m.apiKey.Empty() {
+		return m.accepted
+	}
+	return m.left(now) >= time.Second
+}
+
+// state derives the state from what is known.
+func (m *machine) state(now moment) State {
+	switch {
+	case m.refused.reason != "" && !m.refused.silent:
+		return SignInRequired
+	case m.blocked():
+		return KeychainLocked
+	case m.loaded && !m.holds() && m.refused.reason == "":
+		return SignedOut
+	case !m.valid(now) || m.refused.reason != "":
+		return Stale
+	case m.outage.err != nil:
+		return Retrying
+	default:
+		return Fresh
+	}
+}
+
+// blocked tells whether the session waits for the store.
+func (m *machine) blocked() bool { return !m.loaded && m.storeErr != nil }

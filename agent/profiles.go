@@ -1,0 +1,339 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"langkeep/agent/config"
+	"langkeep/agent/langflow"
+)
+
+// Reload takes up the profiles as they are in their files, and returns what is
+// wrong with those that can't be read, which stay as they are. A profile whose
+// file is gone is dropped from memory; its secrets stay, since editors replace
+// files in more than one step.
+func (a *Agent) Reload(ctx context.Context) []error {
+	a.files.Lock()
+	profiles, errs := config.LoadProfiles(a.profilesDir)
+	for name, p := range profiles {
+		profiles[name] = normal(p)
+	}
+	var changed []string
+	var added []config.Profile
+	for name, s := range a.all() {
+		if p, ok := profiles[name]; !ok || p != s.known.Load().profile {
+			changed = append(changed, name)
+		}
+	}
+	for name, p := range profiles {
+		if !a.Has(name) {
+			added = append(added, p)
+		}
+	}
+	a.add(added...)
+	a.files.Unlock()
+	for _, name := range changed {
+		if err := a.takeUp(ctx, name); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errs
+}
+
+// takeUp puts in force what one profile's file says by now.
+func (a *Agent) takeUp(ctx context.Context, name string) error {
+	s, release, err := a.seize(ctx, name)
+	if err != nil {
+		return nil // removed meanwhile
+	}
+	defer release()
+	a.files.Lock()
+	p, err := config.LoadProfile(a.profileFile(name))
+	if errors.Is(err, os.ErrNotExist) {
+		// A symbolic link to nothing is a file that can't be read, not one that is gone.
+		if _, gone := os.Lstat(a.profileFile(name)); errors.Is(gone, os.ErrNotExist) {
+			a.drop(s)
+		}
+	}
+	a.files.Unlock()
+	if err != nil {
+		return nil // LoadProfiles has said so
+	}
+	if normal(p) == s.known.Load().profile {
+		return nil // a sign-in writes its file before it is done
+	}
+	if p, err = checked(p); err != nil {
+		return err
+	}
+	return a.apply(ctx, s, p)
+}
+
+func (a *Agent) profileFile(name string) string {
+	return filepath.Join(a.profilesDir, name+".toml")
+}
+
+// drop takes a session out of memory. Its secrets stay where they are.
+func (a *Agent) drop(s *session) {
+	s.turn.interrupt()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.updateLocked(s, func(m *machine, _ moment) {
+		m.removed = true
+		m.plan(time.Time{})
+	})
+	a.editSessionsLocked(func(all map[string]*session) {
+		if all[s.name] == s {
+			delete(all, s.name)
+		}
+	})
+	a.keys.Drop(s.name)
+	a.releaseLocked(s.known.Load().ways)
+	for u := range a.subscriptions {
+		u.put(Event{Snapshot: Snapshot{Name: s.name}, Removed: true})
+	}
+}
+
+// add makes sessions for profiles, and has them looked at at once.
+func (a *Agent) add(profiles ...config.Profile) {
+	added := map[string]*session{}
+	for _, p := range profiles {
+		m := newMachine(p)
+		m.server = a.connect(p)
+		added[p.Name] = a.newSession(m)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.editSessionsLocked(func(all map[string]*session) { maps.Copy(all, added) })
+	for _, s := range added {
+		a.updateLocked(s, func(m *machine, now moment) {
+			if !m.loaded {
+				m.plan(now.wall)
+			}
+		})
+	}
+}
+
+// keepProfile writes a profile's file. The caller holds a.files.
+func (a *Agent) keepProfile(p config.Profile) error {
+	if err := config.SaveProfile(a.profilesDir, p); err != nil {
+		return &Error{Kind: Internal, Profile: p.Name, Message: fmt.Sprintf("can't write its file: %v", err), Err: err}
+	}
+	return nil
+}
+
+// editProfile changes a profile's file as it is by now, so that what a person
+// has written there meanwhile stays, and returns what the file said before. With
+// no file the settings in force are written. An error of with is returned as it is.
+func (a *Agent) editProfile(inForce config.Profile, with func(config.Profile) (config.Profile, error)) (was config.Profile, err error) {
+	a.files.Lock()
+	defer a.files.Unlock()
+	was, err = config.LoadProfile(a.profileFile(inForce.Name))
+	if errors.Is(err, os.ErrNotExist) {
+		was, err = inForce, nil
+	}
+	if err != nil {
+		return was, &Error{Kind: Internal, Profile: inForce.Name, Message: fmt.Sprintf("can't change its file: %v", err), Err: err}
+	}
+	next, err := with(was)
+	if err != nil {
+		return was, err
+	}
+	return was, a.keepProfile(next)
+}
+
+// Add makes a new profile, signed out.
+func (a *Agent) Add(p config.Profile) (Snapshot, error) {
+	if err := config.ValidName(p.Name); err != nil {
+		return Snapshot{}, &Error{Kind: BadRequest, Message: err.Error()}
+	}
+	p, err := checked(p)
+	if err != nil {
+		return Snapshot{}, err
+	}
+	a.files.Lock()
+	defer a.files.Unlock()
+	if a.Has(p.Name) {
+		return Snapshot{}, &Error{Kind: Conflict, Profile: p.Name, Message: "it exists already: choose another name, or change it"}
+	}
+	if _, err := os.Stat(a.profileFile(p.Name)); err == nil {
+		return Snapshot{}, &Error{Kind: Conflict, Profile: p.Name, Message: "its file exists but can't be read: mend or delete it"}
+	}
+	if err := a.keepProfile(p); err != nil {
+		return Snapshot{}, err
+	}
+	a.add(p)
+	return a.Profile(p.Name)
+}
+
+// normal writes a hand-edited profile's URL as Add would. One that can't be
+// parsed stays as it is: the session's client says what is wrong with it.
+func normal(p config.Profile) config.Profile {
+	if url, err := langflow.ParseURL(p.ServerURL); err == nil {
+		p.ServerURL = url
+	}
+	return p
+}
+
+// checked normalises a profile's settings.
+func checked(p config.Profile) (config.Profile, error) {
+	url, err := langflow.ParseURL(p.ServerURL)
+	if err != nil {
+		return p, &Error{Kind: BadRequest, Profile: p.Name, Message: err.Error()}
+	}
+	p.ServerURL = url
+	if _, err := langflow.New(url, langflow.Options{Transport: http.DefaultTransport, AllowHTTP: p.AllowHTTP}); err != nil {
+		e := errorOf(p.Name, err)
+		e.Kind = BadRequest
+		return p, e
+	}
+	if p.CAFile != "" {
+		ca, err := readCA(p.CAFile)
+		if !filepath.IsAbs(p.CAFile) {
+			err = errors.New("write its path in full")
+		}
+		if err == nil {
+			_, err = langflow.NewTransport(ca)
+		}
+		if err != nil {
+			return p, &Error{Kind: BadRequest, Profile: p.Name, Message: fmt.Sprintf("can't use its ca file: %v", err)}
+		}
+	}
+	return p, nil
+}
+
+// Change is a change of a profile's settings: nil leaves one as it is.
+type Change struct {
+	ServerURL *string
+	CAFile    *string
+	AllowHTTP *bool
+
+	KeyLifetime  *time.Duration
+	Proxy        *bool
+	ProxyPort    *int
+	ProxyOrigins *string // with spaces between them
+}
+
+// to is a profile with the change made.
+func (c Change) to(p config.Profile) config.Profile {
+	set(&p.ServerURL, c.ServerURL)
+	set(&p.CAFile, c.CAFile)
+	set(&p.AllowHTTP, c.AllowHTTP)
+	set(&p.KeyLifetime, c.KeyLifetime)
+	set(&p.Proxy, c.Proxy)
+	set(&p.ProxyPort, c.ProxyPort)
+	set(&p.ProxyOrigins, c.ProxyOrigins)
+	return p
+}
+
+func set[T any](field, to *T) {
+	if to != nil {
+		*field = *to
+	}
+}
+
+// Change changes a profile, in its file as that is by now. A server of another
+// origin signs it out first. Where a person's own edit can't be used, such as a
+// CA file that is not there yet, that edit stays in the file, and only the change
+// comes into force.
+func (a *Agent) Change(ctx context.Context, name string, c Change) (Snapshot, error) {
+	s, release, err := a.seize(ctx, name)
+	if err != nil {
+		return Snapshot{}, err
+	}
+	defer release()
+	old := s.known.Load().profile
+	var p, written config.Profile // what comes into force, and what the file says
+	// The file first, since it can be taken back and a sign-out can't.
+	was, err := a.editProfile(old, func(file config.Profile) (config.Profile, error) {
+		next := c.to(file)
+		if err := config.CheckProfile(next); err != nil {
+			return next, &Error{Kind: BadRequest, Profile: name, Message: err.Error()}
+		}
+		var err error
+		p, err = checked(next)
+		switch {
+		case err == nil && c.ServerURL != nil:
+			next.ServerURL = p.ServerURL // as Add writes it
+		case err != nil && (c.ServerURL != nil || c.CAFile != nil || c.AllowHTTP != nil):
+			return next, err
+		case err != nil:
+			p = c.to(old)
+		}
+		written = next
+		return next, nil
+	})
+	if err != nil {
+		return Snapshot{}, err
+	}
+	if err := a.apply(ctx, s, p); err != nil {
+		_, undone := a.editProfile(old, func(file config.Profile) (config.Profile, error) {
+			if file != written {
+				return file, nil // somebody has edited it since
+			}
+			return was, nil
+		})
+		return Snapshot{}, errors.Join(err, undone)
+	}
+	return a.Profile(name)
+}
+
+// apply puts changed settings of a seized session, which were checked, in
+// force.
+func (a *Agent) apply(ctx context.Context, s *session, p config.Profile) error {
+	origin, err := langflow.Origin(p.ServerURL)
+	if err != nil {
+		return &Error{Kind: BadRequest, Profile: p.Name, Message: err.Error()}
+	}
+	old := s.known.Load()
+	other := origin != old.origin || p.Username != old.profile.Username || p.Method != old.profile.Method
+	if other {
+		if err := a.signOut(ctx, s); err != nil {
+			return err
+		}
+	}
+	if p.ServerURL == old.profile.ServerURL && p.CAFile == old.profile.CAFile && p.AllowHTTP == old.profile.AllowHTTP && !other {
+		a.update(s, func(m *machine, _ moment) { m.profile = p })
+		return nil // nothing that the way to the server is made of
+	}
+	way := a.connect(p)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.updateLocked(s, func(m *machine, now moment) {
+		m.profile, m.server, m.outage = p, way, outage{}
+		if p.ServerURL != old.profile.ServerURL {
+			m.version = "" // of another server
+		}
+		if m.holds() || !m.loaded {
+			m.plan(now.wall)
+		}
+	})
+	a.releaseLocked(old.ways)
+	return nil
+}
+
+// Remove deletes a profile and its secrets, and returns what it was last. If
+// the secrets can't be deleted the profile stays.
+func (a *Agent) Remove(ctx context.Context, name string) (Snapshot, error) {
+	s, release, err := a.seize(ctx, name)
+	if err != nil {
+		return Snapshot{}, err
+	}
+	defer release()
+	if err := a.signOut(ctx, s); err != nil {
+		return Snapshot{}, err
+	}
+	a.files.Lock()
+	defer a.files.Unlock()
+	if err := config.RemoveProfile(a.profilesDir, name); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return Snapshot{}, &Error{Kind: Internal, Profile: name, Message: fmt.Sprintf("can't delete its file: %v", err), Err: err}
+	}
+	last, err := a.Profile(name)
+	a.drop(s)
+	return last, err
+}
