@@ -219,39 +219,6 @@ func (a *Agent) takeOver(ctx context.Context, s *session, c Credentials, tokens 
 	return nil
 }
 
-// item is what the store keeps of a session.
-func (m *machine) item() (account string, item keychain.Item) {
-	item = keychain.Item{Origin: m.origin, Username: m.profile.Username, CookieName: m.pair.CookieName}
-	what := keychain.RefreshToken
-	switch {
-	case !m.apiKey.Empty():
-		what, item.Secret = keychain.APIKey, m.apiKey
-	case m.pair.Refresh.Empty():
-		what, item.Secret, item.ExpiresAt = keychain.AccessToken, m.pair.Access, m.pair.AccessExpiry
-	default:
-		item.Secret, item.ExpiresAt = m.pair.Refresh, m.pair.RefreshExpiry
-	}
-	return keychain.Account(m.profile.Name, what), item
-}
-
-// noteSaved hears how storing what a session holds went.
-func (a *Agent) noteSaved(s *session) func(error) {
-	return func(err error) {
-		a.update(s, func(m *machine, _ moment) { m.saved, m.saveErr = err == nil, err })
-	}
-}
-
-// accounts are the names of all items that the store may have of a profile.
-func (a *Agent) accounts(name string) []string {
-	var all []string
-	// The password first: a sign-out that a crash ends half-way must not leave
-	// what signs in again by itself.
-	for _, what := range []string{keychain.Password, keychain.RefreshToken, keychain.AccessToken, keychain.APIKey} {
-		all = append(all, keychain.Account(name, what))
-	}
-	return all
-}
-
 // Logout ends the session here and deletes its secrets. Langflow itself
 // revokes nothing (all versions up to 1.13.0): the tokens die at their end.
 func (a *Agent) Logout(ctx context.Context, name string) (Snapshot, error) {
@@ -264,28 +231,6 @@ func (a *Agent) Logout(ctx context.Context, name string) (Snapshot, error) {
 		return Snapshot{}, err
 	}
 	return a.Profile(name)
-}
-
-// forgetStored deletes the items of the accounts from the store, after it has
-// put into undo what the store had of them, unless undo has something newer.
-func (a *Agent) forgetStored(ctx context.Context, accounts []string, undo map[string]wish) error {
-	if err := a.store.Ready(ctx); errors.Is(err, keychain.ErrLocked) {
-		if err := a.store.Unlock(ctx); err != nil {
-			return err
-		}
-	}
-	for _, account := range accounts {
-		if _, newer := undo[account]; !newer {
-			// An item that can't be read can't be stored again, but can go.
-			if item, err := a.store.Get(ctx, account); err == nil {
-				undo[account] = wish{item: item}
-			}
-		}
-		if err := a.store.Delete(ctx, account); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // signOut deletes a seized session's secrets, in the store first: if that

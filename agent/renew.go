@@ -7,7 +7,6 @@ import (
 
 	"langkeep/agent/keychain"
 	"langkeep/agent/langflow"
-	"langkeep/agent/secret"
 )
 
 // errShortLived is a passing failure: a server whose clock is wrong can hand
@@ -116,87 +115,6 @@ func (a *Agent) refused(ctx context.Context, s *session, client *langflow.Client
 	return isRefusal(err) || unknownRefusal(err) && a.refusedAgain(ctx, s, client)
 }
 
-// load reads what the store has for the session, once.
-func (a *Agent) load(ctx context.Context, s *session) error {
-	m := s.known.Load()
-	if m.loaded {
-		return nil
-	}
-	profile, origin := m.profile, m.origin
-	whats := []string{keychain.RefreshToken, keychain.AccessToken}
-	if profile.Method == methodAPIKey {
-		whats = []string{keychain.APIKey}
-	}
-	var item keychain.Item
-	var what string
-	var err error
-	for _, what = range whats {
-		item, err = a.stored(ctx, s.name, what, origin, profile.Username)
-		if !errors.Is(err, keychain.ErrNotFound) {
-			break
-		}
-	}
-	lost := errors.Is(err, keychain.ErrNotFound)
-	if lost && profile.Method == methodPassword {
-		// A sign-out takes the remembered password first: where there is one, the
-		// store has lost the session.
-		_, err = a.rememberedPassword(ctx, s)
-		lost = err == nil || errors.Is(err, keychain.ErrNotFound)
-	}
-	if err != nil && !lost {
-		if err := a.advance(ctx, s, func(m *machine, _ moment) { m.storeErr = err }); err != nil {
-			return err
-		}
-		return keychainError(s.name, err)
-	}
-	return a.advance(ctx, s, func(m *machine, now moment) {
-		if lost {
-			m.nothingStored(err == nil)
-			return
-		}
-		held := pair{received: now.wall, elapsed: now.elapsed}
-		switch what {
-		case keychain.APIKey:
-			m.stored(pair{}, item.Secret)
-			return
-		case keychain.AccessToken:
-			held.Access, held.AccessExpiry, held.CookieName = item.Secret, item.ExpiresAt, item.CookieName
-		default:
-			held.Refresh, held.RefreshExpiry, held.CookieName = item.Secret, item.ExpiresAt, item.CookieName
-		}
-		m.stored(held, secret.Text{})
-	})
-}
-
-// isOrigin tells whether an item's origin is that of a session. Items of earlier
-// versions have other spellings, such as https://b%C3%BCcher.example.
-func isOrigin(stored, origin string) bool {
-	normal, err := langflow.Origin(stored)
-	return stored == origin || err == nil && normal == origin
-}
-
-// stored gets one of a profile's items. One that was made for another origin
-// or another account is not ours to use: that is ErrNotFound, and it stays.
-func (a *Agent) stored(ctx context.Context, name, what, origin, username string) (keychain.Item, error) {
-	account := keychain.Account(name, what)
-	newest, waits := a.saver.newest(account)
-	item := newest.item
-	switch {
-	case waits && newest.gone:
-		return keychain.Item{}, keychain.ErrNotFound
-	case !waits:
-		var err error
-		if item, err = a.store.Get(ctx, account); err != nil {
-			return keychain.Item{}, err
-		}
-	}
-	if !isOrigin(item.Origin, origin) || (username != "" && item.Username != "" && item.Username != username) {
-		a.log.Warn("not using a stored secret made for another server or account", "profile", name, "item", what)
-		return keychain.Item{}, keychain.ErrNotFound
-	}
-	return item, nil
-}
-
 // proveKey tries a profile's API key.
 func (a *Agent) proveKey(ctx context.Context, s *session, m *machine) error {
 	_, err := m.client.WhoAmI(ctx, langflow.Key(m.apiKey))
@@ -283,21 +201,6 @@ func (a *Agent) hasSilentWay(ctx context.Context, s *session) (bool, error) {
 	return err == nil, err
 }
 
-// rememberedPassword returns the name and password that may be used silently.
-// One that the server has refused carries the time of that as its expiry, and
-// stays unused until a sign-in replaces it.
-func (a *Agent) rememberedPassword(ctx context.Context, s *session) (keychain.Item, error) {
-	m := s.known.Load()
-	if m.suspended {
-		return keychain.Item{}, keychain.ErrNotFound
-	}
-	item, err := a.stored(ctx, s.name, keychain.Password, m.origin, m.profile.Username)
-	if err == nil && !item.ExpiresAt.IsZero() {
-		err = keychain.ErrNotFound
-	}
-	return item, err
-}
-
 // signInSilently uses the remembered password or auto login, when the bucket
 // of its server lets it.
 func (a *Agent) signInSilently(ctx context.Context, s *session, client *langflow.Client) error {
@@ -353,14 +256,6 @@ func (a *Agent) holdSignIns(s *session, wait time.Duration) {
 			a.updateLocked(other, func(m *machine, _ moment) { m.refused.slot = 0 })
 		}
 	}
-}
-
-// suspendPassword marks the remembered password as refused: at once in memory,
-// and in the store as soon as that can be written.
-func (a *Agent) suspendPassword(s *session, item keychain.Item) {
-	a.note(s, func(m *machine, _ moment) { m.suspended = true })
-	item.ExpiresAt = a.clock.Now()
-	a.saver.save(keychain.Account(s.name, keychain.Password), item, nil)
 }
 
 // reserveSlot returns how long to wait for this session's turn to sign in silently
@@ -428,22 +323,6 @@ func (a *Agent) adopt(ctx context.Context, s *session, tokens *langflow.Tokens) 
 	}
 	a.counts.add(func(all *Counts) { all.Pairs++ })
 	return nil
-}
-
-// tidying deletes the other one of the refresh token and the access token when
-// a server began or ceased to give refresh tokens and what is kept of the
-// session has been stored.
-func (a *Agent) tidying(name string, m *machine, told func(error)) func(error) {
-	other := keychain.Account(name, keychain.RefreshToken)
-	if !m.pair.Refresh.Empty() {
-		other = keychain.Account(name, keychain.AccessToken)
-	}
-	return func(err error) {
-		if err == nil {
-			a.saver.remove(other)
-		}
-		told(err)
-	}
 }
 
 // proved notes that the server accepted what is held.

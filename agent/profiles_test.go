@@ -1,0 +1,277 @@
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"langkeep/agent/config"
+	"langkeep/agent/keychain"
+	"langkeep/agent/langflow/langflowtest"
+	"langkeep/agent/paths/pathstest"
+	"langkeep/assets/casebook"
+)
+
+func TestRemoveWithLockedStoreKeepsEverything(t *testing.T) {
+	bubble(t, langflowtest.Options{}, func(r *rig) {
+		r.signIn("prod", true)
+		r.store.fail(keychain.ErrFailing, nil)
+		_, err := r.Remove(r.t.Context(), "prod")
+		r.fails(err, KeychainBlocked)
+		r.store.fail(nil, nil)
+		r.mustToken("prod")
+		time.Sleep(10 * time.Hour)
+		r.mustToken("prod")
+	})
+}
+
+func TestOtherOriginSignsOutFirst(t *testing.T) {
+	bubble(t, langflowtest.Options{}, func(r *rig) {
+		r.signIn("prod", true)
+		elsewhere := "https://elsewhere.test"
+		s, err := r.Change(r.t.Context(), "prod", Change{ServerURL: &elsewhere})
+		if err != nil || s.State != SignedOut || s.ServerURL != elsewhere {
+			t.Fatalf("got %+v, %v", s, err)
+		}
+		for _, account := range r.accounts("prod") {
+			if _, err := r.store.Get(r.t.Context(), account); !errors.Is(err, keychain.ErrNotFound) {
+				t.Errorf("%s is left", account)
+			}
+		}
+	})
+}
+
+// A change that leaves the server where it is does not make us forget what it
+// is, even if it can't be asked just then.
+func TestChangeKeepsServersVersion(t *testing.T) {
+	bubble(t, langflowtest.Options{RootPath: "/a"}, func(r *rig) {
+		r.signIn("prod", false)
+		r.server.Stop()
+		yes := true
+		s, err := r.Change(r.t.Context(), "prod", Change{AllowHTTP: &yes})
+		if err != nil || s.ServerVersion != "1.13.0" {
+			t.Errorf("after a change the server's version is %q, %v", s.ServerVersion, err)
+		}
+		elsewhere := "https://langflow.test/b"
+		if s, err = r.Change(r.t.Context(), "prod", Change{ServerURL: &elsewhere}); err != nil || s.ServerVersion != "" {
+			t.Errorf("at another root path the server's version is %q, %v", s.ServerVersion, err)
+		}
+	})
+}
+
+func TestReload(t *testing.T) {
+	bubble(t, langflowtest.Options{}, func(r *rig) {
+		r.signIn("prod", false)
+		if err := config.SaveProfile(r.dir, config.Profile{Name: "new", ServerURL: r.server.URL}); err != nil {
+			t.Fatal(err)
+		}
+		if errs := r.Reload(r.t.Context()); errs != nil {
+			t.Fatal(errs)
+		}
+		r.is("new", SignedOut)
+		r.is("prod", Fresh)
+		if err := config.RemoveProfile(r.dir, "prod"); err != nil {
+			t.Fatal(err)
+		}
+		r.Reload(r.t.Context())
+		if _, err := r.Profile("prod"); err == nil {
+			t.Error("it is still there")
+		}
+		// An editor that writes by renaming removes a file for a moment.
+		if err := config.SaveProfile(r.dir, config.Profile{Name: "prod", ServerURL: r.server.URL, Method: "password", Username: "admin"}); err != nil {
+			t.Fatal(err)
+		}
+		r.Reload(r.t.Context())
+		r.mustToken("prod")
+	})
+}
+
+// A profile's file that is a symbolic link to nothing, such as one to a disk that is
+// away, is a file that can't be read: its session goes on.
+func TestReloadOfALinkToNothing(t *testing.T) {
+	pathstest.Symlink(t, "nowhere", filepath.Join(t.TempDir(), "link")) // it skips here, where that is told
+	bubble(t, langflowtest.Options{}, func(r *rig) {
+		r.signIn("prod", false)
+		file, aside := r.profileFile("prod"), filepath.Join(r.dir, "aside")
+		if err := os.Rename(file, aside); err != nil {
+			t.Fatal(err)
+		}
+		pathstest.Symlink(t, filepath.Join(r.dir, "nowhere"), file)
+		if errs := r.Reload(r.t.Context()); len(errs) != 1 {
+			t.Errorf("the errors are %v", errs)
+		}
+		r.is("prod", Fresh)
+		r.mustToken("prod")
+		if err := os.Rename(aside, file); err != nil {
+			t.Fatal(err)
+		}
+		if errs := r.Reload(r.t.Context()); errs != nil {
+			t.Error(errs)
+		}
+		r.mustToken("prod")
+		if err := os.Remove(file); err != nil {
+			t.Fatal(err)
+		}
+		r.Reload(r.t.Context())
+		if r.Has("prod") {
+			t.Error("the profile whose file is gone is still there")
+		}
+	})
+}
+
+// If only some of the secrets can be deleted, the session goes on.
+func TestRemoveFailsHalfWay(t *testing.T) {
+	bubble(t, langflowtest.Options{}, func(r *rig) {
+		r.signIn("prod", false)
+		r.store.hook(func(op, account string) error {
+			if op == "delete" && account == "prod/password" {
+				return keychain.ErrFailing
+			}
+			return nil
+		})
+		_, err := r.Remove(r.t.Context(), "prod")
+		r.fails(err, KeychainBlocked)
+		r.mustToken("prod")
+		r.restart()
+		r.mustToken("prod")
+	})
+}
+
+// A file that somebody has broken can't be written, and costs nothing else.
+func TestBrokenProfileFile(t *testing.T) {
+	users := []langflowtest.User{langflowtest.Admin(), {Name: "bob", Password: "bob-Password1"}}
+	elsewhere := "https://elsewhere.test"
+	for name, act := range map[string]func(r *rig) error{
+		"login": func(r *rig) error { return r.logIn(r.t.Context(), "prod", "bob", "bob-Password1") },
+		"change": func(r *rig) error {
+			_, err := r.Change(r.t.Context(), "prod", Change{ServerURL: &elsewhere})
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, langflowtest.Options{Users: users}, func(r *rig) {
+				r.signIn("prod", true)
+				good, err := os.ReadFile(r.profileFile("prod"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(r.profileFile("prod"), []byte("nonsense"), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				r.fails(act(r), Internal)
+				r.mustToken("prod")
+				if err := os.WriteFile(r.profileFile("prod"), good, 0o600); err != nil {
+					t.Fatal(err)
+				}
+				r.restart()
+				r.mustToken("prod")
+				if !r.keeps("prod/password") {
+					t.Error("the remembered password is gone")
+				}
+			})
+		})
+	}
+}
+
+func TestChangeWithLockedStoreKeepsEverything(t *testing.T) {
+	bubble(t, langflowtest.Options{}, func(r *rig) {
+		r.signIn("prod", true)
+		r.store.fail(keychain.ErrFailing, nil)
+		elsewhere := "https://elsewhere.test"
+		_, err := r.Change(r.t.Context(), "prod", Change{ServerURL: &elsewhere})
+		r.fails(err, KeychainBlocked)
+		r.store.fail(nil, nil)
+		r.mustToken("prod")
+		r.restart()
+		r.mustToken("prod")
+	})
+}
+
+func TestAddedProfileIsSignedOut(t *testing.T) {
+	bubble(t, langflowtest.Options{}, func(r *rig) {
+		r.signIn("prod", false)
+		if err := config.RemoveProfile(r.dir, "prod"); err != nil {
+			t.Fatal(err)
+		}
+		r.Reload(r.t.Context())
+		// Its secrets are still there, but they belong to no profile.
+		s, err := r.Add(config.Profile{Name: "prod", ServerURL: r.server.URL})
+		if err != nil || s.State != SignedOut {
+			t.Errorf("added as %s, %v", s.State, err)
+		}
+		time.Sleep(time.Minute)
+		r.is("prod", SignedOut)
+	})
+}
+
+// What a person has written into a profile's file since it was last read stays
+// there, whatever is changed from here, and comes into force if it can be used.
+func TestHandEditsStay(t *testing.T) {
+	for name, act := range map[string]func(r *rig) error{
+		"a change": func(r *rig) error {
+			_, err := r.Change(r.t.Context(), "prod", Change{Proxy: new(true)})
+			return err
+		},
+		"a change that can't be made": func(r *rig) error {
+			r.store.fail(keychain.ErrFailing, nil)
+			_, err := r.Change(r.t.Context(), "prod", Change{ServerURL: new("https://elsewhere.test"), CAFile: new("")})
+			r.fails(err, KeychainBlocked)
+			r.store.fail(nil, nil)
+			return nil
+		},
+		"a sign-in": func(r *rig) error {
+			return r.logIn(r.t.Context(), "prod", "admin", langflowtest.Admin().Password)
+		},
+		"a sign-in that does not fit": func(r *rig) error {
+			r.store.fail(nil, keychain.ErrTooBig)
+			r.fails(r.logIn(r.t.Context(), "prod", "admin", langflowtest.Admin().Password), NotSupported)
+			r.store.fail(nil, nil)
+			return nil
+		},
+	} {
+		for _, usable := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, usable %v", name, usable), func(t *testing.T) {
+				bubble(t, langflowtest.Options{}, func(r *rig) {
+					r.signIn("prod", false)
+					file := r.profileFile("prod")
+					was, err := os.ReadFile(file)
+					if err != nil {
+						t.Fatal(err)
+					}
+					edit := "key_lifetime = '8h' # mine\n"
+					if !usable {
+						edit += "ca_file = '" + filepath.Join(r.dir, "later.pem") + "'\n"
+					}
+					if err := os.WriteFile(file, append(was, edit...), 0o600); err != nil {
+						t.Fatal(err)
+					}
+					if err := act(r); err != nil {
+						t.Fatal(err)
+					}
+					after, err := os.ReadFile(file)
+					if err != nil || !strings.HasPrefix(string(after), string(was)+edit) {
+						t.Errorf("%v: the file says\n%s\nand not\n%s%s", err, after, was, edit)
+					}
+					if errs := r.Reload(r.t.Context()); (len(errs) == 0) != usable {
+						t.Errorf("taken up: %v", errs)
+					}
+					s := r.is("prod", Fresh)
+					if (s.KeyLifetime == 8*time.Hour) != usable || s.Proxy != (name == "a change") {
+						t.Errorf("in force: %+v", s)
+					}
+				})
+			})
+		}
+	}
+	if !t.Failed() {
+		casebook.Table(t, "docs/faults.md", "TestHandEditsStay in agent", []string{"what goes wrong", "what happens"}, [][]string{
+			{"A command, the page or a sign-in changes a profile whose file was edited by hand just before", "both are in the file, and come into force"},
+			{"The same, with an edit that can't be used yet, such as a CA file that is not there", "both are in the file; the change comes into force, the edit does not, and `status` says why"},
+			{"That change or sign-in then fails", "the edit stays, and nothing else"},
+		})
+	}
+}

@@ -1,0 +1,185 @@
+package agent
+
+import (
+	"context"
+	"errors"
+
+	"langkeep/agent/keychain"
+	"langkeep/agent/langflow"
+	"langkeep/agent/secret"
+)
+
+// accounts are the names of all items that the store may have of a profile.
+func (a *Agent) accounts(name string) []string {
+	var all []string
+	// The password first: a sign-out that a crash ends half-way must not leave
+	// what signs in again by itself.
+	for _, what := range []string{keychain.Password, keychain.RefreshToken, keychain.AccessToken, keychain.APIKey} {
+		all = append(all, keychain.Account(name, what))
+	}
+	return all
+}
+
+// item is what the store keeps of a session.
+func (m *machine) item() (account string, item keychain.Item) {
+	item = keychain.Item{Origin: m.origin, Username: m.profile.Username, CookieName: m.pair.CookieName}
+	what := keychain.RefreshToken
+	switch {
+	case !m.apiKey.Empty():
+		what, item.Secret = keychain.APIKey, m.apiKey
+	case m.pair.Refresh.Empty():
+		what, item.Secret, item.ExpiresAt = keychain.AccessToken, m.pair.Access, m.pair.AccessExpiry
+	default:
+		item.Secret, item.ExpiresAt = m.pair.Refresh, m.pair.RefreshExpiry
+	}
+	return keychain.Account(m.profile.Name, what), item
+}
+
+// noteSaved hears how storing what a session holds went.
+func (a *Agent) noteSaved(s *session) func(error) {
+	return func(err error) {
+		a.update(s, func(m *machine, _ moment) { m.saved, m.saveErr = err == nil, err })
+	}
+}
+
+// load reads what the store has for the session, once.
+func (a *Agent) load(ctx context.Context, s *session) error {
+	m := s.known.Load()
+	if m.loaded {
+		return nil
+	}
+	profile, origin := m.profile, m.origin
+	whats := []string{keychain.RefreshToken, keychain.AccessToken}
+	if profile.Method == methodAPIKey {
+		whats = []string{keychain.APIKey}
+	}
+	var item keychain.Item
+	var what string
+	var err error
+	for _, what = range whats {
+		item, err = a.stored(ctx, s.name, what, origin, profile.Username)
+		if !errors.Is(err, keychain.ErrNotFound) {
+			break
+		}
+	}
+	lost := errors.Is(err, keychain.ErrNotFound)
+	if lost && profile.Method == methodPassword {
+		// A sign-out takes the remembered password first: where there is one, the
+		// store has lost the session.
+		_, err = a.rememberedPassword(ctx, s)
+		lost = err == nil || errors.Is(err, keychain.ErrNotFound)
+	}
+	if err != nil && !lost {
+		if err := a.advance(ctx, s, func(m *machine, _ moment) { m.storeErr = err }); err != nil {
+			return err
+		}
+		return keychainError(s.name, err)
+	}
+	return a.advance(ctx, s, func(m *machine, now moment) {
+		if lost {
+			m.nothingStored(err == nil)
+			return
+		}
+		held := pair{received: now.wall, elapsed: now.elapsed}
+		switch what {
+		case keychain.APIKey:
+			m.stored(pair{}, item.Secret)
+			return
+		case keychain.AccessToken:
+			held.Access, held.AccessExpiry, held.CookieName = item.Secret, item.ExpiresAt, item.CookieName
+		default:
+			held.Refresh, held.RefreshExpiry, held.CookieName = item.Secret, item.ExpiresAt, item.CookieName
+		}
+		m.stored(held, secret.Text{})
+	})
+}
+
+// stored gets one of a profile's items. One that was made for another origin
+// or another account is not ours to use: that is ErrNotFound, and it stays.
+func (a *Agent) stored(ctx context.Context, name, what, origin, username string) (keychain.Item, error) {
+	account := keychain.Account(name, what)
+	newest, waits := a.saver.newest(account)
+	item := newest.item
+	switch {
+	case waits && newest.gone:
+		return keychain.Item{}, keychain.ErrNotFound
+	case !waits:
+		var err error
+		if item, err = a.store.Get(ctx, account); err != nil {
+			return keychain.Item{}, err
+		}
+	}
+	if !isOrigin(item.Origin, origin) || (username != "" && item.Username != "" && item.Username != username) {
+		a.log.Warn("not using a stored secret made for another server or account", "profile", name, "item", what)
+		return keychain.Item{}, keychain.ErrNotFound
+	}
+	return item, nil
+}
+
+// isOrigin tells whether an item's origin is that of a session. Items of earlier
+// versions have other spellings, such as https://b%C3%BCcher.example.
+func isOrigin(stored, origin string) bool {
+	normal, err := langflow.Origin(stored)
+	return stored == origin || err == nil && normal == origin
+}
+
+// rememberedPassword returns the name and password that may be used silently.
+// One that the server has refused carries the time of that as its expiry, and
+// stays unused until a sign-in replaces it.
+func (a *Agent) rememberedPassword(ctx context.Context, s *session) (keychain.Item, error) {
+	m := s.known.Load()
+	if m.suspended {
+		return keychain.Item{}, keychain.ErrNotFound
+	}
+	item, err := a.stored(ctx, s.name, keychain.Password, m.origin, m.profile.Username)
+	if err == nil && !item.ExpiresAt.IsZero() {
+		err = keychain.ErrNotFound
+	}
+	return item, err
+}
+
+// suspendPassword marks the remembered password as refused: at once in memory,
+// and in the store as soon as that can be written.
+func (a *Agent) suspendPassword(s *session, item keychain.Item) {
+	a.note(s, func(m *machine, _ moment) { m.suspended = true })
+	item.ExpiresAt = a.clock.Now()
+	a.saver.save(keychain.Account(s.name, keychain.Password), item, nil)
+}
+
+// tidying deletes the other one of the refresh token and the access token when
+// a server began or ceased to give refresh tokens and what is kept of the
+// session has been stored.
+func (a *Agent) tidying(name string, m *machine, told func(error)) func(error) {
+	other := keychain.Account(name, keychain.RefreshToken)
+	if !m.pair.Refresh.Empty() {
+		other = keychain.Account(name, keychain.AccessToken)
+	}
+	return func(err error) {
+		if err == nil {
+			a.saver.remove(other)
+		}
+		told(err)
+	}
+}
+
+// forgetStored deletes the items of the accounts from the store, after it has
+// put into undo what the store had of them, unless undo has something newer.
+func (a *Agent) forgetStored(ctx context.Context, accounts []string, undo map[string]wish) error {
+	if err := a.store.Ready(ctx); errors.Is(err, keychain.ErrLocked) {
+		if err := a.store.Unlock(ctx); err != nil {
+			return err
+		}
+	}
+	for _, account := range accounts {
+		if _, newer := undo[account]; !newer {
+			// An item that can't be read can't be stored again, but can go.
+			if item, err := a.store.Get(ctx, account); err == nil {
+				undo[account] = wish{item: item}
+			}
+		}
+		if err := a.store.Delete(ctx, account); err != nil {
+			return err
+		}
+	}
+	return nil
+}
