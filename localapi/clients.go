@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"langkeep/agent/clients"
+	"langkeep/agent/secret"
 	"langkeep/localapi/client"
 	"langkeep/localapi/guard"
 	"langkeep/localapi/proof"
@@ -98,8 +99,8 @@ func (s *Server) addClient(w http.ResponseWriter, r *http.Request, caller *guard
 	}
 	token := guard.NewToken()
 	c := clients.Client{Name: body.Name, Scopes: body.Scopes, Profiles: body.Profiles, Expires: time.Now().Add(lifetime).UTC().Truncate(time.Second)}
-	if err := s.Clients.Add(c, token); err != nil {
-		return clientProblem(err)
+	if err := s.admit(c, token); err != nil {
+		return err
 	}
 	for _, added := range s.Clients.All() {
 		if added.Name == c.Name {
@@ -112,6 +113,20 @@ func (s *Server) addClient(w http.ResponseWriter, r *http.Request, caller *guard
 		}
 	}
 	return clientProblem(clients.ErrNone) // revoked already
+}
+
+// admit adds a client, unless one of its profiles was removed since the request was
+// checked: what Forget did then has not reached it.
+func (s *Server) admit(c clients.Client, token secret.Text) error {
+	if err := s.Clients.Add(c, token); err != nil {
+		return clientProblem(err)
+	}
+	for _, name := range c.Profiles {
+		if _, gone := s.Agent.Profile(name); gone != nil {
+			return errors.Join(gone, s.Clients.Forget(name))
+		}
+	}
+	return nil
 }
 
 // grants tells whether a caller may give these rights: nobody grants what they
@@ -161,6 +176,8 @@ func clientProblem(err error) error {
 		return client.NewProblem(client.TypeConflict, err.Error())
 	case errors.Is(err, clients.ErrNone):
 		return client.NewProblem(client.TypeNotFound, err.Error())
+	case errors.Is(err, clients.ErrGrantor):
+		return client.NewProblem(client.TypeUnauthorized, err.Error())
 	case errors.Is(err, clients.ErrName):
 		return client.NewProblem(client.TypeBadRequest, err.Error())
 	}
@@ -226,10 +243,13 @@ func (s *Server) lease(w http.ResponseWriter, r *http.Request, caller *guard.Cal
 		Name: clients.LeaseName(body.For), Scopes: body.Scopes, Profiles: []string{body.Profile},
 		Expires: caller.Expires, Lease: true, GrantedBy: grantedBy,
 	}
-	if err := s.Clients.Add(c, token); err != nil {
-		return clientProblem(err)
+	if err := s.admit(c, token); err != nil {
+		return err
 	}
-	_, ended, _ := s.Clients.Lookup(token.Reveal())
+	_, ended, ok := s.Clients.Lookup(token.Reveal())
+	if !ok {
+		return clientProblem(clients.ErrGrantor) // revoked already, most likely with its grantor
+	}
 	return s.hold(w, r, s.useOf(r, caller, body.Profile, "POST "+leasesPath), c.Name, ended, leaseAnswer{
 		client.Lease{Name: c.Name, ProxyURL: *url, ServerURL: snapshot.ServerURL, URL: s.URL}, token.Reveal(),
 	})

@@ -45,6 +45,8 @@ var (
 	ErrMany   = fmt.Errorf("there are %d clients: revoke some first", most)
 	ErrShare  = fmt.Errorf("this client has given %d programs tokens of their own: end some first", mostLeases)
 	ErrFull   = errors.New("there is no room for more programs with tokens of their own: end some first")
+	// ErrGrantor means that the client that gives a lease may not do so any more.
+	ErrGrantor = errors.New("the client that asks was revoked meanwhile, its profile was removed, or its time is over")
 )
 
 // Client is a local program that may ask.
@@ -58,7 +60,7 @@ type Client struct {
 	// that holds it.
 	Lease bool
 	// GrantedBy is the client that has given a lease, which ends with it; "" for
-	// one of the owner.
+	// one of the owner, and "page" for one of the control page, which is no client.
 	GrantedBy string
 	// Narrowed marks a client whose scope run was given when that still allowed
 	// tweaks and uploads, until the owner has seen what it lost.
@@ -68,12 +70,18 @@ type Client struct {
 	Root string
 }
 
-// record is a Client and its token's hash.
+// record is a Client and its token's hash, none of which ever changes.
 type record struct {
 	Client
-	hash   [sha256.Size]byte
+	hash [sha256.Size]byte
+	*life
+}
+
+// life is whether a token is good. The record that takes another's place shares it.
+type life struct {
 	ended  chan struct{} // closed when the token is good no more
 	over   bool          // ended is closed
+	unborn bool          // it is still being written down, and exists for nobody
 	held   bool          // by the request of a lease
 	resume time.Duration // clock.Elapsed by which a lease that is not held goes
 }
@@ -84,30 +92,38 @@ type List struct {
 	clock clock.Clock
 	log   *slog.Logger
 	kick  chan struct{}
-	same  func(a, b [sha256.Size]byte) bool // compares hashes; secret.SameHash but in tests
+	same  func(a, b [sha256.Size]byte) bool    // compares hashes; secret.SameHash but in tests
+	file  func(path string, data []byte) error // writes the file; paths.WriteFile but in tests
+
+	// writing is held by whoever writes or reads the file, so that the newest list
+	// is written last. It is taken before mu: nobody waits for the disk with mu, so
+	// no lookup waits for it either.
+	writing sync.Mutex
 
 	mu      sync.Mutex // protects the following
-	records []*record
-	problem error // why the file can't be used, which is then left alone
-	behind  bool  // the file still has clients that are gone
+	records []*record  // never changed, only replaced
+	problem error      // why the file can't be used, which is then left alone
+	changes int        // of records, but for those of Add
+	written int        // changes when the file was last written; fewer: it is behind
 }
 
 // Open reads the file at path, "" for none. One that can't be read has no
 // clients, is left alone, and Problem tells what is wrong with it.
 func Open(path string, c clock.Clock, log *slog.Logger) *List {
-	l := &List{path: path, clock: c, log: log, kick: make(chan struct{}, 1), same: secret.SameHash}
+	l := &List{path: path, clock: c, log: log, kick: make(chan struct{}, 1), same: secret.SameHash, file: paths.WriteFile}
 	l.load()
 	return l
 }
 
-// load reads the file, or notes why it can't. The caller holds l.mu, or is Open.
+// load reads the file, or notes why it can't. Without clients, there is nothing
+// to be written down meanwhile.
 func (l *List) load() {
-	if l.records, l.problem = l.read(); l.problem != nil {
-		l.records = nil
-	}
-	for _, r := range l.records {
-		r.Root = l.root(r.Client)
-	}
+	l.writing.Lock()
+	defer l.writing.Unlock()
+	records, err := l.read()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.records, l.problem = records, err
 }
 
 // Problem tells why there are no clients and none can be added; nil if there is
@@ -141,7 +157,7 @@ type recordFile struct {
 	SHA256    string    `json:"sha256"` // of the token, in hexadecimal
 }
 
-func (l *List) read() (records []*record, err error) {
+func (l *List) read() ([]*record, error) {
 	if l.path == "" {
 		return nil, nil
 	}
@@ -160,6 +176,7 @@ func (l *List) read() (records []*record, err error) {
 	for _, r := range f.Clients {
 		taken[r.Name] = true
 	}
+	var records []*record
 	for _, r := range f.Clients {
 		// Earlier versions let clients have names that are reserved by now: they keep
 		// their tokens.
@@ -186,11 +203,45 @@ func (l *List) read() (records []*record, err error) {
 		}
 		records = append(records, &record{
 			Client: Client{r.Name, r.Scopes, r.Profiles, r.CreatedAt, r.ExpiresAt, r.Lease, r.GrantedBy, r.Narrowed || f.Scopes == 0 && narrowed(r), ""},
-			hash:   [sha256.Size]byte(hash), ended: make(chan struct{}),
-			resume: l.clock.Elapsed() + ResumeWithin,
+			hash:   [sha256.Size]byte(hash),
+			life:   &life{ended: make(chan struct{}), resume: l.clock.Elapsed() + ResumeWithin},
 		})
 	}
+	records = withoutOrphans(records)
+	for _, r := range records {
+		r.Root = root(records, r.Client)
+	}
 	return records, nil
+}
+
+// withoutOrphans leaves out the leases of clients that are gone: somebody may have
+// taken them out of the file by hand.
+func withoutOrphans(records []*record) []*record {
+	for {
+		left := slices.DeleteFunc(slices.Clone(records), func(r *record) bool {
+			return r.Lease && r.grantedByClient() && named(records, r.GrantedBy) == nil
+		})
+		if len(left) == len(records) {
+			return records
+		}
+		records = left
+	}
+}
+
+// grantedByClient tells whether the grantor is one that can be in the list.
+func (c Client) grantedByClient() bool { return c.GrantedBy != "" && c.GrantedBy != pageName }
+
+// pageName is what the control page is called as a caller.
+const pageName = "page"
+
+// named finds a client, nil if there is none of that name.
+func named(records []*record, name string) *record {
+	for _, r := range records {
+		if r.Name == name {
+			return r
+		}
+	}
+	return nil
 }
 
 // narrowed tells whether a client of the time before scopesOfNow lost something
@@ -202,57 +253,70 @@ func narrowed(r recordFile) bool {
 // Seen notes that the owner knows what the clients lost.
 func (l *List) Seen() error {
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	var records []*record
 	for _, r := range l.records {
 		if r.Narrowed {
-			// Lookup has handed out pointers to the old one, whose end is the same.
+			// Lookup has handed out pointers to the old one.
 			seen := *r
 			seen.Narrowed = false
 			r = &seen
+			l.changes++
 		}
 		records = append(records, r)
 	}
-	if err := l.save(records); err != nil {
-		return err
+	l.records = records
+	l.mu.Unlock()
+	return l.keep()
+}
+
+// keep writes down what has changed, unless that was done meanwhile. Should it
+// fail, sweep tries it again: with the next agent, clients that are gone would be
+// back. The caller does not hold l.mu.
+func (l *List) keep() error {
+	l.writing.Lock()
+	defer l.writing.Unlock()
+	l.mu.Lock()
+	done := l.problem == nil && l.changes == l.written
+	l.mu.Unlock()
+	if done {
+		return nil
 	}
-	l.records, l.behind = records, false
+	return l.write()
+}
+
+// write writes the clients down as they are by now. The caller holds l.writing,
+// and not l.mu.
+func (l *List) write() error {
+	l.mu.Lock()
+	records, changes, problem := l.records, l.changes, l.problem
+	l.mu.Unlock()
+	if problem != nil {
+		return problem
+	}
+	if l.path != "" {
+		f := listFile{Schema: paths.Schema, Scopes: scopesOfNow, Clients: []recordFile{}}
+		for _, r := range records {
+			f.Clients = append(f.Clients, recordFile{
+				r.Name, r.Scopes, r.Profiles, r.Created, r.Expires, r.Lease, r.GrantedBy, r.Narrowed, hex.EncodeToString(r.hash[:]),
+			})
+		}
+		data, err := json.MarshalIndent(f, "", "\t")
+		if err == nil {
+			err = l.file(l.path, append(data, '\n'))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.written = changes
 	return nil
 }
 
-// save writes records. The caller holds l.mu.
-func (l *List) save(records []*record) error {
-	if l.problem != nil {
-		return l.problem
-	}
-	if l.path == "" {
-		return nil
-	}
-	f := listFile{Schema: paths.Schema, Scopes: scopesOfNow, Clients: []recordFile{}}
-	for _, r := range records {
-		f.Clients = append(f.Clients, recordFile{
-			r.Name, r.Scopes, r.Profiles, r.Created, r.Expires, r.Lease, r.GrantedBy, r.Narrowed, hex.EncodeToString(r.hash[:]),
-		})
-	}
-	data, err := json.MarshalIndent(f, "", "\t")
-	if err != nil {
-		return err
-	}
-	return paths.WriteFile(l.path, append(data, '\n'))
-}
-
-// keep takes clients out at once, whether that can be written down or not: sweep
-// tries it again, since with the next agent they would be back. The caller holds
-// l.mu.
-func (l *List) keep(records []*record) error {
-	l.records = records
-	err := l.save(records)
-	l.behind = err != nil
-	return err
-}
-
-// Add lets a client in, with token. The error may be ErrName, ErrExists, ErrMany,
-// ErrShare or ErrFull.
+// Add lets a client in, with token, once it is written down. The error may be
+// ErrName, ErrExists, ErrMany, ErrShare, ErrFull, ErrGrantor, or ErrNone if it was
+// revoked before it was written down.
 func (l *List) Add(c Client, token secret.Text) error {
 	if err := config.ValidName(c.Name); err != nil {
 		return fmt.Errorf("%w: %w", ErrName, err)
@@ -260,33 +324,71 @@ func (l *List) Add(c Client, token secret.Text) error {
 	if !c.Lease && isReserved(c.Name) {
 		return fmt.Errorf("%w: %q is what the audit log calls somebody else", ErrName, c.Name)
 	}
-	r := &record{Client: c, hash: sha256.Sum256([]byte(token.Reveal())), ended: make(chan struct{}), held: c.Lease}
-	r.Created = l.clock.Now().UTC().Truncate(time.Second)
+	c.Created = l.clock.Now().UTC().Truncate(time.Second)
+	r := &record{
+		Client: c, hash: sha256.Sum256([]byte(token.Reveal())),
+		life: &life{ended: make(chan struct{}), held: c.Lease, unborn: true},
+	}
+	l.writing.Lock()
+	defer l.writing.Unlock()
+	if err := l.list(r); err != nil {
+		return err
+	}
+	err := l.write()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if slices.ContainsFunc(l.records, func(o *record) bool { return o.Name == c.Name }) {
+	// It was in the list meanwhile, so that a profile or a grantor that has gone took
+	// it along.
+	added := named(l.records, c.Name)
+	switch {
+	case err != nil:
+		// A file that has it all the same has it in vain: nobody knows the token.
+		l.records = slices.DeleteFunc(slices.Clone(l.records), func(o *record) bool { return o == added })
+		return err
+	case added == nil:
+		return ErrNone
+	}
+	added.unborn = false
+	l.wake()
+	return nil
+}
+
+// list puts a client into the list, if it may be there.
+func (l *List) list(r *record) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.problem != nil {
+		return l.problem
+	}
+	if named(l.records, r.Name) != nil {
 		return ErrExists
 	}
-	r.Root = l.root(c)
+	if r.grantedByClient() {
+		by := named(l.records, r.GrantedBy)
+		if by == nil || by.over || l.isOver(by) || slices.ContainsFunc(r.Profiles, func(p string) bool { return !slices.Contains(by.Profiles, p) }) {
+			return ErrGrantor
+		}
+	}
+	r.Root = root(l.records, r.Client)
 	kept := l.records
 	if len(kept) >= most-reserved {
 		// Those that are over are kept to be listed, and make room.
-		kept = slices.DeleteFunc(slices.Clone(kept), l.isOver)
+		kept = slices.DeleteFunc(slices.Clone(kept), func(o *record) bool {
+			if l.isOver(o) {
+				l.end(o)
+			}
+			return o.over
+		})
 	}
 	switch {
 	case len(kept) >= most:
 		return ErrMany
-	case c.GrantedBy != "" && len(kept) >= most-reserved:
+	case r.GrantedBy != "" && len(kept) >= most-reserved:
 		return ErrFull
-	case c.GrantedBy != "" && l.given(r.Root) >= mostLeases:
+	case r.GrantedBy != "" && given(kept, r.Root) >= mostLeases:
 		return ErrShare
 	}
-	records := append(slices.Clone(kept), r)
-	if err := l.save(records); err != nil {
-		return err
-	}
-	l.records, l.behind = records, false
-	l.wake()
+	l.records = append(slices.Clone(kept), r)
 	return nil
 }
 
@@ -307,29 +409,27 @@ func LeaseName(what string) string {
 	return what + "-" + hex.EncodeToString(nonce[:])
 }
 
-// root is Client.Root for a client that may not be in the list yet. The caller
-// holds l.mu.
-func (l *List) root(c Client) string {
+// root is Client.Root for a client that may not be among the records.
+func root(records []*record, c Client) string {
 	name, by := c.Name, c.GrantedBy
 	for range most { // a file edited by hand may lead in a circle
 		if by == "" {
 			break
 		}
 		name = by
-		i := slices.IndexFunc(l.records, func(r *record) bool { return r.Name == name })
-		if i < 0 {
+		r := named(records, name)
+		if r == nil {
 			break
 		}
-		by = l.records[i].GrantedBy
+		by = r.GrantedBy
 	}
 	return name
 }
 
-// given counts the leases that come from a client in the end. The caller holds
-// l.mu.
-func (l *List) given(root string) int {
+// given counts the leases that come from a client in the end.
+func given(records []*record, root string) int {
 	n := 0
-	for _, r := range l.records {
+	for _, r := range records {
 		if r.GrantedBy != "" && r.Root == root {
 			n++
 		}
@@ -350,7 +450,9 @@ func (l *List) All() []Client {
 	defer l.mu.Unlock()
 	all := make([]Client, 0, len(l.records))
 	for _, r := range l.records {
-		all = append(all, r.Client)
+		if !r.unborn {
+			all = append(all, r.Client)
+		}
 	}
 	slices.SortFunc(all, func(a, b Client) int {
 		if a.Name < b.Name {
@@ -370,7 +472,7 @@ func (l *List) Lookup(token string) (c *Client, ended <-chan struct{}, ok bool) 
 	defer l.mu.Unlock()
 	var found *record
 	for _, r := range l.records {
-		if l.same(hash, r.hash) {
+		if l.same(hash, r.hash) && !r.unborn {
 			found = r
 		}
 	}
@@ -385,7 +487,7 @@ func (l *List) Hash(fits func(hash [sha256.Size]byte) bool) (hash [sha256.Size]b
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, r := range l.records {
-		if fits(r.hash) {
+		if fits(r.hash) && !r.unborn {
 			hash, ok = r.hash, true
 		}
 	}
@@ -400,37 +502,37 @@ func (l *List) isOver(r *record) bool {
 	return !r.Expires.IsZero() && !l.clock.Now().Before(r.Expires)
 }
 
-// Revoke takes a client out at once, with the leases that it has given. The
-// error may be ErrNone.
+// Revoke takes a client out at once, with the leases that it has given, and then
+// writes that down. The error may be ErrNone.
 func (l *List) Revoke(name string) error {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	names, err := l.revoke(func(c Client) bool { return c.Name == name })
+	names := l.revoke(func(c Client) bool { return c.Name == name })
+	problem, behind := l.problem, l.changes != l.written
+	l.mu.Unlock()
 	switch {
-	case err != nil:
-		return err
-	case names != nil:
-		return nil
-	case l.problem != nil:
-		return l.problem
-	case l.behind: // perhaps of this one
-		return l.keep(l.records)
+	case problem != nil:
+		return problem
+	case names == nil && !behind: // where it is, it may be so with this one
+		return ErrNone
 	}
-	return ErrNone
+	return l.keep()
 }
 
 // RevokeAll takes out every client that fits, with the leases that they have
 // given, and returns their names.
 func (l *List) RevokeAll(fits func(Client) bool) ([]string, error) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.revoke(fits)
+	names := l.revoke(fits)
+	l.mu.Unlock()
+	if names == nil {
+		return nil, nil
+	}
+	return names, l.keep()
 }
 
-// revoke ends clients, even if that can't be written down. The caller holds
-// l.mu.
-func (l *List) revoke(fits func(Client) bool) ([]string, error) {
-	var names []string
+// revoke ends clients and takes them out of the list, for keep to write that
+// down. The caller holds l.mu.
+func (l *List) revoke(fits func(Client) bool) (names []string) {
 	for more := true; more; {
 		more = false
 		for _, r := range l.records {
@@ -442,10 +544,11 @@ func (l *List) revoke(fits func(Client) bool) ([]string, error) {
 			}
 		}
 	}
-	if names == nil {
-		return nil, nil
+	if names != nil {
+		l.records = slices.DeleteFunc(slices.Clone(l.records), func(r *record) bool { return slices.Contains(names, r.Name) })
+		l.changes++
 	}
-	return names, l.keep(slices.DeleteFunc(slices.Clone(l.records), func(r *record) bool { return slices.Contains(names, r.Name) }))
+	return names
 }
 
 // end makes a token worthless. The caller holds l.mu.
@@ -460,27 +563,30 @@ func (l *List) end(r *record) {
 // another one of its name; a client without any other goes too.
 func (l *List) Forget(profile string) error {
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	var kept []*record
 	changed := false
 	for _, r := range l.records {
 		if slices.Contains(r.Profiles, profile) {
 			changed = true
 			// Whoever looked it up sees the old one, which has ended.
-			l.end(r)
-			left := *r
+			left := &record{Client: r.Client, hash: r.hash, life: &life{ended: make(chan struct{}), unborn: r.unborn, held: r.held, resume: r.resume}}
 			left.Profiles = slices.DeleteFunc(slices.Clone(r.Profiles), func(p string) bool { return p == profile })
-			left.ended, left.over = make(chan struct{}), false
-			r = &left
+			l.end(r)
+			r = left
 		}
 		if len(r.Profiles) > 0 {
 			kept = append(kept, r)
 		}
 	}
+	if changed {
+		l.records = kept
+		l.changes++
+	}
+	l.mu.Unlock()
 	if !changed {
 		return nil
 	}
-	return l.keep(kept)
+	return l.keep()
 }
 
 // Hold takes up a lease again that its holder had with an earlier agent. ended
@@ -520,12 +626,26 @@ func (l *List) Run(ctx context.Context) {
 // returns when to look again, 0 if that is not needed before there is another
 // client. A lease is not listed any longer than it lives.
 func (l *List) sweep() time.Duration {
+	if l.Problem() != nil {
+		l.load() // somebody may have mended it
+	}
+	behind, next := l.expire()
+	if behind {
+		if err := l.keep(); err != nil {
+			l.log.Warn("the clients can't be written down", "error", err)
+			next = tick
+		}
+	}
+	return next
+}
+
+// expire is sweep but for the file: it tells whether that is behind.
+func (l *List) expire() (behind bool, next time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now, next := l.clock.Now(), tick
 	if l.problem != nil {
-		l.load() // somebody may have mended it
-		next = mended
+		return false, mended
 	}
 	var kept []*record
 	for _, r := range l.records {
@@ -540,13 +660,13 @@ func (l *List) sweep() time.Duration {
 			next = min(next, max(r.Expires.Sub(now), time.Millisecond))
 		}
 	}
-	if len(kept) < len(l.records) || l.behind {
-		if err := l.keep(kept); err != nil {
-			l.log.Warn("the clients can't be written down", "error", err)
-		}
+	if len(kept) < len(l.records) {
+		l.records = kept
+		l.changes++
 	}
-	if len(l.records) == 0 && l.problem == nil && !l.behind {
-		return 0
+	behind = l.changes != l.written
+	if len(l.records) == 0 && !behind {
+		next = 0
 	}
-	return next
+	return behind, next
 }

@@ -2,11 +2,13 @@ package clients
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -14,6 +16,7 @@ import (
 	"time"
 
 	"langkeep/agent/clock"
+	"langkeep/agent/paths"
 	"langkeep/agent/secret"
 )
 
@@ -427,4 +430,172 @@ func TestEndedClientsMakeRoom(t *testing.T) {
 			t.Error("the wrong one is let in")
 		}
 	})
+}
+
+// Every request looks its token up, so no lookup waits for the disk: each change is
+// seen, or not seen yet, while the file is being written.
+func TestLookupsDuringAWrite(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "clients.json")
+	client := func(name, profile string) Client {
+		return Client{Name: name, Scopes: []string{"run"}, Profiles: []string{profile}, Expires: in(time.Hour)}
+	}
+	names := func(l *List) string {
+		var all []string
+		for _, c := range l.All() {
+			all = append(all, c.Name)
+		}
+		return strings.Join(all, " ")
+	}
+	for name, change := range map[string]struct {
+		do   func(l *List) error
+		seen string // while the file is written
+		then string
+	}{
+		"Add":       {func(l *List) error { return l.Add(client("new", "prod"), secret.New("lk_new")) }, "a b", "a b new"},
+		"Revoke":    {func(l *List) error { return l.Revoke("a") }, "b", "b"},
+		"RevokeAll": {func(l *List) error { _, err := l.RevokeAll(func(c Client) bool { return c.Name == "b" }); return err }, "a", "a"},
+		"Forget":    {func(l *List) error { return l.Forget("test") }, "a", "a"},
+		"Seen":      {func(l *List) error { return l.Seen() }, "a b", "a b"},
+		"sweep":     {func(l *List) error { l.sweep(); return nil }, "a", "a"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := Open(path+name, clock.System(), quiet)
+				l.mustAdd(t, Client{Name: "a", Scopes: []string{"run"}, Profiles: []string{"prod"}, Expires: in(remembered * 2), Narrowed: true}, "lk_a")
+				l.mustAdd(t, client("b", "test"), "lk_b")
+				if name == "sweep" {
+					time.Sleep(remembered + 2*time.Hour) // b goes
+				}
+				writes := 0
+				l.file = func(path string, data []byte) error {
+					writes++
+					if !l.mu.TryLock() {
+						t.Fatal("who looks a token up waits for the disk")
+					}
+					l.mu.Unlock()
+					if got := names(l); got != change.seen {
+						t.Errorf("while it is written there are %q, want %q", got, change.seen)
+					}
+					for _, name := range []string{"a", "b", "new"} {
+						listed := slices.Contains(strings.Fields(change.seen), name)
+						_, known := l.Hash(func(hash [32]byte) bool { return hash == sha256.Sum256([]byte("lk_"+name)) })
+						if l.takes("lk_"+name) != listed || known != listed {
+							t.Errorf("while it is written %s is taken: %v", name, !listed)
+						}
+					}
+					return paths.WriteFile(path, data)
+				}
+				if err := change.do(l); err != nil || writes != 1 {
+					t.Errorf("%v, after %d writes", err, writes)
+				}
+				if next := Open(path+name, clock.System(), quiet); names(l) != change.then || names(next) != change.then {
+					t.Errorf("then there are %q, and in the file %q, want %q", names(l), names(next), change.then)
+				}
+			})
+		})
+	}
+}
+
+// A client that is revoked, or whose profile is removed, while a lease of it is
+// written down takes that along, and does not wait for it to be dead.
+func TestRevokedDuringAWrite(t *testing.T) {
+	for name, end := range map[string]func(l *List) error{
+		"the grantor": func(l *List) error { return l.Revoke("x") },
+		"the lease":   func(l *List) error { return l.Revoke("exec-1") },
+		"all":         func(l *List) error { _, err := l.RevokeAll(func(Client) bool { return true }); return err },
+		"the profile": func(l *List) error { return l.Forget("prod") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "clients.json")
+			l := Open(path, clock.System(), quiet)
+			l.mustAdd(t, Client{Name: "x", Profiles: []string{"prod"}, Expires: in(time.Hour)}, "lk_x")
+			writing, disk := make(chan struct{}, 2), make(chan struct{})
+			l.file = func(path string, data []byte) error {
+				writing <- struct{}{}
+				<-disk
+				return paths.WriteFile(path, data)
+			}
+			added, revoked := make(chan error, 1), make(chan error, 1)
+			go func() {
+				added <- l.Add(Client{Name: "exec-1", Lease: true, GrantedBy: "x", Profiles: []string{"prod"}, Expires: in(time.Hour)}, secret.New("lk_1"))
+			}()
+			<-writing
+			go func() { revoked <- end(l) }()
+			for begin := time.Now(); ; runtime.Gosched() { // until it is dead
+				l.mu.Lock()
+				left := named(l.records, "exec-1")
+				l.mu.Unlock()
+				if left == nil && (name == "the lease" || !l.takes("lk_x")) {
+					break
+				}
+				if time.Since(begin) > 10*time.Second {
+					t.Error("it lives until the disk is done")
+					break
+				}
+			}
+			close(disk)
+			if err := <-added; !errors.Is(err, ErrNone) {
+				t.Errorf("the lease came to be: %v", err)
+			}
+			if err := <-revoked; err != nil {
+				t.Error(err)
+			}
+			if l.takes("lk_1") || Open(path, clock.System(), quiet).takes("lk_1") {
+				t.Error("the lease's token is good")
+			}
+		})
+	}
+}
+
+// A lease needs a grantor who could still ask for it.
+func TestLeaseOfAGrantorThatIsGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := Open("", clock.System(), quiet)
+		for _, name := range []string{"revoked", "over", "without-the-profile", "good"} {
+			l.mustAdd(t, Client{Name: name, Profiles: []string{"prod", "test"}, Expires: in(time.Hour)}, "lk_"+name)
+		}
+		if err := l.Revoke("revoked"); err != nil {
+			t.Fatal(err)
+		}
+		if err := l.Forget("test"); err != nil {
+			t.Fatal(err)
+		}
+		lease := func(by, profile string) error {
+			return l.Add(Client{Name: LeaseName("exec"), Lease: true, GrantedBy: by, Profiles: []string{profile}, Expires: in(time.Hour)}, secret.New("lk_1"))
+		}
+		for by, profile := range map[string]string{"revoked": "prod", "nobody": "prod", "without-the-profile": "test"} {
+			if err := lease(by, profile); !errors.Is(err, ErrGrantor) || l.takes("lk_1") {
+				t.Errorf("%s: %v", by, err)
+			}
+		}
+		for _, by := range []string{"good", "page", ""} {
+			if err := lease(by, "prod"); err != nil {
+				t.Errorf("%q: %v", by, err)
+			}
+		}
+		time.Sleep(time.Hour)
+		if err := lease("over", "prod"); !errors.Is(err, ErrGrantor) {
+			t.Errorf("over: %v", err)
+		}
+	})
+}
+
+// Somebody who takes a client out of the file takes its leases out as well.
+func TestLeasesWithoutAGrantorInTheFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "clients.json")
+	line := `{"name": %q, "scopes": ["read"], "profiles": ["prod"], "created_at": "2026-01-02T03:04:05Z", "lease": true, "granted_by": %q, "sha256": "%064d"}`
+	var lines []string
+	for i, c := range [][2]string{{"exec-1", "gone"}, {"exec-2", "exec-1"}, {"exec-3", "page"}, {"exec-4", ""}, {"exec-5", "exec-4"}} {
+		lines = append(lines, fmt.Sprintf(line, c[0], c[1], i))
+	}
+	if err := os.WriteFile(path, []byte(`{"schema": 1, "clients": [`+strings.Join(lines, ",")+`]}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var left []string
+	for _, c := range Open(path, clock.System(), quiet).All() {
+		left = append(left, c.Name)
+	}
+	if !slices.Equal(left, []string{"exec-3", "exec-4", "exec-5"}) {
+		t.Errorf("left are %v", left)
+	}
 }

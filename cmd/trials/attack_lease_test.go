@@ -58,6 +58,39 @@ func TestAttackLeases(t *testing.T) {
 				t.Errorf("it has %d more", n)
 			}
 		}},
+		{"a client asks for a lease, keeps back the body until it is revoked, and then sends it", "401, and no lease of it comes to be", func(t *testing.T) {
+			added, _, err := v.owner.AddClient(t.Context(), client.NewClient{Name: "late", Scopes: []string{"read"}, Profiles: []string{"prod"}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			before, err := v.owner.Clients(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			body := `{"profile":"prod","scopes":["read"],"for":"exec"}`
+			c := v.dial(t, "")
+			head := post("/v1/leases", "Authorization: Bearer "+added.Token.Reveal()+"\nExpect: 100-continue\n", body)
+			_, _ = io.WriteString(c, strings.TrimSuffix(fill(v.words, head), body)) // that it fails shows below
+			answers := bufio.NewReader(c)
+			if line, err := answers.ReadString('\n'); err != nil || !strings.Contains(line, "100") { // its token was looked at
+				t.Fatal(line, err)
+			}
+			if line, err := answers.ReadString('\n'); err != nil || strings.TrimSpace(line) != "" {
+				t.Fatal(line, err)
+			}
+			if err := v.owner.RevokeClient(t.Context(), "late"); err != nil {
+				t.Fatal(err)
+			}
+			_, _ = io.WriteString(c, body)
+			res, err := http.ReadResponse(answers, nil)
+			if err != nil || res.StatusCode != http.StatusUnauthorized {
+				t.Fatal(res, err)
+			}
+			after, err := v.owner.Clients(t.Context())
+			if err != nil || len(after) != len(before)-1 {
+				t.Errorf("there are %d clients, before its end there were %d: %v", len(after), len(before), err)
+			}
+		}},
 		{"the holder of a lease sends a byte more, and leaves", "the lease ends within a second, as without the byte", func(t *testing.T) {
 			for _, more := range []string{"", "G", "GET / HTTP/1.1\r\n"} {
 				body := `{"profile":"prod","scopes":["read"],"for":"exec"}`
