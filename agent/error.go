@@ -2,7 +2,7 @@ package agent
 
 import (
 	"errors"
-	"fmt"
+	"strings"
 	"time"
 
 	"langkeep/agent/keychain"
@@ -28,31 +28,59 @@ const (
 	Internal          ErrorKind = "internal"
 )
 
-// Error is what the agent's methods return: what it means, and for whom.
+// Code says which of several things an Error of one kind is about, where its Reason
+// does not.
+type Code string
+
+// The codes.
+const (
+	NoProfile       Code = "no-profile"
+	ProfileExists   Code = "profile-exists"
+	FileUnreadable  Code = "file-unreadable" // of a profile that is to be made
+	FileUnwritable  Code = "file-unwritable"
+	FileUndeletable Code = "file-undeletable"
+	CAFileUnusable  Code = "ca-file-unusable"
+	UnknownMethod   Code = "unknown-method" // Detail: which
+	MethodNeeds     Code = "method-needs"   // Detail: which method
+	Unsendable      Code = "unsendable"     // a secret, Detail: why
+	NoAccessTokens  Code = "no-access-tokens"
+	SigningInAgain  Code = "signing-in-again" // by itself, in RetryAfter
+	Stopping        Code = "stopping"
+	KeyTooShort     Code = "key-too-short" // a managed key's life, not a token's
+	NoSuchKey       Code = "no-such-key"
+	KeyUnwritten    Code = "key-unwritten" // down, so it was not made
+)
+
+// Error is what the agent's methods return: codes and data. Package localapi/words
+// has the sentences for people.
 type Error struct {
 	Kind       ErrorKind
+	Code       Code // "" where kind and reason say it all
 	Profile    string
 	Reason     string        // a code, as in Snapshot
-	Message    string        // lower case, with what to do next
+	Detail     string        // what a server, the system or a check said
 	RetryAfter time.Duration // when trying again is worth it; 0 unknown
-	MaxValid   time.Duration // LifetimeTooShort: the most that a new token lives
+	MaxValid   time.Duration // LifetimeTooShort: the most that a new token or key lives
 	HeldValid  time.Duration // ServerUnreachable: how long the held token lives
 	Err        error
 }
 
-// Error implements error.
+// Error implements error, for logs.
 func (e *Error) Error() string {
-	if e.Profile == "" {
-		return e.Message
+	parts := []string{string(e.Kind)}
+	for _, part := range []string{e.Profile, string(e.Code), e.Reason, e.Detail} {
+		if part != "" {
+			parts = append(parts, part)
+		}
 	}
-	return fmt.Sprintf("profile %q: %s", e.Profile, e.Message)
+	return strings.Join(parts, ": ")
 }
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
 func noProfile(name string) *Error {
-	return &Error{Kind: NotFound, Message: fmt.Sprintf("no profile %q: run langkeep login %s URL", name, name)}
+	return &Error{Kind: NotFound, Code: NoProfile, Detail: name}
 }
 
 // The reasons that come from the store; the others are a langflow.Kind.
@@ -85,91 +113,18 @@ func reasonOf(err error) (reason, detail string) {
 
 // keychainError tells that the store, not the server, is in the way.
 func keychainError(profile string, err error) *Error {
-	reason, _ := reasonOf(err)
-	e := &Error{Kind: KeychainBlocked, Profile: profile, Reason: reason, Err: err}
-	switch reason {
-	case reasonLocked:
-		e.Message = "the keychain is locked: unlock it, then try again"
-	case reasonMissing:
-		e.Message = "there is no keychain here: start one, or run langkeep with --store file"
-	case reasonSilent:
-		e.Message = "the keychain does not answer: look for its prompt, or restart it"
-	case reasonTooBig:
+	reason, detail := reasonOf(err)
+	e := &Error{Kind: KeychainBlocked, Profile: profile, Reason: reason, Detail: detail, Err: err}
+	if reason == reasonTooBig {
 		e.Kind = NotSupported
-		e.Message = "the keychain here can't hold a secret of this size: run langkeep with --store file"
-	default:
-		e.Message = fmt.Sprintf("the keychain failed: %v", err)
 	}
 	return e
 }
 
-// signInError tells why a session or an attempt to sign in was refused.
+// signInError tells that a session, or an attempt to sign in, was refused; reason is
+// "" where there is no session.
 func signInError(profile, reason string) *Error {
-	e := &Error{Kind: SigningInRequired, Profile: profile, Reason: reason}
-	login := "run langkeep login " + profile
-	switch langflow.Kind(reason) {
-	case "":
-		e.Message = "signed out: " + login
-	case langflow.WrongPassword:
-		e.Message = "that user name and password don't match: " + login
-	case langflow.WaitingForApproval:
-		e.Message = "this account waits for an administrator's approval: ask them, then " + login
-	case langflow.Inactive:
-		e.Message = "this account was deactivated by an administrator: ask them, then " + login
-	case langflow.AutoLoginOff:
-		e.Message = "this server wants a user name and password: " + login + " --method password"
-	case langflow.KeyRefused:
-		e.Message = "the server refused the api key: " + login + " --method api-key with a new one"
-	default:
-		e.Message = "the server ended this session: " + login
-	}
-	return e
-}
-
-// serverError tells why the server could not be asked.
-func serverError(profile, reason, detail string) *Error {
-	e := &Error{Kind: ServerUnreachable, Profile: profile, Reason: reason}
-	quoted := ""
-	if detail != "" {
-		quoted = fmt.Sprintf(" (%s)", detail)
-	}
-	switch langflow.Kind(reason) {
-	case langflow.RateLimited:
-		e.Message = "too many sign-ins from here: try again later"
-	case langflow.Certificate:
-		found, advice := langflow.SplitDetail(detail)
-		e.Message = sentenceOf("the server's certificate isn't trusted", found, advice)
-	case langflow.ForwardProxy:
-		found, advice := langflow.SplitDetail(detail)
-		e.Message = sentenceOf("the forward proxy is in the way", found, advice)
-	case langflow.NotLangflow:
-		e.Message = "something answers there, but it isn't Langflow: check the URL"
-	case langflow.Moved:
-		e.Message = "the server moved" + quoted + ": use that address, if you trust it"
-	case langflow.PlainHTTP:
-		e.Kind = BadRequest
-		e.Message = "http:// sends the password unprotected: use https://, or allow it with --allow-http"
-	case langflow.TimedOut:
-		e.Message = "the server doesn't answer in time: check the network, or try again later"
-	case langflow.ServerError:
-		e.Message = "the server has a problem of its own" + quoted + ": try again later"
-	case langflow.BadRequest, langflow.Refused, langflow.TokenRefused:
-		e.Message = "the server refused" + quoted + ": check the URL and what stands in front of it"
-	default:
-		e.Message = "can't reach the server" + quoted + ": check the URL and the network"
-	}
-	return e
-}
-
-// sentenceOf joins what is so, why, and what to do; the last two may be empty.
-func sentenceOf(so, why, todo string) string {
-	if why != "" {
-		so += " (" + why + ")"
-	}
-	if todo != "" {
-		so += ": " + todo
-	}
-	return so
+	return &Error{Kind: SigningInRequired, Profile: profile, Reason: reason}
 }
 
 // errorOf turns what a person's or a program's request ended with into an
@@ -192,20 +147,18 @@ func errorOf(profile string, err error) *Error {
 	}
 	var lf *langflow.Error
 	if !errors.As(err, &lf) {
-		return &Error{Kind: Internal, Profile: profile, Message: err.Error(), Err: err}
+		return &Error{Kind: Internal, Profile: profile, Detail: err.Error(), Err: err}
 	}
-	var e *Error
+	e := &Error{Kind: ServerUnreachable, Profile: profile, Reason: string(lf.Kind), Detail: lf.Detail, RetryAfter: lf.RetryAfter, Err: err}
 	switch {
 	case lf.Final(), lf.Kind == langflow.AutoLoginOff, lf.Kind == langflow.KeyRefused:
-		e = signInError(profile, string(lf.Kind))
+		e.Kind = SigningInRequired
 	case lf.Kind == langflow.BadRequest && lf.Status == 0: // it was not even sent
-		e = &Error{Kind: BadRequest, Profile: profile, Reason: string(lf.Kind), Message: "can't send that secret: " + lf.Detail}
-	default:
-		e = serverError(profile, string(lf.Kind), lf.Detail)
-		if lf.Kind == langflow.RateLimited {
-			e.Kind = TooManyRequests
-		}
+		e.Kind, e.Code = BadRequest, Unsendable
+	case lf.Kind == langflow.PlainHTTP:
+		e.Kind = BadRequest
+	case lf.Kind == langflow.RateLimited:
+		e.Kind = TooManyRequests
 	}
-	e.RetryAfter, e.Err = lf.RetryAfter, err
 	return e
 }

@@ -218,24 +218,18 @@ func (k keySource) RemoveKey(profile string) {
 	k.agent.saver.remove(keychain.Account(profile, keychain.APIKey))
 }
 
-// keyError puts an error of package keys into the words of an Error.
+// keyError makes an Error of one of package keys.
 func keyError(profile string, err *keys.Error) *Error {
 	e := &Error{Kind: Internal, Profile: profile, Err: err}
 	switch err.Problem {
 	case keys.TooShort:
-		e.Kind, e.MaxValid = LifetimeTooShort, err.Most
-		e.Message = "its keys don't live that long: ask for at most " + err.Most.String() + ", or raise its key_lifetime"
+		e.Kind, e.Code, e.MaxValid = LifetimeTooShort, KeyTooShort, err.Most
 	case keys.Forbidden:
-		e.Kind, e.Reason = NotSupported, keys.ReasonForbidden
-		detail := ""
-		if err.Detail != "" {
-			detail = " (" + err.Detail + ")"
-		}
-		e.Message = "the server makes no api keys for this account" + detail + ": ask its administrator, or use one of your own with --method api-key"
+		e.Kind, e.Reason, e.Detail = NotSupported, keys.ReasonForbidden, err.Detail
 	case keys.NoSuchKey:
-		e.Kind, e.Message = NotFound, "the account has no key with that id: langkeep keys lists them"
+		e.Kind, e.Code = NotFound, NoSuchKey
 	case keys.Unwritten:
-		e.Message = "can't write down the key to be made: " + err.Err.Error()
+		e.Code, e.Detail = KeyUnwritten, err.Err.Error()
 	}
 	return e
 }

@@ -212,7 +212,7 @@ func TestKeyWhereThereAreNone(t *testing.T) {
 		r.server.Fault("/api_key/", langflowtest.Fault{Status: 403, Body: `{"detail":"API keys are disabled"}`})
 		for range 50 {
 			_, err := r.Key(r.t.Context(), "prod", Wish)
-			if e := r.fails(err, NotSupported); e.Reason != keys.ReasonForbidden || !strings.Contains(e.Message, "API keys are disabled") {
+			if e := r.fails(err, NotSupported); e.Reason != keys.ReasonForbidden || !strings.Contains(e.Detail, "API keys are disabled") {
 				t.Fatalf("%+v", e)
 			}
 			time.Sleep(time.Second)

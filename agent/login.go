@@ -3,7 +3,6 @@ package agent
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"langkeep/agent/config"
@@ -23,27 +22,20 @@ type Credentials struct {
 }
 
 func (c Credentials) check(profile string) error {
-	missing := ""
+	complete := true
 	switch c.Method {
 	case methodPassword:
-		if c.Username == "" || c.Password.Empty() {
-			missing = "a user name and a password"
-		}
+		complete = c.Username != "" && !c.Password.Empty()
 	case methodRefreshToken:
-		if c.RefreshToken.Empty() {
-			missing = "a refresh token"
-		}
+		complete = !c.RefreshToken.Empty()
 	case methodAPIKey:
-		if c.APIKey.Empty() {
-			missing = "an api key"
-		}
+		complete = !c.APIKey.Empty()
 	case methodAutoLogin:
 	default:
-		return &Error{Kind: BadRequest, Profile: profile,
-			Message: fmt.Sprintf("unknown method %q: use password, auto-login, refresh-token or api-key", c.Method)}
+		return &Error{Kind: BadRequest, Code: UnknownMethod, Profile: profile, Detail: c.Method}
 	}
-	if missing != "" {
-		return &Error{Kind: BadRequest, Profile: profile, Message: "method " + c.Method + " needs " + missing}
+	if !complete {
+		return &Error{Kind: BadRequest, Code: MethodNeeds, Profile: profile, Detail: c.Method}
 	}
 	return nil
 }

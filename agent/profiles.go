@@ -3,7 +3,6 @@ package agent
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"net/http"
 	"os"
@@ -122,7 +121,7 @@ func (a *Agent) add(profiles ...config.Profile) {
 // keepProfile writes a profile's file. The caller holds a.files.
 func (a *Agent) keepProfile(p config.Profile) error {
 	if err := config.SaveProfile(a.profilesDir, p); err != nil {
-		return &Error{Kind: Internal, Profile: p.Name, Message: fmt.Sprintf("can't write its file: %v", err), Err: err}
+		return &Error{Kind: Internal, Profile: p.Name, Code: FileUnwritable, Detail: err.Error(), Err: err}
 	}
 	return nil
 }
@@ -138,7 +137,7 @@ func (a *Agent) editProfile(inForce config.Profile, with func(config.Profile) (c
 		was, err = inForce, nil
 	}
 	if err != nil {
-		return was, &Error{Kind: Internal, Profile: inForce.Name, Message: fmt.Sprintf("can't change its file: %v", err), Err: err}
+		return was, &Error{Kind: Internal, Profile: inForce.Name, Code: FileUnwritable, Detail: err.Error(), Err: err}
 	}
 	next, err := with(was)
 	if err != nil {
@@ -150,7 +149,7 @@ func (a *Agent) editProfile(inForce config.Profile, with func(config.Profile) (c
 // Add makes a new profile, signed out.
 func (a *Agent) Add(p config.Profile) (Snapshot, error) {
 	if err := config.ValidName(p.Name); err != nil {
-		return Snapshot{}, &Error{Kind: BadRequest, Message: err.Error()}
+		return Snapshot{}, &Error{Kind: BadRequest, Detail: err.Error()}
 	}
 	p, err := checked(p)
 	if err != nil {
@@ -159,10 +158,10 @@ func (a *Agent) Add(p config.Profile) (Snapshot, error) {
 	a.files.Lock()
 	defer a.files.Unlock()
 	if a.Has(p.Name) {
-		return Snapshot{}, &Error{Kind: Conflict, Profile: p.Name, Message: "it exists already: choose another name, or change it"}
+		return Snapshot{}, &Error{Kind: Conflict, Profile: p.Name, Code: ProfileExists}
 	}
 	if _, err := os.Stat(a.profileFile(p.Name)); err == nil {
-		return Snapshot{}, &Error{Kind: Conflict, Profile: p.Name, Message: "its file exists but can't be read: mend or delete it"}
+		return Snapshot{}, &Error{Kind: Conflict, Profile: p.Name, Code: FileUnreadable}
 	}
 	if err := a.keepProfile(p); err != nil {
 		return Snapshot{}, err
@@ -184,7 +183,7 @@ func normal(p config.Profile) config.Profile {
 func checked(p config.Profile) (config.Profile, error) {
 	url, err := langflow.ParseURL(p.ServerURL)
 	if err != nil {
-		return p, &Error{Kind: BadRequest, Profile: p.Name, Message: err.Error()}
+		return p, &Error{Kind: BadRequest, Profile: p.Name, Detail: err.Error()}
 	}
 	p.ServerURL = url
 	if _, err := langflow.New(url, langflow.Options{Transport: http.DefaultTransport, AllowHTTP: p.AllowHTTP}); err != nil {
@@ -201,7 +200,7 @@ func checked(p config.Profile) (config.Profile, error) {
 			_, err = langflow.NewTransport(ca)
 		}
 		if err != nil {
-			return p, &Error{Kind: BadRequest, Profile: p.Name, Message: fmt.Sprintf("can't use its ca file: %v", err)}
+			return p, &Error{Kind: BadRequest, Profile: p.Name, Code: CAFileUnusable, Detail: err.Error()}
 		}
 	}
 	return p, nil
@@ -253,7 +252,7 @@ func (a *Agent) Change(ctx context.Context, name string, c Change) (Snapshot, er
 	was, err := a.editProfile(old, func(file config.Profile) (config.Profile, error) {
 		next := c.to(file)
 		if err := config.CheckProfile(next); err != nil {
-			return next, &Error{Kind: BadRequest, Profile: name, Message: err.Error()}
+			return next, &Error{Kind: BadRequest, Profile: name, Detail: err.Error()}
 		}
 		var err error
 		p, err = checked(next)
@@ -288,7 +287,7 @@ func (a *Agent) Change(ctx context.Context, name string, c Change) (Snapshot, er
 func (a *Agent) apply(ctx context.Context, s *session, p config.Profile) error {
 	origin, err := langflow.Origin(p.ServerURL)
 	if err != nil {
-		return &Error{Kind: BadRequest, Profile: p.Name, Message: err.Error()}
+		return &Error{Kind: BadRequest, Profile: p.Name, Detail: err.Error()}
 	}
 	old := s.known.Load()
 	other := origin != old.origin || p.Username != old.profile.Username || p.Method != old.profile.Method
@@ -331,7 +330,7 @@ func (a *Agent) Remove(ctx context.Context, name string) (Snapshot, error) {
 	a.files.Lock()
 	defer a.files.Unlock()
 	if err := config.RemoveProfile(a.profilesDir, name); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return Snapshot{}, &Error{Kind: Internal, Profile: name, Message: fmt.Sprintf("can't delete its file: %v", err), Err: err}
+		return Snapshot{}, &Error{Kind: Internal, Profile: name, Code: FileUndeletable, Detail: err.Error(), Err: err}
 	}
 	last, err := a.Profile(name)
 	a.drop(s)

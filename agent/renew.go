@@ -386,7 +386,7 @@ func (a *Agent) failed(ctx context.Context, s *session, err error) error {
 	a.counts.failed(err)
 	a.log.Info("can't renew the session now", "profile", s.name, "error", err, "again_in", wait.Round(time.Second))
 	if errors.Is(err, errShortLived) {
-		return &Error{Kind: ServerUnreachable, Profile: s.name, Reason: string(langflow.ServerError), Message: err.Error()}
+		return &Error{Kind: ServerUnreachable, Profile: s.name, Reason: string(langflow.ServerError), Detail: "its tokens have ended already, so check its clock"}
 	}
 	return err
 }

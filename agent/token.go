@@ -3,7 +3,6 @@ package agent
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"langkeep/agent/secret"
@@ -120,15 +119,14 @@ func pause(ctx context.Context, d time.Duration) error {
 }
 
 // errStopping is the answer to whoever waits while the agent stops.
-var errStopping = &Error{Kind: Internal, Message: "the agent is stopping: try again"}
+var errStopping = &Error{Kind: Internal, Code: Stopping}
 
 // grant answers a reader from memory. With attend the session needs attention
 // first.
 func (m *machine) grant(minValid time.Duration, now moment) (g Grant, attend bool, err error) {
 	name := m.profile.Name
 	if m.profile.Method == methodAPIKey {
-		return Grant{}, false, &Error{Kind: NotSupported, Profile: name,
-			Message: "it signs in with an api key, so there is no access token: ask for the key"}
+		return Grant{}, false, &Error{Kind: NotSupported, Code: NoAccessTokens, Profile: name}
 	}
 	left := m.left(now)
 	recently := m.outage.err != nil && now.elapsed-m.outage.at < forcedInterval
@@ -214,16 +212,14 @@ func (m *machine) answer(minValid time.Duration, err error, now moment) (Grant, 
 
 // waiting is what readers are told while a silent sign-in waits for its turn.
 func (m *machine) waiting(now moment) error {
-	wait := m.next.Sub(now.wall)
 	return &Error{
-		Kind: ServerUnreachable, Profile: m.profile.Name, Reason: m.refused.reason, RetryAfter: max(wait, time.Second),
-		Message: fmt.Sprintf("the server ended this session; signing in again by itself in %d s", int(max(wait, 0).Seconds())),
+		Kind: ServerUnreachable, Code: SigningInAgain, Profile: m.profile.Name, Reason: m.refused.reason,
+		RetryAfter: max(m.next.Sub(now.wall), time.Second),
 	}
 }
 
 func tooShort(profile string, most time.Duration) *Error {
-	return &Error{Kind: LifetimeTooShort, Profile: profile, MaxValid: most,
-		Message: "the server's tokens don't live that long: ask for at most " + most.Truncate(time.Second).String()}
+	return &Error{Kind: LifetimeTooShort, Profile: profile, MaxValid: most}
 }
 
 // Refresh renews the session now, for a person (who may be asked to unlock the

@@ -4,8 +4,8 @@ import (
 	"context"
 	"net/http"
 
-	"langkeep/agent/doctor"
 	"langkeep/localapi/client"
+	"langkeep/localapi/doctor"
 	"langkeep/localapi/guard"
 )
 

@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"langkeep/agent/doctor"
 	"langkeep/localapi/client"
+	"langkeep/localapi/doctor"
 )
 
 // calm finds that all is well.

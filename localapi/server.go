@@ -222,7 +222,7 @@ func problemOf(err error, serverURL string) *client.Problem {
 	if !errors.As(err, &e) {
 		return client.NewProblem(client.TypeInternal, err.Error())
 	}
-	problem = client.NewProblem(string(e.Kind), e.Error())
+	problem = client.NewProblem(string(e.Kind), words.Error(e))
 	problem.Reason = e.Reason
 	retryAfter := e.RetryAfter // of an error that others are told as well
 	defer func() { problem.Words = sentence(problem, e, serverURL) }()
@@ -258,7 +258,7 @@ func sentence(p *client.Problem, e *agent.Error, serverURL string) string {
 	if said := words.Failure(p, detail, words.Host(client.Profile{ServerURL: serverURL})); said != "" {
 		return said
 	}
-	return words.Sentence(e.Message)
+	return words.ErrorSentence(e)
 }
 
 func wholeSeconds(d time.Duration) int64 { return int64(d / time.Second) }

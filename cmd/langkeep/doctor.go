@@ -14,7 +14,7 @@ import (
 
 	"langkeep/agent/autostart"
 	"langkeep/agent/config"
-	"langkeep/agent/doctor"
+	"langkeep/localapi/doctor"
 	"langkeep/agent/paths"
 	"langkeep/agent/secret"
 	"langkeep/localapi"

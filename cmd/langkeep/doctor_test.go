@@ -12,7 +12,7 @@ import (
 	"strings"
 	"testing"
 
-	"langkeep/agent/doctor"
+	"langkeep/localapi/doctor"
 	"langkeep/agent/paths"
 	"langkeep/agent/secret"
 	"langkeep/localapi/client"

@@ -1,13 +1,16 @@
 package serve
 
 import (
+	"errors"
 	"log/slog"
 	"os/user"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 
 	"langkeep/agent/config"
+	"langkeep/localapi/words"
 )
 
 // liveConfig is what of config.toml can change while the agent runs.
@@ -50,8 +53,16 @@ func (l *liveConfig) Change(c config.Change) (config.Config, error) {
 }
 
 // note remembers what is wrong with the files, for status to tell.
-func (l *liveConfig) note(err error, log *slog.Logger) {
-	if err != nil {
+func (l *liveConfig) note(faults []error, log *slog.Logger) {
+	var all []string
+	for _, err := range faults {
+		if err != nil {
+			all = append(all, words.Error(err))
+		}
+	}
+	var err error
+	if all != nil {
+		err = errors.New(strings.Join(all, "\n"))
 		log.Warn("a file edited by hand can't be used; the running settings are kept", "error", err)
 	}
 	l.mu.Lock()

@@ -21,7 +21,7 @@ import (
 	"langkeep/agent/clients"
 	"langkeep/agent/clock"
 	"langkeep/agent/config"
-	"langkeep/agent/doctor"
+	"langkeep/localapi/doctor"
 	"langkeep/agent/keychain"
 	"langkeep/agent/paths"
 	"langkeep/agent/rotate"
@@ -123,7 +123,7 @@ func run(ctx context.Context, o Options, show func(running)) (err error) {
 		Store: store, Clock: clock.System(), Log: log, ProfilesDir: o.Paths.ProfilesDir(),
 		UserAgent: userAgent, KeysFile: o.Paths.Keys(),
 	})
-	live.note(errors.Join(api.Agent.Reload(ctx)...), log)
+	live.note(api.Agent.Reload(ctx), log)
 
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -140,7 +140,7 @@ func run(ctx context.Context, o Options, show func(running)) (err error) {
 			if err == nil {
 				live.set(changed)
 			}
-			live.note(errors.Join(append(api.Agent.Reload(ctx), err)...), log)
+			live.note(append(api.Agent.Reload(ctx), err), log)
 		})
 		if err != nil {
 			log.Warn("edited files are only taken up at the next start", "error", err)

@@ -162,7 +162,7 @@ func in(at, now time.Time) string {
 func Long(p client.Profile, now time.Time) string {
 	switch p.State {
 	case client.Fresh:
-		return joined(fresh(p, now), keys(p), Proxy(p), NotSaved(p))
+		return joined(fresh(p, now), aboutKeys(p), Proxy(p), NotSaved(p))
 	case client.Retrying:
 		again := "trying again by itself"
 		if p.NextAttemptAt != nil {
@@ -204,9 +204,9 @@ func fresh(p client.Profile, now time.Time) string {
 	return who + ". Refreshes by itself; next " + in(*p.NextAttemptAt, now) + "."
 }
 
-// keys says what is unusual about the API keys that are made there; "" if
+// aboutKeys says what is unusual about the API keys that are made there; "" if
 // nothing is.
-func keys(p client.Profile) string {
+func aboutKeys(p client.Profile) string {
 	switch text(p.KeyReason) {
 	case "keys-forbidden":
 		return "It makes no API keys for this account."

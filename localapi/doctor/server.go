@@ -17,6 +17,7 @@ import (
 	"langkeep/agent/clock"
 	"langkeep/agent/config"
 	"langkeep/agent/langflow"
+	"langkeep/localapi/words"
 )
 
 // Server looks at a profile's server, from the name up to what its credential
@@ -395,14 +396,12 @@ func (s *server) accepted(ctx context.Context, get func(context.Context) (*langf
 	return failed("Try again.", "%s", sentence(err.Error()))
 }
 
-// credentialFinding says why nothing is held. The agent's messages are what is
-// so, a colon, and what to do.
+// credentialFinding says why nothing is held.
 func credentialFinding(err error) Finding {
-	var e *agent.Error
-	if !errors.As(err, &e) {
-		return failed("Try again.", "%s", sentence(err.Error()))
+	found, advice := words.Advice(err)
+	if advice == "" {
+		advice = "try again"
 	}
-	found, advice, _ := strings.Cut(e.Message, ": ")
 	return Finding{Failed, sentence(found), sentence(advice)}
 }
 

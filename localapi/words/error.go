@@ -1,0 +1,180 @@
+package words
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"langkeep/agent"
+	"langkeep/agent/keychain"
+	"langkeep/agent/keys"
+	"langkeep/agent/langflow"
+)
+
+// Error is an error for a line of a program: lower case, with the profile and what to do
+// next. One that is no agent.Error says what it says.
+func Error(err error) string {
+	var e *agent.Error
+	if !errors.As(err, &e) {
+		return err.Error()
+	}
+	if e.Profile == "" {
+		return line(e)
+	}
+	return fmt.Sprintf("profile %q: %s", e.Profile, line(e))
+}
+
+// ErrorSentence is an error as a sentence of text, without the profile.
+func ErrorSentence(err error) string {
+	found, advice := Advice(err)
+	if advice != "" {
+		found += ": " + advice
+	}
+	return Sentence(found)
+}
+
+// Advice is what an error says, and what to do about it; "" if there is nothing.
+func Advice(err error) (found, advice string) {
+	var e *agent.Error
+	if !errors.As(err, &e) {
+		return err.Error(), ""
+	}
+	return told(e)
+}
+
+func line(e *agent.Error) string {
+	found, advice := told(e)
+	if advice == "" {
+		return found
+	}
+	return found + ": " + advice
+}
+
+// told is what an error says and what to do about it, without the profile.
+func told(e *agent.Error) (found, advice string) {
+	switch e.Code {
+	case agent.NoProfile:
+		return fmt.Sprintf("no profile %q", e.Detail), "run langkeep login " + e.Detail + " URL"
+	case agent.ProfileExists:
+		return "it exists already", "choose another name, or change it"
+	case agent.FileUnreadable:
+		return "its file exists but can't be read", "mend or delete it"
+	case agent.FileUnwritable:
+		return "can't write its file: " + e.Detail, ""
+	case agent.FileUndeletable:
+		return "can't delete its file: " + e.Detail, ""
+	case agent.CAFileUnusable:
+		return "can't use its ca file: " + e.Detail, ""
+	case agent.UnknownMethod:
+		return fmt.Sprintf("unknown method %q", e.Detail), "use password, auto-login, refresh-token or api-key"
+	case agent.MethodNeeds:
+		needs := map[string]string{"password": "a user name and a password", "refresh-token": "a refresh token", "api-key": "an api key"}
+		return "method " + e.Detail + " needs " + needs[e.Detail], ""
+	case agent.Unsendable:
+		return "can't send that secret: " + e.Detail, ""
+	case agent.NoAccessTokens:
+		return "it signs in with an api key, so there is no access token", "ask for the key"
+	case agent.SigningInAgain:
+		return fmt.Sprintf("the server ended this session; signing in again by itself in %d s", int(e.RetryAfter.Seconds())), ""
+	case agent.Stopping:
+		return "the agent is stopping", "try again"
+	case agent.KeyTooShort:
+		return "its keys don't live that long", "ask for at most " + e.MaxValid.String() + ", or raise its key_lifetime"
+	case agent.NoSuchKey:
+		return "the account has no key with that id", "langkeep keys lists them"
+	case agent.KeyUnwritten:
+		return "can't write down the key to be made: " + e.Detail, ""
+	}
+	switch e.Kind {
+	case agent.LifetimeTooShort:
+		return "the server's tokens don't live that long", "ask for at most " + e.MaxValid.Truncate(time.Second).String()
+	case agent.KeychainBlocked:
+		return ofStore(e)
+	case agent.SigningInRequired:
+		return ofSignIn(e)
+	case agent.NotSupported:
+		if e.Reason == keys.ReasonForbidden {
+			return "the server makes no api keys for this account" + bracketed(e.Detail), "ask its administrator, or use one of your own with --method api-key"
+		}
+		return ofStore(e)
+	case agent.Internal:
+		return e.Detail, ""
+	}
+	if e.Reason == "" {
+		return e.Detail, ""
+	}
+	return ofServer(e)
+}
+
+// ofStore says why the store is in the way.
+func ofStore(e *agent.Error) (found, advice string) {
+	switch {
+	case errors.Is(e, keychain.ErrLocked):
+		return "the keychain is locked", "unlock it, then try again"
+	case errors.Is(e, keychain.ErrMissing):
+		return "there is no keychain here", "start one, or run langkeep with --store file"
+	case errors.Is(e, keychain.ErrSilent):
+		return "the keychain does not answer", "look for its prompt, or restart it"
+	case errors.Is(e, keychain.ErrTooBig):
+		return "the keychain here can't hold a secret of this size", "run langkeep with --store file"
+	}
+	return "the keychain failed: " + e.Detail, ""
+}
+
+// ofSignIn says why a session, or an attempt to sign in, was refused.
+func ofSignIn(e *agent.Error) (found, advice string) {
+	login := "run langkeep login " + e.Profile
+	switch langflow.Kind(e.Reason) {
+	case "":
+		return "signed out", login
+	case langflow.WrongPassword:
+		return "that user name and password don't match", login
+	case langflow.WaitingForApproval:
+		return "this account waits for an administrator's approval", "ask them, then " + login
+	case langflow.Inactive:
+		return "this account was deactivated by an administrator", "ask them, then " + login
+	case langflow.AutoLoginOff:
+		return "this server wants a user name and password", login + " --method password"
+	case langflow.KeyRefused:
+		return "the server refused the api key", login + " --method api-key with a new one"
+	}
+	return "the server ended this session", login
+}
+
+// ofServer says why the server could not be asked.
+func ofServer(e *agent.Error) (found, advice string) {
+	// advised has a detail that says itself what to do.
+	advised := func(found string) (string, string) {
+		why, todo := langflow.SplitDetail(e.Detail)
+		return found + bracketed(why), todo
+	}
+	switch langflow.Kind(e.Reason) {
+	case langflow.RateLimited:
+		return "too many sign-ins from here", "try again later"
+	case langflow.Certificate:
+		return advised("the server's certificate isn't trusted")
+	case langflow.ForwardProxy:
+		return advised("the forward proxy is in the way")
+	case langflow.NotLangflow:
+		return "something answers there, but it isn't Langflow", "check the URL"
+	case langflow.Moved:
+		return "the server moved" + bracketed(e.Detail), "use that address, if you trust it"
+	case langflow.PlainHTTP:
+		return "http:// sends the password unprotected", "use https://, or allow it with --allow-http"
+	case langflow.TimedOut:
+		return "the server doesn't answer in time", "check the network, or try again later"
+	case langflow.ServerError:
+		return "the server has a problem of its own" + bracketed(e.Detail), "try again later"
+	case langflow.BadRequest, langflow.Refused, langflow.TokenRefused:
+		return "the server refused" + bracketed(e.Detail), "check the URL and what stands in front of it"
+	}
+	return "can't reach the server" + bracketed(e.Detail), "check the URL and the network"
+}
+
+// bracketed is a detail behind what it explains.
+func bracketed(detail string) string {
+	if detail == "" {
+		return ""
+	}
+	return " (" + detail + ")"
+}

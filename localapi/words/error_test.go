@@ -1,0 +1,64 @@
+package words_test
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"langkeep/agent"
+	"langkeep/agent/keychain"
+	"langkeep/agent/keys"
+	"langkeep/agent/langflow"
+	"langkeep/localapi/words"
+)
+
+func TestError(t *testing.T) {
+	for _, tt := range []struct {
+		err  error
+		want string
+	}{
+		{errors.New("something else"), "something else"},
+		{&agent.Error{Kind: agent.NotFound, Code: agent.NoProfile, Detail: "x"}, `no profile "x": run langkeep login x URL`},
+		{&agent.Error{Kind: agent.Conflict, Code: agent.ProfileExists, Profile: "prod"}, `profile "prod": it exists already: choose another name, or change it`},
+		{&agent.Error{Kind: agent.Conflict, Code: agent.FileUnreadable, Profile: "prod"}, `profile "prod": its file exists but can't be read: mend or delete it`},
+		{&agent.Error{Kind: agent.Internal, Code: agent.FileUnwritable, Profile: "prod", Detail: "disk full"}, `profile "prod": can't write its file: disk full`},
+		{&agent.Error{Kind: agent.Internal, Code: agent.FileUndeletable, Profile: "prod", Detail: "busy"}, `profile "prod": can't delete its file: busy`},
+		{&agent.Error{Kind: agent.BadRequest, Code: agent.CAFileUnusable, Profile: "prod", Detail: "empty"}, `profile "prod": can't use its ca file: empty`},
+		{&agent.Error{Kind: agent.BadRequest, Code: agent.UnknownMethod, Profile: "prod", Detail: "sso"}, `profile "prod": unknown method "sso": use password, auto-login, refresh-token or api-key`},
+		{&agent.Error{Kind: agent.BadRequest, Code: agent.MethodNeeds, Profile: "prod", Detail: "api-key"}, `profile "prod": method api-key needs an api key`},
+		{&agent.Error{Kind: agent.BadRequest, Code: agent.Unsendable, Profile: "prod", Detail: "it has a line break"}, `profile "prod": can't send that secret: it has a line break`},
+		{&agent.Error{Kind: agent.NotSupported, Code: agent.NoAccessTokens, Profile: "prod"}, `profile "prod": it signs in with an api key, so there is no access token: ask for the key`},
+		{&agent.Error{Kind: agent.ServerUnreachable, Code: agent.SigningInAgain, Profile: "prod", RetryAfter: 7 * time.Second}, `profile "prod": the server ended this session; signing in again by itself in 7 s`},
+		{&agent.Error{Kind: agent.Internal, Code: agent.Stopping}, `the agent is stopping: try again`},
+		{&agent.Error{Kind: agent.LifetimeTooShort, Profile: "prod", MaxValid: time.Hour + time.Millisecond}, `profile "prod": the server's tokens don't live that long: ask for at most 1h0m0s`},
+		{&agent.Error{Kind: agent.LifetimeTooShort, Code: agent.KeyTooShort, Profile: "prod", MaxValid: time.Hour}, `profile "prod": its keys don't live that long: ask for at most 1h0m0s, or raise its key_lifetime`},
+		{&agent.Error{Kind: agent.NotFound, Code: agent.NoSuchKey, Profile: "prod"}, `profile "prod": the account has no key with that id: langkeep keys lists them`},
+		{&agent.Error{Kind: agent.Internal, Code: agent.KeyUnwritten, Profile: "prod", Detail: "disk full"}, `profile "prod": can't write down the key to be made: disk full`},
+		{&agent.Error{Kind: agent.NotSupported, Reason: keys.ReasonForbidden, Profile: "prod", Detail: "no"}, `profile "prod": the server makes no api keys for this account (no): ask its administrator, or use one of your own with --method api-key`},
+		{&agent.Error{Kind: agent.KeychainBlocked, Profile: "prod", Err: fmt.Errorf("x: %w", keychain.ErrLocked)}, `profile "prod": the keychain is locked: unlock it, then try again`},
+		{&agent.Error{Kind: agent.KeychainBlocked, Profile: "prod", Err: keychain.ErrMissing}, `profile "prod": there is no keychain here: start one, or run langkeep with --store file`},
+		{&agent.Error{Kind: agent.KeychainBlocked, Profile: "prod", Err: keychain.ErrSilent}, `profile "prod": the keychain does not answer: look for its prompt, or restart it`},
+		{&agent.Error{Kind: agent.NotSupported, Profile: "prod", Err: keychain.ErrTooBig}, `profile "prod": the keychain here can't hold a secret of this size: run langkeep with --store file`},
+		{&agent.Error{Kind: agent.KeychainBlocked, Profile: "prod", Detail: "broken", Err: keychain.ErrFailing}, `profile "prod": the keychain failed: broken`},
+		{&agent.Error{Kind: agent.SigningInRequired, Profile: "prod"}, `profile "prod": signed out: run langkeep login prod`},
+		{&agent.Error{Kind: agent.SigningInRequired, Profile: "prod", Reason: string(langflow.SessionEnded)}, `profile "prod": the server ended this session: run langkeep login prod`},
+		{&agent.Error{Kind: agent.SigningInRequired, Profile: "prod", Reason: string(langflow.AutoLoginOff)}, `profile "prod": this server wants a user name and password: run langkeep login prod --method password`},
+		{&agent.Error{Kind: agent.ServerUnreachable, Profile: "prod", Reason: string(langflow.Unreachable), Detail: "connection refused"}, `profile "prod": can't reach the server (connection refused): check the URL and the network`},
+		{&agent.Error{Kind: agent.ServerUnreachable, Profile: "prod", Reason: string(langflow.ServerError)}, `profile "prod": the server has a problem of its own: try again later`},
+		{&agent.Error{Kind: agent.BadRequest, Profile: "prod", Reason: string(langflow.PlainHTTP)}, `profile "prod": http:// sends the password unprotected: use https://, or allow it with --allow-http`},
+		{&agent.Error{Kind: agent.BadRequest, Detail: `the name "con" is a device's on Windows`}, `the name "con" is a device's on Windows`},
+		{&agent.Error{Kind: agent.TooManyRequests, Profile: "prod", Reason: string(langflow.RateLimited)}, `profile "prod": too many sign-ins from here: try again later`},
+	} {
+		if got := words.Error(tt.err); got != tt.want {
+			t.Errorf("%#v\nis said as %s\nwant       %s", tt.err, got, tt.want)
+		}
+	}
+}
+
+func TestErrorSentence(t *testing.T) {
+	err := &agent.Error{Kind: agent.SigningInRequired, Profile: "prod"}
+	if got, want := words.ErrorSentence(err), "Signed out: run langkeep login prod."; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
