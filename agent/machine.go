@@ -204,6 +204,9 @@ func (m *machine) adopt(tokens langflow.Tokens, now moment) error {
 		return errShortLived
 	}
 	m.dateRenewal(now)
+	if m.refused.reason != "" {
+		m.versionAt = now.elapsed - proofAge // another server may answer there by now: serve asks
+	}
 	m.refused = refusal{}
 	return nil
 }

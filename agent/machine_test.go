@@ -215,6 +215,32 @@ func TestMachineGrants(t *testing.T) {
 	}
 }
 
+// The server's version is asked for when another server may answer, and now and then.
+func TestMachineAsksTheVersion(t *testing.T) {
+	for name, tt := range map[string]struct {
+		happens func(m *machine)
+		seen    time.Duration
+		asks    bool
+	}{
+		"known a moment ago": {func(*machine) {}, time.Minute, false},
+		"an hour later":      {func(*machine) {}, time.Hour, true},
+		"not known":          {func(m *machine) { m.version = "" }, time.Minute, true},
+		"after an outage":    {func(m *machine) { m.fail(errNetwork, at(0)) }, time.Minute, true},
+		"after the session was refused": {func(m *machine) {
+			m.endSilently("session-ended", "")
+			if err := m.adopt(tokens(time.Minute), at(time.Minute)); err != nil {
+				t.Error(err)
+			}
+		}, time.Minute, true},
+	} {
+		m := signedIn()
+		tt.happens(&m)
+		if asks := m.serve(at(tt.seen)); asks != tt.asks || m.serve(at(tt.seen)) && tt.asks && m.version != "" {
+			t.Errorf("%s: %t", name, asks)
+		}
+	}
+}
+
 // A refused credential is tried at most every doubtInterval.
 func TestMachineIsDoubtedNowAndThen(t *testing.T) {
 	m := signedIn()
