@@ -113,7 +113,7 @@ func TestMounts(t *testing.T) {
 				if info, err := os.Stat(path); err != nil || (info.Mode() == 0o600) != (client != "") {
 					t.Errorf("%v, %v", info.Mode(), err)
 				}
-				if err := records.TakeBack(n, place); err != nil {
+				if _, err := records.TakeBack(n, place); err != nil {
 					t.Error(err)
 				}
 				sameTree(t, dir, was)

@@ -1,6 +1,7 @@
 package connect
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -169,19 +170,22 @@ func freeName(path string) string {
 }
 
 // TakeBack puts back what was there before an entry: the whole file, if nobody
-// has changed it since, else the entry alone.
-func (r Records) TakeBack(n Record, p Place) error {
+// has changed it since, else the entry alone. A file that is gone by now, or empty,
+// stays so, and left names its backup, which is then the only copy of what was in
+// it; "" means that none is left.
+func (r Records) TakeBack(n Record, p Place) (left string, err error) {
 	var backup []byte
 	if n.Backup != "" {
 		var err error
 		if backup, err = paths.ReadFile(n.Backup, fileLimit); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
+			return "", err
 		}
 	}
 	content, existed, err := p.content()
 	if err != nil {
-		return err
+		return "", err
 	}
+	gone := !existed || len(bytes.TrimSpace(content)) == 0
 	write := func(e *Edit) error {
 		if _, err := e.Write(false); err != nil {
 			return err
@@ -192,7 +196,7 @@ func (r Records) TakeBack(n Record, p Place) error {
 		return os.Chmod(p.Path, n.Mode)
 	}
 	switch {
-	case !existed:
+	case gone && sumOf(content) != n.SHA256:
 	case sumOf(content) == n.SHA256 && n.Backup == "":
 		err = os.Remove(p.Path)
 	case sumOf(content) == n.SHA256 && backup != nil:
@@ -201,7 +205,7 @@ func (r Records) TakeBack(n Record, p Place) error {
 		var before any
 		if backup != nil {
 			if before, err = p.Value(backup); err != nil {
-				return err
+				return "", err
 			}
 		}
 		var e *Edit
@@ -210,15 +214,19 @@ func (r Records) TakeBack(n Record, p Place) error {
 		}
 	}
 	if err != nil {
-		return err
+		return "", err
 	}
 	if err := r.change(n.Tool, n.Profile, nil); err != nil {
-		return err
+		return "", err
 	}
-	if n.Backup != "" {
+	switch {
+	case n.Backup == "":
+	case gone && len(bytes.TrimSpace(backup)) > 0:
+		return n.Backup, nil
+	default:
 		if err := os.Remove(n.Backup); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
+			return "", err
 		}
 	}
-	return nil
+	return "", nil
 }

@@ -2,6 +2,7 @@ package connect
 
 import (
 	"bytes"
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -186,7 +187,7 @@ func TestDanglingLinks(t *testing.T) {
 			}
 			sameTree(t, dir, was)
 			n, place, _ := connected(t, records, filepath.Join(dir, file), "")
-			if err := records.TakeBack(n, place); err != nil {
+			if _, err := records.TakeBack(n, place); err != nil {
 				t.Error(err)
 			}
 			if _, err := os.Stat(filepath.Join(dir, file)); !os.IsNotExist(err) {
@@ -260,7 +261,7 @@ func TestHardLinks(t *testing.T) {
 		if info, err := os.Stat(other); runtime.GOOS != "windows" && (err != nil || client != "" && info.Mode() != 0o600 || client == "" && info.Mode() != 0o644) {
 			t.Errorf("%v, %v, with the client %q", info.Mode(), err, client)
 		}
-		if err := records.TakeBack(n, place); err != nil {
+		if _, err := records.TakeBack(n, place); err != nil {
 			t.Error(err)
 		}
 		sameTree(t, dir, was)
@@ -280,10 +281,58 @@ func TestModeComesBack(t *testing.T) {
 	if info, err := os.Stat(path); runtime.GOOS != "windows" && (err != nil || info.Mode() != 0o600) {
 		t.Errorf("%v, %v", info.Mode(), err)
 	}
-	if err := records.TakeBack(n, place); err != nil {
+	if _, err := records.TakeBack(n, place); err != nil {
 		t.Error(err)
 	}
 	sameTree(t, dir, was)
+}
+
+// The backup of a file that is gone or empty by now is the only copy of what a
+// person had there: it is kept and named, and the file stays as it is.
+func TestTheOnlyCopyStays(t *testing.T) {
+	for name, tt := range map[string]struct {
+		was   string
+		then  func(path string) error
+		keeps bool
+	}{
+		"gone":                              {before, os.Remove, true},
+		"empty":                             {before, func(path string) error { return os.WriteFile(path, []byte(" \n"), 0o600) }, true},
+		"gone with its backup":              {before, func(path string) error { return os.RemoveAll(filepath.Dir(path)) }, false},
+		"gone, and there was nothing in it": {"\n", os.Remove, false},
+		"as it was":                         {before, func(string) error { return nil }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			home := t.TempDir()
+			path := filepath.Join(home, "dotfiles", "mcp.json")
+			if err := errors.Join(os.Mkdir(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(tt.was), 0o600)); err != nil {
+				t.Fatal(err)
+			}
+			records := OpenRecords(filepath.Join(t.TempDir(), "connections.json"))
+			n, place, _ := connected(t, records, path, "")
+			if err := tt.then(path); err != nil {
+				t.Fatal(err)
+			}
+			now := tree(t, home)
+			left, err := records.TakeBack(n, place)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, again, err := records.Find(n.Tool, n.Profile); err != nil || again {
+				t.Errorf("it is still connected: %v", err)
+			}
+			if !tt.keeps {
+				if _, err := os.Lstat(n.Backup); left != "" || err == nil {
+					t.Errorf("%q is left, and the backup: %v", left, err)
+				}
+				return
+			}
+			content, err := os.ReadFile(left)
+			if err != nil || left != n.Backup || string(content) != tt.was {
+				t.Errorf("left is %q with %q: %v", left, content, err)
+			}
+			sameTree(t, home, now)
+		})
+	}
 }
 
 // Two tools in one file have a backup each, and a backup is written over nothing.
@@ -302,7 +351,7 @@ func TestBackupsOfTheirOwn(t *testing.T) {
 	if n.Backup != theirs+"-2" {
 		t.Errorf("the backup is %s", n.Backup)
 	}
-	if err := records.TakeBack(n, place); err != nil {
+	if _, err := records.TakeBack(n, place); err != nil {
 		t.Error(err)
 	}
 	sameTree(t, dir, was)
@@ -455,7 +504,7 @@ func TestBigFile(t *testing.T) {
 	}
 	records := OpenRecords(filepath.Join(t.TempDir(), "connections.json"))
 	n, place, _ := connected(t, records, path, "")
-	if err := records.TakeBack(n, place); err != nil {
+	if _, err := records.TakeBack(n, place); err != nil {
 		t.Fatal(err)
 	}
 	if now, err := os.ReadFile(path); err != nil || !bytes.Equal(now, content) {

@@ -16,7 +16,7 @@ func newDisconnect(a *app) *cobra.Command {
 		Short: "Take back what connect has written",
 		Long: `Put back what was in a tool's configuration file before langkeep connect: the whole
 file, if nobody has changed it since, else its entry alone. A token that was in it
-is revoked.`,
+is revoked. A file that is gone by now stays so, and its backup is kept.`,
 		Example: `  langkeep disconnect claude-desktop prod`,
 		Args:    cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -62,8 +62,12 @@ func (a *app) disconnect(ctx context.Context, records connect.Records, r connect
 			return err
 		}
 	}
-	if err := records.TakeBack(r, place); err != nil {
+	left, err := records.TakeBack(r, place)
+	if err != nil {
 		return err
+	}
+	if left != "" {
+		a.say(fmt.Sprintf("%s: %s is gone or empty by now, and stays so: what was in it before is in %s", r.Profile, r.Path, left))
 	}
 	a.say(fmt.Sprintf("%s: disconnected %s, in %s", r.Profile, tool.Title, r.Path))
 	return nil
