@@ -68,42 +68,60 @@ func TestRequests(t *testing.T) {
 		"any token":   {func(c *Client) error { _, err := c.Token(ctx, "prod", AnyLifetime); return err }, "GET /v1/profiles/prod/token ", "{}"},
 		"token":       {func(c *Client) error { _, err := c.Token(ctx, "prod", 90*time.Second); return err }, "GET /v1/profiles/prod/token?min_valid=1m30s ", "{}"},
 		"stop":        {func(c *Client) error { return c.Stop(ctx) }, "POST /v1/stop ", ""},
+		"page code":   {func(c *Client) error { _, err := c.PageCode(ctx); return err }, "POST /v1/page/code ", "{}"},
 		"odd name":    {func(c *Client) error { _, err := c.Profile(ctx, "a/../b?c"); return err }, "GET /v1/profiles/a%2F..%2Fb%3Fc ", "{}"},
 		"status json": {func(c *Client) error { _, err := c.StatusJSON(ctx); return err }, "GET /v1/status ", "{}"},
 	} {
-		t.Run(name, func(t *testing.T) {
-			var got, bearer string
-			c := serve(t, func(w http.ResponseWriter, r *http.Request) {
-				body, _ := io.ReadAll(r.Body)
-				got, bearer = fmt.Sprintf("%s %s %s", r.Method, r.RequestURI, body), r.Header.Get("Authorization")
-				_, _ = io.WriteString(w, test.reply)
-			})
-			if err := test.call(c); err != nil {
-				t.Fatal(err)
-			}
-			if got != test.want {
-				t.Errorf("sent %s\nwant %s", got, test.want)
-			}
-			if bearer != "Bearer lk_owner" {
-				t.Errorf("Authorization is %q", bearer)
-			}
-		})
+		t.Run(name, func(t *testing.T) { sends(t, test.call, test.want, test.reply) })
+	}
+}
+
+// sends has a call send one request, of which method, path and body are in want,
+// and get a reply.
+func sends(t *testing.T, call func(*Client) error, want, reply string) {
+	t.Helper()
+	var got, bearer string
+	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		got, bearer = fmt.Sprintf("%s %s %s", r.Method, r.RequestURI, body), r.Header.Get("Authorization")
+		_, _ = io.WriteString(w, reply)
+	})
+	if err := call(c); err != nil {
+		t.Fatal(err)
+	}
+	if got != want {
+		t.Errorf("sent %s\nwant %s", got, want)
+	}
+	if bearer != "Bearer lk_owner" {
+		t.Errorf("Authorization is %q", bearer)
+	}
+}
+
+// unasked is a Client of an agent that must not be asked.
+func unasked(t *testing.T) *Client {
+	t.Helper()
+	return serve(t, func(_ http.ResponseWriter, r *http.Request) { t.Errorf("sent %s", r.RequestURI) })
+}
+
+// refused tells of errors that are not a bad request, which the client says
+// itself.
+func refused(t *testing.T, name string, errs ...error) {
+	t.Helper()
+	for i, err := range errs {
+		var p *Problem
+		if !errors.As(err, &p) || p.Kind() != TypeBadRequest {
+			t.Errorf("%q, call %d: %v", name, i+1, err)
+		}
 	}
 }
 
 func TestNamesOfDotsAreRefused(t *testing.T) {
-	c := serve(t, func(w http.ResponseWriter, r *http.Request) { t.Errorf("sent %s", r.RequestURI) })
+	c := unasked(t)
 	for _, name := range []string{"", ".", ".."} {
-		var p *Problem
-		if _, err := c.RemoveProfile(t.Context(), name); !errors.As(err, &p) || p.Kind() != TypeBadRequest {
-			t.Errorf("%q: %v", name, err)
-		}
-		if _, err := c.TokenJSON(t.Context(), name, AnyLifetime); !errors.As(err, &p) {
-			t.Errorf("the token of %q: %v", name, err)
-		}
-		if _, err := c.ProfileJSON(t.Context(), name); !errors.As(err, &p) {
-			t.Errorf("the JSON of %q: %v", name, err)
-		}
+		_, removeErr := c.RemoveProfile(t.Context(), name)
+		_, tokenErr := c.TokenJSON(t.Context(), name, AnyLifetime)
+		_, profileErr := c.ProfileJSON(t.Context(), name)
+		refused(t, name, removeErr, tokenErr, profileErr)
 	}
 }
 

@@ -204,3 +204,25 @@ func FuzzRunning(f *testing.F) {
 		}
 	})
 }
+
+func TestHolder(t *testing.T) {
+	for name, tt := range map[string]struct{ lock, agent, words string }{
+		"neither file":         {"", "", ""},
+		"the lock":             {`{"schema":1,"pid":7}`, `{"schema":1,"url":"http://127.0.0.1:1","pid":8}`, " (process 7)"},
+		"a lock without it":    {"", `{"schema":1,"url":"http://127.0.0.1:1","pid":8}`, " (process 8)"},
+		"a lock that is cut":   {`{"schema":1,"p`, `{"schema":1,"url":"http://127.0.0.1:1","pid":8}`, " (process 8)"},
+		"a newer agent's file": {"", `{"schema":2,"url":"http://127.0.0.1:1","pid":8}`, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := home(t)
+			for path, text := range map[string]string{p.Lock(): tt.lock, p.Agent(): tt.agent} {
+				if text != "" {
+					write(t, path, text)
+				}
+			}
+			if got := HolderWords(p); got != tt.words {
+				t.Errorf("got %q, want %q", got, tt.words)
+			}
+		})
+	}
+}
