@@ -20,8 +20,8 @@ func over(w wire) *Client {
 	return &Client{base: "http://langkeep", http: &http.Client{Transport: w}, close: func() {}, process: func() string { return " (process 7)" }}
 }
 
-// never is an agent that was stopped.
-func never(r *http.Request) (*http.Response, error) {
+// frozen is an agent that was stopped (SIGSTOP).
+func frozen(r *http.Request) (*http.Response, error) {
 	<-r.Context().Done()
 	return nil, r.Context().Err()
 }
@@ -33,7 +33,7 @@ func said(body string) *http.Response {
 func TestStuckAgentIsToldInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begin := time.Now()
-		_, err := over(never).Status(t.Context())
+		_, err := over(frozen).Status(t.Context())
 		if took := time.Since(begin); !errors.Is(err, ErrStuck) || took >= 9*time.Second {
 			t.Errorf("after %v: %v", took, err)
 		}
@@ -42,7 +42,7 @@ func TestStuckAgentIsToldInTime(t *testing.T) {
 		}
 	})
 	synctest.Test(t, func(t *testing.T) {
-		_, _, err := over(never).Lease(t.Context(), NewLease{Profile: "prod"})
+		_, _, err := over(frozen).Lease(t.Context(), NewLease{Profile: "prod"})
 		if !errors.Is(err, ErrStuck) {
 			t.Errorf("a lease: %v", err)
 		}
@@ -78,7 +78,7 @@ func TestPulseEndsWithItsRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if _, err := over(never).Status(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := over(frozen).Status(ctx); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("given up: %v", err)
 		}
 	})

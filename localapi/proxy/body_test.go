@@ -116,9 +116,9 @@ func FuzzBodies(f *testing.F) {
 			t.Fatalf("%s: %q has a name twice", name, body)
 		}
 		o := got.(map[string]any)
-		for _, never := range []string{"tweaks", "globals", "data", "context", "input_request", "files", "outputs", "output_component", "tools"} {
-			if v, given := o[never]; given && !nothing(v) {
-				t.Errorf("%s: %q has %s", name, body, never)
+		for _, field := range []string{"tweaks", "globals", "data", "context", "input_request", "files", "outputs", "output_component", "tools"} {
+			if v, given := o[field]; given && !nothing(v) {
+				t.Errorf("%s: %q has %s", name, body, field)
 			}
 		}
 		if v := o["input_value"]; v != nil {

@@ -63,7 +63,7 @@ func TestScopes(t *testing.T) {
 }
 
 // What no scope and no setting opens.
-func TestNever(t *testing.T) {
+func TestForbidden(t *testing.T) {
 	for _, tt := range []struct{ method, path, version string }{
 		{"POST", "/api/v1/login", "1.13.0"},
 		{"POST", "/api/v1/login/", "1.13.0"},
