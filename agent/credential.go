@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"langkeep/agent/langflow"
+	"langkeep/agent/vocabulary"
 )
 
 // KeyCredential is an API key of a profile, made if need be, with the client of
@@ -32,7 +33,7 @@ func (a *Agent) Credential(ctx context.Context, name string) (*langflow.Client, 
 	switch {
 	case m.clientErr != nil:
 		return nil, langflow.Credential{}, errorOf(name, m.clientErr)
-	case m.profile.Method != methodAPIKey:
+	case m.profile.Method != vocabulary.APIKey:
 		grant, err := a.Token(ctx, name, Wish)
 		return m.client, langflow.Bearer(grant.Token), err
 	case m.state(now) == KeychainLocked:

@@ -8,6 +8,7 @@ import (
 	"langkeep/agent/keychain"
 	"langkeep/agent/keys"
 	"langkeep/agent/langflow"
+	"langkeep/agent/vocabulary"
 )
 
 // ErrorKind says what an Error means to whoever asked. Its text is the last
@@ -83,15 +84,6 @@ func noProfile(name string) *Error {
 	return &Error{Kind: NotFound, Code: NoProfile, Detail: name}
 }
 
-// The reasons that come from the store; the others are a langflow.Kind.
-const (
-	reasonLocked  = "locked"
-	reasonMissing = "missing"
-	reasonSilent  = "silent"
-	reasonFailing = "failing"
-	reasonTooBig  = "too-big"
-)
-
 // reasonOf gives the code and the words of the system for any failure.
 func reasonOf(err error) (reason, detail string) {
 	var lf *langflow.Error
@@ -99,15 +91,15 @@ func reasonOf(err error) (reason, detail string) {
 	case errors.As(err, &lf):
 		return string(lf.Kind), lf.Detail
 	case errors.Is(err, keychain.ErrLocked):
-		return reasonLocked, ""
+		return vocabulary.Locked, ""
 	case errors.Is(err, keychain.ErrMissing):
-		return reasonMissing, ""
+		return vocabulary.Missing, ""
 	case errors.Is(err, keychain.ErrSilent):
-		return reasonSilent, ""
+		return vocabulary.Silent, ""
 	case errors.Is(err, keychain.ErrTooBig):
-		return reasonTooBig, ""
+		return vocabulary.TooBig, ""
 	default:
-		return reasonFailing, err.Error()
+		return vocabulary.Failing, err.Error()
 	}
 }
 
@@ -115,7 +107,7 @@ func reasonOf(err error) (reason, detail string) {
 func keychainError(profile string, err error) *Error {
 	reason, detail := reasonOf(err)
 	e := &Error{Kind: KeychainBlocked, Profile: profile, Reason: reason, Detail: detail, Err: err}
-	if reason == reasonTooBig {
+	if reason == vocabulary.TooBig {
 		e.Kind = NotSupported
 	}
 	return e

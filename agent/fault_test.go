@@ -23,9 +23,9 @@ import (
 	"langkeep/agent/clock"
 	"langkeep/agent/config"
 	"langkeep/agent/keychain"
-	"langkeep/agent/keys"
 	"langkeep/agent/langflow"
 	"langkeep/agent/langflow/langflowtest"
+	"langkeep/agent/vocabulary"
 	"langkeep/assets/casebook"
 )
 
@@ -718,7 +718,7 @@ func TestFaultsOfServers(t *testing.T) {
 			server: langflowtest.Options{Version: "1.4"}, signIn: keyed, happens: becomes("1.13"), after: nextKey(""),
 			want: outcome{"`fresh`", "0", nothing, 0, 0}},
 		{what: "It is downgraded from 1.13 to 1.4. The next managed key is deleted when its time is over, since it has no end there.",
-			server: langflowtest.Options{Version: "1.13"}, signIn: keyed, happens: becomes("1.4"), after: nextKey(keys.ReasonExpiryIgnored),
+			server: langflowtest.Options{Version: "1.13"}, signIn: keyed, happens: becomes("1.4"), after: nextKey(vocabulary.ExpiryIgnored),
 			want: outcome{"`fresh`", "0", nothing, 0, 0}},
 		{what: "It is downgraded from 1.13 to 1.4, which knows other words and auto login's long token.",
 			server: langflowtest.Options{Version: "1.13", AutoLogin: true}, signIn: autoLogin, happens: becomes("1.4"), after: says("1.4.3"),
@@ -759,8 +759,8 @@ func nextKey(reason string) func(f *faulty) {
 			}
 		}
 		time.Sleep(time.Hour) // till what is over is deleted
-		if s := f.is(prod, Fresh); s.KeyReason != reason {
-			f.t.Errorf("the key's reason is %q, want %q", s.KeyReason, reason)
+		if s := f.is(prod, Fresh); s.Keys.Reason != reason {
+			f.t.Errorf("the key's reason is %q, want %q", s.Keys.Reason, reason)
 		}
 		if n := f.server.Keys(); n != 1 {
 			f.t.Errorf("%d keys are on the server", n)
@@ -816,7 +816,7 @@ func TestFaultsOfTheNetwork(t *testing.T) {
 				f.present(other, host, 90*24*time.Hour)
 				f.pass(long)
 				file := f.caFile(other)
-				if _, err := f.Change(f.t.Context(), prod, Change{CAFile: &file}); err != nil {
+				if _, err := f.Change(f.t.Context(), prod, func(p *config.Profile) { p.CAFile = file }); err != nil {
 					f.t.Error(err)
 				}
 			}, want: passing("certificate", time.Second)},

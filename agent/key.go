@@ -9,6 +9,7 @@ import (
 	"langkeep/agent/keychain"
 	"langkeep/agent/keys"
 	"langkeep/agent/secret"
+	"langkeep/agent/vocabulary"
 )
 
 // KeyGrant is an API key for a reader.
@@ -29,7 +30,7 @@ func (a *Agent) Key(ctx context.Context, name string, minValid time.Duration) (K
 		}
 		m, now := a.look(s)
 		grant := KeyGrant{Profile: name, ServerURL: m.profile.ServerURL}
-		if m.profile.Method == methodAPIKey {
+		if m.profile.Method == vocabulary.APIKey {
 			if grant.Grant.Key = m.apiKey; !m.apiKey.Empty() && m.state(now) != SignInRequired {
 				return grant, nil
 			}
@@ -225,7 +226,7 @@ func keyError(profile string, err *keys.Error) *Error {
 	case keys.TooShort:
 		e.Kind, e.Code, e.MaxValid = LifetimeTooShort, KeyTooShort, err.Most
 	case keys.Forbidden:
-		e.Kind, e.Reason, e.Detail = NotSupported, keys.ReasonForbidden, err.Detail
+		e.Kind, e.Reason, e.Detail = NotSupported, vocabulary.KeysForbidden, err.Detail
 	case keys.NoSuchKey:
 		e.Kind, e.Code = NotFound, NoSuchKey
 	case keys.Unwritten:

@@ -14,11 +14,13 @@ import (
 	"testing/synctest"
 	"time"
 
+	"langkeep/agent/config"
 	"langkeep/agent/keychain"
 	"langkeep/agent/keys"
 	"langkeep/agent/langflow"
 	"langkeep/agent/langflow/langflowtest"
 	"langkeep/agent/secret"
+	"langkeep/agent/vocabulary"
 	"langkeep/assets/casebook"
 )
 
@@ -117,7 +119,7 @@ func TestKeyLifetimes(t *testing.T) {
 		r.signIn("prod", false)
 		r.mustKey("prod") // of a day, which is replaced below
 		short := 20 * time.Second
-		if _, err := r.Change(r.t.Context(), "prod", Change{KeyLifetime: &short}); err != nil {
+		if _, err := r.Change(r.t.Context(), "prod", func(p *config.Profile) { p.KeyLifetime = short }); err != nil {
 			t.Fatal(err)
 		}
 		for i := range 300 {
@@ -212,7 +214,7 @@ func TestKeyWhereThereAreNone(t *testing.T) {
 		r.server.Fault("/api_key/", langflowtest.Fault{Status: 403, Body: `{"detail":"API keys are disabled"}`})
 		for range 50 {
 			_, err := r.Key(r.t.Context(), "prod", Wish)
-			if e := r.fails(err, NotSupported); e.Reason != keys.ReasonForbidden || !strings.Contains(e.Detail, "API keys are disabled") {
+			if e := r.fails(err, NotSupported); e.Reason != vocabulary.KeysForbidden || !strings.Contains(e.Detail, "API keys are disabled") {
 				t.Fatalf("%+v", e)
 			}
 			time.Sleep(time.Second)
@@ -220,8 +222,8 @@ func TestKeyWhereThereAreNone(t *testing.T) {
 		if n := r.server.Count("/api_key/"); n != 1 {
 			t.Errorf("the server was asked %d times", n)
 		}
-		if s := r.is("prod", Fresh); s.KeyReason != keys.ReasonForbidden {
-			t.Errorf("told: %q", s.KeyReason)
+		if s := r.is("prod", Fresh); s.Keys.Reason != vocabulary.KeysForbidden {
+			t.Errorf("told: %q", s.Keys.Reason)
 		}
 		if left := r.records(); len(left) != 0 {
 			t.Errorf("written down: %+v", left)
@@ -233,8 +235,8 @@ func TestKeyWhoseEndTheServerIgnores(t *testing.T) {
 	bubble(t, langflowtest.Options{Version: "1.4"}, func(r *rig) {
 		r.signIn("prod", false)
 		first := r.mustKey("prod")
-		if s := r.is("prod", Fresh); s.KeyReason != keys.ReasonExpiryIgnored {
-			t.Errorf("told: %q", s.KeyReason)
+		if s := r.is("prod", Fresh); s.Keys.Reason != vocabulary.ExpiryIgnored {
+			t.Errorf("told: %q", s.Keys.Reason)
 		}
 		time.Sleep(20 * time.Hour)
 		r.mustKey("prod")
@@ -266,8 +268,8 @@ func TestKeysGoAtSignOut(t *testing.T) {
 		if r.takesKey(ours.Key) || !r.takesKey(own) {
 			t.Error("our key still works, or the person's own does not")
 		}
-		if s := r.is("prod", SignedOut); s.KeysLeft != 0 || !s.KeyExpires.IsZero() {
-			t.Errorf("%d keys are left, one till %v", s.KeysLeft, s.KeyExpires)
+		if s := r.is("prod", SignedOut); s.Keys.Left != 0 || !s.Keys.Expires.IsZero() {
+			t.Errorf("%d keys are left, one till %v", s.Keys.Left, s.Keys.Expires)
 		}
 		if _, err := r.Key(r.t.Context(), "prod", Wish); err == nil {
 			t.Error("a key of a profile that is signed out")
@@ -283,8 +285,8 @@ func TestKeysGoWhenTheServerIsBack(t *testing.T) {
 		if _, err := r.Logout(r.t.Context(), "prod"); err != nil {
 			t.Fatal(err)
 		}
-		if s := r.is("prod", SignedOut); s.KeysLeft != 1 || !s.KeysLeftUntil.Equal(ours.ExpiresAt) {
-			t.Errorf("%d keys are left, till %v", s.KeysLeft, s.KeysLeftUntil)
+		if s := r.is("prod", SignedOut); s.Keys.Left != 1 || !s.Keys.LeftUntil.Equal(ours.ExpiresAt) {
+			t.Errorf("%d keys are left, till %v", s.Keys.Left, s.Keys.LeftUntil)
 		}
 		r.server.Start()
 		admin := langflowtest.Admin()
@@ -295,8 +297,8 @@ func TestKeysGoWhenTheServerIsBack(t *testing.T) {
 		if r.takesKey(ours.Key) {
 			t.Error("it still works after the next sign-in")
 		}
-		if s := r.is("prod", Fresh); s.KeysLeft != 0 {
-			t.Errorf("%d keys are left", s.KeysLeft)
+		if s := r.is("prod", Fresh); s.Keys.Left != 0 {
+			t.Errorf("%d keys are left", s.Keys.Left)
 		}
 		second := r.mustKey("prod")
 		if _, err := r.Remove(r.t.Context(), "prod"); err != nil {
@@ -628,7 +630,7 @@ func TestKeyWaitsForASignIn(t *testing.T) {
 		synctest.Wait()
 		wg.Go(func() {
 			lifetime := time.Hour
-			if _, err := r.Change(r.t.Context(), "prod", Change{KeyLifetime: &lifetime}); err != nil {
+			if _, err := r.Change(r.t.Context(), "prod", func(p *config.Profile) { p.KeyLifetime = lifetime }); err != nil {
 				t.Error(err)
 			}
 		})

@@ -9,6 +9,7 @@ import (
 	"langkeep/agent/keychain"
 	"langkeep/agent/langflow"
 	"langkeep/agent/secret"
+	"langkeep/agent/vocabulary"
 )
 
 // Credentials are what a person signs in with.
@@ -24,13 +25,13 @@ type Credentials struct {
 func (c Credentials) check(profile string) error {
 	complete := true
 	switch c.Method {
-	case methodPassword:
+	case vocabulary.Password:
 		complete = c.Username != "" && !c.Password.Empty()
-	case methodRefreshToken:
+	case vocabulary.RefreshToken:
 		complete = !c.RefreshToken.Empty()
-	case methodAPIKey:
+	case vocabulary.APIKey:
 		complete = !c.APIKey.Empty()
-	case methodAutoLogin:
+	case vocabulary.AutoLogin:
 	default:
 		return &Error{Kind: BadRequest, Code: UnknownMethod, Profile: profile, Detail: c.Method}
 	}
@@ -117,11 +118,11 @@ func (a *Agent) Login(ctx context.Context, name string, c Credentials) (Snapshot
 func signIn(ctx context.Context, client *langflow.Client, c Credentials) (tokens *langflow.Tokens, username string, err error) {
 	proof := langflow.Key(c.APIKey)
 	switch c.Method {
-	case methodPassword:
+	case vocabulary.Password:
 		tokens, err = client.Login(ctx, c.Username, c.Password)
-	case methodAutoLogin:
+	case vocabulary.AutoLogin:
 		tokens, err = client.AutoLogin(ctx)
-	case methodRefreshToken:
+	case vocabulary.RefreshToken:
 		tokens, err = client.Refresh(ctx, c.RefreshToken, "")
 	}
 	if err != nil {
@@ -134,7 +135,7 @@ func signIn(ctx context.Context, client *langflow.Client, c Credentials) (tokens
 	if err != nil {
 		return nil, "", err
 	}
-	if c.Method == methodPassword {
+	if c.Method == vocabulary.Password {
 		return tokens, c.Username, nil
 	}
 	return tokens, user.Username, nil
@@ -179,7 +180,7 @@ func (a *Agent) takeOver(ctx context.Context, s *session, c Credentials, tokens 
 		if other == account {
 			continue
 		}
-		if other == keychain.Account(s.name, keychain.Password) && c.RememberPassword && c.Method == methodPassword {
+		if other == keychain.Account(s.name, keychain.Password) && c.RememberPassword && c.Method == vocabulary.Password {
 			remembered := keychain.Item{Origin: origin, Username: username, Secret: c.Password}
 			if err := a.store.Set(ctx, other, remembered); err != nil {
 				a.log.Warn("can't remember the password now", "profile", s.name, "error", err)

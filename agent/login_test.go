@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"langkeep/agent/clock"
+	"langkeep/agent/config"
 	"langkeep/agent/keychain"
 	"langkeep/agent/langflow"
 	"langkeep/agent/langflow/langflowtest"
@@ -222,7 +223,7 @@ func TestSecretThatCannotBeSent(t *testing.T) {
 			r.fails(err, BadRequest)
 		}
 		relative := "ca.pem"
-		_, err := r.Change(r.t.Context(), "prod", Change{CAFile: &relative})
+		_, err := r.Change(r.t.Context(), "prod", func(p *config.Profile) { p.CAFile = relative })
 		r.fails(err, BadRequest)
 	})
 }

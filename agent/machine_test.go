@@ -11,6 +11,7 @@ import (
 	"langkeep/agent/keys"
 	"langkeep/agent/langflow"
 	"langkeep/agent/secret"
+	"langkeep/agent/vocabulary"
 )
 
 // at is a moment that long after the beginning of a table's story, by both clocks.
@@ -28,7 +29,7 @@ func tokens(d time.Duration) langflow.Tokens {
 
 // known is a session of a password, before anything has happened.
 func known() machine {
-	return newMachine(config.Profile{Name: "prod", ServerURL: "https://flows.test", Username: "ann", Method: methodPassword})
+	return newMachine(config.Profile{Name: "prod", ServerURL: "https://flows.test", Username: "ann", Method: vocabulary.Password})
 }
 
 // signedIn is one that was signed in at the beginning.
@@ -56,7 +57,7 @@ func TestMachine(t *testing.T) {
 		next    time.Duration // after the beginning
 	}{
 		"nothing":                {known, func(*machine) {}, 0, Stale, "", 0, 0},
-		"the store is locked":    {known, func(m *machine) { m.storeErr = keychain.ErrLocked }, 0, KeychainLocked, reasonLocked, 0, 0},
+		"the store is locked":    {known, func(m *machine) { m.storeErr = keychain.ErrLocked }, 0, KeychainLocked, vocabulary.Locked, 0, 0},
 		"the store is empty":     {known, func(m *machine) { m.nothingStored(false) }, 0, SignedOut, "", 0, 0},
 		"the store lost it":      {known, func(m *machine) { m.nothingStored(true) }, 0, Stale, "session-ended", 0, 0},
 		"loaded":                 {known, func(m *machine) { m.stored(pair{Tokens: langflow.Tokens{Refresh: secret.New("r")}}, secret.Text{}) }, 0, Stale, "", 0, 0},
@@ -117,7 +118,7 @@ func TestMachine(t *testing.T) {
 			m.plan(at(time.Hour).wall)
 		}, 0, Fresh, "", time.Hour, 0},
 		"not saved": {signedIn, func(m *machine) { m.saved, m.saveErr = false, keychain.ErrFailing },
-			0, Fresh, reasonFailing, time.Hour, 48 * time.Minute},
+			0, Fresh, vocabulary.Failing, time.Hour, 48 * time.Minute},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := tt.from()
@@ -197,7 +198,7 @@ func TestMachineGrants(t *testing.T) {
 			m.endSilently("session-ended", "")
 			m.refused.slot = at(time.Minute).elapsed
 		}, Wish, 0, false, ServerUnreachable},
-		"an api key": {func(m *machine) { m.profile.Method = methodAPIKey }, Wish, 0, false, NotSupported},
+		"an api key": {func(m *machine) { m.profile.Method = vocabulary.APIKey }, Wish, 0, false, NotSupported},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := signedIn()

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"langkeep/agent/config"
+	"langkeep/agent/vocabulary"
 )
 
 // Offer is what a server offers to whoever has no credential yet.
@@ -34,9 +35,9 @@ func (a *Agent) Probe(ctx context.Context, p config.Profile) (Offer, error) {
 	if err != nil {
 		return Offer{}, errorOf(p.Name, err)
 	}
-	o := Offer{ServerURL: p.ServerURL, Version: version, Methods: []string{methodPassword, methodRefreshToken, methodAPIKey}}
+	o := Offer{ServerURL: p.ServerURL, Version: version, Methods: []string{vocabulary.Password, vocabulary.RefreshToken, vocabulary.APIKey}}
 	if _, err := way.client.AutoLogin(ctx); err == nil {
-		o.Methods = append([]string{methodAutoLogin}, o.Methods...)
+		o.Methods = append([]string{vocabulary.AutoLogin}, o.Methods...)
 	}
 	return o, ctx.Err()
 }

@@ -94,7 +94,7 @@ func (a *Agent) drop(s *session) {
 	a.keys.Drop(s.name)
 	a.releaseLocked(s.known.Load().ways)
 	for u := range a.subscriptions {
-		u.put(Event{Snapshot: Snapshot{Name: s.name}, Removed: true})
+		u.put(Event{Snapshot: Snapshot{Profile: config.Profile{Name: s.name}}, Removed: true})
 	}
 }
 
@@ -206,41 +206,11 @@ func checked(p config.Profile) (config.Profile, error) {
 	return p, nil
 }
 
-// Change is a change of a profile's settings: nil leaves one as it is.
-type Change struct {
-	ServerURL *string
-	CAFile    *string
-	AllowHTTP *bool
-
-	KeyLifetime  *time.Duration
-	Proxy        *bool
-	ProxyPort    *int
-	ProxyOrigins *string // with spaces between them
-}
-
-// to is a profile with the change made.
-func (c Change) to(p config.Profile) config.Profile {
-	set(&p.ServerURL, c.ServerURL)
-	set(&p.CAFile, c.CAFile)
-	set(&p.AllowHTTP, c.AllowHTTP)
-	set(&p.KeyLifetime, c.KeyLifetime)
-	set(&p.Proxy, c.Proxy)
-	set(&p.ProxyPort, c.ProxyPort)
-	set(&p.ProxyOrigins, c.ProxyOrigins)
-	return p
-}
-
-func set[T any](field, to *T) {
-	if to != nil {
-		*field = *to
-	}
-}
-
 // Change changes a profile, in its file as that is by now. A server of another
 // origin signs it out first. Where a person's own edit can't be used, such as a
 // CA file that is not there yet, that edit stays in the file, and only the change
 // comes into force.
-func (a *Agent) Change(ctx context.Context, name string, c Change) (Snapshot, error) {
+func (a *Agent) Change(ctx context.Context, name string, with func(p *config.Profile)) (Snapshot, error) {
 	s, release, err := a.seize(ctx, name)
 	if err != nil {
 		return Snapshot{}, err
@@ -250,19 +220,21 @@ func (a *Agent) Change(ctx context.Context, name string, c Change) (Snapshot, er
 	var p, written config.Profile // what comes into force, and what the file says
 	// The file first, since it can be taken back and a sign-out can't.
 	was, err := a.editProfile(old, func(file config.Profile) (config.Profile, error) {
-		next := c.to(file)
+		next := file
+		with(&next)
 		if err := config.CheckProfile(next); err != nil {
 			return next, &Error{Kind: BadRequest, Profile: name, Detail: err.Error()}
 		}
 		var err error
 		p, err = checked(next)
 		switch {
-		case err == nil && c.ServerURL != nil:
+		case err == nil && next.ServerURL != file.ServerURL:
 			next.ServerURL = p.ServerURL // as Add writes it
-		case err != nil && (c.ServerURL != nil || c.CAFile != nil || c.AllowHTTP != nil):
+		case err != nil && !sameWay(next, file):
 			return next, err
 		case err != nil:
-			p = c.to(old)
+			p = old
+			with(&p)
 		}
 		written = next
 		return next, nil
@@ -282,6 +254,11 @@ func (a *Agent) Change(ctx context.Context, name string, c Change) (Snapshot, er
 	return a.Profile(name)
 }
 
+// sameWay tells whether two profiles have the same way to the server.
+func sameWay(p, q config.Profile) bool {
+	return p.ServerURL == q.ServerURL && p.CAFile == q.CAFile && p.AllowHTTP == q.AllowHTTP
+}
+
 // apply puts changed settings of a seized session, which were checked, in
 // force.
 func (a *Agent) apply(ctx context.Context, s *session, p config.Profile) error {
@@ -296,9 +273,9 @@ func (a *Agent) apply(ctx context.Context, s *session, p config.Profile) error {
 			return err
 		}
 	}
-	if p.ServerURL == old.profile.ServerURL && p.CAFile == old.profile.CAFile && p.AllowHTTP == old.profile.AllowHTTP && !other {
+	if sameWay(p, old.profile) && !other {
 		a.update(s, func(m *machine, _ moment) { m.profile = p })
-		return nil // nothing that the way to the server is made of
+		return nil
 	}
 	way := a.connect(p)
 	a.mu.Lock()

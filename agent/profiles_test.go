@@ -33,7 +33,7 @@ func TestOtherOriginSignsOutFirst(t *testing.T) {
 	bubble(t, langflowtest.Options{}, func(r *rig) {
 		r.signIn("prod", true)
 		elsewhere := "https://elsewhere.test"
-		s, err := r.Change(r.t.Context(), "prod", Change{ServerURL: &elsewhere})
+		s, err := r.Change(r.t.Context(), "prod", func(p *config.Profile) { p.ServerURL = elsewhere })
 		if err != nil || s.State != SignedOut || s.ServerURL != elsewhere {
 			t.Fatalf("got %+v, %v", s, err)
 		}
@@ -52,12 +52,12 @@ func TestChangeKeepsServersVersion(t *testing.T) {
 		r.signIn("prod", false)
 		r.server.Stop()
 		yes := true
-		s, err := r.Change(r.t.Context(), "prod", Change{AllowHTTP: &yes})
+		s, err := r.Change(r.t.Context(), "prod", func(p *config.Profile) { p.AllowHTTP = yes })
 		if err != nil || s.ServerVersion != "1.13.0" {
 			t.Errorf("after a change the server's version is %q, %v", s.ServerVersion, err)
 		}
 		elsewhere := "https://langflow.test/b"
-		if s, err = r.Change(r.t.Context(), "prod", Change{ServerURL: &elsewhere}); err != nil || s.ServerVersion != "" {
+		if s, err = r.Change(r.t.Context(), "prod", func(p *config.Profile) { p.ServerURL = elsewhere }); err != nil || s.ServerVersion != "" {
 			t.Errorf("at another root path the server's version is %q, %v", s.ServerVersion, err)
 		}
 	})
@@ -148,7 +148,7 @@ func TestBrokenProfileFile(t *testing.T) {
 	for name, act := range map[string]func(r *rig) error{
 		"login": func(r *rig) error { return r.logIn(r.t.Context(), "prod", "bob", "bob-Password1") },
 		"change": func(r *rig) error {
-			_, err := r.Change(r.t.Context(), "prod", Change{ServerURL: &elsewhere})
+			_, err := r.Change(r.t.Context(), "prod", func(p *config.Profile) { p.ServerURL = elsewhere })
 			return err
 		},
 	} {
@@ -182,7 +182,7 @@ func TestChangeWithLockedStoreKeepsEverything(t *testing.T) {
 		r.signIn("prod", true)
 		r.store.fail(keychain.ErrFailing, nil)
 		elsewhere := "https://elsewhere.test"
-		_, err := r.Change(r.t.Context(), "prod", Change{ServerURL: &elsewhere})
+		_, err := r.Change(r.t.Context(), "prod", func(p *config.Profile) { p.ServerURL = elsewhere })
 		r.fails(err, KeychainBlocked)
 		r.store.fail(nil, nil)
 		r.mustToken("prod")
@@ -213,12 +213,12 @@ func TestAddedProfileIsSignedOut(t *testing.T) {
 func TestHandEditsStay(t *testing.T) {
 	for name, act := range map[string]func(r *rig) error{
 		"a change": func(r *rig) error {
-			_, err := r.Change(r.t.Context(), "prod", Change{Proxy: new(true)})
+			_, err := r.Change(r.t.Context(), "prod", func(p *config.Profile) { p.Proxy = true })
 			return err
 		},
 		"a change that can't be made": func(r *rig) error {
 			r.store.fail(keychain.ErrFailing, nil)
-			_, err := r.Change(r.t.Context(), "prod", Change{ServerURL: new("https://elsewhere.test"), CAFile: new("")})
+			_, err := r.Change(r.t.Context(), "prod", func(p *config.Profile) { p.ServerURL = "https://elsewhere.test"; p.CAFile = "" })
 			r.fails(err, KeychainBlocked)
 			r.store.fail(nil, nil)
 			return nil

@@ -7,6 +7,7 @@ import (
 
 	"langkeep/agent/keychain"
 	"langkeep/agent/langflow"
+	"langkeep/agent/vocabulary"
 )
 
 // errShortLived is a passing failure: a server whose clock is wrong can hand
@@ -188,10 +189,10 @@ func (a *Agent) signInAgain(ctx context.Context, s *session, client *langflow.Cl
 // hasSilentWay tells whether the session can be had again without its user.
 func (a *Agent) hasSilentWay(ctx context.Context, s *session) (bool, error) {
 	method := s.known.Load().profile.Method
-	if method == methodAutoLogin {
+	if method == vocabulary.AutoLogin {
 		return true, nil
 	}
-	if method != methodPassword {
+	if method != vocabulary.Password {
 		return false, nil
 	}
 	_, err := a.rememberedPassword(ctx, s)
@@ -216,7 +217,7 @@ func (a *Agent) signInSilently(ctx context.Context, s *session, client *langflow
 	var tokens *langflow.Tokens
 	var remembered keychain.Item
 	var err error
-	if method == methodAutoLogin {
+	if method == vocabulary.AutoLogin {
 		tokens, err = client.AutoLogin(ctx)
 	} else if remembered, err = a.rememberedPassword(ctx, s); err == nil {
 		tokens, err = client.Login(ctx, remembered.Username, remembered.Secret)
@@ -227,7 +228,7 @@ func (a *Agent) signInSilently(ctx context.Context, s *session, client *langflow
 		a.log.Info("signed in again", "profile", s.name)
 		return a.adopt(ctx, s, tokens)
 	case errors.As(err, &lf) && lf.Final():
-		if method == methodPassword {
+		if method == vocabulary.Password {
 			a.suspendPassword(s, remembered)
 		}
 		return a.end(ctx, s, string(lf.Kind), lf.Detail)

@@ -9,14 +9,6 @@ import (
 	"time"
 )
 
-// The methods of sign-in, as a profile names them.
-const (
-	methodPassword     = "password"
-	methodAutoLogin    = "auto-login"
-	methodRefreshToken = "refresh-token"
-	methodAPIKey       = "api-key"
-)
-
 // session is a profile that is looked after.
 type session struct {
 	name string

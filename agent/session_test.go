@@ -163,7 +163,7 @@ func TestAllAtOnce(t *testing.T) {
 						case 8:
 							_, _ = r.Add(config.Profile{Name: name, ServerURL: r.server.URL})
 						case 9:
-							_, _ = r.Change(ctx, name, Change{AllowHTTP: &yes})
+							_, _ = r.Change(ctx, name, func(p *config.Profile) { p.AllowHTTP = yes })
 						case 10:
 							if yes {
 								_ = os.Remove(r.profileFile(name))

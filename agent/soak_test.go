@@ -20,6 +20,7 @@ import (
 	"langkeep/agent/langflow"
 	"langkeep/agent/langflow/langflowtest"
 	"langkeep/agent/secret"
+	"langkeep/agent/vocabulary"
 )
 
 // TestSoak keeps sessions of all methods with two servers for 48 hours in which
@@ -68,7 +69,7 @@ func TestSoak(t *testing.T) {
 
 		admin := langflowtest.Admin()
 		key := r.server.AddAPIKey(admin.Name)
-		password := Credentials{Method: methodPassword, Username: admin.Name, Password: secret.New(admin.Password)}
+		password := Credentials{Method: vocabulary.Password, Username: admin.Name, Password: secret.New(admin.Password)}
 		kept := password
 		kept.RememberPassword = true
 		straight, err := langflow.New(r.server.URL, langflow.Options{Transport: r.server.RoundTripper()})
@@ -79,9 +80,9 @@ func TestSoak(t *testing.T) {
 		imported := func() Credentials {
 			tokens, err := straight.Login(r.t.Context(), admin.Name, secret.New(admin.Password))
 			if err != nil {
-				return Credentials{Method: methodRefreshToken, RefreshToken: secret.New("none")}
+				return Credentials{Method: vocabulary.RefreshToken, RefreshToken: secret.New("none")}
 			}
-			return Credentials{Method: methodRefreshToken, RefreshToken: tokens.Refresh}
+			return Credentials{Method: vocabulary.RefreshToken, RefreshToken: tokens.Refresh}
 		}
 		profiles := []struct {
 			name   string
@@ -94,9 +95,9 @@ func TestSoak(t *testing.T) {
 			{"kept-old", old, func() Credentials { return kept }, false},
 			{"typed", r.server, func() Credentials { return password }, true},
 			{"imported", r.server, imported, true},
-			{"auto", r.server, func() Credentials { return Credentials{Method: methodAutoLogin} }, false},
-			{"auto-old", old, func() Credentials { return Credentials{Method: methodAutoLogin} }, false},
-			{"ci", r.server, func() Credentials { return Credentials{Method: methodAPIKey, APIKey: key} }, false},
+			{"auto", r.server, func() Credentials { return Credentials{Method: vocabulary.AutoLogin} }, false},
+			{"auto-old", old, func() Credentials { return Credentials{Method: vocabulary.AutoLogin} }, false},
+			{"ci", r.server, func() Credentials { return Credentials{Method: vocabulary.APIKey, APIKey: key} }, false},
 		}
 		for _, p := range profiles {
 			if _, err := r.Add(config.Profile{Name: p.name, ServerURL: p.server.URL}); err != nil {

@@ -7,6 +7,7 @@ import (
 	"langkeep/agent/keychain"
 	"langkeep/agent/langflow"
 	"langkeep/agent/secret"
+	"langkeep/agent/vocabulary"
 )
 
 // accounts are the names of all items that the store may have of a profile.
@@ -50,7 +51,7 @@ func (a *Agent) load(ctx context.Context, s *session) error {
 	}
 	profile, origin := m.profile, m.origin
 	whats := []string{keychain.RefreshToken, keychain.AccessToken}
-	if profile.Method == methodAPIKey {
+	if profile.Method == vocabulary.APIKey {
 		whats = []string{keychain.APIKey}
 	}
 	var item keychain.Item
@@ -63,7 +64,7 @@ func (a *Agent) load(ctx context.Context, s *session) error {
 		}
 	}
 	lost := errors.Is(err, keychain.ErrNotFound)
-	if lost && profile.Method == methodPassword {
+	if lost && profile.Method == vocabulary.Password {
 		// A sign-out takes the remembered password first: where there is one, the
 		// store has lost the session.
 		_, err = a.rememberedPassword(ctx, s)

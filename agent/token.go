@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"langkeep/agent/secret"
+	"langkeep/agent/vocabulary"
 )
 
 // Grant is an access token for a reader.
@@ -125,7 +126,7 @@ var errStopping = &Error{Kind: Internal, Code: Stopping}
 // first.
 func (m *machine) grant(minValid time.Duration, now moment) (g Grant, attend bool, err error) {
 	name := m.profile.Name
-	if m.profile.Method == methodAPIKey {
+	if m.profile.Method == vocabulary.APIKey {
 		return Grant{}, false, &Error{Kind: NotSupported, Code: NoAccessTokens, Profile: name}
 	}
 	left := m.left(now)

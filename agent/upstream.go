@@ -37,12 +37,6 @@ func (a *Agent) ProxyNeeds(name string) ProxyNeeds {
 	return ProxyNeeds{Origins: m.profile.ProxyOrigins, Version: m.version, UnknownRoutes: m.profile.UnknownRoutes}
 }
 
-// The reasons for which a proxy has no port.
-const (
-	ProxyTaken   = "port-taken"
-	ProxyExposed = "port-of-another-user" // who may have been sent tokens of it
-)
-
 // ProxyIs notes whether a profile's proxy has its port, and why not, for
 // snapshots to tell.
 func (a *Agent) ProxyIs(name string, open bool, reason string) {

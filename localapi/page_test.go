@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"langkeep/agent"
+	"langkeep/agent/config"
 	"langkeep/localapi/client"
 )
 
@@ -152,7 +153,7 @@ func TestPageEvents(t *testing.T) {
 // needed.
 func TestCardThatNeedsYou(t *testing.T) {
 	now := time.Now()
-	p := Present(agent.Snapshot{Name: "x", State: agent.SignInRequired, Reason: "session-ended",
+	p := Present(agent.Snapshot{Profile: config.Profile{Name: "x"}, State: agent.SignInRequired, Reason: "session-ended",
 		AccessExpires: now.Add(time.Hour), RefreshExpires: now.Add(time.Hour), LastRefresh: now})
 	if c := card(p, now); !c.NeedsYou || c.Share != nil || c.TokenLeft != "–" || c.SessionLeft != "–" {
 		t.Errorf("the card is %+v", c)

@@ -16,7 +16,7 @@ import (
 func Present(s agent.Snapshot) client.Profile {
 	p := client.Profile{
 		Name: s.Name, ServerURL: s.ServerURL, Username: known(s.Username),
-		State: client.State(s.State), Reason: known(s.Reason), ReasonDetail: known(s.Detail), Saved: s.Saved,
+		State: s.State, Reason: known(s.Reason), ReasonDetail: known(s.Detail), Saved: s.Saved,
 		AccessExpiresAt: moment(s.AccessExpires), RefreshExpiresAt: moment(s.RefreshExpires),
 		LastRefreshAt: moment(s.LastRefresh), NextAttemptAt: moment(s.NextAttempt),
 		FailingSince: moment(s.FailingSince), ServerVersion: known(s.ServerVersion),
@@ -29,8 +29,8 @@ func Present(s agent.Snapshot) client.Profile {
 	if p.ExecScopes = strings.Fields(s.ExecScopes); len(p.ExecScopes) == 0 {
 		p.ExecScopes = []string{"read", "token", "proxy"}
 	}
-	p.KeyExpiresAt, p.KeyReason = moment(s.KeyExpires), known(s.KeyReason)
-	p.KeysLeft, p.KeysLeftUntil = s.KeysLeft, moment(s.KeysLeftUntil)
+	p.KeyExpiresAt, p.KeyReason = moment(s.Keys.Expires), known(s.Keys.Reason)
+	p.KeysLeft, p.KeysLeftUntil = s.Keys.Left, moment(s.Keys.LeftUntil)
 	if s.KeyLifetime > 0 {
 		p.KeyLifetime = new(s.KeyLifetime.String())
 	}
@@ -38,6 +38,13 @@ func Present(s agent.Snapshot) client.Profile {
 		p.ClockOffsetSeconds = new(wholeSeconds(s.Offset))
 	}
 	return p
+}
+
+// set gives a field the value that a request has for it, if it has one.
+func set[T any](field, to *T) {
+	if to != nil {
+		*field = *to
+	}
 }
 
 func known(s string) *string {
@@ -110,22 +117,28 @@ func (s *Server) changeProfile(w http.ResponseWriter, r *http.Request, _ *guard.
 	if err := read(r, &body); err != nil {
 		return err
 	}
-	change := agent.Change{ServerURL: body.ServerURL, CAFile: body.CAFile, AllowHTTP: body.AllowHTTP}
+	lifetime := time.Duration(0)
 	if body.KeyLifetime != nil {
-		lifetime, err := time.ParseDuration(*body.KeyLifetime)
-		if err != nil {
+		var err error
+		if lifetime, err = time.ParseDuration(*body.KeyLifetime); err != nil {
 			return client.NewProblem(client.TypeBadRequest, "key_lifetime must be a duration such as 24h")
 		}
-		change.KeyLifetime = &lifetime
 	}
-	change.Proxy = body.Proxy
-	if body.ProxyAllowOrigins != nil {
-		change.ProxyOrigins = new(strings.Join(*body.ProxyAllowOrigins, " "))
-	}
-	if body.Proxy != nil && *body.Proxy && s.proxies.taken(name) {
-		change.ProxyPort = new(0) // for another one
-	}
-	snapshot, err := s.Agent.Change(r.Context(), name, change)
+	snapshot, err := s.Agent.Change(r.Context(), name, func(p *config.Profile) {
+		set(&p.ServerURL, body.ServerURL)
+		set(&p.CAFile, body.CAFile)
+		set(&p.AllowHTTP, body.AllowHTTP)
+		set(&p.Proxy, body.Proxy)
+		if body.KeyLifetime != nil {
+			p.KeyLifetime = lifetime
+		}
+		if body.ProxyAllowOrigins != nil {
+			p.ProxyOrigins = strings.Join(*body.ProxyAllowOrigins, " ")
+		}
+		if body.Proxy != nil && *body.Proxy && s.proxies.taken(name) {
+			p.ProxyPort = 0 // for another one
+		}
+	})
 	if err == nil && body.Proxy != nil {
 		s.proxies.reconcile(r.Context(), name)
 		snapshot, err = s.Agent.Profile(name)

@@ -8,13 +8,14 @@ import (
 	"testing"
 
 	"langkeep/agent"
+	"langkeep/agent/config"
 	"langkeep/agent/langflow/langflowtest"
 	"langkeep/localapi/client"
 )
 
 // Every field of a profile is there, even when nothing is known.
 func TestUnknownIsNull(t *testing.T) {
-	body, err := json.Marshal(Present(agent.Snapshot{Name: "x", State: agent.SignedOut}))
+	body, err := json.Marshal(Present(agent.Snapshot{Profile: config.Profile{Name: "x"}, State: agent.SignedOut}))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,7 +14,9 @@ import (
 
 	"langkeep/agent"
 	"langkeep/agent/clients"
+	"langkeep/agent/config"
 	"langkeep/agent/secret"
+	"langkeep/agent/vocabulary"
 	"langkeep/localapi/client"
 	"langkeep/localapi/guard"
 	"langkeep/localapi/proxy"
@@ -173,14 +175,14 @@ func (p *proxies) refused(snapshot agent.Snapshot, err error) {
 	if !p.put(name, &openProxy{port: port}) {
 		return
 	}
-	if snapshot.ProxyReason == agent.ProxyExposed {
+	if snapshot.ProxyReason == vocabulary.PortOfAnotherUser {
 		return // that was seen to
 	}
 	if !p.Guard.HeldByOther(uint16(port)) {
 		if snapshot.ProxyReason == "" {
 			p.Log.Warn("the proxy's port is taken", "profile", name, "error", err)
 		}
-		p.Agent.ProxyIs(name, false, agent.ProxyTaken)
+		p.Agent.ProxyIs(name, false, vocabulary.PortTaken)
 		return
 	}
 	revoked, err := p.Clients.RevokeAll(func(c clients.Client) bool { return slices.Contains(c.Profiles, name) })
@@ -188,7 +190,7 @@ func (p *proxies) refused(snapshot agent.Snapshot, err error) {
 		p.Log.Warn("the clients can't be written down", "error", err)
 	}
 	p.Log.Warn("another user holds the proxy's port: its clients are revoked", "profile", name, "port", port, "clients", revoked)
-	p.Agent.ProxyIs(name, false, agent.ProxyExposed)
+	p.Agent.ProxyIs(name, false, vocabulary.PortOfAnotherUser)
 }
 
 // choose takes the first free port that no other profile keeps, and writes it
@@ -207,7 +209,7 @@ func (p *proxies) choose(ctx context.Context, name string) {
 			continue
 		}
 		// Before it is said to be open.
-		if _, err := p.Agent.Change(ctx, name, agent.Change{ProxyPort: &port}); err != nil {
+		if _, err := p.Agent.Change(ctx, name, func(p *config.Profile) { p.ProxyPort = port }); err != nil {
 			p.Log.Warn("the proxy's port can't be written down", "profile", name, "error", err)
 			closeUnused(listeners)
 			return
@@ -302,7 +304,7 @@ func (s *Server) SetProxy(ctx context.Context, name string, on bool) error {
 		_, err := s.openProxy(ctx, name)
 		return err
 	}
-	_, err := s.Agent.Change(ctx, name, agent.Change{Proxy: new(false)})
+	_, err := s.Agent.Change(ctx, name, func(p *config.Profile) { p.Proxy = false })
 	s.proxies.reconcile(ctx, name)
 	return err
 }
@@ -311,15 +313,18 @@ func (s *Server) SetProxy(ctx context.Context, name string, on bool) error {
 // taken. The error is for a profile that is not there, or for a computer without
 // a free port.
 func (s *Server) openProxy(ctx context.Context, name string) (agent.Snapshot, error) {
-	change := agent.Change{Proxy: new(true)}
 	snapshot, err := s.Agent.Profile(name)
-	switch {
-	case err != nil || snapshot.ProxyOpen:
+	if err != nil || snapshot.ProxyOpen {
 		return snapshot, err
-	case s.proxies.taken(name):
-		change.ProxyPort = new(0)
 	}
-	if _, err := s.Agent.Change(ctx, name, change); err != nil {
+	taken := s.proxies.taken(name)
+	_, err = s.Agent.Change(ctx, name, func(p *config.Profile) {
+		p.Proxy = true
+		if taken {
+			p.ProxyPort = 0
+		}
+	})
+	if err != nil {
 		return agent.Snapshot{}, err
 	}
 	s.proxies.reconcile(ctx, name)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"langkeep/agent/langflow"
+	"langkeep/agent/vocabulary"
 )
 
 // AccountKey is an API key of a profile's account, whoever made it.
@@ -71,5 +72,5 @@ func (m *Manager) Revoke(ctx context.Context, client *langflow.Client, cred lang
 // EndsKnown tells whether the server knows the end of the key that is held for a
 // profile. Those before Langflow 1.10 ignore ends.
 func (m *Manager) EndsKnown(profile string) bool {
-	return m.Status(profile).Reason != ReasonExpiryIgnored
+	return m.Status(profile).Reason != vocabulary.ExpiryIgnored
 }

@@ -19,6 +19,7 @@ import (
 	"langkeep/agent/keychain"
 	"langkeep/agent/langflow"
 	"langkeep/agent/secret"
+	"langkeep/agent/vocabulary"
 )
 
 const (
@@ -29,12 +30,6 @@ const (
 	grace         = 10 * time.Minute // that a replaced key lives after its last use, where the server ignores its end
 	sweepInterval = 15 * time.Second // between two looks at what is to be deleted
 	signOutTime   = 5 * time.Second  // for deleting keys at a sign-out
-)
-
-// The reasons that Status has.
-const (
-	ReasonForbidden     = "keys-forbidden"
-	ReasonExpiryIgnored = "expiry-ignored"
 )
 
 // Account is what a key is made from: the account of a profile, as it is now.
@@ -118,7 +113,7 @@ type Grant struct {
 // Status is what people are told of a profile's keys.
 type Status struct {
 	Expires   time.Time // of the key that is handed out now
-	Reason    string    // ReasonForbidden, ReasonExpiryIgnored or ""
+	Reason    string    // vocabulary.KeysForbidden, vocabulary.ExpiryIgnored or ""
 	Left      int       // of keys that are still to be deleted on the server, which can't be asked
 	LeftUntil time.Time // when the last of them ends
 }
@@ -322,9 +317,9 @@ func (m *Manager) change(ctx context.Context, profile string, with func(h *held)
 func (h *held) status() Status {
 	s := Status{Expires: h.key.expires, Left: h.left, LeftUntil: h.leftUntil}
 	if e := new(Error); errors.As(h.err, &e) && e.Problem == Forbidden {
-		s.Reason = ReasonForbidden
+		s.Reason = vocabulary.KeysForbidden
 	} else if h.key.ignored {
-		s.Reason = ReasonExpiryIgnored
+		s.Reason = vocabulary.ExpiryIgnored
 	}
 	return s
 }

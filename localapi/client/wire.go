@@ -8,19 +8,20 @@ import (
 	"time"
 
 	"langkeep/agent/secret"
+	"langkeep/agent/vocabulary"
 )
 
 // State is what can be said of a profile's session.
-type State string
+type State = vocabulary.State
 
-// The states, as in docs/openapi.
+// The states.
 const (
-	Fresh          State = "fresh"            // a valid access token, refreshed on time; with method api-key: the key was last accepted
-	Retrying       State = "retrying"         // still valid; the last refresh failed for a passing reason
-	Stale          State = "stale"            // no valid access token, still trying
-	SignInRequired State = "sign-in-required" // refused for good, and no silent way back in
-	KeychainLocked State = "keychain-locked"  // no session in memory, and the keychain is locked, missing, silent or failing
-	SignedOut      State = "signed-out"
+	Fresh          = vocabulary.Fresh
+	Retrying       = vocabulary.Retrying
+	Stale          = vocabulary.Stale
+	SignInRequired = vocabulary.SignInRequired
+	KeychainLocked = vocabulary.KeychainLocked
+	SignedOut      = vocabulary.SignedOut
 )
 
 // Method is how a profile signs in.
@@ -28,10 +29,10 @@ type Method string
 
 // The methods of sign-in.
 const (
-	Password     Method = "password"
-	AutoLogin    Method = "auto-login"
-	RefreshToken Method = "refresh-token"
-	APIKey       Method = "api-key"
+	Password     Method = vocabulary.Password
+	AutoLogin    Method = vocabulary.AutoLogin
+	RefreshToken Method = vocabulary.RefreshToken
+	APIKey       Method = vocabulary.APIKey
 )
 
 // Profile is a named server and account, and its session. Unknown values are

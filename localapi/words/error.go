@@ -7,8 +7,8 @@ import (
 
 	"langkeep/agent"
 	"langkeep/agent/keychain"
-	"langkeep/agent/keys"
 	"langkeep/agent/langflow"
+	"langkeep/agent/vocabulary"
 )
 
 // Error is an error for a line of a program: lower case, with the profile and what to do
@@ -93,7 +93,7 @@ func told(e *agent.Error) (found, advice string) {
 	case agent.SigningInRequired:
 		return ofSignIn(e)
 	case agent.NotSupported:
-		if e.Reason == keys.ReasonForbidden {
+		if e.Reason == vocabulary.KeysForbidden {
 			return "the server makes no api keys for this account" + bracketed(e.Detail), "ask its administrator, or use one of your own with --method api-key"
 		}
 		return ofStore(e)

@@ -8,8 +8,8 @@ import (
 
 	"langkeep/agent"
 	"langkeep/agent/keychain"
-	"langkeep/agent/keys"
 	"langkeep/agent/langflow"
+	"langkeep/agent/vocabulary"
 	"langkeep/localapi/words"
 )
 
@@ -35,7 +35,7 @@ func TestError(t *testing.T) {
 		{&agent.Error{Kind: agent.LifetimeTooShort, Code: agent.KeyTooShort, Profile: "prod", MaxValid: time.Hour}, `profile "prod": its keys don't live that long: ask for at most 1h0m0s, or raise its key_lifetime`},
 		{&agent.Error{Kind: agent.NotFound, Code: agent.NoSuchKey, Profile: "prod"}, `profile "prod": the account has no key with that id: langkeep keys lists them`},
 		{&agent.Error{Kind: agent.Internal, Code: agent.KeyUnwritten, Profile: "prod", Detail: "disk full"}, `profile "prod": can't write down the key to be made: disk full`},
-		{&agent.Error{Kind: agent.NotSupported, Reason: keys.ReasonForbidden, Profile: "prod", Detail: "no"}, `profile "prod": the server makes no api keys for this account (no): ask its administrator, or use one of your own with --method api-key`},
+		{&agent.Error{Kind: agent.NotSupported, Reason: vocabulary.KeysForbidden, Profile: "prod", Detail: "no"}, `profile "prod": the server makes no api keys for this account (no): ask its administrator, or use one of your own with --method api-key`},
 		{&agent.Error{Kind: agent.KeychainBlocked, Profile: "prod", Err: fmt.Errorf("x: %w", keychain.ErrLocked)}, `profile "prod": the keychain is locked: unlock it, then try again`},
 		{&agent.Error{Kind: agent.KeychainBlocked, Profile: "prod", Err: keychain.ErrMissing}, `profile "prod": there is no keychain here: start one, or run langkeep with --store file`},
 		{&agent.Error{Kind: agent.KeychainBlocked, Profile: "prod", Err: keychain.ErrSilent}, `profile "prod": the keychain does not answer: look for its prompt, or restart it`},

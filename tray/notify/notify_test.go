@@ -130,7 +130,7 @@ func TestAHangingDesktopIsNotWaitedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var refused []agent.Event
 		for i := range 2 * waiting {
-			refused = append(refused, agent.Event{Snapshot: agent.Snapshot{Name: fmt.Sprint("p", i), State: agent.SignInRequired}})
+			refused = append(refused, agent.Event{Snapshot: agent.Snapshot{Profile: config.Profile{Name: fmt.Sprint("p", i)}, State: agent.SignInRequired}})
 		}
 		given := make(changes, 1)
 		given <- refused
@@ -160,7 +160,7 @@ func TestManyAtOnce(t *testing.T) {
 		const profiles = 50
 		var refused []agent.Event
 		for i := range profiles {
-			refused = append(refused, agent.Event{Snapshot: agent.Snapshot{Name: fmt.Sprint("p", i), State: agent.SignInRequired}})
+			refused = append(refused, agent.Event{Snapshot: agent.Snapshot{Profile: config.Profile{Name: fmt.Sprint("p", i)}, State: agent.SignInRequired}})
 		}
 		given := make(changes, 1)
 		given <- refused

@@ -8,6 +8,7 @@ import (
 
 	"langkeep/agent"
 	"langkeep/agent/config"
+	"langkeep/agent/vocabulary"
 	"langkeep/localapi/client"
 	"langkeep/localapi/words"
 )
@@ -71,7 +72,7 @@ func (o *policy) take(e agent.Event) {
 // zero means never.
 func (o *policy) due(now time.Time) (tell []notification, again time.Time) {
 	for _, p := range o.profiles {
-		exposed := p.snapshot.ProxyReason == agent.ProxyExposed
+		exposed := p.snapshot.ProxyReason == vocabulary.PortOfAnotherUser
 		if exposed && !p.exposed {
 			tell = append(tell, notification{p.snapshot.Name, words.ProxyExposed})
 		}

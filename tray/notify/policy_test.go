@@ -6,13 +6,14 @@ import (
 
 	"langkeep/agent"
 	"langkeep/agent/config"
+	"langkeep/agent/vocabulary"
 	"langkeep/localapi/words"
 )
 
 func TestPolicy(t *testing.T) {
 	start := time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
 	is := func(s agent.State, reason string) agent.Snapshot {
-		return agent.Snapshot{Name: "p", ServerURL: "https://flows.example.org", State: s, Reason: reason}
+		return agent.Snapshot{Profile: config.Profile{Name: "p", ServerURL: "https://flows.example.org"}, State: s, Reason: reason}
 	}
 	fresh, refused := is(agent.Fresh, ""), is(agent.SignInRequired, "session-ended")
 	away := func(left time.Duration) agent.Snapshot {
@@ -43,7 +44,7 @@ func TestPolicy(t *testing.T) {
 		wanted *config.Notify
 	}
 	exposed := fresh
-	exposed.ProxyReason = agent.ProxyExposed
+	exposed.ProxyReason = vocabulary.PortOfAnotherUser
 	for name, steps := range map[string][]step{
 		"another user has the proxy's port": {{0, exposed, words.ProxyExposed, 0, nil}, {1, exposed, "", 0, nil}, {2, fresh, "", 0, nil}, {3, exposed, words.ProxyExposed, 0, nil}},
 		"refused, once":                     {{0, fresh, "", 0, nil}, {1, refused, ended, 0, nil}, {time.Hour, refused, "", 0, nil}},
@@ -101,12 +102,12 @@ func TestPolicy(t *testing.T) {
 
 func TestARemovedProfileIsForgotten(t *testing.T) {
 	o := newPolicy(all, fromTray)
-	refused := agent.Event{Snapshot: agent.Snapshot{Name: "p", State: agent.SignInRequired, Reason: "session-ended"}}
+	refused := agent.Event{Snapshot: agent.Snapshot{Profile: config.Profile{Name: "p"}, State: agent.SignInRequired, Reason: "session-ended"}}
 	o.take(refused)
 	if tell, _ := o.due(time.Now()); len(tell) != 1 {
 		t.Errorf("tells %v", tell)
 	}
-	o.take(agent.Event{Snapshot: agent.Snapshot{Name: "p"}, Removed: true})
+	o.take(agent.Event{Snapshot: agent.Snapshot{Profile: config.Profile{Name: "p"}}, Removed: true})
 	o.take(refused)
 	if tell, _ := o.due(time.Now()); len(tell) != 1 {
 		t.Errorf("of a new profile of that name it tells %v", tell)

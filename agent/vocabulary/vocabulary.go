@@ -1,0 +1,45 @@
+// Package vocabulary has the words that files, the agent and the local API share, as
+// they are written in all of them.
+package vocabulary
+
+// State is what can be said of a profile's session.
+type State string
+
+// The states.
+const (
+	Fresh          State = "fresh"            // a valid access token, refreshed on time; with method api-key: the key was last accepted
+	Retrying       State = "retrying"         // still valid; the last refresh failed for a passing reason
+	Stale          State = "stale"            // no valid access token, still trying
+	SignInRequired State = "sign-in-required" // refused for good, and no silent way back in
+	KeychainLocked State = "keychain-locked"  // no session in memory, and the keychain is locked, missing, silent or failing
+	SignedOut      State = "signed-out"
+)
+
+// The methods of sign-in.
+const (
+	Password     = "password"
+	AutoLogin    = "auto-login"
+	RefreshToken = "refresh-token"
+	APIKey       = "api-key"
+)
+
+// The reasons that come from the store.
+const (
+	Locked  = "locked"
+	Missing = "missing"
+	Silent  = "silent"
+	Failing = "failing"
+	TooBig  = "too-big"
+)
+
+// The reasons that have to do with managed keys.
+const (
+	KeysForbidden = "keys-forbidden" // the server makes none for the account
+	ExpiryIgnored = "expiry-ignored" // the server knows no end of them
+)
+
+// The reasons for which a proxy has no port.
+const (
+	PortTaken         = "port-taken"
+	PortOfAnotherUser = "port-of-another-user" // who may have been sent tokens of it
+)
