@@ -45,6 +45,29 @@ func Table(t testing.TB, document, name string, header []string, rows [][]string
 	Section(t, document, name, b.String())
 }
 
+// Standing are the rows of such a table as they stand in the document, by their
+// first cells: for a test that can't try all of them on this system.
+func Standing(t testing.TB, document, name string) map[string][]string {
+	t.Helper()
+	writing.Lock()
+	defer writing.Unlock()
+	text, err := os.ReadFile(filepath.Join(moduleDir(t), filepath.FromSlash(document)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), "<!-- made by "+name+" -->\n")
+	part, _, _ := strings.Cut(rest, "<!-- end -->\n")
+	rows := map[string][]string{}
+	for line := range strings.Lines(part) {
+		cells := strings.Split(strings.TrimSuffix(strings.TrimPrefix(strings.TrimSpace(line), "| "), " |"), " | ")
+		for i := range cells {
+			cells[i] = strings.ReplaceAll(cells[i], `\|`, "|")
+		}
+		rows[cells[0]] = cells
+	}
+	return rows
+}
+
 // cellText keeps a cell in one line and in its column.
 func cellText(s string) string {
 	return strings.ReplaceAll(strings.Join(strings.Fields(s), " "), "|", `\|`)

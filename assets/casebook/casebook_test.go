@@ -3,6 +3,7 @@ package casebook
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -44,6 +45,9 @@ func TestTable(t *testing.T) {
 	t.Setenv(Write, "")
 	if said := compare(); said != "" {
 		t.Error("what was written differs:", said)
+	}
+	if rows := Standing(t, "doc.md", "TestX"); !slices.Equal(rows["a|b"], []string{"a|b", "no way"}) {
+		t.Errorf("what stands there is read as %q", rows)
 	}
 	const want = "# Cases\n\n<!-- made by TestX -->\n| tried | happens |\n|---|---|\n| a\\|b | no way |\n<!-- end -->\n\nMore.\n"
 	if got, _ := os.ReadFile("doc.md"); string(got) != want {

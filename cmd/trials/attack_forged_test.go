@@ -21,8 +21,8 @@ import (
 // TestAttackForged has somebody else listen where the commands look for the agent.
 func TestAttackForged(t *testing.T) {
 	suffers(t, []attack{
-		{tried: "answers everything as the agent would, the question for a proof too, with an HMAC of its own", happens: "no token and no password is sent; the commands say that no agent answers (5)", run: func(t *testing.T, v *victim) {
-			v.fooled(t, forge(t, func(question []byte) (int, string) {
+		{tried: "answers everything as the agent would, the question for a proof too, with an HMAC of its own", run: func(t *testing.T, v *victim) string {
+			return v.fooled(t, forge(t, func(question []byte) (int, string) {
 				var asked client.ProofRequest
 				if err := json.Unmarshal(question, &asked); err != nil {
 					t.Error(err)
@@ -30,35 +30,35 @@ func TestAttackForged(t *testing.T) {
 				nonce, _ := base64.RawURLEncoding.DecodeString(asked.Nonce)
 				own := proof.Of(secret.New("lk_forged")).OfAgent(nonce, "127.0.0.1:1")
 				return http.StatusOK, `{"proof":"` + base64.RawURLEncoding.EncodeToString(own) + `"}`
-			}), 5)
+			}), exitNoAgent)
 		}},
-		{tried: "answers with an empty proof, the nonce, or something that is no JSON", happens: "the same", run: func(t *testing.T, v *victim) {
+		{tried: "answers with an empty proof, the nonce, or something that is no JSON", run: func(t *testing.T, v *victim) string {
 			for _, answer := range []string{`{"proof":""}`, `{}`, `<html>`, ``, `{"proof":"!"}`} {
 				v.asked(t, forge(t, func([]byte) (int, string) { return http.StatusOK, answer }), client.ErrNoAgent)
 			}
-			v.asked(t, forge(t, func(question []byte) (int, string) {
+			return v.asked(t, forge(t, func(question []byte) (int, string) {
 				return http.StatusOK, strings.Replace(string(question), "nonce", "proof", 1)
 			}), client.ErrNoAgent)
 		}},
-		{tried: "says that it does not know the token, in the agent's form", happens: "nothing more is sent; the commands say that the token is not known (7), in words of their own", run: func(t *testing.T, v *victim) {
-			v.fooled(t, forge(t, func([]byte) (int, string) {
+		{tried: "says that it does not know the token, in the agent's form", run: func(t *testing.T, v *victim) string {
+			return v.fooled(t, forge(t, func([]byte) (int, string) {
 				return http.StatusUnauthorized, `{"type":"urn:langkeep:problems/unauthorized","title":"forged","status":401,"detail":"forged"}`
-			}), 7)
+			}), exitNotAllowed)
 		}},
-		{tried: "passes the question on to the real agent, which listens at another port by now, and the answer back", happens: "the proof is for the other address: nothing more is sent (5)", run: func(t *testing.T, v *victim) {
-			v.fooled(t, forge(t, func(question []byte) (int, string) {
+		{tried: "passes the question on to the real agent, which listens at another port by now, and the answer back", why: "the proof is for the other address", run: func(t *testing.T, v *victim) string {
+			return v.fooled(t, forge(t, func(question []byte) (int, string) {
 				status, answer := v.proves(t, question)
 				if status != http.StatusOK {
 					t.Errorf("the agent answers the forger with %d: %s", status, answer)
 				}
 				return status, answer
-			}), 5)
+			}), exitNoAgent)
 		}},
-		{tried: "proves itself with what the agent has answered another time, to another nonce", happens: "nothing more is sent (5)", run: func(t *testing.T, v *victim) {
+		{tried: "proves itself with what the agent has answered another time, to another nonce", run: func(t *testing.T, v *victim) string {
 			_, old := v.proves(t, v.question())
-			v.fooled(t, forge(t, func([]byte) (int, string) { return http.StatusOK, old }), 5)
+			return v.fooled(t, forge(t, func([]byte) (int, string) { return http.StatusOK, old }), exitNoAgent)
 		}},
-		{tried: "holds the port that agent.json names, while the lock is held, where there is no socket", happens: "the owner's token is not sent", run: func(t *testing.T, v *victim) {
+		{tried: "holds the port that agent.json names, while the lock is held, where there is no socket", run: func(t *testing.T, v *victim) string {
 			p := homeFor(t)
 			if err := p.Create(); err != nil {
 				t.Fatal(err)
@@ -87,8 +87,9 @@ func TestAttackForged(t *testing.T) {
 				t.Errorf("a client is answered: %v", err)
 			}
 			f.learnt(t, v.words["owner"], v.words["reader"])
+			return "the owner's token is not sent"
 		}},
-		{tried: "takes a proxy's port, through which a `langkeep mcp` that goes on speaks", happens: "no token and no message is sent; the MCP client gets an error", run: func(t *testing.T, _ *victim) {
+		{tried: "takes a proxy's port, through which a `langkeep mcp` that goes on speaks", run: func(t *testing.T, _ *victim) string {
 			v := newVictim(t) // one of its own, to be killed
 			p, err := v.owner.ChangeProfile(t.Context(), "prod", client.ProfileChange{Proxy: new(true)})
 			if err != nil {
@@ -128,8 +129,9 @@ func TestAttackForged(t *testing.T) {
 				t.Errorf("the MCP client gets %q", answer)
 			}
 			f.learnt(t, typedPassword, "lk_", "pi-Key")
+			return "no token and no message is sent; the MCP client gets an error"
 		}},
-		{tried: "asks the real agent for proofs: of no token, of a part of a key, with a short nonce, none, a long one", happens: "400 or 401, and nothing of any token", run: func(t *testing.T, v *victim) {
+		{tried: "asks the real agent for proofs: of no token, of a part of a key, with a short nonce, none, a long one", run: func(t *testing.T, v *victim) string {
 			key := proof.Of(secret.New(v.words["owner"])).ID()
 			nonce := strings.Repeat("A", 43)
 			for _, bad := range []client.ProofRequest{
@@ -147,6 +149,7 @@ func TestAttackForged(t *testing.T) {
 			if status, answer := v.proves(t, v.question()); status != http.StatusOK {
 				t.Errorf("a right question: %d %s", status, answer)
 			}
+			return "400 or 401, and nothing of any token"
 		}},
 	})
 }

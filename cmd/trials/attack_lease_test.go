@@ -3,6 +3,7 @@ package trials
 import (
 	"bufio"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -35,15 +36,16 @@ func TestAttackLeases(t *testing.T) {
 		return taken
 	}
 	runTrials(t, []trial{
-		{"a client with the scope `read` takes a hundred leases", "it has 64; the rest are 409, and the owner's next one is made", func(t *testing.T) {
+		{"a client with the scope `read` takes a hundred leases", func(t *testing.T) string {
 			if n := take(t, v.words["reader"], 100); n != 64 {
 				t.Errorf("it has %d", n)
 			}
 			if take(t, v.words["owner"], 1) != 1 {
 				t.Error("the owner has no room")
 			}
+			return "it has 64; the rest are 409, and the owner's next one is made"
 		}},
-		{"the lease of a client takes leases in its turn", "they count as the client's", func(t *testing.T) {
+		{"the lease of a client takes leases in its turn", func(t *testing.T) string {
 			c, err := client.New(client.Options{URL: v.url, Token: secret.New(v.words["reader"])})
 			if err != nil {
 				t.Fatal(err)
@@ -57,8 +59,9 @@ func TestAttackLeases(t *testing.T) {
 			if n := take(t, l.Token.Reveal(), 100); n != 63 {
 				t.Errorf("it has %d more", n)
 			}
+			return "they count as the client's"
 		}},
-		{"a client asks for a lease, keeps back the body until it is revoked, and then sends it", "401, and no lease of it comes to be", func(t *testing.T) {
+		{"a client asks for a lease, keeps back the body until it is revoked, and then sends it", func(t *testing.T) string {
 			added, _, err := v.owner.AddClient(t.Context(), client.NewClient{Name: "late", Scopes: []string{"read"}, Profiles: []string{"prod"}})
 			if err != nil {
 				t.Fatal(err)
@@ -82,16 +85,18 @@ func TestAttackLeases(t *testing.T) {
 				t.Fatal(err)
 			}
 			_, _ = io.WriteString(c, body)
+			const refused = http.StatusUnauthorized
 			res, err := http.ReadResponse(answers, nil)
-			if err != nil || res.StatusCode != http.StatusUnauthorized {
+			if err != nil || res.StatusCode != refused {
 				t.Fatal(res, err)
 			}
 			after, err := v.owner.Clients(t.Context())
 			if err != nil || len(after) != len(before)-1 {
 				t.Errorf("there are %d clients, before its end there were %d: %v", len(after), len(before), err)
 			}
+			return fmt.Sprint(refused, ", and no lease of it comes to be")
 		}},
-		{"the holder of a lease sends a byte more, and leaves", "the lease ends within a second, as without the byte", func(t *testing.T) {
+		{"the holder of a lease sends a byte more, and leaves", func(t *testing.T) string {
 			for _, more := range []string{"", "G", "GET / HTTP/1.1\r\n"} {
 				body := `{"profile":"prod","scopes":["read"],"for":"exec"}`
 				c := v.dial(t, "")
@@ -120,6 +125,7 @@ func TestAttackLeases(t *testing.T) {
 					}
 				}
 			}
+			return "the lease ends within a second, as without the byte"
 		}},
 	})
 }

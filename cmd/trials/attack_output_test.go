@@ -110,7 +110,7 @@ func TestAttackOutput(t *testing.T) {
 	name := b.signedIn(t)
 	whole := t
 	cases := []betrayal{
-		{"its version, the account's name and the package's", "`status`, `status NAME`, `--json`, the page's and the API's events show the printable rest", func(t *testing.T, b *betrayed) {
+		{"its version, the account's name and the package's", func(t *testing.T, b *betrayed) string {
 			for _, args := range [][]string{{"status"}, {"status", name}, {"status", name, "--json"}, {"status", "--json"}} {
 				out, _ := b.say(t, "", args...)
 				tame(t, strings.Join(args, " "), out)
@@ -122,8 +122,9 @@ func TestAttackOutput(t *testing.T) {
 			for _, route := range []string{"/v1/page/events", "/v1/events", "/v1/events/recent", "/metrics"} {
 				tame(t, route, b.first(t, route))
 			}
+			return "`status`, `status NAME`, `--json`, the page's and the API's events show the printable rest"
 		}},
-		{"the names, ids and masked keys of the account's API keys", "`keys` shows each in one line of its table", func(t *testing.T, b *betrayed) {
+		{"the names, ids and masked keys of the account's API keys", func(t *testing.T, b *betrayed) string {
 			out, _ := b.say(t, "", "keys", name)
 			tame(t, "keys", out)
 			if n := strings.Count(out, "\n"); n != 3 {
@@ -131,8 +132,9 @@ func TestAttackOutput(t *testing.T) {
 			}
 			out, _ = b.say(t, "", "keys", name, "--json")
 			tame(t, "keys --json", out)
+			return "`keys` shows each in one line of its table"
 		}},
-		{"the `detail` of a refusal, at a refresh and at a sign-in", "`status NAME`, `refresh`, `login`, `doctor NAME` show the printable rest, in one line", func(t *testing.T, b *betrayed) {
+		{"the `detail` of a refusal, at a refresh and at a sign-in", func(t *testing.T, b *betrayed) string {
 			_, words := b.say(t, "", "refresh", name)
 			tame(t, "refresh", words)
 			if !strings.Contains(words, "all is well") {
@@ -152,8 +154,9 @@ func TestAttackOutput(t *testing.T) {
 				tame(t, "login", words)
 			})
 			b.server.answersAgent(talkative)
+			return "`status NAME`, `refresh`, `login`, `doctor NAME` show the printable rest, in one line"
 		}},
-		{"the token itself", "`login` fails, `token` prints nothing on stdout", func(t *testing.T, b *betrayed) {
+		{"the token itself", func(t *testing.T, b *betrayed) string {
 			b.meanwhile("/login", jsonAnswer(200, `{"access_token":"eyJ`+inJSON(hostile)+`","refresh_token":"x"}`), func() {
 				out, words := b.say(t, password+"\n", "login", "odd", b.server.URL, "--username", "ann", "--password-stdin")
 				tame(t, "login", words)
@@ -167,8 +170,9 @@ func TestAttackOutput(t *testing.T) {
 				}
 			})
 			b.server.answersAgent(talkative)
+			return "`login` fails, `token` prints nothing on stdout"
 		}},
-		{"the address that it redirects to", "`login` shows the printable rest, in one line", func(t *testing.T, b *betrayed) {
+		{"the address that it redirects to", func(t *testing.T, b *betrayed) string {
 			b.meanwhile("/login", func(w http.ResponseWriter, r *http.Request) {
 				w.Header().Set("Location", "https://elsewhere.example/%1b%5b2J%0d%0alangkeep:%20all%20is%20well\u202e")
 				w.WriteHeader(http.StatusTemporaryRedirect)
@@ -177,8 +181,9 @@ func TestAttackOutput(t *testing.T) {
 				tame(t, "login", words)
 			})
 			b.server.answersAgent(talkative)
+			return "`login` shows the printable rest, in one line"
 		}},
-		{"the issuer of its certificate", "the same, in `login` and `doctor`", func(t *testing.T, b *betrayed) {
+		{"the issuer of its certificate", func(t *testing.T, b *betrayed) string {
 			server := hostileTLS(t)
 			_, words := b.say(t, password+"\n", "login", "tls", server, "--username", "ann", "--password-stdin")
 			tame(t, "login", words)
@@ -187,8 +192,9 @@ func TestAttackOutput(t *testing.T) {
 			}
 			out, words := b.say(t, "", "doctor", "tls")
 			tame(t, "doctor", out+words)
+			return "the same, in `login` and `doctor`"
 		}},
-		{"an error of MCP through the proxy", "`mcp` writes it as JSON on stdout, and its printable rest on stderr", func(t *testing.T, b *betrayed) {
+		{"an error of MCP through the proxy", func(t *testing.T, b *betrayed) string {
 			b.server.answers(jsonAnswer(500, `{"detail":"`+inJSON(hostile)+`"}`))
 			defer b.server.answers(nil)
 			cmd := program(t, b.paths, "mcp", name, "--no-start")
@@ -201,8 +207,9 @@ func TestAttackOutput(t *testing.T) {
 					t.Errorf("stdout has %q", line)
 				}
 			}
+			return "`mcp` writes it as JSON on stdout, and its printable rest on stderr"
 		}},
-		{"a request with a method, a path, a Host, an Origin that want to be lines of a log", "the log and the audit log have them quoted, cut or not at all", func(t *testing.T, b *betrayed) {
+		{"a request with a method, a path, a Host, an Origin that want to be lines of a log", func(t *testing.T, b *betrayed) string {
 			host := strings.TrimPrefix(b.url, "http://")
 			for _, request := range []string{
 				"GET /v1/x\x1b[2J HTTP/1.1\r\nHost: " + host + "\r\n\r\n", "GET /v1/%1b%5b2J%0alangkeep HTTP/1.1\r\nHost: " + host + "\r\n\r\n", "GET / HTTP/1.1\r\nHost: \u202eevil\u009b\r\n\r\n",
@@ -211,8 +218,9 @@ func TestAttackOutput(t *testing.T) {
 			} {
 				between{words: map[string]string{"it": ""}}.shout(t, host, request)
 			}
+			return "the log and the audit log have them quoted, cut or not at all"
 		}},
-		{"a program whose file's name is hostile asks for something", "`audit` shows it in one line, and audit.jsonl has it as JSON", func(t *testing.T, b *betrayed) {
+		{"a program whose file's name is hostile asks for something", func(t *testing.T, b *betrayed) string {
 			if runtime.GOOS != "linux" {
 				t.Skip("which program asks is known on Linux alone")
 			}
@@ -237,8 +245,9 @@ func TestAttackOutput(t *testing.T) {
 			if !strings.Contains(out, "all is well") {
 				t.Errorf("the program is not in the log:\n%s", out)
 			}
+			return "`audit` shows it in one line, and audit.jsonl has it as JSON"
 		}},
-		{"a name for a client or a profile that is hostile, through the API and on the command line", "refused, in words that show none of it raw", func(t *testing.T, b *betrayed) {
+		{"a name for a client or a profile that is hostile, through the API and on the command line", func(t *testing.T, b *betrayed) string {
 			if _, _, err := b.owner.AddClient(t.Context(), client.NewClient{Name: hostile, Scopes: []string{"read"}, Profiles: []string{name}}); err == nil {
 				t.Error("there is such a client")
 			} else {
@@ -254,8 +263,9 @@ func TestAttackOutput(t *testing.T) {
 				out, words := b.say(t, "", args...)
 				tame(t, args[0], out+words)
 			}
+			return "refused, in words that show none of it raw"
 		}},
-		{"files of settings that are hostile in their names, keys and values", "`status` says which file is wrong, in one line", func(t *testing.T, b *betrayed) {
+		{"files of settings that are hostile in their names, keys and values", func(t *testing.T, b *betrayed) string {
 			name := "x\x1b[2J\nlangkeep: all is well.toml"
 			if runtime.GOOS == "windows" {
 				name = "x\u202eall is well.toml" // which has no names with control characters
@@ -279,9 +289,10 @@ func TestAttackOutput(t *testing.T) {
 					_, words = b.say(t, "", "status")
 				}
 			}
+			return "`status` says which file is wrong, in one line"
 		}},
 	}
-	betrayals(t, "TestAttackOutput", "where the text is", b, cases)
+	betrayals(t, "where the text is", b, cases)
 	// And all that was written down meanwhile.
 	text, err := os.ReadFile(b.paths.Log())
 	if err != nil {

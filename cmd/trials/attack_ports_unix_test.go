@@ -21,7 +21,7 @@ import (
 func TestAttackPorts(t *testing.T) {
 	runTrials(t, []trial{
 		{"the port is held, on 127.0.0.1, `::1`, 0.0.0.0 or `::`, whichever of the two loopback addresses the agent asks for",
-			"the agent does not start, and names the address: who says `localhost` could reach the other program", func(t *testing.T) {
+			func(t *testing.T) string {
 				for _, holder := range []string{"127.0.0.1", "::1", "0.0.0.0", "::"} {
 					l, port := hold(t, holder)
 					for _, host := range []string{"127.0.0.1", "::1", "localhost"} {
@@ -32,8 +32,9 @@ func TestAttackPorts(t *testing.T) {
 					}
 					_ = l.Close()
 				}
+				return "the agent does not start, and names the address: who says `localhost` could reach the other program"
 			}},
-		{"while the agent runs somebody takes its port on another address, or on the same one with `SO_REUSEADDR` and `SO_REUSEPORT`", "the system refuses", func(t *testing.T) {
+		{"while the agent runs somebody takes its port on another address, or on the same one with `SO_REUSEADDR` and `SO_REUSEPORT`", func(t *testing.T) string {
 			if runtime.GOOS != "linux" {
 				t.Skip("other systems let one listen on 0.0.0.0 beside 127.0.0.1, where the agent is still the one that is reached")
 			}
@@ -51,8 +52,9 @@ func TestAttackPorts(t *testing.T) {
 					_ = l.Close()
 				}
 			}
+			return "the system refuses"
 		}},
-		{"the agent is killed, and somebody listens where it was, and answers as it would", "no command sends anything there: exit code 5", func(t *testing.T) {
+		{"the agent is killed, and somebody listens where it was, and answers as it would", func(t *testing.T) string {
 			a := launch(t, homeFor(t))
 			_ = a.Process.Kill()
 			_ = a.Wait() // an error: it was killed
@@ -74,8 +76,9 @@ func TestAttackPorts(t *testing.T) {
 					t.Errorf("%s ends with %d: %s", args, code, out)
 				}
 			}
+			return "no command sends anything there: exit code 5"
 		}},
-		{"a proxy's port is held, on either address, when the agent starts", "the proxy does not open: `proxy_reason` is `port-taken`; asked for again, it takes another port", func(t *testing.T) {
+		{"a proxy's port is held, on either address, when the agent starts", func(t *testing.T) string {
 			for _, holder := range []string{"127.0.0.1", "::1"} {
 				_, port := hold(t, holder)
 				p := homeFor(t)
@@ -94,15 +97,17 @@ func TestAttackPorts(t *testing.T) {
 					t.Errorf("asked for again: %s, %v", out, err)
 				}
 			}
+			return "the proxy does not open: `proxy_reason` is `port-taken`; asked for again, it takes another port"
 		}},
-		{"`--listen` with an address that others can reach, or that only looks like this computer's: 0.0.0.0, `::`, 127.0.0.2, a name", "refused: exit code 2", func(t *testing.T) {
+		{"`--listen` with an address that others can reach, or that only looks like this computer's: 0.0.0.0, `::`, 127.0.0.2, a name", func(t *testing.T) string {
 			for _, address := range []string{"0.0.0.0:0", "[::]:0", ":0", "127.0.0.2:0", "localhost.evil.example:0", "[::ffff:127.0.0.1]:0", "192.0.2.1:0"} {
 				if a := launch(t, homeFor(t), "--listen", address); a.url != "" || a.ProcessState.ExitCode() != exitUsage {
 					t.Errorf("%s: %s", address, a.said)
 				}
 			}
+			return "refused: exit code 2"
 		}},
-		{"`LANGKEEP_URL` names another computer, by a number or a name", "refused: exit code 2, and nothing is sent", func(t *testing.T) {
+		{"`LANGKEEP_URL` names another computer, by a number or a name", func(t *testing.T) string {
 			for _, url := range []string{"http://192.0.2.1:17860", "http://evil.example:17860", "https://127.0.0.1:17860", "http://127.0.0.1:17860@evil.example", "http://localhost.evil.example"} {
 				cmd := program(t, homeFor(t), "status", "--no-start")
 				cmd.Env = append(cmd.Env, "LANGKEEP_URL="+url, "LANGKEEP_TOKEN=lk_x")
@@ -111,6 +116,7 @@ func TestAttackPorts(t *testing.T) {
 					t.Errorf("%s ends with %d: %s", url, code, out)
 				}
 			}
+			return "refused: exit code 2, and nothing is sent"
 		}},
 	})
 }

@@ -23,68 +23,71 @@ func posted(target, as, body string) string {
 // What a client that may run flows puts into a body, so as to do more.
 func TestAttackProxyBodies(t *testing.T) {
 	const run, variable = "/api/v1/run/x", `{"value":"NAME","load_from_db":true}`
-	all := func(want string, as string, bodies ...string) func(*testing.T, *between) {
-		return func(t *testing.T, b *between) {
+	all := func(want string, as string, bodies ...string) func(*testing.T, *between) string {
+		return func(t *testing.T, b *between) string {
 			for _, body := range bodies {
 				target, body, _ := strings.Cut(body, " ")
 				b.words["it"] = body
 				b.try(t, trick{request: posted(target, as, body), want: want})
 			}
+			return answersSaid(want)
 		}
 	}
-	tricks(t, "TestAttackProxyBodies", []trick{
+	tricks(t, []trick{
 		{tried: "to run code by a tweak, on each route that takes one: `/run`, `/run/session`, `/run/advanced`, `/responses`",
-			happens: "403: the body may only choose inputs", run: all("403 forbidden", asRunner, run+` {"tweaks":{"ChatInput-1":{"code":"import os"}}}`,
+			run: all("403 forbidden", asRunner, run+` {"tweaks":{"ChatInput-1":{"code":"import os"}}}`,
 				`/api/v1/run/session/x {"tweaks":{"ChatInput-1":{"code":"import os"}}}`, `/api/v1/run/advanced/x {"tweaks":{"ChatInput-1":{"code":"import os"}}}`,
-				`/api/v1/responses {"model":"x","input":"a","tweaks":{"ChatInput-1":{"code":"import os"}}}`, run+` {"tweaks":{"code":"import os"}}`)},
+				`/api/v1/responses {"model":"x","input":"a","tweaks":{"ChatInput-1":{"code":"import os"}}}`, run+` {"tweaks":{"code":"import os"}}`), why: "the body may only choose inputs"},
 		{tried: "to have the server put a Credential, or its environment, into a field: `\"load_from_db\": true` as an input, as a tweak",
-			happens: "403", run: all("403 forbidden", asRunner, run+` {"input_value":`+variable+`}`, run+` {"tweaks":{"ChatInput-1":{"input_value":`+variable+`}}}`,
+			run: all("403 forbidden", asRunner, run+` {"input_value":`+variable+`}`, run+` {"tweaks":{"ChatInput-1":{"input_value":`+variable+`}}}`,
 				`/api/v1/run/advanced/x {"inputs":[{"input_value":`+variable+`}]}`, `/api/v1/responses {"model":"x","input":`+variable+`}`)},
 		{tried: "to replace the account's variables: `context` in the body, `X-LANGFLOW-GLOBAL-VAR-*`, with `_` for `-`",
-			happens: "403", run: func(t *testing.T, b *between) {
-				all("403 forbidden", asRunner, run+` {"context":{"request_variables":{"A":"b"}}}`)(t, b)
+			run: func(t *testing.T, b *between) string {
+				said := all("403 forbidden", asRunner, run+` {"context":{"request_variables":{"A":"b"}}}`)(t, b)
 				for _, header := range []string{"X-LANGFLOW-GLOBAL-VAR-OPENAI_API_BASE", "x-langflow-global-var-a", "X_Langflow_Global_Var_A"} {
 					b.try(t, trick{request: posted(run, asRunner+header+": http://evil.example\n", "{}"), want: "403 forbidden"})
 				}
+				return said
 			}},
 		{tried: "to read what components hand to each other: `\"output_type\": \"debug\"`, `output_component`, `outputs` of `/run/advanced`",
-			happens: "403", run: all("403 forbidden", asRunner, run+` {"output_type":"debug"}`, run+` {"output_component":"TextInput-1"}`, `/api/v1/run/advanced/x {"outputs":["TextInput-1"]}`)},
+			run: all("403 forbidden", asRunner, run+` {"output_type":"debug"}`, run+` {"output_component":"TextInput-1"}`, `/api/v1/run/advanced/x {"outputs":["TextInput-1"]}`)},
 		{tried: "tweaks in a place that only some parsers see: a name twice, an escaped name, `input_request` around it, capitals, a second text after the first",
-			happens: "400 or 403", run: func(t *testing.T, b *between) {
-				all("400 bad-request", asRunner, run+` {"tweaks":{},"tweaks":{"a":{"code":"b"}}}`, run+` {"tweaks":{},"twe\u0061ks":{"a":{"code":"b"}}}`, run+` {} {"tweaks":{"a":{"code":"b"}}}`,
+			run: func(t *testing.T, b *between) string {
+				unreadable := all("400 bad-request", asRunner, run+` {"tweaks":{},"tweaks":{"a":{"code":"b"}}}`, run+` {"tweaks":{},"twe\u0061ks":{"a":{"code":"b"}}}`, run+` {} {"tweaks":{"a":{"code":"b"}}}`,
 					run+" {}\x00{\"tweaks\":{}}", run+` {"input_value":NaN}`, run+` {"input_value":"\ud800"}`, run+" {\"input_value\":\"\xff\"}", run+" \ufeff{}", run+" {'tweaks':{}}",
 					run+` {"input_value":`+strings.Repeat("[", 5000)+strings.Repeat("]", 5000)+`}`)(t, b)
-				all("403 forbidden", asRunner, run+` {"twe\u0061ks":{"a":{"code":"b"}}}`, run+` {"input_request":{"tweaks":{"a":{"code":"b"}}}}`, run+` {"TWEAKS":{}}`, run+` [{"tweaks":{}}]`)(t, b)
+				refused := all("403 forbidden", asRunner, run+` {"twe\u0061ks":{"a":{"code":"b"}}}`, run+` {"input_request":{"tweaks":{"a":{"code":"b"}}}}`, run+` {"TWEAKS":{}}`, run+` [{"tweaks":{}}]`)(t, b)
+				return unreadable + " or " + refused
 			}},
 		{tried: "another content type, which the server reads all the same: a form with a field `tweaks`, `text/plain`, none, two, another charset",
-			happens: "403", want: "403 forbidden",
+			want:    "403 forbidden",
 			request: "POST " + run + toProd + asRunner + "{it}Content-Length: 2\n\n{}",
 			each: []string{"Content-Type: multipart/form-data; boundary=a\n", "Content-Type: application/x-www-form-urlencoded\n", "Content-Type: text/plain\n", "Content-Type: application/json, text/plain\n", "",
 				"Content-Type: application/json; charset=utf-16\n", "Content-Type: application/json\nContent-Type: multipart/form-data; boundary=a\n", "Content-Type: application/json;charset=utf-7\n"}},
 		{tried: "a body that is packed: `Content-Encoding: gzip`, `br`, `identity`",
-			happens: "403", want: "403 forbidden", request: "POST " + run + toProd + asRunner + asJSON + "Content-Encoding: {it}\nContent-Length: 2\n\n{}", each: []string{"gzip", "br", "deflate", "identity"}},
+			want: "403 forbidden", request: "POST " + run + toProd + asRunner + asJSON + "Content-Encoding: {it}\nContent-Length: 2\n\n{}", each: []string{"gzip", "br", "deflate", "identity"}},
 		{tried: "tweaks in the query, the one parameter that there is twice, a semicolon for `&`",
-			happens: "403", want: "403 forbidden", request: "POST " + run + "?{it}" + toProd + asRunner + asJSON + "Content-Length: 2\n\n{}",
+			want: "403 forbidden", request: "POST " + run + "?{it}" + toProd + asRunner + asJSON + "Content-Length: 2\n\n{}",
 			each: []string{"tweaks=%7B%7D", "stream=true&stream=false", "stream=true;tweaks=a", "stream=%ff", "stream=%zz", "stream=yes", "user_id=a", "Stream=true"}},
-		{tried: "a body in chunks, with an end that comes later", happens: "checked whole, and sent with its length", want: "200",
+		{tried: "a body in chunks, with an end that comes later", want: "200",
 			request: "POST " + run + toProd + asRunner + asJSON + "Transfer-Encoding: chunked\n\n1\n{\n10;a=b\n\"input_value\":\"a\n2\n\"}\n0\n\n",
-			sent: func(t *testing.T, s seen) {
+			sent: sight{"with its length: it is checked whole", func(t *testing.T, s seen) {
 				if s.body != `{"input_value":"a"}` || s.header.Get("Transfer-Encoding") != "" {
 					t.Errorf("the server gets %q %v", s.body, s.header)
 				}
-			}},
-		{tried: "trailers after a body in chunks that change what it is", happens: "dropped", want: "200",
+			}}},
+		{tried: "trailers after a body in chunks that change what it is", want: "200",
 			request: "POST " + run + toProd + asRunner + asJSON + "Trailer: Content-Type\nTransfer-Encoding: chunked\n\n2\n{}\n0\nContent-Type: text/plain\n\n",
-			sent: func(t *testing.T, s seen) {
+			sent: sight{"and the trailers are dropped", func(t *testing.T, s seen) {
 				if len(s.header["Content-Type"]) != 1 || s.header.Get("Content-Type") != "application/json" {
 					t.Errorf("the server gets %v", s.header)
 				}
-			}},
-		{tried: "a WebSocket, on a route that may be used", happens: "403: nothing said there can be checked", want: "403 forbidden",
+			}}},
+		{tried: "a WebSocket, on a route that may be used", want: "403 forbidden", why: "nothing said there can be checked",
 			request: "GET /api/v1/mcp/sse" + toProd + asRunner + "Connection: Upgrade\nUpgrade: websocket\nSec-WebSocket-Version: 13\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\n\n"},
-		{tried: "a webhook with tweaks in it", happens: "200: all of it is one string there, and an input", run: all("200", asRunner, `/api/v1/webhook/x {"tweaks":{"a":{"code":"b"}},"load_from_db":true}`)},
+		{tried: "a webhook with tweaks in it", run: all("200", asRunner, `/api/v1/webhook/x {"tweaks":{"a":{"code":"b"}},"load_from_db":true}`), why: "all of it is one string there, and an input"},
 		{tried: "to read files by MCP: `resources/list`, `resources/read`, `resources/templates/list`, escaped, in a batch, over each way to MCP",
-			happens: "an error of JSON-RPC with the request's id, which clients show, and nothing is sent", run: func(t *testing.T, b *between) {
+			run: func(t *testing.T, b *between) string {
 				for _, target := range []string{"/api/v1/mcp/streamable", "/api/v1/mcp/streamable/", "/api/v1/mcp/project/p/streamable", "/api/v1/mcp/?session_id=a", "/api/v1/mcp/project/p/?session_id=a"} {
 					for _, method := range []string{"resources/list", "resources/read", `resources\/read`, `resour\u0063es/list`, "resources/templates/list", "resources/subscribe", "completion/complete", "tasks/list", "Tools/list", ""} {
 						b.answersRPC(t, target, fmt.Sprintf(`{"jsonrpc":"2.0","id":41,"method":"%s","params":{"uri":"http://localhost/api/v1/files/download/x/y"}}`, method), "41")
@@ -92,20 +95,23 @@ func TestAttackProxyBodies(t *testing.T) {
 					b.answersRPC(t, target, `[{"jsonrpc":"2.0","id":41,"method":"resources/list"}]`, "null")
 					b.answersRPC(t, target, `{"jsonrpc":"2.0","id":41,"method":"tools/list","method":"resources/list"}`, "null")
 				}
+				return "an error of JSON-RPC with the request's id, which clients show, and nothing is sent"
 			}},
 		{tried: "to have a tool's arguments be tweaks (1.13 makes some of them): `{\"sender_name\": {\"value\": \"NAME\", \"load_from_db\": true}}`",
-			happens: "an error of JSON-RPC, and nothing is sent", run: func(t *testing.T, b *between) {
+			run: func(t *testing.T, b *between) string {
 				b.answersRPC(t, "/api/v1/mcp/streamable", `{"jsonrpc":"2.0","id":"a","method":"tools/call","params":{"name":"x","arguments":{"sender_name":`+variable+`}}}`, `"a"`)
 				b.answersRPC(t, "/api/v1/mcp/project/p/streamable", `{"jsonrpc":"2.0","id":"a","method":"tools/call","params":{"name":"x","arguments":{"files":[`+variable+`]}}}`, `"a"`)
+				return "an error of JSON-RPC, and nothing is sent"
 			}},
 		{tried: "tweaks, with a client that has the scope `tweak`, and the same in a way that can be read twice",
-			happens: "200 for what is plain, else 400 or 403: that scope adds tweaks, and no doubt", run: func(t *testing.T, b *between) {
-				all("200", asTweaker, run+` {"tweaks":{"ChatInput-1":{"sender_name":"a"}}}`, `/api/v1/run/advanced/x {"tweaks":{}}`)(t, b)
-				all("400 bad-request", asTweaker, run+` {"tweaks":{},"tweaks":{}}`)(t, b)
-				all("403 forbidden", asTweaker, run+` {"unheard-of":1}`)(t, b)
+			run: func(t *testing.T, b *between) string {
+				plain := all("200", asTweaker, run+` {"tweaks":{"ChatInput-1":{"sender_name":"a"}}}`, `/api/v1/run/advanced/x {"tweaks":{}}`)(t, b)
+				twice := all("400 bad-request", asTweaker, run+` {"tweaks":{},"tweaks":{}}`)(t, b)
+				unknown := all("403 forbidden", asTweaker, run+` {"unheard-of":1}`)(t, b)
+				return plain + " for what is plain, else " + twice + " or " + unknown + ": that scope adds tweaks, and no doubt"
 			}},
 		{tried: "to have a flow run code, read a file or a variable, with a client that has the scope `edit`: code of one's own, a Python or an MCP component, `load_from_db`, a path, an edge into code, a flow in the flow",
-			happens: "403, and the component is named; a flow of plain components with the server's own code is 200", run: func(t *testing.T, b *between) {
+			run: func(t *testing.T, b *between) string {
 				const (
 					code   = `"_type":"Component","code":{"type":"code","value":"class ChatInput: ..."}`
 					field  = `"input_value":{"type":"str","value":"a","load_from_db":false}`
@@ -138,6 +144,7 @@ func TestAttackProxyBodies(t *testing.T) {
 				}
 				all("403 forbidden", asEditor, "/api/v1/flows/upload/ {}", "/api/v1/projects/upload/ {}", `/api/v1/projects/ {"name":"x","auth_settings":{"auth_type":"none"}}`,
 					"/api/v1/build/11111111-1111-4111-8111-111111111111/flow "+strings.Replace(flow("CustomComponent", code, ""), `"name":"x",`, "", 1), `/api/v1/build/x/flow {"files":["/etc/passwd"]}`)(t, b)
+				return "403, and the component is named; a flow of plain components with the server's own code is 200"
 			}},
 	})
 }

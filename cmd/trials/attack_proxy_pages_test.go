@@ -26,21 +26,21 @@ func TestAttackProxyPages(t *testing.T) {
 		}
 		return res.Header
 	}
-	tricks(t, "TestAttackProxyPages", []trick{
+	tricks(t, []trick{
 		{tried: "DNS rebinding: a Host that is not the proxy's own, another port's, the metadata address, with a dot at the end, none",
-			happens: "421", request: version + " HTTP/1.1\nHost: {it}\n" + asWhole + "\n", want: "421 forbidden-host",
+			request: version + " HTTP/1.1\nHost: {it}\n" + asWhole + "\n", want: "421 forbidden-host",
 			each: []string{"evil.example", "{rooted}", "localhost.:1", "127.0.0.1", "169.254.169.254", ""}},
 		{tried: "an Origin that nobody allowed: another site, `null`, another port of this computer, one that begins like an allowed one, two",
-			happens: "403", request: version + toProd + asWhole + "Origin: {it}\n\n", want: "403 forbidden-origin",
+			request: version + toProd + asWhole + "Origin: {it}\n\n", want: "403 forbidden-origin",
 			each: []string{"http://evil.example", "null", "http://127.0.0.1:3000", "http://app.example.evil.example", "https://app.example", "http://app.example:80", "http://app.example/",
 				"HTTP://app.example", "http://app.example\nOrigin: http://evil.example", "http://app.example\nOrigin: http://app.example"}},
 		{tried: "what a browser marks as another site's: `Sec-Fetch-Site: cross-site` or `same-site`, a navigation to the proxy too",
-			happens: "403", request: version + toProd + asWhole + "Sec-Fetch-Site: {it}\n\n", want: "403 forbidden-origin",
+			request: version + toProd + asWhole + "Sec-Fetch-Site: {it}\n\n", want: "403 forbidden-origin",
 			each: []string{"cross-site", "same-site", "cross-site\nSec-Fetch-Mode: navigate\nSec-Fetch-Dest: document"}},
-		{tried: "through a reverse proxy: `Forwarded`, any `X-Forwarded-*`", happens: "403", request: version + toProd + asWhole + "{it}\n\n", want: "403 forbidden-origin",
+		{tried: "through a reverse proxy: `Forwarded`, any `X-Forwarded-*`", request: version + toProd + asWhole + "{it}\n\n", want: "403 forbidden-origin",
 			each: []string{"X-Forwarded-Host: evil.example", "X-Forwarded-For: 127.0.0.1", "X-Forwarded-Prefix: /x", "Forwarded: host=evil.example"}},
-		{tried: "a preflight of a page that nobody allowed", happens: "403", request: preflight, want: "403 forbidden-origin", each: []string{"http://evil.example", "null"}},
-		{tried: "a preflight of an allowed page", happens: "204 without a token, for that Origin alone, and the server never hears of it", run: func(t *testing.T, b *between) {
+		{tried: "a preflight of a page that nobody allowed", request: preflight, want: "403 forbidden-origin", each: []string{"http://evil.example", "null"}},
+		{tried: "a preflight of an allowed page", run: func(t *testing.T, b *between) string {
 			b.words["it"] = "http://app.example"
 			h := passed(t, b, preflight)
 			if h.Get("Access-Control-Allow-Origin") != "http://app.example" || h.Get("Access-Control-Allow-Credentials") != "" || h.Get("Access-Control-Allow-Private-Network") != "" || h.Get("Vary") != "Origin" {
@@ -49,10 +49,11 @@ func TestAttackProxyPages(t *testing.T) {
 			if got := b.server.take(); len(got) != 0 {
 				t.Errorf("the server is asked %v", got)
 			}
+			return "204 without a token, for that Origin alone, and the server never hears of it"
 		}},
-		{tried: "an allowed page without a token", happens: "401", request: "{it}" + toProd + "Origin: http://app.example\n\n", want: "401 unauthorized", each: []string{version, "OPTIONS /api/v1/run/x"}},
+		{tried: "an allowed page without a token", request: "{it}" + toProd + "Origin: http://app.example\n\n", want: "401 unauthorized", each: []string{version, "OPTIONS /api/v1/run/x"}},
 		{tried: "an allowed page with a token, where the server answers `Access-Control-Allow-Origin: *` and `…-Credentials: true`, early hints included",
-			happens: "200, for that Origin alone, once", run: func(t *testing.T, b *between) {
+			run: func(t *testing.T, b *between) string {
 				b.server.answers(func(w http.ResponseWriter, r *http.Request) {
 					w.Header().Set("Access-Control-Allow-Origin", "*")
 					w.Header().Set("Access-Control-Allow-Credentials", "true")
@@ -67,12 +68,13 @@ func TestAttackProxyPages(t *testing.T) {
 					t.Errorf("without an Origin the answer has %v", h)
 				}
 				b.server.take()
+				return "200, for that Origin alone, once"
 			}},
-		{tried: "a WebSocket with its token in `?token=`, where Langflow takes one", happens: "401: that is no place for a client's", request: "GET /api/v1/voice/ws/flow_tts/x?token={whole}" + toProd + socket + "\n", want: "401 unauthorized"},
-		{tried: "a WebSocket of a page that nobody allowed, whose Origin is all that tells it from a program's", happens: "403",
+		{tried: "a WebSocket with its token in `?token=`, where Langflow takes one", request: "GET /api/v1/voice/ws/flow_tts/x?token={whole}" + toProd + socket + "\n", want: "401 unauthorized", why: "that is no place for a client's"},
+		{tried: "a WebSocket of a page that nobody allowed, whose Origin is all that tells it from a program's",
 			request: "GET /api/v1/voice/ws/flow_tts/x?x-api-key={whole}" + toProd + socket + "Origin: {it}\n\n", want: "403 forbidden-origin", each: []string{"http://evil.example", "null"}},
-		{tried: "a WebSocket with a client that only runs flows", happens: "403", request: "GET /api/v1/voice/ws/flow_tts/x?x-api-key={run}" + toProd + socket + "\n", want: "403 forbidden"},
-		{tried: "a server that switches protocols though nobody asked, or to another than was asked for", happens: "502", run: func(t *testing.T, b *between) {
+		{tried: "a WebSocket with a client that only runs flows", request: "GET /api/v1/voice/ws/flow_tts/x?x-api-key={run}" + toProd + socket + "\n", want: "403 forbidden"},
+		{tried: "a server that switches protocols though nobody asked, or to another than was asked for", run: func(t *testing.T, b *between) string {
 			for protocol, ask := range map[string]string{"websocket": "/api/v1/flows/" + toProd, "h2c": "/api/v1/voice/ws/flow_tts/x" + toProd + socket} {
 				b.server.answers(hijacked("HTTP/1.1 101 Switching Protocols\nConnection: Upgrade\nUpgrade: " + protocol + "\n\n"))
 				if got := b.send(t, "prod", "GET "+ask+asWhole+"\n", 1); got != "502 server-unreachable" {
@@ -81,28 +83,29 @@ func TestAttackProxyPages(t *testing.T) {
 			}
 			b.server.answers(nil)
 			b.server.take()
+			return "502"
 		}},
 		{tried: "curl, Python, Node's `fetch` (`Sec-Fetch-Mode: cors` alone), Electron (`Sec-Fetch-Site: none`), the proxy's own Origin",
-			happens: "200: nobody honest is refused, and the server sees none of it", request: version + toProd + asWhole + "{it}\n\n", want: "200",
+			request: version + toProd + asWhole + "{it}\n\n", want: "200", why: "nobody honest is refused, and the server sees none of it",
 			each: []string{"User-Agent: curl/8.14.1\nAccept: */*", "User-Agent: node\nAccept-Language: *\nSec-Fetch-Mode: cors", "Sec-Fetch-Site: none\nSec-Fetch-Mode: no-cors\nSec-Fetch-Dest: empty",
 				"Origin: http://{prod}\nSec-Fetch-Site: same-origin", "Cookie: session=of-another-port"}},
 		{tried: "what a gateway or framework behind the proxy could take for a route, a method, a client's address or a signed-in user: `X-Original-URL`, `X-Rewrite-URL`, `X-HTTP-Method-Override`, `X-Real-IP`, `Remote-User`, `X-Consumer-Username`, names with `_`",
-			happens: "200, and the server gets none of them: only headers that are known pass", want: "200", request: version + toProd + asWhole + "{it}: evil\n\n",
+			want: "200", request: version + toProd + asWhole + "{it}: evil\n\n",
 			each: []string{"X-Original-URL", "X-Rewrite-URL", "X-Host", "X-Original-Host", "X-HTTP-Method-Override", "X-Method-Override", "X-HTTP-Method", "Remote-User", "X-Remote-User", "X-User", "X-Auth-Request-User",
 				"X-Consumer-Username", "X-Goog-Authenticated-User-Email", "X-Real-IP", "X-Client-IP", "True-Client-IP", "CF-Connecting-IP", "X-Forwarded", "X_Forwarded_For", "X_Original_URL", "Remote_User", "X_Api_Key", "X-Api_Key",
-				"X_Langflow_Global_Var_A", "Via", "Proxy", "Client-IP", "X-ProxyUser-Ip", "X-Cluster-Client-IP", "SOAPAction", "Destination", "Max-Forwards", "X-Accel-Internal", "Surrogate-Capability", "Referer", "Expect-CT"},
-			sent: func(t *testing.T, s seen) {
+				"X_Langflow_Global_Var_A", "Via", "Proxy", "Client-IP", "X-ProxyUser-Ip", "X-Cluster-Client-IP", "SOAPAction", "Destination", "Max-Forwards", "X-Accel-Internal", "Surrogate-Capability", "Referer", "Expect-CT"}, why: "only headers that are known pass",
+			sent: sight{"and the server gets none of them", func(t *testing.T, s seen) {
 				for name, values := range s.header {
 					if strings.Contains(strings.Join(values, ","), "evil") {
 						t.Errorf("the server gets %s", name)
 					}
 				}
-			}},
-		{tried: "what tools send to Langflow: `X-LANGFLOW-GLOBAL-VAR-*`, `X-Langflow-Client`, `Mcp-Session-Id`, tracing", happens: "200, and the server gets them", want: "200",
-			request: "POST /api/v1/mcp/streamable" + toProd + asWhole + "X-LANGFLOW-GLOBAL-VAR-A: v\nX-LANGFLOW-GLOBAL-VAR-B_C: w\nX-Langflow-Client: c\nMcp-Session-Id: s\ntraceparent: t\n\n", sent: func(t *testing.T, s seen) {
+			}}},
+		{tried: "what tools send to Langflow: `X-LANGFLOW-GLOBAL-VAR-*`, `X-Langflow-Client`, `Mcp-Session-Id`, tracing", want: "200",
+			request: "POST /api/v1/mcp/streamable" + toProd + asWhole + "X-LANGFLOW-GLOBAL-VAR-A: v\nX-LANGFLOW-GLOBAL-VAR-B_C: w\nX-Langflow-Client: c\nMcp-Session-Id: s\ntraceparent: t\n\n", sent: sight{"and the server gets them", func(t *testing.T, s seen) {
 				if s.header.Get("X-Langflow-Global-Var-A") != "v" || s.header.Get("X-Langflow-Global-Var-B_c") != "w" || s.header.Get("Traceparent") != "t" || s.header.Get("X-Langflow-Client") != "c" || s.header.Get("Mcp-Session-Id") != "s" {
 					t.Errorf("the server gets %v", s.header)
 				}
-			}},
+			}}},
 	})
 }

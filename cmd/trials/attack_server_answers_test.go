@@ -18,8 +18,8 @@ func TestAttackServerAnswers(t *testing.T) {
 	b := newBetrayed(t)
 	honest := b.signedIn(t)
 	// each tries answers to a sign-in, which must be refused.
-	each := func(reasons []string, answers ...http.HandlerFunc) func(*testing.T, *betrayed) {
-		return func(t *testing.T, b *betrayed) {
+	each := func(reasons []string, answers ...http.HandlerFunc) func(*testing.T, *betrayed) string {
+		return func(t *testing.T, b *betrayed) string {
 			for _, answer := range answers {
 				name := b.profile(t)
 				b.meanwhile("/login", answer, func() { wantReason(t, b.signIn(t, name), reasons...) })
@@ -27,6 +27,7 @@ func TestAttackServerAnswers(t *testing.T) {
 					t.Errorf("then it is %s, %v", p.State, err)
 				}
 			}
+			return "the sign-in fails, for `" + strings.Join(reasons, "` or `") + "`, and the profile is `signed-out`"
 		}
 	}
 	redirects := func(t *testing.T, path string, do func()) {
@@ -43,13 +44,14 @@ func TestAttackServerAnswers(t *testing.T) {
 			}
 		}
 	}
-	betrayals(t, "TestAttackServerAnswers", "what the server does", b, []betrayal{
+	betrayals(t, "what the server does", b, []betrayal{
 		{"redirects a sign-in: to another port of this computer, the metadata addresses, another scheme, `//host`, `localhost`, behind an `@`, `file:`, nowhere, with 300 to 308",
-			"the password goes to the profile's own origin alone. A new address is asked for its version, without a credential, and only with TLS or on this computer; it is told as the new one if Langflow answers there", func(t *testing.T, b *betrayed) {
+			func(t *testing.T, b *betrayed) string {
 				name := b.profile(t)
 				redirects(t, "/login", func() { wantReason(t, b.signIn(t, name), "moved", "not-langflow") })
+				return "the password goes to the profile's own origin alone. A new address is asked for its version, without a credential, and only with TLS or on this computer; it is told as the new one if Langflow answers there"
 			}},
-		{"redirects a refresh in the same ways, which carries the refresh token", "it goes nowhere else, and the session goes on", func(t *testing.T, b *betrayed) {
+		{"redirects a refresh in the same ways, which carries the refresh token", func(t *testing.T, b *betrayed) string {
 			// At most one refresh every 5 s is forced: each is of a profile of its own.
 			for _, to := range []string{b.elsewhere.url, "http://169.254.169.254/", "//evil.example/", strings.Replace(b.server.URL, "127.0.0.1", "localhost", 1)} {
 				name := b.signedIn(t)
@@ -61,8 +63,9 @@ func TestAttackServerAnswers(t *testing.T) {
 					t.Errorf("the session is lost: %v", err)
 				}
 			}
+			return "it goes nowhere else, and the session goes on"
 		}},
-		{"redirects what carries a token or a key: `GET` and `POST /api_key/`, `/version` and `/auto_login` of a probe", "it goes nowhere else", func(t *testing.T, b *betrayed) {
+		{"redirects what carries a token or a key: `GET` and `POST /api_key/`, `/version` and `/auto_login` of a probe", func(t *testing.T, b *betrayed) string {
 			redirects(t, "/api_key/", func() {
 				_, err := b.owner.Keys(t.Context(), honest)
 				wantReason(t, err, "moved", "not-langflow")
@@ -73,8 +76,9 @@ func TestAttackServerAnswers(t *testing.T) {
 					t.Errorf("there is a key: %v", key)
 				}
 			})
+			return "it goes nowhere else"
 		}},
-		{"redirects to itself without end", "five are followed", func(t *testing.T, b *betrayed) {
+		{"redirects to itself without end", func(t *testing.T, b *betrayed) string {
 			b.server.takeAsked()
 			b.meanwhile("", func(w http.ResponseWriter, r *http.Request) {
 				http.Redirect(w, r, r.URL.Path+"x", http.StatusTemporaryRedirect)
@@ -88,8 +92,9 @@ func TestAttackServerAnswers(t *testing.T) {
 			if longest != 5 {
 				t.Errorf("%d redirects are followed", longest)
 			}
+			return "five are followed"
 		}},
-		{"a body of 100 MB, and one that is compressed to a thousandth", "a megabyte is read, unpacked: the agent's memory does not grow by it", func(t *testing.T, b *betrayed) {
+		{"a body of 100 MB, and one that is compressed to a thousandth", func(t *testing.T, b *betrayed) string {
 			before := b.memory()
 			bomb := gzipped(strings.Repeat(" ", 100<<20))
 			each([]string{"not-langflow", "unreachable"},
@@ -109,19 +114,20 @@ func TestAttackServerAnswers(t *testing.T) {
 			if grown := b.memory() - before; grown > 48<<20 {
 				t.Errorf("the agent has grown by %d bytes", grown)
 			}
+			return "a megabyte is read, unpacked: the agent's memory does not grow by it"
 		}},
-		{"a megabyte of headers, early hints without end, a header with an escape or a NUL in it", "the answer is dropped", each([]string{"unreachable"},
+		{"a megabyte of headers, early hints without end, a header with an escape or a NUL in it", each([]string{"unreachable"},
 			hijacked("HTTP/1.1 401 \x1b[2J\nSet-Cookie: \x1b[2J=1\nContent-Length: 2\n\n{}"), hijacked("HTTP/1.1 401 No\nX: a\x00b\nContent-Length: 2\n\n{}"),
 			hijacked("HTTP/1.1 200 OK\nX: "+strings.Repeat("x", 1<<20)+"\n\n{}"), hijacked("HTTP/1.1 200 OK\n"+strings.Repeat("X: y\n", 50000)+"\n{}"), hijacked(strings.Repeat("HTTP/1.1 103 Early Hints\n\n", 1000)))},
-		{"another protocol: SSH, TLS, HTTP/2, HTTP/0.9, nothing; `101 Switching Protocols`", "an error like that of a server that is away", each([]string{"unreachable", "not-langflow"},
+		{"another protocol: SSH, TLS, HTTP/2, HTTP/0.9, nothing; `101 Switching Protocols`", each([]string{"unreachable", "not-langflow"},
 			hijacked("SSH-2.0-OpenSSH_9.6\n"), hijacked("\x15\x03\x01\x00\x02\x02\x28"), hijacked("PRI * HTTP/2.0\n\nSM\n\n"), hijacked("<html>"), hijacked(""), hijacked("HTTP/1.1 101 Switching Protocols\nConnection: Upgrade\nUpgrade: h2c\n\n"))},
-		{"more or fewer bytes than it says, chunks that are none, two lengths", "an error, and the next answer is the next request's own", each([]string{"unreachable", "not-langflow"},
+		{"more or fewer bytes than it says, chunks that are none, two lengths", each([]string{"unreachable", "not-langflow"},
 			hijacked("HTTP/1.1 200 OK\nContent-Length: 1000\n\n{}"), hijacked("HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\nzz\n{}"), hijacked("HTTP/1.1 200 OK\nContent-Length: 2\nContent-Length: 3\n\n{}}"),
 			hijacked("HTTP/1.1 200 OK\nContent-Length: 2\n\n{}HTTP/1.1 200 OK\nContent-Length: 2\n\n{}"))},
-		{"JSON that is none: cut short, 100,000 levels deep, a list, a text, null, two values, other types, an empty token", "not Langflow", each([]string{"not-langflow"},
+		{"JSON that is none: cut short, 100,000 levels deep, a list, a text, null, two values, other types, an empty token", each([]string{"not-langflow"},
 			jsonAnswer(200, `{"access_token":"`), jsonAnswer(200, strings.Repeat(`{"a":`, 100_000)), jsonAnswer(200, strings.Repeat("[", 100_000)), jsonAnswer(200, `[]`), jsonAnswer(200, `"x"`), jsonAnswer(200, `null`), jsonAnswer(200, `{}{}`),
 			jsonAnswer(200, `{"access_token":1}`), jsonAnswer(200, `{"access_token":null}`), jsonAnswer(200, `{"access_token":""}`), jsonAnswer(200, `{"access_token":{"a":"b"}}`), jsonAnswer(200, ""), jsonAnswer(200, "\xff\xfe{}"))},
-		{"a page of HTML that says it is JSON; JSON that says it is HTML", "the first is not Langflow; the second is taken for what it is, since gateways get that wrong", func(t *testing.T, b *betrayed) {
+		{"a page of HTML that says it is JSON; JSON that says it is HTML", func(t *testing.T, b *betrayed) string {
 			each([]string{"not-langflow"}, jsonAnswer(200, "<html>"), jsonAnswer(401, "<html>"))(t, b)
 			b.meanwhile("/login", func(w http.ResponseWriter, r *http.Request) {
 				w.Header().Set("Content-Type", "text/html")
@@ -131,16 +137,18 @@ func TestAttackServerAnswers(t *testing.T) {
 					t.Error(err)
 				}
 			})
+			return "the first is not Langflow; the second is taken for what it is, since gateways get that wrong"
 		}},
-		{"a token with a line's end, an escape, a NUL, a blank, a letter that is not ASCII: as access token, as refresh token", "not Langflow: no such token is held, printed or sent", func(t *testing.T, b *betrayed) {
+		{"a token with a line's end, an escape, a NUL, a blank, a letter that is not ASCII: as access token, as refresh token", func(t *testing.T, b *betrayed) string {
 			for _, odd := range []string{`a\nX: y`, `a\r\nX: y`, `a\u0000b`, `a\u001b[2Jb`, `a b`, `a\tb`, `a\u007f`, `\u00e9`, `a\u202eb`, `\ud800`} {
 				each([]string{"not-langflow"}, jsonAnswer(200, fmt.Sprintf(pair, odd, good)), jsonAnswer(200, fmt.Sprintf(pair, good, odd)))(t, b)
 			}
 			for _, odd := range []string{`;`, `,`, `\"`, `\\`, `a; evil=1`} {
 				each([]string{"not-langflow"}, jsonAnswer(200, fmt.Sprintf(pair, good, odd)))(t, b)
 			}
+			return "not Langflow: no such token is held, printed or sent"
 		}},
-		{"such an API key, and one whose id is a path: `../logout`, `..`, `x/../../users/me`, `?x`", "no such key is handed out, and nothing is asked for under such an id", func(t *testing.T, b *betrayed) {
+		{"such an API key, and one whose id is a path: `../logout`, `..`, `x/../../users/me`, `?x`", func(t *testing.T, b *betrayed) string {
 			for _, odd := range []string{`sk-a\nX: y`, `sk-\u001b[2J`, `sk-a b`, ``} {
 				b.meanwhile("/api_key/", jsonAnswer(200, `{"id":"1","name":"n","api_key":"`+odd+`","expires_at":"2036-01-02T03:04:05Z","is_active":true}`), func() {
 					if _, err := b.owner.Key(t.Context(), b.signedIn(t), 0); err == nil {
@@ -167,8 +175,9 @@ func TestAttackServerAnswers(t *testing.T) {
 					}
 				}
 			}
+			return "no such key is handed out, and nothing is asked for under such an id"
 		}},
-		{"cookies of other domains and paths, with odd names, a thousand of them", "only what is named like Langflow's refresh cookie counts, and the next refresh sends it alone, to the same origin", func(t *testing.T, b *betrayed) {
+		{"cookies of other domains and paths, with odd names, a thousand of them", func(t *testing.T, b *betrayed) string {
 			var many []string
 			for n := range 500 {
 				many = append(many, fmt.Sprintf("c%d=%d; Domain=evil.example", n, n))
@@ -206,8 +215,9 @@ func TestAttackServerAnswers(t *testing.T) {
 					}
 				}
 			}
+			return "only what is named like Langflow's refresh cookie counts, and the next refresh sends it alone, to the same origin"
 		}},
-		{"a token that ends in the year 10⁹⁹, in 1970, never, at `\"soon\"`", "it is served; what is told of it is ten years at most", func(t *testing.T, b *betrayed) {
+		{"a token that ends in the year 10⁹⁹, in 1970, never, at `\"soon\"`", func(t *testing.T, b *betrayed) string {
 			for _, exp := range []string{"1e99", "-1e99", "1e308", "0", "1", `"soon"`, "null", "99999999999999999999", "[]"} {
 				name, odd := b.profile(t), jwt(`{"sub":"1","type":"access","exp":`+exp+`}`)
 				b.meanwhile("/login", jsonAnswer(200, fmt.Sprintf(pair, odd, odd)), func() {
@@ -223,8 +233,9 @@ func TestAttackServerAnswers(t *testing.T) {
 					t.Error(err)
 				}
 			}
+			return "it is served; what is told of it is ten years at most"
 		}},
-		{"a `Date` of the year 9999, of the year 1, or none, with a token to fit; a key that ends in the year 10000", "a clock more than a century off is not believed, and every profile's state can still be told", func(t *testing.T, b *betrayed) {
+		{"a `Date` of the year 9999, of the year 1, or none, with a token to fit; a key that ends in the year 10000", func(t *testing.T, b *betrayed) string {
 			for date, exp := range map[string]string{"Fri, 31 Dec 9999 23:59:59 GMT": "253402300900", "Mon, 01 Jan 0001 00:00:00 GMT": "3600", "soon": "0", "": "-1"} {
 				name, odd := b.profile(t), jwt(`{"sub":"1","type":"access","exp":`+exp+`}`)
 				b.meanwhile("", func(w http.ResponseWriter, r *http.Request) {
@@ -241,8 +252,9 @@ func TestAttackServerAnswers(t *testing.T) {
 					t.Errorf("Date %s: %v, %v", date, p.ClockOffsetSeconds, err)
 				}
 			}
+			return "a clock more than a century off is not believed, and every profile's state can still be told"
 		}},
-		{"`Retry-After` of the year 9999, of 10⁹⁹ s, negative, in words", "it waits for an hour at most", func(t *testing.T, b *betrayed) {
+		{"`Retry-After` of the year 9999, of 10⁹⁹ s, negative, in words", func(t *testing.T, b *betrayed) string {
 			for _, after := range []string{"Fri, 31 Dec 9999 23:59:59 GMT", strings.Repeat("9", 99), "-5", "soon", "1e9"} {
 				name := b.signedIn(t)
 				b.meanwhile("/refresh", func(w http.ResponseWriter, r *http.Request) {
@@ -257,8 +269,9 @@ func TestAttackServerAnswers(t *testing.T) {
 					t.Errorf("%s: it tries again at %v, %v", after, p.NextAttemptAt, err)
 				}
 			}
+			return "it waits for an hour at most"
 		}},
-		{"the token twice in one answer, with other case, with fields that nobody knows", "one of them counts, and nothing else is kept", func(t *testing.T, b *betrayed) {
+		{"the token twice in one answer, with other case, with fields that nobody knows", func(t *testing.T, b *betrayed) string {
 			for _, body := range []string{
 				`{"access_token":"first","access_token":"` + good + `"}`, `{"ACCESS_TOKEN":"` + good + `"}`, `{"access_token":"` + good + `","__proto__":{"admin":true},"scope":"*"}`,
 			} {
@@ -272,6 +285,7 @@ func TestAttackServerAnswers(t *testing.T) {
 					t.Errorf("%s: %v", body, err)
 				}
 			}
+			return "one of them counts, and nothing else is kept"
 		}},
 	})
 	if got, err := b.owner.Token(t.Context(), honest, 0); err != nil || got.AccessToken.Empty() {

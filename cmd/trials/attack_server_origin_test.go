@@ -72,15 +72,16 @@ func TestAttackServerOrigin(t *testing.T) {
 		_, _ = b.owner.Refresh(t.Context(), name) // an error
 		robbed(t)
 	}
-	betrayals(t, "TestAttackServerOrigin", "what is tried", b, []betrayal{
-		{"somebody has the owner change `server_url` to another port of the same computer (`PATCH`)", "signs out first: the other server gets no token, key or password", func(t *testing.T, b *betrayed) {
+	betrayals(t, "what is tried", b, []betrayal{
+		{"somebody has the owner change `server_url` to another port of the same computer (`PATCH`)", func(t *testing.T, b *betrayed) string {
 			name := full(t)
 			if p, err := b.owner.ChangeProfile(t.Context(), name, client.ProfileChange{ServerURL: &evil.URL}); err != nil || !signedOut(p) {
 				t.Errorf("it is %s, %v", p.State, err)
 			}
 			poke(t, name)
+			return "signs out first: the other server gets no token, key or password"
 		}},
-		{"and back again", "still signed out: what was kept is gone", func(t *testing.T, b *betrayed) {
+		{"and back again", func(t *testing.T, b *betrayed) string {
 			name := full(t)
 			for _, url := range []string{evil.URL, b.server.URL} {
 				if _, err := b.owner.ChangeProfile(t.Context(), name, client.ProfileChange{ServerURL: &url}); err != nil {
@@ -91,8 +92,9 @@ func TestAttackServerOrigin(t *testing.T) {
 				t.Errorf("it is %s, %v", p.State, err)
 			}
 			robbed(t)
+			return "still signed out: what was kept is gone"
 		}},
-		{"`langkeep login NAME OTHER-URL`, which a person was talked into, with a wrong password there", "the other server gets what was typed for it, and nothing that was kept", func(t *testing.T, b *betrayed) {
+		{"`langkeep login NAME OTHER-URL`, which a person was talked into, with a wrong password there", func(t *testing.T, b *betrayed) string {
 			name := full(t)
 			evil.takeAsked()
 			cmd := program(t, b.paths, "login", name, evil.URL, "--username", "ann", "--password-stdin", "--no-start")
@@ -101,14 +103,16 @@ func TestAttackServerOrigin(t *testing.T) {
 				t.Errorf("it signs in: %s", out)
 			}
 			robbed(t)
+			return "the other server gets what was typed for it, and nothing that was kept"
 		}},
-		{"the profile's file is edited while the agent runs", "signed out within moments, and nothing is sent", func(t *testing.T, b *betrayed) {
+		{"the profile's file is edited while the agent runs", func(t *testing.T, b *betrayed) string {
 			name := full(t)
 			edit(t, name, evil.URL)
 			b.eventually(t, name, "is signed out", signedOut)
 			poke(t, name)
+			return "signed out within moments, and nothing is sent"
 		}},
-		{"the profile's file is edited while the agent is stopped", "signed out at the next start, and nothing is sent, though the store still has it all", func(t *testing.T, b *betrayed) {
+		{"the profile's file is edited while the agent is stopped", func(t *testing.T, b *betrayed) string {
 			name := full(t)
 			b.stop(t)
 			edit(t, name, evil.URL)
@@ -116,8 +120,9 @@ func TestAttackServerOrigin(t *testing.T) {
 			b.start(all, "--store", "file")
 			b.eventually(t, name, "is signed out", signedOut)
 			poke(t, name)
+			return "signed out at the next start, and nothing is sent, though the store still has it all"
 		}},
-		{"the same place under another name: `localhost` for `127.0.0.1`, `[::1]`, a dot at the end, https", "another origin: signed out", func(t *testing.T, b *betrayed) {
+		{"the same place under another name: `localhost` for `127.0.0.1`, `[::1]`, a dot at the end, https", func(t *testing.T, b *betrayed) string {
 			port := b.server.URL[strings.LastIndex(b.server.URL, ":"):]
 			for _, url := range []string{"http://localhost" + port, "http://[::1]" + port, "https://127.0.0.1" + port, "https://flows.example."} {
 				name := full(t)
@@ -128,16 +133,18 @@ func TestAttackServerOrigin(t *testing.T) {
 					t.Error(err)
 				}
 			}
+			return "another origin: signed out"
 		}},
-		{"the same origin in other letters: `HTTP://`, a slash at the end, another root path", "the session goes on", func(t *testing.T, b *betrayed) {
+		{"the same origin in other letters: `HTTP://`, a slash at the end, another root path", func(t *testing.T, b *betrayed) string {
 			for _, url := range []string{strings.Replace(b.server.URL, "http", "HTTP", 1), b.server.URL + "/", b.server.URL + "/api/v1/login", b.server.URL + "/team"} {
 				name := full(t)
 				if p, err := b.owner.ChangeProfile(t.Context(), name, client.ProfileChange{ServerURL: &url}); err != nil || p.State == client.SignedOut {
 					t.Errorf("%s: it is %s, %v", url, p.State, err)
 				}
 			}
+			return "the session goes on"
 		}},
-		{"an origin that hides another: `http://127.0.0.1:PORT@evil.example`, `http://evil.example#@…`, `…?…`, with a backslash, without a scheme, `file:`", "400, and the profile is as it was; in a file edited by hand too", func(t *testing.T, b *betrayed) {
+		{"an origin that hides another: `http://127.0.0.1:PORT@evil.example`, `http://evil.example#@…`, `…?…`, with a backslash, without a scheme, `file:`", func(t *testing.T, b *betrayed) string {
 			name := full(t)
 			for _, url := range []string{b.server.URL + "@evil.example", "http://ann:pw@127.0.0.1", "http://evil.example#@127.0.0.1", "http://evil.example?@127.0.0.1", `http://127.0.0.1\@evil.example`, "//evil.example", "evil.example", "file:///etc/passwd",
 				"http://evil.example\n", "http://127.0.0.1:99999", "http://127.0.0.1:1:2", "http://", "http://x/../y", "http://x/%2e%2e/y", "javascript:alert(1)"} {
@@ -153,8 +160,9 @@ func TestAttackServerOrigin(t *testing.T) {
 				t.Errorf("after the edit: %s, %v", got.ServerURL, err)
 			}
 			robbed(t)
+			return "400, and the profile is as it was; in a file edited by hand too"
 		}},
-		{"plain http to another computer, which everybody on the way could read", "400 or a state that says so; nothing is sent unless `allow_http` is set", func(t *testing.T, b *betrayed) {
+		{"plain http to another computer, which everybody on the way could read", func(t *testing.T, b *betrayed) string {
 			url := "http://flows.example"
 			name := full(t)
 			p, err := b.owner.ChangeProfile(t.Context(), name, client.ProfileChange{ServerURL: &url})
@@ -164,6 +172,7 @@ func TestAttackServerOrigin(t *testing.T) {
 			if err := b.signIn(t, name); err == nil && p.ServerURL == url {
 				t.Error("it signs in over http")
 			}
+			return "400 or a state that says so; nothing is sent unless `allow_http` is set"
 		}},
 	})
 	robbed(t)

@@ -90,43 +90,51 @@ func TestAttackOtherUser(t *testing.T) {
 	v.begin = v.state(t)
 	files := []string{v.paths.ConfigFile(), v.paths.ProfileFile("prod"), v.paths.Lock(), v.paths.Agent(), v.paths.Clients(), v.paths.Keys(),
 		v.paths.Audit(), v.paths.Log(), v.paths.Secrets(), v.paths.Token(), v.paths.Socket()}
-	forbidden := func(t *testing.T, a answer) {
+	forbidden := func(t *testing.T, a answer) (happened string) {
 		t.Helper()
 		if a.status != http.StatusForbidden || a.kind != client.TypeForbidden {
 			t.Errorf("it is answered %d %s", a.status, a.kind)
 		}
+		return fmt.Sprint(http.StatusForbidden)
 	}
 	v6 := "http://[::1]:" + v.words["port"]
 
 	runTrials(t, []trial{
-		{"TCP, on 127.0.0.1 and `::1`, with the owner's token, a client's, the page's, or none", "403, the same for all", func(t *testing.T) {
+		{"TCP, on 127.0.0.1 and `::1`, with the owner's token, a client's, the page's, or none", func(t *testing.T) string {
+			var said string
 			for _, url := range []string{v.url, v6, "http://localhost:" + v.words["port"]} {
 				for _, token := range []string{v.words["owner"], v.words["reader"], v.words["page"], "lk_x"} {
-					forbidden(t, curlAsNobody(t, bearerConfig(token), url+"/v1/status"))
+					said = forbidden(t, curlAsNobody(t, bearerConfig(token), url+"/v1/status"))
 				}
 			}
+			return said + ", the same for all"
 		}},
-		{"a change over TCP, with the owner's token", "403, and nothing has changed", func(t *testing.T) {
+		{"a change over TCP, with the owner's token", func(t *testing.T) string {
+			var said string
 			for _, route := range []string{"/v1/profiles/prod/logout", "/v1/stop", "/v1/page/code"} {
-				forbidden(t, curlAsNobody(t, bearerConfig(v.words["owner"]), "-X", "POST", v.url+route))
+				said = forbidden(t, curlAsNobody(t, bearerConfig(v.words["owner"]), "-X", "POST", v.url+route))
 			}
+			return said
 		}},
-		{"the control page's own files, which need no token", "403", func(t *testing.T) {
+		{"the control page's own files, which need no token", func(t *testing.T) string {
+			var said string
 			for _, route := range []string{"/", "/ui/app.js", "/ui/icon.svg"} {
-				forbidden(t, curlAsNobody(t, "", v.url+route))
+				said = forbidden(t, curlAsNobody(t, "", v.url+route))
 			}
+			return said
 		}},
-		{"the proxy, with a token that it takes", "403", func(t *testing.T) {
+		{"the proxy, with a token that it takes", func(t *testing.T) string {
 			forbidden(t, curlAsNobody(t, "header = \"x-api-key: "+tool+"\"\n", *proxied.ProxyURL+"/api/v1/users/whoami"))
-			forbidden(t, curlAsNobody(t, "header = \"x-api-key: "+tool+"\"\n", strings.Replace(*proxied.ProxyURL, "127.0.0.1", "[::1]", 1)+"/health"))
+			return forbidden(t, curlAsNobody(t, "header = \"x-api-key: "+tool+"\"\n", strings.Replace(*proxied.ProxyURL, "127.0.0.1", "[::1]", 1)+"/health"))
 		}},
-		{"langkeep itself, with a stolen `LANGKEEP_TOKEN`", "exit code 7", func(t *testing.T) {
+		{"langkeep itself, with a stolen `LANGKEEP_TOKEN`", func(t *testing.T) string {
 			out := asNobody(t, fmt.Sprintf("LANGKEEP_HOME=/nonexistent LANGKEEP_URL=%s LANGKEEP_TOKEN=%s %s token prod 2>/dev/null; echo code $?\n", v.url, v.words["owner"], v.Path), "sh")
 			if out != "code 7\n" {
 				t.Errorf("it prints %q", out)
 			}
+			return "exit code 7"
 		}},
-		{"requests whose sender is gone before anybody can look who it was, with the owner's token", "refused: nothing has changed", func(t *testing.T) {
+		{"requests whose sender is gone before anybody can look who it was, with the owner's token", func(t *testing.T) string {
 			script := fmt.Sprintf("for n in $(seq 50); do exec 3<>/dev/tcp/127.0.0.1/%s && printf 'POST /v1/profiles/prod/logout HTTP/1.1\\r\\nHost: %s\\r\\nAuthorization: Bearer %s\\r\\n\\r\\n' >&3; exec 3>&-; done\n",
 				v.words["port"], v.words["host"], v.words["owner"])
 			asNobody(t, script, "bash")
@@ -139,8 +147,9 @@ func TestAttackOtherUser(t *testing.T) {
 			if s := v.status(t); strings.Contains(s, string(client.SignedOut)) {
 				t.Errorf("it is signed out: %s", s)
 			}
+			return "refused: nothing has changed"
 		}},
-		{"the socket, with the owner's token and without", "nobody gets into its folder; where the folders are open, 403", func(t *testing.T) {
+		{"the socket, with the owner's token and without", func(t *testing.T) string {
 			at := []string{"--unix-socket", v.paths.Socket(), "http://localhost/v1/status"}
 			if a := curlAsNobody(t, "", at...); a.status != 0 {
 				t.Errorf("it is answered %d", a.status)
@@ -155,14 +164,16 @@ func TestAttackOtherUser(t *testing.T) {
 			t.Cleanup(func() { _ = os.Chmod(v.paths.Socket(), 0o600) })
 			forbidden(t, curlAsNobody(t, "", at...))
 			forbidden(t, curlAsNobody(t, bearerConfig(v.words["owner"]), at...))
+			return "nobody gets into its folder; where the folders are open, 403"
 		}},
-		{"reading, writing and replacing each file: " + fileNames(v.paths, files), "none can be, and no folder can be listed", func(t *testing.T) {
+		{"reading, writing and replacing each file: " + fileNames(v.paths, files), func(t *testing.T) string {
 			dirs := []string{v.paths.Config, v.paths.ProfilesDir(), v.paths.State, v.paths.Run}
 			if got := touched(t, append(dirs, files...)); got != "" {
 				t.Errorf("the other user can reach\n%s", got)
 			}
+			return "none can be, and no folder can be listed"
 		}},
-		{"the same where somebody has opened the folders", "none can be read or written", func(t *testing.T) {
+		{"the same where somebody has opened the folders", func(t *testing.T) string {
 			for _, file := range files {
 				if _, err := os.Lstat(file); err != nil {
 					t.Error(err)
@@ -174,29 +185,35 @@ func TestAttackOtherUser(t *testing.T) {
 			}
 			// What finds nothing must be able to find.
 			bait := filepath.Join(v.paths.State, "bait")
-			plantFile(0o644, "")(t, bait)
+			plantFile(0o644, "").do(t, bait)
 			defer os.Remove(bait)
 			if got := touched(t, []string{bait}); !strings.HasPrefix(got, "read ") {
 				t.Errorf("an open file is not found: %q", got)
 			}
+			return "none can be read or written"
 		}},
-		{"the agent's memory, environment and open files under `/proc`, and a signal to it", "none can be had; its arguments, which everybody can read, hold no secret", func(t *testing.T) {
+		{"the agent's memory, environment and open files under `/proc`, and a signal to it", func(t *testing.T) string {
 			script := fmt.Sprintf("cd /proc/%d || exit; for f in environ mem maps fd/1 task/*/environ; do head -c 1 $f >/dev/null 2>&1 && echo reads $f; done; ls fd 2>/dev/null; readlink cwd exe 2>/dev/null; "+
 				"kill -STOP %[1]d 2>/dev/null && echo stops; tr '\\0' ' ' <cmdline\n", v.Process.Pid)
 			if out := asNobody(t, script, "bash"); !strings.HasSuffix(out, "langkeep.exe run --headless --store memory --listen 127.0.0.1:0 --store file ") || strings.Count(out, "\n") != 0 {
 				t.Errorf("it prints %q", out)
 			}
+			return "none can be had; its arguments, which everybody can read, hold no secret"
 		}},
-		{"the code of `langkeep open`, read out of the browser's arguments, at once and many times", "403 each time, and the person's own browser still gets in", func(t *testing.T) { v.raced(t) }},
-		{"an agent of the other user's own at our port", "ours does not start, and names the port", func(t *testing.T) {
+		{"the code of `langkeep open`, read out of the browser's arguments, at once and many times", func(t *testing.T) string {
+			v.raced(t)
+			return "403 each time, and the person's own browser still gets in"
+		}},
+		{"an agent of the other user's own at our port", func(t *testing.T) string {
 			l, port := hold(t, "127.0.0.1")
 			_ = l.Close() // it is free, and theirs now
 			theirs(t, port)
 			if a := launch(t, homeFor(t), "--listen", "127.0.0.1:"+port); a.url != "" || !strings.Contains(a.said, ":"+port) {
 				t.Errorf("it says %q", a.said)
 			}
+			return "ours does not start, and names the port"
 		}},
-		{"the other user holds the port of a proxy, where tools send their tokens", "`proxy_reason` is `port-of-another-user`, and the tokens of the profile's clients are taken back", func(t *testing.T) {
+		{"the other user holds the port of a proxy, where tools send their tokens", func(t *testing.T) string {
 			v := newVictim(t)
 			p, err := v.owner.ChangeProfile(t.Context(), "prod", client.ProfileChange{Proxy: new(true)})
 			if err != nil || p.ProxyURL == nil {
@@ -216,23 +233,25 @@ func TestAttackOtherUser(t *testing.T) {
 			if a.ask(t, "GET", "/v1/status", v.words["other"]) == "" {
 				t.Error("another profile's is not")
 			}
+			return "`proxy_reason` is `port-of-another-user`, and the tokens of the profile's clients are taken back"
 		}},
-		{"`config.toml`, a profile or `clients.json` that the other user has made, in a folder that was open", "it is not believed: the agent does not start, `status` names the file, no client is let in", func(t *testing.T) {
+		{"`config.toml`, a profile or `clients.json` that the other user has made, in a folder that was open", func(t *testing.T) string {
 			profile := func(p paths.Paths) string { return p.ProfileFile("prod") }
 			for name, a := range map[string]planted{
 				"config":  {at: paths.Paths.ConfigFile, plant: plantFile(0o644, "allow_users = ['nobody']\n"), says: "belongs to another user"},
 				"profile": {at: profile, plant: plantFile(0o644, "server_url = 'https://evil.example'\n"), check: told("belongs to another user")},
-				"clients": {at: paths.Paths.Clients, plant: plantFile(0o644, evilClients), check: func(t *testing.T, l launched, at string) {
-					told("belongs to another user")(t, l, at)
+				"clients": {at: paths.Paths.Clients, plant: plantFile(0o644, evilClients), check: finding{"no client is let in", func(t *testing.T, l launched, at string) {
+					told("belongs to another user").look(t, l, at)
 					if l.ask(t, "GET", "/v1/status", evilToken) != "" {
 						t.Error("the attacker is let in")
 					}
-				}},
+				}}},
 			} {
-				t.Run(name, a.ofNobody().tryIt)
+				t.Run(name, func(t *testing.T) { a.ofNobody().tryIt(t) })
 			}
+			return "it is not believed: the agent does not start, `status` names the file, no client is let in"
 		}},
-		{"one of the folders is the other user's", "the agent does not start, and names it", func(t *testing.T) {
+		{"one of the folders is the other user's", func(t *testing.T) string {
 			for name, at := range map[string]func(paths.Paths) string{
 				"home": func(p paths.Paths) string { return p.Home }, "config": func(p paths.Paths) string { return p.Config }, "profiles": paths.Paths.ProfilesDir,
 				"state": func(p paths.Paths) string { return p.State }, "run": func(p paths.Paths) string { return p.Run },
@@ -241,8 +260,9 @@ func TestAttackOtherUser(t *testing.T) {
 				if name == "home" {
 					says = "is shared with other users"
 				}
-				t.Run(name, planted{at: at, plant: plantFolder(0o700), says: says}.ofNobody().tryIt)
+				t.Run(name, func(t *testing.T) { planted{at: at, plant: plantFolder(0o700), says: says}.ofNobody().tryIt(t) })
 			}
+			return "the agent does not start, and names it"
 		}},
 	})
 	if end := v.state(t); end != v.begin {
@@ -274,8 +294,8 @@ func touched(t *testing.T, files []string) string {
 
 // ofNobody has it planted by the other user.
 func (a planted) ofNobody() planted {
-	plant := a.plant
-	a.plant = func(t *testing.T, at string) {
+	plant := a.plant.do
+	a.plant.do = func(t *testing.T, at string) {
 		plant(t, at)
 		if err := os.Chown(at, nobody, nobody); err != nil {
 			t.Fatal(err)

@@ -17,7 +17,6 @@ import (
 	"langkeep/agent/langflow/langflowtest"
 	"langkeep/agent/paths"
 	"langkeep/agent/secret"
-	"langkeep/assets/casebook"
 	"langkeep/localapi/client"
 )
 
@@ -203,26 +202,24 @@ func jwt(claims string) string {
 	return "eyJhbGciOiJIUzI1NiJ9." + base64.RawURLEncoding.EncodeToString([]byte(claims)) + ".c2ln"
 }
 
-// betrayal is a case of a table in docs/attacks.md.
+// betrayal is a trial of an agent whose server means harm.
 type betrayal struct {
-	tried, happens string
-	run            func(*testing.T, *betrayed)
+	tried string
+	run   func(*testing.T, *betrayed) (happened string)
 }
 
-// betrayals tries them on one agent, and puts them into the document.
-func betrayals(t *testing.T, made, tried string, b *betrayed, all []betrayal) {
+// betrayals tries them on one agent.
+func betrayals(t *testing.T, heading string, b *betrayed, all []betrayal) {
 	t.Helper()
-	var rows [][]string
+	var trials []trial
 	for _, c := range all {
-		rows = append(rows, []string{c.tried, c.happens})
-	}
-	casebook.Table(t, "docs/attacks.md", made+" in cmd/trials", []string{tried, "what happens"}, rows)
-	for _, c := range all {
-		t.Run(c.tried, func(t *testing.T) {
-			c.run(t, b)
+		trials = append(trials, trial{c.tried, func(t *testing.T) string {
+			happened := c.run(t, b)
 			b.well(t)
-		})
+			return happened
+		}})
 	}
+	runTrialsAs(t, heading, trials)
 }
 
 // eventually waits until a profile is as it must be.

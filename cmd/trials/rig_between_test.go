@@ -12,7 +12,6 @@ import (
 
 	"langkeep/agent/langflow/langflowtest"
 	"langkeep/agent/secret"
-	"langkeep/assets/casebook"
 	"langkeep/localapi/client"
 )
 
@@ -125,40 +124,52 @@ func (b *between) profile(t *testing.T, name, server string) string {
 	return u.Host
 }
 
-// trick is a case of a table in docs/attacks.md: what is tried on a proxy, what
-// happens, and how that is seen. It is a request, once for each {it}, or
-// anything else.
-type trick struct {
-	tried, happens string
-	to             string // the profile whose proxy it is sent to; "": prod
-	request        string // \n is a line's end
-	each           []string
-	want           string                 // the answers; every 200 and 101 is the server's, and no other may come of what reached it
-	sent           func(*testing.T, seen) // looks at what reached the server
-	run            func(*testing.T, *between)
+// sight is what must have reached the server, and how the document says it.
+type sight struct {
+	says string
+	look func(*testing.T, seen)
 }
 
-// tricks tries them on one agent, and puts them into the document.
-func tricks(t *testing.T, made string, all []trick) {
-	t.Helper()
-	var rows [][]string
-	for _, c := range all {
-		rows = append(rows, []string{c.tried, c.happens})
+// trick is a trial of a proxy. It is a request, once for each {it}, or anything
+// else.
+type trick struct {
+	tried   string
+	to      string // the profile whose proxy it is sent to; "": prod
+	request string // \n is a line's end
+	each    []string
+	want    string // the answers; every 200 and 101 is the server's, and no other may come of what reached it
+	why     string // that is right, for the document
+	sent    sight
+	run     func(*testing.T, *between) (happened string)
+}
+
+// said are the words for what must come of it.
+func (c trick) said() string {
+	said := answersSaid(c.want)
+	if c.sent.says != "" {
+		said += ", " + c.sent.says
 	}
-	casebook.Table(t, "docs/attacks.md", made+" in cmd/trials", []string{"what is tried", "what happens"}, rows)
+	return because(said, c.why)
+}
+
+// tricks tries them on one agent.
+func tricks(t *testing.T, all []trick) {
+	t.Helper()
 	b := newBetween(t)
+	var trials []trial
 	for _, c := range all {
-		t.Run(c.tried, func(t *testing.T) {
+		trials = append(trials, trial{c.tried, func(t *testing.T) string {
 			if c.run != nil {
-				c.run(t, b)
-				return
+				return because(c.run(t, b), c.why)
 			}
 			for _, it := range append(c.each, "")[:max(1, len(c.each))] {
 				b.words["it"] = it
 				b.try(t, c)
 			}
-		})
+			return c.said()
+		}})
 	}
+	runTrials(t, trials)
 }
 
 // try sends a trick's request.
@@ -182,8 +193,8 @@ func (b *between) try(t *testing.T, c trick) {
 	}
 	for _, s := range reached {
 		b.decent(t, server, s)
-		if c.sent != nil {
-			c.sent(t, s)
+		if c.sent.look != nil {
+			c.sent.look(t, s)
 		}
 	}
 }
@@ -258,14 +269,14 @@ const (
 	aPath    = "GET {it}" + toProd + asWhole + "\n"
 )
 
-// sentAs wants a target to have been sent so.
-func sentAs(want string) func(*testing.T, seen) {
-	return func(t *testing.T, s seen) {
+// sentAs wants a request's first words to be sent so.
+func sentAs(want string) sight {
+	return sight{"sent as `" + want + "`", func(t *testing.T, s seen) {
 		t.Helper()
 		if s.line != want {
 			t.Errorf("what was sent is %q, want %q", s.line, want)
 		}
-	}
+	}}
 }
 
 // sentAsMatched wants a target to be sent that means what was written.

@@ -5,6 +5,7 @@ package trials
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net"
 	"os"
@@ -26,21 +27,36 @@ const (
 
 // planted is something that was there before the agent started.
 type planted struct {
-	tried, happens string
-	at             func(paths.Paths) string
-	plant          func(t *testing.T, at string)
-	flags          []string // of the agent
-	says           string   // what the agent ends with, beside the path; "" if it starts, and then check looks
-	check          func(t *testing.T, l launched, at string)
+	tried string
+	at    func(paths.Paths) string
+	plant planting
+	flags []string // of the agent
+	says  string   // what the agent ends with, beside the path; "" if it starts, and then check looks
+	check finding
+	why   string // that is right, for the document
 }
 
-func (a planted) tryIt(t *testing.T) {
+// planting puts something there, and looks in the end whether it is as the
+// document then says.
+type planting struct {
+	ends string
+	do   func(t *testing.T, at string)
+}
+
+// finding is what must be so once the agent has started, and how the document
+// says it.
+type finding struct {
+	says string
+	look func(t *testing.T, l launched, at string)
+}
+
+func (a planted) tryIt(t *testing.T) (happened string) {
 	p := homeFor(t)
 	at := a.at(p)
 	if err := os.MkdirAll(filepath.Dir(at), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	a.plant(t, at)
+	a.plant.do(t, at)
 	passphrase := filepath.Join(filepath.Dir(p.Home), "passphrase")
 	if err := os.WriteFile(passphrase, []byte("hunter2\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -53,44 +69,53 @@ func (a planted) tryIt(t *testing.T) {
 	if code := command.ProcessState.ExitCode(); code != exitNoAgent {
 		t.Errorf("without an agent a command ends with %d", code)
 	}
+	before, _ := os.Lstat(at) // it may not be there
 	l := launch(t, p, a.flags...)
+	happened = a.check.says
 	switch {
 	case a.says == "" && l.url == "":
 		t.Errorf("the agent does not start: %s", l.said)
 	case a.says == "":
-		a.check(t, l, at)
+		a.check.look(t, l, at)
 	case l.url != "":
 		t.Error("the agent starts")
-	case !strings.Contains(l.said, at) || !strings.Contains(l.said, a.says) || strings.Contains(l.said, "hunter2") || l.ProcessState.ExitCode() <= 0:
-		t.Errorf("it ends with %v and says %q, want %q of %s", l.ProcessState, l.said, a.says, at)
+	default:
+		if !strings.Contains(l.said, at) || !strings.Contains(l.said, a.says) || strings.Contains(l.said, "hunter2") || l.ProcessState.ExitCode() <= 0 {
+			t.Errorf("it ends with %v and says %q, want %q of %s", l.ProcessState, l.said, a.says, at)
+		}
+		if after, err := os.Lstat(at); err != nil || !os.SameFile(before, after) || after.Mode() != before.Mode() {
+			t.Errorf("%s is no longer as it was: %v, %v", at, after, err)
+		}
+		happened = "the agent does not start, leaves it alone and names it: `" + strings.TrimSpace(a.says) + "`"
 	}
+	return because(happened, a.why) + a.plant.ends
 }
 
-func plantFolder(mode fs.FileMode) func(*testing.T, string) {
-	return func(t *testing.T, at string) {
+func plantFolder(mode fs.FileMode) planting {
+	return planting{"", func(t *testing.T, at string) {
 		if err := errors.Join(os.Mkdir(at, 0o700), os.Chmod(at, mode)); err != nil {
 			t.Fatal(err)
 		}
-	}
+	}}
 }
 
-func plantFullFolder(t *testing.T, at string) {
+var plantFullFolder = planting{"", func(t *testing.T, at string) {
 	if err := os.MkdirAll(filepath.Join(at, "x"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-}
+}}
 
-func plantFile(mode fs.FileMode, content string) func(*testing.T, string) {
-	return func(t *testing.T, at string) {
+func plantFile(mode fs.FileMode, content string) planting {
+	return planting{"", func(t *testing.T, at string) {
 		if err := errors.Join(os.WriteFile(at, []byte(content), 0o600), os.Chmod(at, mode)); err != nil {
 			t.Fatal(err)
 		}
-	}
+	}}
 }
 
 // plantHeld makes a file that is held open, and whose holder must read nothing.
-func plantHeld(t *testing.T, at string) {
-	plantFile(0o666, "")(t, at)
+var plantHeld = planting{"; who holds the old one reads nothing", func(t *testing.T, at string) {
+	plantFile(0o666, "").do(t, at)
 	f, err := os.Open(at)
 	if err != nil {
 		t.Fatal(err)
@@ -101,23 +126,23 @@ func plantHeld(t *testing.T, at string) {
 		}
 		_ = f.Close() // it was read alone
 	})
-}
+}}
 
-func plantPipe(t *testing.T, at string) {
+var plantPipe = planting{"; neither the agent nor a command waits for it", func(t *testing.T, at string) {
 	if err := syscall.Mkfifo(at, 0o666); err != nil {
 		t.Fatal(err)
 	}
-}
+}}
 
-func plantFolderLink(t *testing.T, at string) {
+var plantFolderLink = planting{"", func(t *testing.T, at string) {
 	if err := os.Symlink(t.TempDir(), at); err != nil {
 		t.Fatal(err)
 	}
-}
+}}
 
 // plantLink makes a link to a file, which must not change.
-func plantLink(content string) func(*testing.T, string) {
-	return func(t *testing.T, at string) {
+func plantLink(content string) planting {
+	return planting{"; what it leads to is untouched", func(t *testing.T, at string) {
 		elsewhere := filepath.Join(t.TempDir(), "elsewhere")
 		if err := errors.Join(os.WriteFile(elsewhere, []byte(content), 0o640), os.Symlink(elsewhere, at)); err != nil {
 			t.Fatal(err)
@@ -130,10 +155,10 @@ func plantLink(content string) func(*testing.T, string) {
 				t.Errorf("what the link led to is now %v, %v", info, err)
 			}
 		})
-	}
+	}}
 }
 
-func plantDanglingLink(t *testing.T, at string) {
+var plantDanglingLink = planting{"; nothing is made where it leads", func(t *testing.T, at string) {
 	elsewhere := filepath.Join(t.TempDir(), "elsewhere")
 	if err := os.Symlink(elsewhere, at); err != nil {
 		t.Fatal(err)
@@ -143,9 +168,9 @@ func plantDanglingLink(t *testing.T, at string) {
 			t.Errorf("a file was made where the link leads: %v", err)
 		}
 	})
-}
+}}
 
-func plantSocket(t *testing.T, at string) {
+var plantSocket = planting{"", func(t *testing.T, at string) {
 	l, err := net.Listen("unix", at)
 	if err != nil {
 		t.Fatal(err)
@@ -156,9 +181,9 @@ func plantSocket(t *testing.T, at string) {
 			_ = c.Close()
 		}
 	}()
-}
+}}
 
-func plantDeadSocket(t *testing.T, at string) {
+var plantDeadSocket = planting{"", func(t *testing.T, at string) {
 	l, err := net.Listen("unix", at)
 	if err != nil {
 		t.Fatal(err)
@@ -167,7 +192,7 @@ func plantDeadSocket(t *testing.T, at string) {
 	if err := errors.Join(os.Chmod(at, 0o777), l.Close()); err != nil {
 		t.Fatal(err)
 	}
-}
+}}
 
 // eventually waits until it is so.
 func eventually(is func() bool) bool {
@@ -178,9 +203,9 @@ func eventually(is func() bool) bool {
 	}
 }
 
-// closedTo checks a mode, which a file may get when it is first written to.
-func closedTo(mode fs.FileMode) func(*testing.T, launched, string) {
-	return func(t *testing.T, _ launched, at string) {
+// closedTo wants a mode, which a file may get when it is first written to.
+func closedTo(mode fs.FileMode) finding {
+	return finding{fmt.Sprintf("it is closed: %04o", mode), func(t *testing.T, _ launched, at string) {
 		t.Helper()
 		if !eventually(func() bool {
 			info, err := os.Lstat(at)
@@ -188,11 +213,11 @@ func closedTo(mode fs.FileMode) func(*testing.T, launched, string) {
 		}) {
 			t.Errorf("%s is not %v", at, mode)
 		}
-	}
+	}}
 }
 
-// replaced checks that a file is our own, and has what it should.
-func replaced(t *testing.T, l launched, at string) {
+// replaced wants a file to be our own, and to have what it should.
+var replaced = finding{"it is replaced by our file, 0600", func(t *testing.T, l launched, at string) {
 	t.Helper()
 	info, err := os.Lstat(at)
 	if err != nil || info.Mode() != 0o600 {
@@ -202,11 +227,11 @@ func replaced(t *testing.T, l launched, at string) {
 	if err != nil || !bytes.Contains(text, []byte(l.url)) && !bytes.HasPrefix(text, []byte("lk_")) {
 		t.Errorf("%s has %d bytes, %v", at, len(text), err)
 	}
-}
+}}
 
-// told checks that the status says what is wrong with a file.
-func told(what string) func(*testing.T, launched, string) {
-	return func(t *testing.T, l launched, at string) {
+// told wants the status to say what is wrong with a file.
+func told(what string) finding {
+	return finding{"it is not used, and `status` names it: `" + what + "`", func(t *testing.T, l launched, at string) {
 		t.Helper()
 		var said string
 		if !eventually(func() bool {
@@ -215,5 +240,5 @@ func told(what string) func(*testing.T, launched, string) {
 		}) {
 			t.Errorf("the status does not say %q of %s: %s", what, at, said)
 		}
-	}
+	}}
 }

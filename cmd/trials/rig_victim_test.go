@@ -20,7 +20,6 @@ import (
 	"langkeep/agent/langflow/langflowtest"
 	"langkeep/agent/paths"
 	"langkeep/agent/secret"
-	"langkeep/assets/casebook"
 	"langkeep/localapi/client"
 )
 
@@ -256,63 +255,6 @@ func (v *victim) state(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return string(text)
-}
-
-// attack is a case of a table in docs/attacks.md: what is tried, what happens, and
-// how that is seen. It is a request, once for each {it}, or anything else.
-type attack struct {
-	tried, happens string
-	way            string // in: "" is 127.0.0.1, else ::1 or the socket
-	request        string // \n is a line's end
-	each           []string
-	want           string // the answers, in the order that they come; each closes what it must
-	run            func(t *testing.T, v *victim)
-}
-
-// trial is one that needs an agent of its own, or none.
-type trial struct {
-	tried, happens string
-	run            func(t *testing.T)
-}
-
-// runTrials writes the table of trials, and makes them.
-func runTrials(t *testing.T, all []trial) {
-	t.Helper()
-	var rows [][]string
-	for _, one := range all {
-		rows = append(rows, []string{one.tried, one.happens})
-	}
-	casebook.Table(t, "docs/attacks.md", t.Name()+" in cmd/trials", []string{"what is tried", "what happens"}, rows)
-	for _, one := range all {
-		t.Run(one.tried, one.run)
-	}
-}
-
-// suffers tries attacks on one agent, and sees that nothing has come of them.
-func suffers(t *testing.T, attacks []attack) {
-	t.Helper()
-	v := newVictim(t)
-	var all []trial
-	for _, a := range attacks {
-		all = append(all, trial{a.tried, a.happens, func(t *testing.T) { v.meets(t, a) }})
-	}
-	runTrials(t, all)
-	if end := v.state(t); end != v.begin {
-		t.Errorf("it was\n%s\nand is\n%s", v.begin, end)
-	}
-}
-
-func (v *victim) meets(t *testing.T, a attack) {
-	if a.run != nil {
-		a.run(t, v)
-		return
-	}
-	for _, it := range append(a.each, "")[:max(1, len(a.each))] {
-		v.words["it"] = it
-		if got := v.send(t, a.way, a.request, 1+strings.Count(a.want, ", ")); got != a.want {
-			t.Errorf("%q is answered %s, want %s", it, got, a.want)
-		}
-	}
 }
 
 // fill puts words in for each {name}, {it} first, and ends lines as HTTP does.
