@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"langkeep/agent/langflow/langflowtest"
 	"langkeep/agent/secret"
@@ -155,7 +154,9 @@ func TestAttackServerOrigin(t *testing.T) {
 				}
 			}
 			edit(t, name, b.server.URL+"@evil.example")
-			time.Sleep(100 * time.Millisecond)
+			if !eventually(func() bool { return strings.Contains(b.status(t), name+".toml") }) {
+				t.Errorf("the status does not name the file: %s", b.status(t))
+			}
 			if got, err := b.owner.Token(t.Context(), name, 0); err != nil || got.ServerURL != b.server.URL {
 				t.Errorf("after the edit: %s, %v", got.ServerURL, err)
 			}

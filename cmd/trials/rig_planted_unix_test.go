@@ -194,15 +194,6 @@ var plantDeadSocket = planting{"", func(t *testing.T, at string) {
 	}
 }}
 
-// eventually waits until it is so.
-func eventually(is func() bool) bool {
-	for limit := time.Now().Add(soon); ; time.Sleep(20 * time.Millisecond) {
-		if is() || time.Now().After(limit) {
-			return is()
-		}
-	}
-}
-
 // closedTo wants a mode, which a file may get when it is first written to.
 func closedTo(mode fs.FileMode) finding {
 	return finding{fmt.Sprintf("it is closed: %04o", mode), func(t *testing.T, _ launched, at string) {

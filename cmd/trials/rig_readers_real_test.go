@@ -36,6 +36,7 @@ type judge struct {
 	agentSince  time.Time
 	newest      time.Time // the end of the longest-lived token that this agent has given
 	good        time.Time // when the last good read began
+	finished    [4]int    // reads, of each reader
 	counts      counts
 	tokens      map[string]bool
 	complaints  int
@@ -74,6 +75,25 @@ func (j *judge) goodSince(then time.Time) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.good.After(then)
+}
+
+// meet waits until each reader has made n reads that began after this call.
+func (j *judge) meet(n int) {
+	j.t.Helper()
+	read := func() [len(j.finished)]int {
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		return j.finished
+	}
+	before := read()
+	j.person.eventually(time.Minute, "each reader has read", func() bool {
+		for i, now := range read() {
+			if now < before[i]+1+n { // one may be on its way
+				return false
+			}
+		}
+		return true
+	})
 }
 
 func (j *judge) take() counts {
@@ -121,7 +141,7 @@ func (j *judge) start(profile string) (stop func()) {
 	}
 	stopped := make(chan struct{})
 	var reading sync.WaitGroup
-	for _, r := range []read{command, command, curl, curl} {
+	for i, r := range [len(j.finished)]read{command, command, curl, curl} {
 		reading.Go(func() {
 			// Kept alive, so that the real server's time goes into answers.
 			asker := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{}}
@@ -132,6 +152,9 @@ func (j *judge) start(profile string) (stop func()) {
 				select {
 				case <-tick.C:
 					j.one(r, asker)
+					j.mu.Lock()
+					j.finished[i]++
+					j.mu.Unlock()
 				case <-stopped:
 					return
 				}

@@ -414,3 +414,12 @@ const (
 func post(route, headers, body string) string {
 	return fmt.Sprintf("POST %s HTTP/1.1\nHost: {host}\nContent-Length: %d\n%s\n%s", route, len(body), headers, body)
 }
+
+// eventually waits until it is so.
+func eventually(is func() bool) bool {
+	for limit := time.Now().Add(soon); ; time.Sleep(20 * time.Millisecond) {
+		if is() || time.Now().After(limit) {
+			return is()
+		}
+	}
+}

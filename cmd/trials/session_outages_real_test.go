@@ -21,12 +21,12 @@ func testOutages(p *person, server *real.Server, events *watcher) {
 		return p.eventually(recovery, "a read is good again", func() bool { return j.goodSince(then) })
 	}
 	// calm lets the readers go on: from here on each of them gets its token.
-	calm := func() { time.Sleep(3 * time.Second) }
+	calm := func() { p.t.Helper(); j.meet(5) }
 	crash := func() {
 		p.t.Helper()
 		j.agentIs(false)
 		p.killAgent()
-		time.Sleep(3 * readEvery) // so that each reader meets it
+		j.meet(1)
 		p.runAgent()
 		j.agentIs(true)
 	}

@@ -3,6 +3,7 @@
 package trials
 
 import (
+	"net/http"
 	"strings"
 	"time"
 
@@ -26,7 +27,10 @@ func (s *tools) testRefused(p *person) {
 		"expired": {add("expired", "--profile", "prod", "--scope", "token", "--scope", "proxy", "--expires", "1s"), client.TypeUnauthorized, 401},
 	}
 	p.must(0, "client", "revoke", "revoked")
-	time.Sleep(1100 * time.Millisecond)
+	p.eventually(10*time.Second, "a client's time is over", func() bool {
+		asked := p.curl("header = \"Authorization: Bearer "+tokens["expired"].token+"\"\n", *p.profile("prod").ProxyURL+"/health")
+		return asked.status == http.StatusUnauthorized
+	})
 	api := p.must(0, "status", "--json").stdout
 	var status client.Status
 	p.fromJSON(api, &status)

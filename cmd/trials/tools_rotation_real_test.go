@@ -19,6 +19,12 @@ const keysLive = 20 * time.Second
 // keysOn are the keys that this computer has on a server.
 func (p *person) keysOn(server *real.Server) []langflow.APIKey {
 	p.t.Helper()
+	return p.keyLister(server)()
+}
+
+// keyLister is keysOn for several times, with one sign-in.
+func (p *person) keyLister(server *real.Server) func() []langflow.APIKey {
+	p.t.Helper()
 	transport, err := langflow.NewTransport(nil)
 	if err != nil {
 		p.t.Fatal(err)
@@ -31,11 +37,14 @@ func (p *person) keysOn(server *real.Server) []langflow.APIKey {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	keys, err := direct.Keys(p.t.Context(), langflow.Bearer(tokens.Access))
-	if err != nil {
-		p.t.Fatal(err)
+	return func() []langflow.APIKey {
+		p.t.Helper()
+		keys, err := direct.Keys(p.t.Context(), langflow.Bearer(tokens.Access))
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		return slices.DeleteFunc(keys, func(k langflow.APIKey) bool { return !strings.HasPrefix(k.Name, "langkeep ") })
 	}
-	return slices.DeleteFunc(keys, func(k langflow.APIKey) bool { return !strings.HasPrefix(k.Name, "langkeep ") })
 }
 
 func (s *tools) testRotation(p *person) {
@@ -75,9 +84,13 @@ func (s *tools) testRotation(p *person) {
 		}
 		return now, over
 	}
-	time.Sleep(keysLive + 16*time.Second)
+	keys := p.keyLister(s.server)
+	p.eventually(keysLive+16*time.Second, "every key that has ended is deleted", func() bool {
+		now, over := current(keys())
+		return now == 0 && over == 0
+	})
 	p.must(0, "key", "prod")
-	if now, over := current(p.keysOn(s.server)); now != 1 || over != 0 {
+	if now, over := current(keys()); now != 1 || over != 0 {
 		p.t.Errorf("the server has %d keys of this computer that live, and %d that are over", now, over)
 	}
 	p.say(p.t, "%d requests with %d keys, %d failed", asked, len(used), failed)
