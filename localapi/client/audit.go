@@ -22,17 +22,13 @@ type AuditLine struct {
 
 // Audit are the entries after the one with that number, at most the last 1000.
 func (c *Client) Audit(ctx context.Context, after int64) ([]AuditLine, error) {
-	answer, err := c.call(ctx, http.MethodGet, "/v1/audit?after="+strconv.FormatInt(after, 10), nil)
-	if err != nil {
-		return nil, err
-	}
-	raw, err := decode[struct{ Entries []json.RawMessage }](answer)
+	raw, err := decode[struct{ Entries []json.RawMessage }](c.call(ctx, http.MethodGet, "/v1/audit?after="+strconv.FormatInt(after, 10), nil))
 	if err != nil {
 		return nil, err
 	}
 	lines := make([]AuditLine, len(raw.Entries))
 	for i, entry := range raw.Entries {
-		if lines[i].Entry, err = decode[audit.Entry](entry); err != nil {
+		if lines[i].Entry, err = decode[audit.Entry](entry, nil); err != nil {
 			return nil, err
 		}
 		lines[i].JSON = string(entry)

@@ -113,7 +113,7 @@ func onlyLoopback(_, address string, _ syscall.RawConn) error {
 
 // Status is everything that the agent knows.
 func (c *Client) Status(ctx context.Context) (Status, error) {
-	return get[Status](ctx, c, "/v1/status")
+	return decode[Status](c.StatusJSON(ctx))
 }
 
 // StatusJSON is the body of GET /v1/status, byte for byte.
@@ -123,45 +123,41 @@ func (c *Client) StatusJSON(ctx context.Context) ([]byte, error) {
 
 // Profiles are all profiles that this client may see.
 func (c *Client) Profiles(ctx context.Context) ([]Profile, error) {
-	p, err := get[Profiles](ctx, c, "/v1/profiles")
+	p, err := decode[Profiles](c.call(ctx, http.MethodGet, "/v1/profiles", nil))
 	return p.Profiles, err
 }
 
 // Profile is one profile.
 func (c *Client) Profile(ctx context.Context, name string) (Profile, error) {
-	return c.profile(ctx, http.MethodGet, name, "", nil)
+	return decode[Profile](c.ProfileJSON(ctx, name))
 }
 
 // ProfileJSON is the body of GET /v1/profiles/{name}, byte for byte.
 func (c *Client) ProfileJSON(ctx context.Context, name string) ([]byte, error) {
-	r, err := route(name, "")
-	if err != nil {
-		return nil, err
-	}
-	return c.call(ctx, http.MethodGet, r, nil)
+	return c.ofProfile(ctx, http.MethodGet, name, "", nil)
 }
 
 // AddProfile makes a profile, which is signed out. Only the owner may.
 func (c *Client) AddProfile(ctx context.Context, p NewProfile) (Profile, error) {
-	return post[Profile](ctx, c, "/v1/profiles", p)
+	return decode[Profile](c.call(ctx, http.MethodPost, "/v1/profiles", p))
 }
 
 // ChangeProfile changes a profile's settings. A ServerURL of another origin
 // signs out first. Only the owner may.
 func (c *Client) ChangeProfile(ctx context.Context, name string, change ProfileChange) (Profile, error) {
-	return c.profile(ctx, http.MethodPatch, name, "", change)
+	return decode[Profile](c.ofProfile(ctx, http.MethodPatch, name, "", change))
 }
 
 // RemoveProfile takes a profile away with all its secrets, and returns what it
 // was. Only the owner may.
 func (c *Client) RemoveProfile(ctx context.Context, name string) (Profile, error) {
-	return c.profile(ctx, http.MethodDelete, name, "", nil)
+	return decode[Profile](c.ofProfile(ctx, http.MethodDelete, name, "", nil))
 }
 
 // Login signs a profile in. A refusal is a Problem of TypeSignInRequired with
 // its Reason.
 func (c *Client) Login(ctx context.Context, name string, l Login) (Profile, error) {
-	return c.profile(ctx, http.MethodPost, name, "/login", l.revealed())
+	return decode[Profile](c.ofProfile(ctx, http.MethodPost, name, "/login", l.revealed()))
 }
 
 // revealed is the body that Login sends: the one place where these secrets
@@ -184,12 +180,12 @@ func (l Login) revealed() map[string]any {
 
 // Logout forgets a profile's session and its secrets; the profile stays.
 func (c *Client) Logout(ctx context.Context, name string) (Profile, error) {
-	return c.profile(ctx, http.MethodPost, name, "/logout", nil)
+	return decode[Profile](c.ofProfile(ctx, http.MethodPost, name, "/logout", nil))
 }
 
 // Refresh renews a profile's token now, at most every 5 s.
 func (c *Client) Refresh(ctx context.Context, name string) (Profile, error) {
-	return c.profile(ctx, http.MethodPost, name, "/refresh", nil)
+	return decode[Profile](c.ofProfile(ctx, http.MethodPost, name, "/refresh", nil))
 }
 
 // AnyLifetime is the minValid that leaves it to the agent how long a token must
@@ -201,35 +197,27 @@ const AnyLifetime time.Duration = -1
 // RetryAfter), TypeLifetimeTooShort (with MaxValid), TypeKeychainLocked and,
 // for profiles with an API key, TypeNotSupported.
 func (c *Client) Token(ctx context.Context, name string, minValid time.Duration) (Token, error) {
-	body, err := c.TokenJSON(ctx, name, minValid)
-	if err != nil {
-		return Token{}, err
-	}
-	return decode[Token]([]byte(body.Reveal()))
+	return decode[Token](c.credential(ctx, name, "/token", minValid))
 }
 
 // TokenJSON is the body of GET /v1/profiles/{name}/token, byte for byte.
 func (c *Client) TokenJSON(ctx context.Context, name string, minValid time.Duration) (secret.Text, error) {
-	return c.credentialJSON(ctx, name, "/token", minValid)
+	body, err := c.credential(ctx, name, "/token", minValid)
+	return secret.New(string(body)), err
 }
 
-// credentialJSON asks a route that answers with a secret.
-func (c *Client) credentialJSON(ctx context.Context, name, action string, minValid time.Duration) (secret.Text, error) {
-	r, err := route(name, action)
-	if err != nil {
-		return secret.Text{}, err
-	}
+// credential asks a route that answers with a secret.
+func (c *Client) credential(ctx context.Context, name, action string, minValid time.Duration) ([]byte, error) {
 	if minValid >= 0 {
-		r += "?min_valid=" + url.QueryEscape(minValid.String())
+		action += "?min_valid=" + url.QueryEscape(minValid.String())
 	}
-	body, err := c.call(ctx, http.MethodGet, r, nil)
-	return secret.New(string(body)), err
+	return c.ofProfile(ctx, http.MethodGet, name, action, nil)
 }
 
 // PageCode opens the control page: its URL is for a browser, within 30 s. Only
 // the owner may.
 func (c *Client) PageCode(ctx context.Context) (PageCode, error) {
-	return post[PageCode](ctx, c, "/v1/page/code", nil)
+	return decode[PageCode](c.call(ctx, http.MethodPost, "/v1/page/code", nil))
 }
 
 // Stop asks the agent to end, which it does a little later. Only the owner may.
@@ -238,53 +226,22 @@ func (c *Client) Stop(ctx context.Context) error {
 	return err
 }
 
-// profile calls a route of one profile that answers with it.
-func (c *Client) profile(ctx context.Context, method, name, action string, body any) (Profile, error) {
-	r, err := route(name, action)
-	if err != nil {
-		return Profile{}, err
-	}
-	answer, err := c.call(ctx, method, r, body)
-	if err != nil {
-		return Profile{}, err
-	}
-	return decode[Profile](answer)
-}
-
-// route is a profile's route. Names of dots would make another one of it.
-func route(name, action string) (string, error) {
+// ofProfile calls a route of one profile. Names of dots would make another one
+// of it.
+func (c *Client) ofProfile(ctx context.Context, method, name, action string, body any) ([]byte, error) {
 	if strings.Trim(name, ".") == "" {
-		return "", NewProblem(TypeBadRequest, fmt.Sprintf("%q is not a profile's name", name))
+		return nil, NewProblem(TypeBadRequest, fmt.Sprintf("%q is not a profile's name", name))
 	}
-	return "/v1/profiles/" + url.PathEscape(name) + action, nil
+	return c.call(ctx, method, "/v1/profiles/"+url.PathEscape(name)+action, body)
 }
 
-func get[T any](ctx context.Context, c *Client, route string) (T, error) {
-	answer, err := c.call(ctx, http.MethodGet, route, nil)
-	if err != nil {
-		var zero T
-		return zero, err
+// decode reads what call returns. The error quotes nothing of the answer, for it
+// may hold a token.
+func decode[T any](answer []byte, err error) (v T, _ error) {
+	if err == nil && json.Unmarshal(answer, &v) != nil {
+		err = errors.New("the agent's answer is not the JSON expected; is it another version? restart it with langkeep restart")
 	}
-	return decode[T](answer)
-}
-
-func post[T any](ctx context.Context, c *Client, route string, body any) (T, error) {
-	answer, err := c.call(ctx, http.MethodPost, route, body)
-	if err != nil {
-		var zero T
-		return zero, err
-	}
-	return decode[T](answer)
-}
-
-// decode reads an answer. The error quotes nothing of it, for it may hold a
-// token.
-func decode[T any](answer []byte) (T, error) {
-	var v T
-	if err := json.Unmarshal(answer, &v); err != nil {
-		return v, errors.New("the agent's answer is not the JSON expected; is it another version? restart it with langkeep restart")
-	}
-	return v, nil
+	return v, err
 }
 
 // call sends a request and returns the whole answer, a Problem, or an error

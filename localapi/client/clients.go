@@ -2,6 +2,7 @@ package client
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"io"
@@ -67,7 +68,7 @@ type Lease struct {
 
 // Clients are all clients. Only the owner and the page may ask.
 func (c *Client) Clients(ctx context.Context) ([]LocalClient, error) {
-	all, err := get[LocalClients](ctx, c, "/v1/clients")
+	all, err := decode[LocalClients](c.ClientsJSON(ctx))
 	return all.Clients, err
 }
 
@@ -80,10 +81,7 @@ func (c *Client) ClientsJSON(ctx context.Context) ([]byte, error) {
 // byte. A name that is taken is a Problem of TypeConflict.
 func (c *Client) AddClient(ctx context.Context, n NewClient) (ClientToken, secret.Text, error) {
 	body, err := c.call(ctx, http.MethodPost, "/v1/clients", n)
-	if err != nil {
-		return ClientToken{}, secret.Text{}, err
-	}
-	added, err := decode[ClientToken](body)
+	added, err := decode[ClientToken](body, err)
 	return added, secret.New(string(body)), err
 }
 
@@ -111,14 +109,12 @@ func (c *Client) RevokeSelf(ctx context.Context) error {
 // the agent has gone; ResumeLease takes it up with the next one.
 func (c *Client) Lease(ctx context.Context, n NewLease) (l Lease, held io.ReadCloser, err error) {
 	line, held, err := c.hold(ctx, "/v1/leases", n)
-	if err != nil {
-		return Lease{}, nil, err
-	}
-	if l, err = decode[Lease](line); err != nil {
+	l, err = decode[Lease](line, err)
+	if err != nil && held != nil {
 		_ = held.Close() // it is of no use
-		return Lease{}, nil, err
+		held = nil
 	}
-	return l, held, nil
+	return l, held, err
 }
 
 // ResumeLease takes up the lease whose token this Client uses, within 30 s of
@@ -142,7 +138,7 @@ func (c *Client) hold(ctx context.Context, route string, body any) (line []byte,
 	}
 	// What it is held for goes on, whatever becomes of the agent.
 	p.rest()
-	return append([]byte(nil), line...), struct {
+	return bytes.Clone(line), struct {
 		io.Reader
 		io.Closer
 	}{lines, res.Body}, nil

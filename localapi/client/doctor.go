@@ -1,6 +1,9 @@
 package client
 
-import "context"
+import (
+	"context"
+	"net/http"
+)
 
 // Verdict is how a check of the doctor went.
 type Verdict string
@@ -34,5 +37,5 @@ type Check struct {
 // Doctor has the agent look for what is wrong: with itself, and if profile is
 // not empty with that profile's server. Only the owner may.
 func (c *Client) Doctor(ctx context.Context, profile string) (Report, error) {
-	return post[Report](ctx, c, "/v1/doctor", DoctorRequest{Profile: profile})
+	return decode[Report](c.call(ctx, http.MethodPost, "/v1/doctor", DoctorRequest{Profile: profile}))
 }

@@ -42,43 +42,28 @@ type AccountKey struct {
 // the agent). Problems are as of Token; a server that lets nobody make keys is
 // TypeNotSupported with the reason keys-forbidden.
 func (c *Client) Key(ctx context.Context, name string, minValid time.Duration) (Key, error) {
-	body, err := c.KeyJSON(ctx, name, minValid)
-	if err != nil {
-		return Key{}, err
-	}
-	return decode[Key]([]byte(body.Reveal()))
+	return decode[Key](c.credential(ctx, name, "/api-key", minValid))
 }
 
 // KeyJSON is the body of GET /v1/profiles/{name}/api-key, byte for byte.
 func (c *Client) KeyJSON(ctx context.Context, name string, minValid time.Duration) (secret.Text, error) {
-	return c.credentialJSON(ctx, name, "/api-key", minValid)
+	body, err := c.credential(ctx, name, "/api-key", minValid)
+	return secret.New(string(body)), err
 }
 
 // Keys are all API keys of a profile's account on its server.
 func (c *Client) Keys(ctx context.Context, name string) ([]AccountKey, error) {
-	body, err := c.KeysJSON(ctx, name)
-	if err != nil {
-		return nil, err
-	}
-	keys, err := decode[Keys](body)
+	keys, err := decode[Keys](c.KeysJSON(ctx, name))
 	return keys.Keys, err
 }
 
 // KeysJSON is the body of GET /v1/profiles/{name}/keys, byte for byte.
 func (c *Client) KeysJSON(ctx context.Context, name string) ([]byte, error) {
-	r, err := route(name, "/keys")
-	if err != nil {
-		return nil, err
-	}
-	return c.call(ctx, http.MethodGet, r, nil)
+	return c.ofProfile(ctx, http.MethodGet, name, "/keys", nil)
 }
 
 // RevokeKey deletes one of the account's keys on the server.
 func (c *Client) RevokeKey(ctx context.Context, name, id string) error {
-	r, err := route(name, "/keys")
-	if err != nil {
-		return err
-	}
-	_, err = c.call(ctx, http.MethodDelete, r+"?id="+url.QueryEscape(id), nil)
+	_, err := c.ofProfile(ctx, http.MethodDelete, name, "/keys?id="+url.QueryEscape(id), nil)
 	return err
 }
