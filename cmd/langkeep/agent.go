@@ -37,7 +37,7 @@ func (a *app) connect(ctx context.Context) (*client.Client, error) {
 	if a.noStart {
 		return nil, fmt.Errorf("%w: start it with langkeep start", client.ErrNoAgent)
 	}
-	// Who uses a command is not in want of a page beside it, or opens it next.
+	// Without the page: the user of a command is in a terminal.
 	return a.startAgent(ctx, p, []string{"--no-page"})
 }
 

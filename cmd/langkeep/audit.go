@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"langkeep/agent/audit"
+	"langkeep/localapi/client"
 	"langkeep/localapi/words"
 )
 
@@ -35,19 +36,14 @@ The whole log is audit.jsonl in the state folder, and four older files beside it
   langkeep audit --follow
   langkeep audit --json | jq 'select(.refused != null)'`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context()) },
+		RunE: a.onAgent(o.run),
 	})
 	cmd.Flags().BoolVar(&o.follow, "follow", false, "go on with what happens, until Ctrl-C")
 	cmd.Flags().BoolVar(&o.json, "json", false, "print JSON lines, as they are in the file")
 	return cmd
 }
 
-func (o *auditOptions) run(ctx context.Context) error {
-	c, err := o.connect(ctx)
-	if err != nil {
-		return err
-	}
-	defer c.Close()
+func (o *auditOptions) run(ctx context.Context, c *client.Client, _ []string) error {
 	for after := int64(0); ; {
 		lines, err := c.Audit(ctx, after)
 		if err != nil {

@@ -50,6 +50,7 @@ type clientAddOptions struct {
 	*app
 	profiles, scopes []string
 	expires          string
+	lifetime         time.Duration // what expires says
 	json             bool
 }
 
@@ -63,7 +64,19 @@ Programs that Langkeep starts need none of this: see langkeep exec.`,
 		Example: `  langkeep client add editor --profile prod --scope run
   langkeep client add backup --profile prod --profile test --scope edit --expires 12h`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), args[0]) },
+		PreRunE: func(*cobra.Command, []string) (err error) {
+			switch {
+			case len(o.profiles) == 0:
+				return usagef("name the profiles that it may use, with --profile")
+			case len(o.scopes) == 0:
+				return usagef("say what it may do, with --scope")
+			}
+			if o.lifetime, err = parseDays(o.expires); err != nil {
+				return usagef("--expires: %w", err)
+			}
+			return nil
+		},
+		RunE: a.onAgent(o.run),
 	})
 	cmd.Flags().StringArrayVar(&o.profiles, "profile", nil, "a `profile` that it may use; give it again for more")
 	cmd.Flags().StringArrayVar(&o.scopes, "scope", nil, "a `scope`: read, token, api-key, run, tweak, edit, proxy or manage; give it again for more")
@@ -72,24 +85,9 @@ Programs that Langkeep starts need none of this: see langkeep exec.`,
 	return cmd
 }
 
-func (o *clientAddOptions) run(ctx context.Context, name string) error {
-	switch {
-	case len(o.profiles) == 0:
-		return usagef("name the profiles that it may use, with --profile")
-	case len(o.scopes) == 0:
-		return usagef("say what it may do, with --scope")
-	}
-	lifetime, err := parseDays(o.expires)
-	if err != nil {
-		return usagef("--expires: %w", err)
-	}
-	c, err := o.connect(ctx)
-	if err != nil {
-		return err
-	}
-	defer c.Close()
+func (o *clientAddOptions) run(ctx context.Context, c *client.Client, args []string) error {
 	added, body, err := c.AddClient(ctx, client.NewClient{
-		Name: name, Scopes: o.scopes, Profiles: o.profiles, ExpiresIn: new(int64(lifetime / time.Second)),
+		Name: args[0], Scopes: o.scopes, Profiles: o.profiles, ExpiresIn: new(int64(o.lifetime / time.Second)),
 	})
 	if err != nil {
 		return err
@@ -135,24 +133,15 @@ time is over stays in the list for a week.`,
 		Example: `  langkeep client list
   langkeep client list --json | jq '.clients[].name'`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context()) },
+		RunE: a.onAgent(o.run),
 	})
 	cmd.Flags().BoolVar(&o.json, "json", false, "print the list as JSON")
 	return cmd
 }
 
-func (o *clientListOptions) run(ctx context.Context) error {
-	c, err := o.connect(ctx)
-	if err != nil {
-		return err
-	}
-	defer c.Close()
+func (o *clientListOptions) run(ctx context.Context, c *client.Client, _ []string) error {
 	if o.json {
-		body, err := c.ClientsJSON(ctx)
-		if err != nil {
-			return err
-		}
-		return o.result(string(body))
+		return o.resultJSON(c.ClientsJSON(ctx))
 	}
 	all, err := c.Clients(ctx)
 	if err != nil {
@@ -202,17 +191,12 @@ func newClientRevoke(a *app) *cobra.Command {
 with that token needs langkeep connect again.`,
 		Example: `  langkeep client revoke editor`,
 		Args:    cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := a.connect(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer c.Close()
-			if err := c.RevokeClient(cmd.Context(), args[0]); err != nil {
+		RunE: a.onAgent(func(ctx context.Context, c *client.Client, args []string) error {
+			if err := c.RevokeClient(ctx, args[0]); err != nil {
 				return err
 			}
 			a.say(args[0] + ": its token is revoked")
 			return nil
-		},
+		}),
 	})
 }

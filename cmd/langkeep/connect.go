@@ -328,10 +328,8 @@ func (o *connectOptions) tokenIn(ctx context.Context, place connect.Place) secre
 		return secret.Text{}
 	}
 	defer c.Close()
-	// Whoever is forbidden this is somebody.
-	_, err = c.Status(ctx)
-	var problem *client.Problem
-	if err != nil && !(errors.As(err, &problem) && problem.Kind() == client.TypeForbidden) {
+	// A 403 still proves that the token is valid.
+	if _, err = c.Status(ctx); err != nil && !isProblem(err, client.TypeForbidden) {
 		return secret.Text{}
 	}
 	return token
@@ -339,8 +337,7 @@ func (o *connectOptions) tokenIn(ctx context.Context, place connect.Place) secre
 
 // revoke ends a client, which may have gone already.
 func (a *app) revoke(ctx context.Context, c *client.Client, name string) error {
-	var problem *client.Problem
-	if err := c.RevokeClient(ctx, name); err != nil && !(errors.As(err, &problem) && problem.Kind() == client.TypeNotFound) {
+	if err := c.RevokeClient(ctx, name); err != nil && !isProblem(err, client.TypeNotFound) {
 		return err
 	}
 	return nil
@@ -364,8 +361,7 @@ func (o *connectOptions) newToken(ctx context.Context, c *client.Client, name, p
 	added, _, err := c.AddClient(ctx, client.NewClient{
 		Name: name, Scopes: []string{"run"}, Profiles: []string{profile}, ExpiresIn: new(int64(connectLifetime / time.Second)),
 	})
-	var problem *client.Problem
-	if !errors.As(err, &problem) || problem.Kind() != client.TypeConflict { // then it is of another
+	if !isProblem(err, client.TypeConflict) { // then it is of another
 		// An answer that is lost has made it as well.
 		undo.add(func(ctx context.Context) error { return o.revoke(ctx, c, name) })
 	}

@@ -27,24 +27,20 @@ Langkeep's own and those that may be lying in files. Keys that never end are
 marked. With --revoke, delete one there, at once and for everybody who uses it.`,
 		Example: `  langkeep keys prod
   langkeep keys prod --revoke 3f0c2b1e-6f0c-4a52-9d47-0c1d1f6f2a55`,
-		RunE: func(cmd *cobra.Command, args []string) error {
+		PreRunE: func(cmd *cobra.Command, _ []string) error {
 			if cmd.Flags().Changed("revoke") && o.revoke == "" {
 				return usagef("--revoke needs the id of a key: langkeep keys lists them")
 			}
-			return o.run(cmd.Context(), args)
+			return nil
 		},
+		RunE: a.onProfile(o.run),
 	})
 	cmd.Flags().StringVar(&o.revoke, "revoke", "", "the `ID` of a key to delete on the server")
 	cmd.Flags().BoolVar(&o.json, "json", false, "print the list as JSON")
 	return cmd
 }
 
-func (o *keysOptions) run(ctx context.Context, args []string) error {
-	c, name, err := o.connectFor(ctx, args)
-	if err != nil {
-		return err
-	}
-	defer c.Close()
+func (o *keysOptions) run(ctx context.Context, c *client.Client, name string) error {
 	if o.revoke != "" {
 		if err := c.RevokeKey(ctx, name, o.revoke); err != nil {
 			return err
@@ -53,11 +49,7 @@ func (o *keysOptions) run(ctx context.Context, args []string) error {
 		return nil
 	}
 	if o.json {
-		body, err := c.KeysJSON(ctx, name)
-		if err != nil {
-			return err
-		}
-		return o.result(string(body))
+		return o.resultJSON(c.KeysJSON(ctx, name))
 	}
 	keys, err := c.Keys(ctx, name)
 	if err != nil {

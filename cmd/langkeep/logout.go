@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"langkeep/localapi/client"
 	"langkeep/localapi/words"
 )
 
@@ -16,16 +17,11 @@ func newLogout(a *app) *cobra.Command {
 the keychain. The profile stays. Langflow revokes nothing at a logout, so tokens
 handed out before stay valid until their own end.`,
 		Example: `  langkeep logout prod`,
-		RunE:    func(cmd *cobra.Command, args []string) error { return a.logout(cmd.Context(), args) },
+		RunE:    a.onProfile(a.logout),
 	})
 }
 
-func (a *app) logout(ctx context.Context, args []string) error {
-	c, name, err := a.connectFor(ctx, args)
-	if err != nil {
-		return err
-	}
-	defer c.Close()
+func (a *app) logout(ctx context.Context, c *client.Client, name string) error {
 	p, err := c.Logout(ctx, name)
 	if err != nil {
 		return err

@@ -29,18 +29,13 @@ With --project the tools are the flows of one project, without it all of the
 account's.`,
 		Example: `  langkeep connect claude-desktop prod --project 3f0c2b1e-6f0c-4a52-9d47-0c1d1f6f2a55
   langkeep mcp prod --project 3f0c2b1e-6f0c-4a52-9d47-0c1d1f6f2a55`,
-		RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), args) },
+		RunE: a.onProfile(o.run),
 	})
 	cmd.Flags().StringVar(&o.project, "project", "", "the `ID` of a project, whose flows are the tools")
 	return cmd
 }
 
-func (o *mcpOptions) run(ctx context.Context, args []string) error {
-	c, name, err := o.connectFor(ctx, args)
-	if err != nil {
-		return err
-	}
-	defer c.Close()
+func (o *mcpOptions) run(ctx context.Context, c *client.Client, name string) error {
 	lease, release, err := o.holdLease(ctx, c, client.NewLease{Profile: name, Scopes: []string{"run"}, For: "mcp"})
 	if err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"langkeep/cmd/browser"
+	"langkeep/localapi/client"
 )
 
 func newOpen(a *app) *cobra.Command {
@@ -20,30 +21,24 @@ the agent's own, on this computer. The link opens it once, within 30 seconds.`,
 		Example: `  langkeep open
   langkeep open --print`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		PreRun: func(*cobra.Command, []string) {
 			if !show {
 				leaveConsole()
 			}
-			return a.open(cmd.Context(), show)
 		},
+		RunE: a.onAgent(func(ctx context.Context, c *client.Client, _ []string) error { return a.open(ctx, c, show) }),
 	})
 	cmd.Flags().BoolVar(&show, "print", false, "print the link rather than open it")
 	return cmd
 }
 
-func (a *app) open(ctx context.Context, show bool) error {
-	c, err := a.connect(ctx)
-	if err != nil {
-		return err
-	}
-	defer c.Close()
+func (a *app) open(ctx context.Context, c *client.Client, show bool) error {
 	code, err := c.PageCode(ctx)
 	if err != nil {
 		return err
 	}
 	if show {
-		_, err := fmt.Fprintln(a.stdout, code.URL.Reveal())
-		return err
+		return a.result(code.URL.Reveal() + "\n")
 	}
 	if err := browser.Open(ctx, code.URL.Reveal()); err != nil {
 		return fmt.Errorf("%w: langkeep open --print prints the link", err)

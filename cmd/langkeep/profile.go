@@ -27,6 +27,29 @@ func (a *app) connectFor(ctx context.Context, args []string) (*client.Client, st
 	return c, name, nil
 }
 
+// onAgent makes of what a command does with the agent what cobra runs.
+func (a *app) onAgent(do func(ctx context.Context, c *client.Client, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		c, err := a.connect(cmd.Context())
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		return do(cmd.Context(), c, args)
+	}
+}
+
+// onProfile is onAgent for what a command does with one profile.
+func (a *app) onProfile(do func(ctx context.Context, c *client.Client, name string) error) func(*cobra.Command, []string) error {
+	return a.onAgent(func(ctx context.Context, c *client.Client, args []string) error {
+		name, err := a.profileName(ctx, c, args)
+		if err != nil {
+			return err
+		}
+		return do(ctx, c, name)
+	})
+}
+
 // profileName is the profile that a command is about: the one named, else
 // LANGKEEP_PROFILE, else default_profile of config.toml, else the only one.
 func (a *app) profileName(ctx context.Context, c *client.Client, args []string) (string, error) {

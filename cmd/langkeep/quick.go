@@ -19,7 +19,7 @@ import (
 // Scripts start this command all the time. With the signals heeded, the flags of
 // all commands set up and net/http's client it takes 1.6 times as long.
 func quickToken(args []string, stdout io.Writer, getenv func(string) string) bool {
-	o := credentialOptions{app: &app{stdout: stdout}, output: "raw"}
+	o := credentialOptions{app: &app{stdout: stdout}, prefix: tokenHeader, output: "raw"}
 	switch {
 	case len(args) == 2:
 	case len(args) == 4 && args[2] == "--output":
@@ -30,7 +30,7 @@ func quickToken(args []string, stdout io.Writer, getenv func(string) string) boo
 	if args[0] != "token" || config.ValidName(args[1]) != nil || getenv("LANGKEEP_URL") != "" || getenv("LANGKEEP_TOKEN") != "" {
 		return false
 	}
-	accept, prefix := "text/plain", "Authorization: Bearer "
+	accept := "text/plain"
 	switch o.output {
 	case "raw", "header":
 	case "json":
@@ -49,7 +49,7 @@ func quickToken(args []string, stdout io.Writer, getenv func(string) string) boo
 	if o.output == "json" {
 		return o.result(body) == nil
 	}
-	return o.print(secret.New(body), prefix) == nil
+	return o.print(secret.New(body)) == nil
 }
 
 // quickPatience is for what the agent has in memory. Whoever waits longer does so

@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"langkeep/localapi/client"
 	"langkeep/localapi/words"
 )
 
@@ -16,16 +17,11 @@ func newRefresh(a *app) *cobra.Command {
 itself in time; it helps after a change on the server, or to see whether the
 server answers. At most one refresh runs every 5 seconds.`,
 		Example: `  langkeep refresh prod`,
-		RunE:    func(cmd *cobra.Command, args []string) error { return a.refresh(cmd.Context(), args) },
+		RunE:    a.onProfile(a.refresh),
 	})
 }
 
-func (a *app) refresh(ctx context.Context, args []string) error {
-	c, name, err := a.connectFor(ctx, args)
-	if err != nil {
-		return err
-	}
-	defer c.Close()
+func (a *app) refresh(ctx context.Context, c *client.Client, name string) error {
 	p, err := c.Refresh(ctx, name)
 	if err != nil {
 		return err

@@ -6,6 +6,8 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+
+	"langkeep/localapi/client"
 )
 
 type removeOptions struct {
@@ -23,21 +25,19 @@ the keychain, and our API keys on the server. With --all, every profile, what
 langkeep connect has written, and what starts the agent at login.`,
 		Example: `  langkeep remove staging
   langkeep remove --all`,
-		RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), args) },
+		PreRunE: func(_ *cobra.Command, args []string) error {
+			if o.all && len(args) > 0 {
+				return usagef("either a name or --all, not both")
+			}
+			return nil
+		},
+		RunE: a.onAgent(o.run),
 	})
 	cmd.Flags().BoolVar(&o.all, "all", false, "remove every profile, connection, and the entry that starts the agent at login")
 	return cmd
 }
 
-func (o *removeOptions) run(ctx context.Context, args []string) error {
-	if o.all && len(args) > 0 {
-		return usagef("either a name or --all, not both")
-	}
-	c, err := o.connect(ctx)
-	if err != nil {
-		return err
-	}
-	defer c.Close()
+func (o *removeOptions) run(ctx context.Context, c *client.Client, args []string) error {
 	var names []string
 	if o.all {
 		profiles, err := c.Profiles(ctx)

@@ -6,13 +6,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-type restartOptions struct {
-	*app
-	flags runFlags
-}
-
 func newRestart(a *app) *cobra.Command {
-	o := &restartOptions{app: a}
+	var flags runFlags
 	cmd := &cobra.Command{
 		Use:   "restart [--headless] [--listen ADDR] [--store keychain|file|memory]",
 		Short: "Stop the agent and start it again",
@@ -22,22 +17,19 @@ others; without them config.toml decides. An agent that does not answer is kille
 		Example: `  langkeep restart
   langkeep restart --listen 127.0.0.1:18000`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context()) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.restart(cmd.Context(), flags) },
 	}
-	o.flags.add(cmd)
+	flags.add(cmd)
 	return cmd
 }
 
-func (o *restartOptions) run(ctx context.Context) error {
-	if err := o.flags.check(); err != nil {
-		return err // before the one that runs is stopped
-	}
-	p, err := o.ownAgent("restart")
+func (a *app) restart(ctx context.Context, flags runFlags) error {
+	p, err := a.ownAgent("restart")
 	if err != nil {
 		return err
 	}
-	if _, err := o.stopAgent(ctx, p, true); err != nil {
+	if _, err := a.stopAgent(ctx, p, true); err != nil {
 		return err
 	}
-	return o.startAndSay(ctx, p, o.flags)
+	return a.startAndSay(ctx, p, flags)
 }

@@ -37,9 +37,6 @@ LANGKEEP_PASSPHRASE_FILE names, or memory, which forgets.`,
   LANGKEEP_PASSPHRASE_FILE=~/.langkeep-passphrase langkeep run --store file`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := o.check(); err != nil {
-				return err
-			}
 			p, err := paths.Resolve(a.getenv)
 			if err != nil {
 				return err
@@ -70,14 +67,15 @@ LANGKEEP_PASSPHRASE_FILE names, or memory, which forgets.`,
 	return cmd
 }
 
-// add gives a command the flags.
+// add gives a command the flags, and refuses what run would refuse before it
+// begins.
 func (o *runFlags) add(cmd *cobra.Command) {
+	cmd.PreRunE = func(*cobra.Command, []string) error { return o.check() }
 	cmd.Flags().BoolVar(&o.headless, "headless", false, "show nothing on the desktop")
 	cmd.Flags().StringVar(&o.listen, "listen", "", "loopback `address` and port of the local API, port 0 for any (default 127.0.0.1:17860)")
 	cmd.Flags().StringVar(&o.store, "store", "", "where secrets are kept: `keychain`, file or memory (default keychain)")
 }
 
-// check refuses what run would refuse.
 func (o *runFlags) check() error {
 	if o.listen != "" {
 		if err := config.CheckListen(o.listen); err != nil {

@@ -25,13 +25,8 @@ func (f *runFlags) args() []string {
 	return args
 }
 
-type startOptions struct {
-	*app
-	flags runFlags
-}
-
 func newStart(a *app) *cobra.Command {
-	o := &startOptions{app: a}
+	var flags runFlags
 	cmd := &cobra.Command{
 		Use:   "start [--headless] [--listen ADDR] [--store keychain|file|memory]",
 		Short: "Start the agent in the background",
@@ -43,38 +38,35 @@ flags are those of langkeep run; without them config.toml decides.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			leaveConsole()
-			return o.run(cmd.Context())
+			return a.start(cmd.Context(), flags)
 		},
 	}
-	o.flags.add(cmd)
+	flags.add(cmd)
 	a.takesHome(cmd)
 	return cmd
 }
 
-func (o *startOptions) run(ctx context.Context) error {
-	if err := o.flags.check(); err != nil {
-		return err
-	}
-	p, err := o.ownAgent("start")
+func (a *app) start(ctx context.Context, flags runFlags) error {
+	p, err := a.ownAgent("start")
 	if err != nil {
 		return err
 	}
-	c, err := client.Find(ctx, o.getenv, p)
+	c, err := client.Find(ctx, a.getenv, p)
 	if err == nil {
 		defer c.Close()
 		if _, err := c.Status(ctx); errors.Is(err, client.ErrStuck) {
 			return err
 		}
-		o.say("the agent runs already" + client.HolderWords(p))
-		if len(o.flags.args()) > 0 {
-			o.say("what you asked for is for a new one: langkeep restart takes the same flags")
+		a.say("the agent runs already" + client.HolderWords(p))
+		if len(flags.args()) > 0 {
+			a.say("what you asked for is for a new one: langkeep restart takes the same flags")
 		}
 		return nil
 	}
 	if !errors.Is(err, client.ErrNoAgent) {
 		return err
 	}
-	return o.startAndSay(ctx, p, o.flags)
+	return a.startAndSay(ctx, p, flags)
 }
 
 // startAndSay starts the agent and says which process it is.

@@ -34,7 +34,13 @@ sign-in that is required, 6 for a keychain, 4 for a server that is away.`,
   langkeep status prod
   langkeep status --json | jq '.profiles[].state'
   until langkeep status prod --ready; do sleep 1; done`,
-		RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), args) },
+		PreRunE: func(*cobra.Command, []string) error {
+			if o.json && o.watch || o.json && o.ready || o.watch && o.ready {
+				return usagef("--json, --watch and --ready are one at a time")
+			}
+			return nil
+		},
+		RunE: a.onAgent(o.run),
 	})
 	cmd.Flags().BoolVar(&o.json, "json", false, "print what the local API answers")
 	cmd.Flags().BoolVar(&o.watch, "watch", false, "follow the changes")
@@ -42,18 +48,12 @@ sign-in that is required, 6 for a keychain, 4 for a server that is away.`,
 	return cmd
 }
 
-func (o *statusOptions) run(ctx context.Context, args []string) error {
-	if o.json && o.watch || o.json && o.ready || o.watch && o.ready {
-		return usagef("--json, --watch and --ready are one at a time")
-	}
-	c, err := o.connect(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { c.Close() }()
+func (o *statusOptions) run(ctx context.Context, c *client.Client, args []string) error {
 	switch {
+	case o.json && len(args) > 0:
+		return o.resultJSON(c.ProfileJSON(ctx, args[0]))
 	case o.json:
-		return o.printJSON(ctx, c, args)
+		return o.resultJSON(c.StatusJSON(ctx))
 	case o.watch:
 		return newWatch(o.app, args).run(ctx, c)
 	}
@@ -96,19 +96,6 @@ func (o *statusOptions) run(ctx context.Context, args []string) error {
 }
 
 const noProfiles = "no profile yet: langkeep login NAME URL makes one"
-
-func (o *statusOptions) printJSON(ctx context.Context, c *client.Client, args []string) error {
-	body, err := []byte(nil), error(nil)
-	if len(args) > 0 {
-		body, err = c.ProfileJSON(ctx, args[0])
-	} else {
-		body, err = c.StatusJSON(ctx)
-	}
-	if err != nil {
-		return err
-	}
-	return o.result(string(body))
-}
 
 // ready is nil if all profiles, and at least one, have a valid token. Its exit
 // code is that of the first state for which a person is needed most.

@@ -13,20 +13,27 @@ import (
 	"langkeep/localapi/client"
 )
 
-// credentialOptions are the flags of the commands that print a credential.
+// credentialOptions are what the commands that print a credential differ in, and
+// their flags.
 type credentialOptions struct {
 	*app
+	prefix    string // of the header that --output header prints
+	get, json func(c *client.Client, ctx context.Context, name string, minValid time.Duration) (secret.Text, error)
+
 	minValid time.Duration
 	output   string
 }
 
-// flags gives such a command its flags; header names the one that --output
-// header prints.
-func (o *credentialOptions) flags(cmd *cobra.Command, header string) {
+// command makes such a command.
+func (o *credentialOptions) command(cmd *cobra.Command) *cobra.Command {
+	header, _, _ := strings.Cut(o.prefix, ":")
+	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error { return o.check(cmd) }
+	cmd.RunE = o.onProfile(o.run)
 	cmd.Flags().DurationVar(&o.minValid, "min-valid", client.AnyLifetime, "how long it must be valid, such as 90s or 10m (default: a minute, if that can be had)")
 	cmd.Flags().Lookup("min-valid").DefValue = "0s" // which help leaves out
 	cmd.Flags().StringVar(&o.output, "output", "raw", "raw, json, or header for the header "+header)
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"raw", "json", "header"}, cobra.ShellCompDirectiveNoFileComp))
+	return o.takesProfile(cmd)
 }
 
 func (o *credentialOptions) check(cmd *cobra.Command) error {
@@ -40,22 +47,43 @@ func (o *credentialOptions) check(cmd *cobra.Command) error {
 	return usagef("--output %q is not known: use raw, json or header", o.output)
 }
 
-// print writes a credential, as a header after prefix if that is wanted.
-func (o *credentialOptions) print(credential secret.Text, prefix string) error {
+func (o *credentialOptions) run(ctx context.Context, c *client.Client, name string) error {
+	if o.output == "json" {
+		body, err := o.json(c, ctx, name, o.minValid)
+		return o.resultJSON([]byte(body.Reveal()), err)
+	}
+	credential, err := o.get(c, ctx, name, o.minValid)
+	if err != nil {
+		return err
+	}
+	return o.print(credential)
+}
+
+// print writes a credential, as a header if that is wanted.
+func (o *credentialOptions) print(credential secret.Text) error {
 	out := credential.Reveal()
 	// It goes into a command line or a header next.
 	if out == "" || strings.ContainsFunc(out, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return fmt.Errorf("the agent's answer has nothing that can be used")
 	}
 	if o.output == "header" {
-		out = prefix + out
+		out = o.prefix + out
 	}
 	return o.result(out + "\n")
 }
 
+// tokenHeader is what stands before an access token in its header.
+const tokenHeader = "Authorization: Bearer "
+
 func newToken(a *app) *cobra.Command {
-	o := &credentialOptions{app: a}
-	cmd := a.takesProfile(&cobra.Command{
+	o := &credentialOptions{
+		app: a, prefix: tokenHeader, json: (*client.Client).TokenJSON,
+		get: func(c *client.Client, ctx context.Context, name string, minValid time.Duration) (secret.Text, error) {
+			token, err := c.Token(ctx, name, minValid)
+			return token.AccessToken, err
+		},
+	}
+	return o.command(&cobra.Command{
 		Use:   "token [NAME] [--min-valid D] [--output raw|json|header]",
 		Short: "Print a valid access token",
 		Long: `Print an access token that is valid for a while: from the agent's memory if it
@@ -68,35 +96,15 @@ token is held, 6 the keychain is locked.`,
 		Example: `  langkeep token prod --output header | curl -H @- https://flows.example.org/api/v1/users/whoami
   langkeep token prod --min-valid 30m
   langkeep token prod --output json`,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := o.check(cmd); err != nil {
-				return err
-			}
-			return o.token(cmd.Context(), args)
-		},
 	})
-	o.flags(cmd, "Authorization")
-	return cmd
 }
 
-func (o *credentialOptions) token(ctx context.Context, args []string) error {
-	c, name, err := o.connectFor(ctx, args)
+// resultJSON writes an answer of the agent to stdout, byte for byte.
+func (a *app) resultJSON(body []byte, err error) error {
 	if err != nil {
 		return err
 	}
-	defer c.Close()
-	if o.output == "json" {
-		body, err := c.TokenJSON(ctx, name, o.minValid)
-		if err != nil {
-			return err
-		}
-		return o.result(body.Reveal())
-	}
-	token, err := c.Token(ctx, name, o.minValid)
-	if err != nil {
-		return err
-	}
-	return o.print(token.AccessToken, "Authorization: Bearer ")
+	return a.result(string(body))
 }
 
 // result writes to stdout.
