@@ -14,11 +14,11 @@ import (
 
 	"langkeep/agent/autostart"
 	"langkeep/agent/config"
-	"langkeep/localapi/doctor"
 	"langkeep/agent/paths"
 	"langkeep/agent/secret"
 	"langkeep/localapi"
 	"langkeep/localapi/client"
+	"langkeep/localapi/doctor"
 	"langkeep/localapi/guard"
 	"langkeep/localapi/words"
 )

@@ -12,11 +12,11 @@ import (
 	"strings"
 	"testing"
 
-	"langkeep/localapi/doctor"
 	"langkeep/agent/paths"
 	"langkeep/agent/secret"
 	"langkeep/localapi/client"
 	"langkeep/localapi/client/clienttest"
+	"langkeep/localapi/doctor"
 )
 
 // doctored is an agent that answers status and doctor.

@@ -21,13 +21,13 @@ import (
 	"langkeep/agent/clients"
 	"langkeep/agent/clock"
 	"langkeep/agent/config"
-	"langkeep/localapi/doctor"
 	"langkeep/agent/keychain"
 	"langkeep/agent/paths"
 	"langkeep/agent/rotate"
 	"langkeep/agent/secret"
 	"langkeep/localapi"
 	"langkeep/localapi/client"
+	"langkeep/localapi/doctor"
 	"langkeep/localapi/guard"
 )
 
