@@ -3,11 +3,12 @@ package config
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -15,80 +16,203 @@ import (
 	"langkeep/agent/paths"
 )
 
-// debounce is how long the files must be quiet: editors write in several steps.
-const debounce = 200 * time.Millisecond
+const (
+	// debounce is how long the files must be quiet: editors write in several steps.
+	debounce = 200 * time.Millisecond
+	// lookEvery is between two looks at the files for what no watch has told.
+	lookEvery = 15 * time.Second
+	maxLinks  = 40 // that lead to a file at most, as on Linux
+)
 
 // Watch calls changed after config.toml or a profile was edited, made, renamed
 // or removed, by langkeep too, and once at its start, so that nothing is missed
-// between reading and watching. It returns nil when ctx ends, or why it can't
-// watch. The files that symbolic links there lead to are watched as well.
-func Watch(ctx context.Context, p paths.Paths, log *slog.Logger, changed func()) error {
-	w, err := fsnotify.NewWatcher()
+// between reading and watching. It returns when ctx ends.
+//
+// Symbolic links may lead to the files, over any number of links and folders:
+// wherever one of them is changed, the files are looked at. What no watch tells,
+// such as an edit on a network's disk or a folder that another one replaces, is
+// seen within 15 s.
+func Watch(ctx context.Context, p paths.Paths, log *slog.Logger, changed func()) {
+	w := newWatch(p, log)
+	notifier, err := fsnotify.NewWatcher()
 	if err != nil {
-		return fmt.Errorf("watch the settings: %w", err)
+		log.Warn("the settings can't be watched: edits are seen within 15 s", "error", err)
+		w.watchEvents(ctx, nil, nil, changed)
+		return
 	}
-	defer w.Close()
-	// The folders rather than the files: an editor that renames a new file over
-	// the old one would take a file's watch away with it.
-	dirs := []string{p.Config, p.ProfilesDir()}
-	for _, dir := range dirs {
-		if err := w.Add(dir); err != nil {
-			return fmt.Errorf("watch %s: %w", dir, err)
-		}
-	}
-	return watchEvents(ctx, w.Events, w.Errors, log, func() {
-		// Before they are read, so that no edit falls in between.
-		for _, dir := range linkedFolders(dirs) {
-			if err := w.Add(dir); err != nil { // nothing, where it is watched already
-				log.Warn("edits of a linked file are taken up at the next start", "folder", dir, "error", err)
-			}
-		}
-		changed()
-	})
+	defer notifier.Close()
+	w.notifier = notifier
+	w.watchEvents(ctx, notifier.Events, notifier.Errors, changed)
 }
 
-// linkedFolders are the folders of the files that settings in dirs are symbolic
-// links to.
-func linkedFolders(dirs []string) []string {
-	var all []string
-	for _, dir := range dirs {
-		entries, _ := os.ReadDir(dir) // what can't be read has no settings either
-		for _, e := range entries {
-			if e.Type()&fs.ModeSymlink == 0 || !isSettings(e.Name()) {
-				continue
-			}
-			if target, err := filepath.EvalSymlinks(filepath.Join(dir, e.Name())); err == nil {
-				all = append(all, filepath.Dir(target))
-			}
-		}
-	}
-	return all
+// watch is what Watch knows of the files.
+type watch struct {
+	paths    paths.Paths
+	log      *slog.Logger
+	notifier *fsnotify.Watcher      // nil: there is none
+	watched  map[string]fs.FileInfo // the folders, as they were when their watch began
+	refused  map[string]bool        // folders that can't be watched, which was said
+	places   map[string]bool        // that decide what a file of settings is: see trail
+	folders  []string               // those of the settings, without a link on the way
+}
+
+func newWatch(p paths.Paths, log *slog.Logger) *watch {
+	return &watch{paths: p, log: log, watched: map[string]fs.FileInfo{}, refused: map[string]bool{}}
 }
 
 // watchEvents is Watch once it has the events of the folders.
-func watchEvents(ctx context.Context, events <-chan fsnotify.Event, errs <-chan error, log *slog.Logger, changed func()) error {
+func (w *watch) watchEvents(ctx context.Context, events <-chan fsnotify.Event, errs <-chan error, changed func()) {
 	quiet := time.NewTimer(0)
 	defer quiet.Stop()
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	var seen map[string]fs.FileInfo
 	for {
 		select {
 		case <-ctx.Done():
-			return nil
+			return
 		case <-quiet.C:
+			// The watches and the look come before the files are read, so that no edit
+			// falls in between.
+			w.follow()
+			seen = w.look()
 			changed()
-		case e, ok := <-events:
-			if !ok {
-				return errors.New("watch the settings: the watch ended")
+		case <-tick.C:
+			if !maps.EqualFunc(seen, w.look(), sameFile) {
+				quiet.Reset(debounce)
 			}
-			if isSettings(filepath.Base(e.Name)) && e.Op != fsnotify.Chmod {
+		case e, ok := <-events:
+			switch {
+			case !ok:
+				events = nil // the ticks go on
+			case w.matters(e):
 				quiet.Reset(debounce)
 			}
 		case err, ok := <-errs:
 			if !ok {
-				return errors.New("watch the settings: the watch ended")
+				errs = nil
+				continue
 			}
 			// Events may be lost (fsnotify.ErrEventOverflow): look at all of it.
-			log.Warn("watching the settings", "err", err)
+			w.log.Warn("watching the settings", "err", err)
 			quiet.Reset(debounce)
 		}
 	}
+}
+
+// matters tells whether an event may change a file of settings.
+func (w *watch) matters(e fsnotify.Event) bool {
+	if e.Op == fsnotify.Chmod {
+		return false
+	}
+	if w.places[e.Name] || w.watched[e.Name] != nil {
+		return true
+	}
+	return isSettings(filepath.Base(e.Name)) && slices.Contains(w.folders, filepath.Dir(e.Name))
+}
+
+// files are all files of settings.
+func (w *watch) files() []string {
+	files := []string{w.paths.ConfigFile()}
+	entries, _ := os.ReadDir(w.paths.ProfilesDir()) // what can't be read has no settings either
+	for _, e := range entries {
+		if isSettings(e.Name()) {
+			files = append(files, filepath.Join(w.paths.ProfilesDir(), e.Name()))
+		}
+	}
+	return files
+}
+
+// look is what each file of settings is by now, whatever leads to it; nil for one
+// that is not there.
+func (w *watch) look() map[string]fs.FileInfo {
+	seen := map[string]fs.FileInfo{}
+	for _, file := range w.files() {
+		info, err := os.Stat(file)
+		if err != nil {
+			info = nil
+		}
+		seen[file] = info
+	}
+	return seen
+}
+
+// sameFile tells whether a file is what it was, as far as can be told without
+// reading it.
+func sameFile(a, b fs.FileInfo) bool {
+	if a == nil || b == nil {
+		return a == nil && b == nil
+	}
+	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
+}
+
+// follow watches the folders of all that decides what the settings are, and no
+// others.
+func (w *watch) follow() {
+	t := trail{places: map[string]bool{}, real: map[string]string{}}
+	w.folders = []string{t.end(w.paths.Config, maxLinks), t.end(w.paths.ProfilesDir(), maxLinks)}
+	t.places[filepath.Join(w.folders[0], filepath.Base(w.paths.ProfilesDir()))] = true
+	for _, file := range w.files() {
+		t.places[t.end(file, maxLinks)] = true
+	}
+	w.places = t.places
+	if w.notifier == nil {
+		return
+	}
+	needed := map[string]bool{w.folders[0]: true, w.folders[1]: true}
+	for place := range w.places {
+		needed[filepath.Dir(place)] = true
+	}
+	for dir := range w.watched {
+		// Another folder of the same name needs a watch of its own.
+		if info, err := os.Stat(dir); !needed[dir] || err != nil || !os.SameFile(info, w.watched[dir]) {
+			_ = w.notifier.Remove(dir) // the watch of a folder that is gone may have gone with it
+			delete(w.watched, dir)
+		}
+	}
+	for dir := range needed {
+		if w.watched[dir] != nil {
+			continue
+		}
+		info, err := os.Stat(dir)
+		if err == nil {
+			err = w.notifier.Add(dir)
+		}
+		switch {
+		case err == nil:
+			w.watched[dir] = info
+		case !errors.Is(err, fs.ErrNotExist) && !w.refused[dir]:
+			w.refused[dir] = true
+			w.log.Warn("a folder of settings can't be watched: edits there are seen within 15 s", "folder", dir, "error", err)
+		}
+	}
+}
+
+// trail finds the symbolic links that lead to files.
+type trail struct {
+	places map[string]bool   // each link, in the folder that it really is in
+	real   map[string]string // by path: what was found
+}
+
+// end is the path of what a path leads to, without a link on the way; at most
+// links are followed. What is missing stays as it is.
+func (t trail) end(path string, links int) string {
+	if end, ok := t.real[path]; ok {
+		return end
+	}
+	dir := filepath.Dir(path)
+	if dir == path {
+		return path
+	}
+	at := filepath.Join(t.end(dir, links), filepath.Base(path))
+	end := at
+	if target, err := os.Readlink(at); err == nil && links > 0 {
+		t.places[at] = true
+		if !filepath.IsAbs(target) {
+			target = filepath.Join(filepath.Dir(at), target)
+		}
+		end = t.end(target, links-1)
+	}
+	t.real[path] = end
+	return end
 }

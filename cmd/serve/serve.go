@@ -135,16 +135,13 @@ func run(ctx context.Context, o Options, show func(running)) (err error) {
 	server := localapi.New(api)
 	var parts sync.WaitGroup
 	parts.Go(func() {
-		err := config.Watch(ctx, o.Paths, log, func() {
+		config.Watch(ctx, o.Paths, log, func() {
 			changed, err := config.LoadConfig(o.Paths.ConfigFile())
 			if err == nil {
 				live.set(changed)
 			}
 			live.note(append(api.Agent.Reload(ctx), err), log)
 		})
-		if err != nil {
-			log.Warn("edited files are only taken up at the next start", "error", err)
-		}
 	})
 
 	// The engine outlives the server: who is being served still gets an answer. It
