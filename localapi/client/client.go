@@ -10,6 +10,7 @@ import (
 	"mime"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/netip"
 	"net/url"
 	"os"
@@ -257,7 +258,7 @@ func (c *Client) call(ctx context.Context, method, route string, body any) ([]by
 	defer res.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(res.Body, maxBody+1))
 	if err != nil {
-		return nil, c.failure(ctx, err)
+		return nil, c.failure(ctx, brokenOff{err})
 	}
 	if len(answer) > maxBody {
 		return nil, fmt.Errorf("the agent's answer is over %d MB", maxBody>>20)
@@ -288,11 +289,16 @@ func (c *Client) send(ctx context.Context, method, route string, body any) (*htt
 	if !c.token.Empty() {
 		req.Header.Set("Authorization", "Bearer "+c.token.Reveal())
 	}
-	res, err := c.http.Do(req)
-	if err != nil {
-		return nil, c.failure(ctx, err)
+	connected := false
+	trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected = true }}
+	res, err := c.http.Do(req.WithContext(httptrace.WithClientTrace(ctx, trace)))
+	switch {
+	case err == nil:
+		return res, nil
+	case connected:
+		return nil, c.failure(ctx, brokenOff{err})
 	}
-	return res, nil
+	return nil, c.failure(ctx, err)
 }
 
 // open sends a request whose answer goes on: what is other than 2xx is a Problem.
@@ -312,7 +318,7 @@ func (c *Client) open(ctx context.Context, method, route string, body any) (*htt
 	defer res.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(res.Body, maxBody))
 	if err != nil {
-		return nil, nil, c.failure(p.ctx, err)
+		return nil, nil, c.failure(p.ctx, brokenOff{err})
 	}
 	return nil, nil, c.problem(res, answer)
 }
@@ -332,13 +338,37 @@ func (c *Client) failure(ctx context.Context, err error) error {
 	if isFull(err) || errors.Is(err, os.ErrDeadlineExceeded) { // nobody accepts, or nobody proves to be the agent
 		return c.stuck()
 	}
-	// The URL in it says nothing that helps.
+	var broken brokenOff
+	if errors.As(err, &broken) {
+		return broken
+	}
+	return fmt.Errorf("%w: %w", ErrNoAgent, withoutURL(err))
+}
+
+// withoutURL takes off what net/http puts around an error: the URL in it says
+// nothing that helps.
+func withoutURL(err error) error {
 	var wrapped *url.Error
 	if errors.As(err, &wrapped) {
-		err = wrapped.Err
+		return wrapped.Err
 	}
-	return fmt.Errorf("%w: %w", ErrNoAgent, err)
+	return err
 }
+
+// brokenOff is the error of a request that an agent took, and did not answer in
+// whole. It is ErrNoAgent as well.
+type brokenOff struct{ error }
+
+// Error implements error.
+func (b brokenOff) Error() string {
+	return fmt.Sprintf("the agent ended the connection before its answer was whole (%v): it was stopped, or had no room for one more; try again", withoutURL(b.error))
+}
+
+// Is is for errors.Is.
+func (b brokenOff) Is(target error) bool { return target == ErrNoAgent }
+
+// Unwrap is for errors.As.
+func (b brokenOff) Unwrap() error { return b.error }
 
 // problem is the error that an answer other than 2xx tells of.
 func (c *Client) problem(res *http.Response, answer []byte) error {

@@ -185,8 +185,27 @@ func TestNoAgent(t *testing.T) {
 		w.Header().Set("Content-Length", "100")
 		_, _ = io.WriteString(w, "{")
 	})
-	if _, err := c.Status(t.Context()); !errors.Is(err, ErrNoAgent) {
+	if _, err := c.Status(t.Context()); !errors.Is(err, ErrNoAgent) || !strings.Contains(err.Error(), "before its answer was whole") {
 		t.Errorf("half an answer: %v", err)
+	}
+	// One that takes a request, a lease's too, and breaks off. It was there.
+	c = serve(t, func(w http.ResponseWriter, r *http.Request) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		if tcp, ok := conn.(*net.TCPConn); ok {
+			_ = tcp.SetLinger(0) // a reset
+		}
+		_ = conn.Close()
+	})
+	_, statusErr := c.Status(t.Context())
+	_, _, leaseErr := c.Lease(t.Context(), NewLease{Profile: "prod", Scopes: []string{"read"}, For: "exec"})
+	for what, err := range map[string]error{"the status": statusErr, "a lease": leaseErr} {
+		if !errors.Is(err, ErrNoAgent) || !strings.Contains(err.Error(), "the agent ended the connection") || strings.Contains(err.Error(), "no agent answers") || strings.Contains(err.Error(), "http://") {
+			t.Errorf("%s: %v", what, err)
+		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

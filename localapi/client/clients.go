@@ -134,7 +134,7 @@ func (c *Client) hold(ctx context.Context, route string, body any) (line []byte,
 	line, err = lines.ReadSlice('\n')
 	if err != nil || !json.Valid(line) {
 		defer res.Body.Close()
-		return nil, nil, c.failure(p.ctx, io.ErrUnexpectedEOF)
+		return nil, nil, c.failure(p.ctx, brokenOff{io.ErrUnexpectedEOF})
 	}
 	// What it is held for goes on, whatever becomes of the agent.
 	p.rest()

@@ -31,7 +31,7 @@ func (c *Client) Events(ctx context.Context) iter.Seq2[Event, error] {
 		defer res.Body.Close()
 		for e, err := range parseEvents(eventsBody{pulseBody{res.Body, p}}) {
 			if err != nil {
-				err = c.failure(p.ctx, err)
+				err = c.failure(p.ctx, brokenOff{err})
 			}
 			if !yield(e, err) {
 				return
