@@ -117,10 +117,13 @@ type conn struct {
 	looked   bool // peerOnce is done
 
 	search Search // for the program there
+
+	leave context.CancelFunc // ends the context of its requests: the client has left
+	ahead ahead
 }
 
 func newConn(raw rawConn) *conn {
-	c := &conn{rawConn: raw}
+	c := &conn{rawConn: raw, leave: func() {}}
 	local, ok := raw.LocalAddr().(*net.TCPAddr)
 	if !ok {
 		c.socket = true
@@ -193,6 +196,7 @@ func (c *conn) alive() bool {
 
 // Close implements net.Conn.
 func (c *conn) Close() error {
+	c.leave()
 	c.listener.forget(c)
 	return c.rawConn.Close()
 }

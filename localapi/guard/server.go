@@ -44,6 +44,9 @@ func NewServer(c ServerConfig) *http.Server {
 		ErrorLog:          slog.NewLogLogger(c.Log.Handler(), slog.LevelWarn),
 		Protocols:         new(http.Protocols),
 		ConnContext: func(ctx context.Context, nc net.Conn) context.Context {
+			if c, ok := nc.(*conn); ok {
+				ctx, c.leave = context.WithCancel(ctx)
+			}
 			return context.WithValue(ctx, connKey{}, nc)
 		},
 		ConnState: func(nc net.Conn, s http.ConnState) {

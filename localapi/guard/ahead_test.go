@@ -1,0 +1,135 @@
+package guard
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+// waiting is a server whose requests to /wait go on until their context ends or
+// they are let go, and whose requests to /take take the connection over.
+func waiting(t *testing.T) (address string, begun, left chan string, letGo chan struct{}) {
+	t.Helper()
+	begun, left, letGo = make(chan string, 10), make(chan string, 10), make(chan struct{})
+	listeners := listenTCP(t)
+	serve(t, NewServer(ServerConfig{Log: quiet(), Streams: true, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // of a test's own client
+		if r.URL.Path == "/next" { // of a client that has left
+			return
+		}
+		begun <- r.URL.RawQuery
+		switch r.URL.Path {
+		case "/take":
+			<-letGo
+			c, rest, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer c.Close()
+			_, _ = io.WriteString(c, "taken\n")
+			_, _ = io.Copy(c, rest.Reader) // until the client has ended its half
+		case "/wait":
+			select {
+			case <-r.Context().Done():
+				left <- r.URL.RawQuery
+			case <-letGo:
+			}
+		}
+	})}), listeners...)
+	return listeners[0].Addr().String(), begun, left, letGo
+}
+
+func soon[T any](t *testing.T, c <-chan T, what string) (v T) {
+	t.Helper()
+	select {
+	case v = <-c:
+	case <-time.After(10 * time.Second):
+		t.Fatalf("%s: not within 10 s", what)
+	}
+	return v
+}
+
+// A client that leaves is noticed, whatever it has sent behind its request.
+func TestLeavesBehindLateBytes(t *testing.T) {
+	address, begun, left, _ := waiting(t)
+	const get, post = "GET /wait?%d HTTP/1.1\r\nHost: x\r\n\r\n", "POST /wait?%d HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"
+	for i, tt := range []struct{ request, late string }{
+		{get, ""}, {get, "\n"}, {get, "G"}, {post, "\r\n"}, {post, "GET / HTTP/1.1\r\n"}, {get, "GET /next HTTP/1.1\r\nHost: x\r\n\r\n"}, {get, strings.Repeat("x", mostAhead)},
+	} {
+		for _, together := range []bool{true, false} {
+			c := dial(t, "tcp", address)
+			request, late := fmt.Sprintf(tt.request, i), tt.late
+			if together {
+				request, late = request+late, ""
+			}
+			_, _ = io.WriteString(c, request) // that it fails shows below
+			soon(t, begun, "the request")
+			_, _ = io.WriteString(c, late)
+			_ = c.Close()
+			if got := soon(t, left, fmt.Sprintf("the end behind %.20q", tt.late)); got != fmt.Sprint(i) {
+				t.Errorf("%s has left, want %d", got, i)
+			}
+		}
+	}
+	// One that floods is cut off, though it stays.
+	c := dial(t, "tcp", address)
+	defer c.Close()
+	_, _ = io.WriteString(c, fmt.Sprintf(get, 50))
+	soon(t, begun, "the request")
+	for range 200 {
+		if _, err := io.WriteString(c, strings.Repeat("x", 1<<10)); err != nil {
+			break
+		}
+	}
+	soon(t, left, "the end of a flood")
+}
+
+// Requests in a row, in pieces of any size, are answered one after the other, and a
+// connection that is taken over loses no byte.
+func TestNothingThatCameEarlyIsLost(t *testing.T) {
+	address, begun, left, letGo := waiting(t)
+	c := dial(t, "tcp", address)
+	defer c.Close()
+	answers := bufio.NewReader(c)
+	const n = 20
+	var all strings.Builder
+	for i := range n {
+		body := strings.Repeat("b", i*100)
+		fmt.Fprintf(&all, "POST /wait?%d HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", i, len(body), body)
+	}
+	all.WriteString("GET /take?last HTTP/1.1\r\nHost: x\r\n\r\nand what comes behind")
+	go func() {
+		rest := all.String()
+		for i := 1; rest != ""; i = i*3%1009 + 1 {
+			_, _ = io.WriteString(c, rest[:min(i, len(rest))]) // that it fails shows below
+			rest = rest[min(i, len(rest)):]
+		}
+		_ = c.(*net.TCPConn).CloseWrite()
+	}()
+	for i := range n {
+		if got := soon(t, begun, "a request"); got != fmt.Sprint(i) {
+			t.Fatalf("%s comes in the place of %d", got, i)
+		}
+		select {
+		case letGo <- struct{}{}:
+		case <-left: // it has ended its half of the connection: so does net/http take it
+		}
+		res, err := http.ReadResponse(answers, nil)
+		if err != nil || res.StatusCode != http.StatusOK {
+			t.Fatal(i, res, err)
+		}
+		_ = res.Body.Close()
+	}
+	soon(t, begun, "the last request")
+	close(letGo)
+	text, err := io.ReadAll(answers)
+	if string(text) != "taken\nand what comes behind" {
+		t.Errorf("the connection that was taken over has %q, %v", text, err)
+	}
+}
