@@ -1,12 +1,15 @@
 package trials
 
 import (
+	"bufio"
 	"io"
 	"maps"
 	"net"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // What HTTP itself lets one try against whoever stands in between.
@@ -55,6 +58,31 @@ func TestAttackProxySmuggling(t *testing.T) {
 		}},
 		{tried: "requests in one packet, the second of another client, the third of none", want: "200, 403 forbidden",
 			request: "GET /api/v1/flows/" + toProd + asWhole + "\nGET /api/v1/flows/" + toProd + asRunner + "\n" + second, why: "each is judged for itself"},
+		{tried: "a stray byte, a line's end, half a request or a whole one behind a request whose answer is silent for long; then the client leaves",
+			run: func(t *testing.T, b *between) string {
+				ended := make(chan struct{})
+				b.server.answers(func(w http.ResponseWriter, r *http.Request) {
+					_ = http.NewResponseController(w).Flush() // fails only if the proxy has gone
+					<-r.Context().Done()
+					ended <- struct{}{}
+				})
+				defer b.server.answers(nil)
+				for _, late := range []string{"", "G", "\r\n", "GET / HTTP/1.1\r\n", fill(b.words, second)} {
+					c := b.dial(t, "prod")
+					_, _ = io.WriteString(c, fill(b.words, "GET /api/v1/flows/"+toProd+asWhole+"\n")) // that it fails shows below
+					if res, err := http.ReadResponse(bufio.NewReader(c), nil); err != nil || res.StatusCode != http.StatusOK {
+						t.Fatal(res, err)
+					}
+					_, _ = io.WriteString(c, late)
+					_ = c.Close()
+					select {
+					case <-ended:
+					case <-time.After(time.Second + soon):
+						t.Fatalf("behind %q it goes on", late)
+					}
+				}
+				return "the server's stream ends within a second, as without them"
+			}},
 		{tried: "`Connection` that names what the proxy adds, or what frames the body: `Connection: x-api-key, host, content-length, authorization`",
 			want:    "200",
 			request: run + "Connection: {it}\nContent-Length: 4\n\nbody", each: []string{"x-api-key", "X-Api-Key, close", "host", "content-length, transfer-encoding", "authorization, x-api-key, cookie", "keep-alive, x-api-key\nConnection: x-api-key"},
