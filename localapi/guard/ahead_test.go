@@ -19,7 +19,7 @@ func waiting(t *testing.T) (address string, begun, left chan string, letGo chan 
 	listeners := listenTCP(t)
 	serve(t, NewServer(ServerConfig{Log: quiet(), Streams: true, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body) // of a test's own client
-		if r.URL.Path == "/next" { // of a client that has left
+		if r.URL.Path == "/next" {         // of a client that has left
 			return
 		}
 		begun <- r.URL.RawQuery
