@@ -14,7 +14,7 @@ type moment struct {
 	wall    time.Time     // of this computer, which may jump
 	elapsed time.Duration // clock.Elapsed, which stands still while the computer sleeps
 	offset  time.Duration // the server's clock minus ours, 0 if that is not known
-	luck    float64       // in [0, 1): how much of a jitter is used
+	luck    float64       // in [0, 1): how much of a jitter is used; 0 for readers
 }
 
 // server is the time on the server's clock.

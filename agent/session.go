@@ -49,7 +49,7 @@ func (a *Agent) editSessionsLocked(with func(all map[string]*session)) {
 
 // moment looks at the clocks for a session.
 func (a *Agent) moment(m *machine) moment {
-	now := moment{wall: a.clock.Now(), elapsed: a.clock.Elapsed(), luck: rand.Float64()}
+	now := moment{wall: a.clock.Now(), elapsed: a.clock.Elapsed()}
 	if m.client != nil {
 		now.offset, _ = m.client.Offset()
 	}
@@ -87,7 +87,9 @@ func (a *Agent) note(s *session, change func(m *machine, now moment)) {
 
 func (a *Agent) noteLocked(s *session, change func(m *machine, now moment)) {
 	m := *s.known.Load()
-	change(&m, a.moment(&m))
+	now := a.moment(&m)
+	now.luck = rand.Float64()
+	change(&m, now)
 	s.known.Store(&m)
 	a.queueLocked(s, &m)
 }
