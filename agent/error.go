@@ -60,6 +60,7 @@ type Error struct {
 	Profile    string
 	Reason     string        // a code, as in Snapshot
 	Detail     string        // what a server, the system or a check said
+	Gateway    string        // as in Snapshot
 	RetryAfter time.Duration // when trying again is worth it; 0 unknown
 	MaxValid   time.Duration // LifetimeTooShort: the most that a new token or key lives
 	HeldValid  time.Duration // ServerUnreachable: how long the held token lives
@@ -103,6 +104,15 @@ func reasonOf(err error) (reason, detail string) {
 	}
 }
 
+// gatewayOf is which gateway refused, if that is what an error says; else "".
+func gatewayOf(err error) string {
+	var lf *langflow.Error
+	if errors.As(err, &lf) {
+		return lf.Gateway
+	}
+	return ""
+}
+
 // keychainError tells that the store, not the server, is in the way.
 func keychainError(profile string, err error) *Error {
 	reason, detail := reasonOf(err)
@@ -141,7 +151,7 @@ func errorOf(profile string, err error) *Error {
 	if !errors.As(err, &lf) {
 		return &Error{Kind: Internal, Profile: profile, Detail: err.Error(), Err: err}
 	}
-	e := &Error{Kind: ServerUnreachable, Profile: profile, Reason: string(lf.Kind), Detail: lf.Detail, RetryAfter: lf.RetryAfter, Err: err}
+	e := &Error{Kind: ServerUnreachable, Profile: profile, Reason: string(lf.Kind), Detail: lf.Detail, Gateway: lf.Gateway, RetryAfter: lf.RetryAfter, Err: err}
 	switch {
 	case lf.Final(), lf.Kind == langflow.AutoLoginOff, lf.Kind == langflow.KeyRefused:
 		e.Kind = SigningInRequired

@@ -748,6 +748,9 @@ func keyed(f *faulty) {
 	}
 }
 
+// basicGateway is what nginx answers where its basic authentication is not satisfied.
+var basicGateway = langflowtest.Fault{Status: 401, Body: "<html><h1>401 Authorization Required</h1>", Header: http.Header{"Www-Authenticate": {`Basic realm="flows"`}}}
+
 // nextKey checks the managed keys that come after the first, and that each
 // replaces the one before.
 func nextKey(reason string) func(f *faulty) {
@@ -785,7 +788,9 @@ func TestFaultsOfTheNetwork(t *testing.T) {
 		{what: "A captive portal answers with a page, for 2 hours.", happens: spoilt("", langflowtest.HTML(200), long),
 			want: asked(passing("not-langflow", soon))},
 		{what: "It redirects to an address of its own.", happens: spoilt("", langflowtest.Redirect(302, "https://portal.test/"), long),
-			want: asked(passing("not-langflow", soon))},
+			want: asked(passing("gateway", soon))},
+		{what: "A gateway in front of it wants basic authentication.", happens: spoilt("", basicGateway, long),
+			want: asked(passing("gateway", soon))},
 		{what: "Half of an answer comes.", happens: spoilt("", langflowtest.JSON(200, `{"access_token":"x`), long),
 			want: asked(passing("not-langflow", soon))},
 		{what: "The connection breaks before an answer.", happens: spoilt("", langflowtest.Fault{Reset: true}, long),

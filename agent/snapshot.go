@@ -28,6 +28,7 @@ type Snapshot struct {
 	State          State
 	Reason         string // a langflow.Kind, or one of package vocabulary's
 	Detail         string // what the server or the system said
+	Gateway        string // with reason gateway: which, of package vocabulary
 	Saved          bool
 	AccessExpires  time.Time // by the server's clock
 	RefreshExpires time.Time // by the server's clock
@@ -66,6 +67,7 @@ func (m *machine) snapshot(k keys.Status, now moment) Snapshot {
 		snap.Reason, snap.Detail = reasonOf(m.storeErr)
 	case m.outage.err != nil:
 		snap.Reason, snap.Detail = reasonOf(m.outage.err)
+		snap.Gateway = gatewayOf(m.outage.err)
 	case m.saveErr != nil:
 		snap.Reason, snap.Detail = reasonOf(m.saveErr)
 	}

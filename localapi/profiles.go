@@ -16,7 +16,7 @@ import (
 func Present(s agent.Snapshot) client.Profile {
 	p := client.Profile{
 		Name: s.Name, ServerURL: s.ServerURL, Username: known(s.Username),
-		State: s.State, Reason: known(s.Reason), ReasonDetail: known(s.Detail), Saved: s.Saved,
+		State: s.State, Reason: known(s.Reason), ReasonDetail: known(s.Detail), Gateway: known(s.Gateway), Saved: s.Saved,
 		AccessExpiresAt: moment(s.AccessExpires), RefreshExpiresAt: moment(s.RefreshExpires),
 		LastRefreshAt: moment(s.LastRefresh), NextAttemptAt: moment(s.NextAttempt),
 		FailingSince: moment(s.FailingSince), ServerVersion: known(s.ServerVersion),

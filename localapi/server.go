@@ -223,7 +223,7 @@ func problemOf(err error, serverURL string) *client.Problem {
 		return client.NewProblem(client.TypeInternal, err.Error())
 	}
 	problem = client.NewProblem(string(e.Kind), words.Error(e))
-	problem.Reason = e.Reason
+	problem.Reason, problem.Gateway = e.Reason, e.Gateway
 	retryAfter := e.RetryAfter // of an error that others are told as well
 	defer func() { problem.Words = sentence(problem, e, serverURL) }()
 	switch e.Kind {

@@ -12,11 +12,13 @@ import (
 	"time"
 
 	"langkeep/agent/secret"
+	"langkeep/agent/vocabulary"
 )
 
 const (
 	callTimeout  = 30 * time.Second // redirects and body included
 	maxBody      = 1 << 20          // bytes, decompressed; Langflow's answers here are under 10 KB
+	maxPage      = 64 << 10
 	maxRedirects = 5
 )
 
@@ -43,6 +45,7 @@ type answer struct {
 	status   int
 	header   http.Header
 	body     []byte // a JSON object
+	page     []byte // the beginning of what is none
 	secrets  []secret.Text
 	sent     time.Time     // our wall clock
 	received time.Time     // the same
@@ -51,6 +54,13 @@ type answer struct {
 
 func (a *answer) error(k Kind, detail string) *Error {
 	return &Error{Op: a.op, Kind: k, Status: a.status, Detail: clean(detail, a.secrets...)}
+}
+
+// ofGateway is the error for the answer of a gateway.
+func (a *answer) ofGateway(g gateway) *Error {
+	e := a.error(Gateway, g.detail)
+	e.Gateway = g.name
+	return e
 }
 
 func (a *answer) notLangflow(detail string) *Error { return a.error(NotLangflow, detail) }
@@ -80,6 +90,9 @@ func (c *Client) call(ctx context.Context, req call) (*answer, error) {
 		to, follow, err := a.redirect(req, target)
 		if err != nil {
 			return nil, err
+		}
+		if g := gatewayOf(a, to); g.name != vocabulary.OtherGateway {
+			return nil, a.ofGateway(g)
 		}
 		if !follow {
 			return nil, c.elsewhere(limited, req, a, target, to)
@@ -133,6 +146,8 @@ func (c *Client) exchange(ctx context.Context, req call, target *url.URL) (*answ
 	var object map[string]json.RawMessage
 	if json.Unmarshal(data, &object) == nil && object != nil {
 		a.body = data
+	} else {
+		a.page = data[:min(len(data), maxPage)]
 	}
 	return a, nil
 }
@@ -166,9 +181,12 @@ const probeTimeout = 10 * time.Second
 // carries no credential, and goes to no address that would be refused as a server's.
 func (c *Client) elsewhere(ctx context.Context, req call, a *answer, from, to *url.URL) error {
 	shown := to.Scheme + "://" + to.Host + to.EscapedPath()
-	not := func() error { return a.notLangflow("it redirects to " + shown) }
+	gateway := func() error { return a.ofGateway(gatewayOf(a, to)) }
+	if to.Scheme != "http" && to.Scheme != "https" {
+		return a.notLangflow("it redirects to " + shown)
+	}
 	if origin(to) == origin(from) {
-		return not()
+		return a.notLangflow("it redirects to " + shown)
 	}
 	base := *to
 	base.User, base.RawQuery, base.Fragment = nil, "", ""
@@ -177,13 +195,13 @@ func (c *Client) elsewhere(ctx context.Context, req call, a *answer, from, to *u
 	}
 	there, err := parseURL(base.String())
 	if err != nil || from.Scheme == "https" && there.Scheme == "http" || c.forbids(there) {
-		return not()
+		return gateway()
 	}
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	answer, err := c.exchange(ctx, call{op: req.op, method: http.MethodGet}, there.JoinPath("/api/v1/version"))
 	if err != nil || answer.status != http.StatusOK || answer.version() == "" {
-		return not()
+		return gateway()
 	}
 	return a.error(Moved, there.String())
 }
@@ -214,6 +232,11 @@ func (c *Client) judge(req call, a *answer) error {
 		e := a.error(RateLimited, "")
 		e.RetryAfter = retryAfter(a.header, c.clock.Now())
 		return e
+	}
+	if g := gatewayOf(a, nil); g.name != "" && !a.isLangflows(req) {
+		return a.ofGateway(g)
+	}
+	switch {
 	case a.body == nil:
 		return a.notLangflow("the answer is not json")
 	case a.status < 300:
@@ -242,6 +265,13 @@ func (c *Client) judge(req call, a *answer) error {
 		kind = AutoLoginOff // 400 up to 1.7, then 403
 	}
 	return a.error(kind, detail)
+}
+
+// isLangflows tells whether an answer has words of Langflow's own.
+func (a *answer) isLangflows(req call) bool {
+	detail, autoLogin := a.detail()
+	detail = strings.TrimSuffix(detail, ".")
+	return autoLogin != nil || kindByDetail(detail) != "" || req.refused != nil && req.refused(detail) != ""
 }
 
 // detail returns what a JSON error says: the string detail, or the message in

@@ -62,7 +62,7 @@ func TestWhatIsNotLangflow(t *testing.T) {
 		kind  langflow.Kind
 	}{
 		"empty":                {langflowtest.Fault{Status: 200}, langflow.NotLangflow},
-		"empty 401":            {langflowtest.Fault{Status: 401}, langflow.NotLangflow},
+		"empty 401":            {langflowtest.Fault{Status: 401}, langflow.Gateway},
 		"no content":           {langflowtest.Fault{Status: 204}, langflow.NotLangflow},
 		"half a json":          {langflowtest.JSON(200, `{"access_token":"a.b`), langflow.NotLangflow},
 		"half a 401":           {langflowtest.JSON(401, `{"detail":"Invalid refresh tok`), langflow.NotLangflow},
@@ -93,6 +93,8 @@ func TestWhatIsNotLangflow(t *testing.T) {
 			kind = langflow.RateLimited
 		case status == 407:
 			kind = langflow.ForwardProxy
+		case status == 401, status == 403:
+			kind = langflow.Gateway
 		}
 		f := langflowtest.HTML(status)
 		faults[fmt.Sprintf("html with %d", status)] = struct {
@@ -400,9 +402,12 @@ func TestRedirectsElsewhere(t *testing.T) {
 					s.Fault(path, langflowtest.Redirect(status, strings.Replace(location, "PATH", path, 1)))
 					want := langflow.Moved
 					if moved == "" || !is && moved != localhost {
-						want = langflow.NotLangflow
+						want = langflow.Gateway
 					} else if moved == localhost && path == "/version" {
-						want = langflow.NotLangflow // it redirects there as well
+						want = langflow.Gateway // it redirects there as well
+					}
+					if strings.HasPrefix(location, "gopher:") {
+						want = langflow.NotLangflow
 					}
 					e := wantKind(t, call(), want)
 					if e.Final() || (want == langflow.Moved) != (e.Detail == moved) {
@@ -424,7 +429,7 @@ func TestRedirectsElsewhere(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = c.Version(t.Context())
-	wantKind(t, err, langflow.NotLangflow)
+	wantKind(t, err, langflow.Gateway)
 }
 
 func TestDeadlines(t *testing.T) {

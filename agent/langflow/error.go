@@ -27,6 +27,7 @@ const (
 	NotLangflow        Kind = "not-langflow"         // HTML, a captive portal, anything but the expected JSON
 	ServerError        Kind = "server-error"         // 5xx
 	RateLimited        Kind = "rate-limited"         // 429
+	Gateway            Kind = "gateway"              // what stands in front of the server wants a sign-in of its own, or refused
 	Moved              Kind = "moved"                // a redirect to another origin, where Langflow answers
 	PlainHTTP          Kind = "plain-http"           // http:// to another computer, and nobody allowed it
 	Refused            Kind = "refused"              // 401 or 403 in JSON, with words that are not Langflow's
@@ -51,6 +52,8 @@ type Error struct {
 	// and ForwardProxy it also says what to do (SplitDetail), with Moved it is the
 	// server's new address.
 	Detail string
+	// Gateway is which gateway refused, one of package vocabulary's: with that kind.
+	Gateway string
 	// RetryAfter is how long a 429 or 503 asks to wait, at most an hour; 0 if
 	// it does not say.
 	RetryAfter time.Duration
@@ -107,6 +110,8 @@ func (k Kind) words() string {
 		return "the server had too many sign-ins"
 	case Moved:
 		return "the server is elsewhere now; if you trust the new address, make it the profile's url"
+	case Gateway:
+		return "a gateway in front of the server wants a sign-in of its own"
 	case PlainHTTP:
 		return "passwords and tokens would cross the network unencrypted; use https, or say --allow-http"
 	case SessionEnded:
@@ -182,6 +187,9 @@ func TransportError(op string, to *url.URL, err error, secrets ...secret.Text) *
 		e.Kind = TimedOut
 	} else {
 		e.Detail = clean(err.Error(), secrets...)
+	}
+	if g := ofHandshake(err); g.name != "" {
+		e.Kind, e.Gateway, e.Detail = Gateway, g.name, g.detail
 	}
 	if detail, ok := certificateDetail(err, time.Now()); ok {
 		e.Kind, e.Detail = Certificate, clean(detail, secrets...)

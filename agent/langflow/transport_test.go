@@ -114,7 +114,7 @@ func TestHugeBodies(t *testing.T) {
 	s := langflowtest.NewInProcess(langflowtest.Options{})
 	defer s.Close()
 	for status, kind := range map[int]langflow.Kind{
-		200: langflow.NotLangflow, 401: langflow.NotLangflow, 302: langflow.NotLangflow,
+		200: langflow.NotLangflow, 401: langflow.Gateway, 302: langflow.NotLangflow,
 		429: langflow.RateLimited, 500: langflow.ServerError, 503: langflow.ServerError,
 	} {
 		s.ClearFaults()

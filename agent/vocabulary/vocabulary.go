@@ -38,6 +38,17 @@ const (
 	ExpiryIgnored = "expiry-ignored" // the server knows no end of them
 )
 
+// The gateways that stand in front of Langflow, as far as they can be told.
+const (
+	CloudflareAccess  = "cloudflare-access"
+	OAuth2Proxy       = "oauth2-proxy"
+	IAP               = "iap"       // Google's Identity-Aware Proxy
+	EasyAuth          = "easy-auth" // Azure App Service
+	BasicGateway      = "basic"     // basic authentication, of any web server
+	ClientCertificate = "client-certificate"
+	OtherGateway      = "other"
+)
+
 // The reasons for which a proxy has no port.
 const (
 	PortTaken         = "port-taken"

@@ -45,6 +45,7 @@ type Profile struct {
 	State              State      `json:"state"`
 	Reason             *string    `json:"reason"`        // a code, see docs/contract-notes.md
 	ReasonDetail       *string    `json:"reason_detail"` // what the server or the system said, cleaned
+	Gateway            *string    `json:"gateway"`       // with reason gateway: which stands in front of the server
 	Saved              bool       `json:"saved"`         // the session is in the store
 	AccessExpiresAt    *time.Time `json:"access_expires_at"`
 	RefreshExpiresAt   *time.Time `json:"refresh_expires_at"`
@@ -234,9 +235,10 @@ type Problem struct {
 	Type       string `json:"type"` // ProblemBase and one of the Type constants
 	Title      string `json:"title"`
 	Status     int    `json:"status"`
-	Detail     string `json:"detail,omitempty"` // lower case, names the profile, says what to do
-	Words      string `json:"words,omitempty"`  // the same as sentences, for a page
-	Reason     string `json:"reason,omitempty"` // as in Profile
+	Detail     string `json:"detail,omitempty"`  // lower case, names the profile, says what to do
+	Words      string `json:"words,omitempty"`   // the same as sentences, for a page
+	Reason     string `json:"reason,omitempty"`  // as in Profile
+	Gateway    string `json:"gateway,omitempty"` // as in Profile
 	MovedTo    string `json:"moved_to,omitempty"`
 	MaxValid   *int64 `json:"max_valid,omitempty"`
 	HeldValid  *int64 `json:"held_valid,omitempty"`

@@ -280,12 +280,10 @@ func serverFinding(e *langflow.Error) Finding {
 		detail = " (" + e.Detail + ")"
 	}
 	switch e.Kind {
+	case langflow.Gateway:
+		return failed("Langkeep can't sign in there yet: ask its administrator for a way past it.", "%s%s.", strings.TrimSuffix(words.Gateway(e.Gateway, "the server"), "."), detail)
 	case langflow.NotLangflow:
-		where := ""
-		if to, ok := strings.CutPrefix(e.Detail, "it redirects to "); ok {
-			where = ": it redirects to " + to + ", where Langflow doesn't answer"
-		}
-		return failed("Check the URL, and whether this network wants a sign-in of its own.", "Something answers there, but it isn't Langflow%s.", where)
+		return failed("Check the URL, and whether this network wants a sign-in of its own.", "Something answers there, but it isn't Langflow.")
 	case langflow.Moved:
 		return failed("Use that address, if you trust it.", "The server moved%s.", detail)
 	case langflow.ServerError:

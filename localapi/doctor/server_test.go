@@ -340,7 +340,7 @@ func TestServerVersion(t *testing.T) {
 	defer other.Close()
 	for part, fault := range map[string]langflowtest.Fault{
 		"isn't Langflow": langflowtest.HTML(200),
-		"redirects to https://[::1]:1/sign-in, where": langflowtest.Redirect(302, "https://[::1]:1/sign-in"),
+		"A gateway in front of the server wants you to sign in (it redirects to https://[::1]:1/sign-in)": langflowtest.Redirect(302, "https://[::1]:1/sign-in"),
 		"a problem of its own (502)":                  langflowtest.HTML(502),
 		"moved (" + other.URL + ")":                   langflowtest.Redirect(301, other.URL+"/api/v1/version"),
 		"can't be asked":                              {Reset: true},
@@ -378,7 +378,7 @@ func TestServerSignIn(t *testing.T) {
 		t.Error(f.Advice)
 	}
 	p.langflow.Fault("/auto_login", langflowtest.HTML(403))
-	p.want("sign-in", Warning, "isn't Langflow")
+	p.want("sign-in", Warning, "gateway in front of the server wants you to sign in (it refused)")
 }
 
 func TestServerToken(t *testing.T) {

@@ -3,6 +3,7 @@ package words
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"langkeep/agent"
@@ -155,6 +156,9 @@ func ofServer(e *agent.Error) (found, advice string) {
 		return advised("the server's certificate isn't trusted")
 	case langflow.ForwardProxy:
 		return advised("the forward proxy is in the way")
+	case langflow.Gateway:
+		found := strings.TrimSuffix(Gateway(e.Gateway, "the server"), ".")
+		return strings.ToLower(found[:1]) + found[1:] + bracketed(e.Detail), "Langkeep can't do that yet, so ask its administrator for a way past it"
 	case langflow.NotLangflow:
 		return "something answers there, but it isn't Langflow", "check the URL"
 	case langflow.Moved:

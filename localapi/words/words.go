@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"langkeep/agent/langflow"
+	"langkeep/agent/vocabulary"
 	"langkeep/localapi/client"
 )
 
@@ -299,7 +300,32 @@ func away(p client.Profile) bool {
 // Reason says why a profile is not fresh, in one or two sentences. A reason
 // from a newer agent is told by what the server said.
 func Reason(p client.Profile) string {
+	if text(p.Reason) == gateway {
+		return Gateway(text(p.Gateway), Host(p)) + " Your Langflow session is kept."
+	}
 	return reason(text(p.Reason), Safe(text(p.ReasonDetail)), Host(p))
+}
+
+// gateway is the reason that a gateway in front of the server refused.
+const gateway = string(langflow.Gateway)
+
+// Gateway says what the gateway in front of a server wants. name is one of package
+// vocabulary's; others are from a newer agent.
+func Gateway(name, host string) string {
+	switch name {
+	case vocabulary.BasicGateway:
+		return "A web server in front of " + host + " wants a user name and password of its own."
+	case vocabulary.ClientCertificate:
+		return "A gateway in front of " + host + " wants a client certificate."
+	}
+	called := map[string]string{
+		vocabulary.CloudflareAccess: "Cloudflare Access", vocabulary.OAuth2Proxy: "oauth2-proxy",
+		vocabulary.IAP: "Google's Identity-Aware Proxy", vocabulary.EasyAuth: "Azure's sign-in (Easy Auth)",
+	}[name]
+	if called == "" {
+		called = "A gateway"
+	}
+	return called + " in front of " + host + " wants you to sign in."
 }
 
 // Sentence makes a line of a program, lower case and without a dot, one of text.
@@ -317,6 +343,9 @@ func Sentence(line string) string {
 func Failure(p *client.Problem, detail, host string) string {
 	if p.Reason == "" {
 		return ""
+	}
+	if p.Reason == gateway {
+		return Gateway(p.Gateway, Safe(host))
 	}
 	said := reason(p.Reason, Safe(detail), Safe(host))
 	if p.Reason == "rate-limited" && p.RetryAfter != nil && *p.RetryAfter > 0 {

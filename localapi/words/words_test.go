@@ -135,6 +135,7 @@ func TestReason(t *testing.T) {
 		"timed-out":            "Can't reach flows.example.org (timed out).",
 		"certificate":          "The certificate isn't trusted (issuer X).",
 		"forward-proxy":        "The forward proxy is in the way (issuer X).",
+		"gateway":              "A gateway in front of flows.example.org wants you to sign in. Your Langflow session is kept.",
 		"not-langflow":         "Something answers there, but it isn't Langflow.",
 		"server-error":         "flows.example.org has a problem of its own (issuer X).",
 		"rate-limited":         "Too many sign-ins from here.",

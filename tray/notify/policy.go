@@ -8,6 +8,7 @@ import (
 
 	"langkeep/agent"
 	"langkeep/agent/config"
+	"langkeep/agent/langflow"
 	"langkeep/agent/vocabulary"
 	"langkeep/localapi/client"
 	"langkeep/localapi/words"
@@ -16,6 +17,7 @@ import (
 const (
 	pause  = 10 * time.Minute // between two of one profile and kind
 	urgent = 24 * time.Hour   // before the refresh token's end, being offline is worth telling
+	steady = time.Minute      // how long a gateway must be in the way: a network's own sign-in page comes and goes
 )
 
 // kind is what a notification is about.
@@ -24,6 +26,7 @@ type kind int
 const (
 	none kind = iota
 	signInRequired
+	gateway
 	offline
 	backToNormal
 )
@@ -97,7 +100,7 @@ func (o *policy) look(p *profile, now time.Time) (tell *notification, again time
 	switch {
 	case is == none, is == p.trouble, is == backToNormal && p.trouble == none:
 		return nil, again
-	case is == offline && p.trouble == signInRequired:
+	case (is == offline || is == gateway) && p.trouble == signInRequired, is == offline && p.trouble == gateway:
 		return nil, again // it is tried now and then, and they know the worse
 	}
 	heard := o.wants(is) && !(is == backToNormal && p.silent)
@@ -126,7 +129,16 @@ func condition(s agent.Snapshot, now time.Time) (is kind, again time.Time) {
 		return signInRequired, time.Time{}
 	case agent.Fresh:
 		return backToNormal, time.Time{}
-	case agent.Stale:
+	case agent.Retrying, agent.Stale:
+		if s.Reason == string(langflow.Gateway) {
+			if since := now.Sub(s.FailingSince); since < steady {
+				return none, s.FailingSince.Add(steady)
+			}
+			return gateway, time.Time{}
+		}
+		if s.State == agent.Retrying {
+			return none, time.Time{}
+		}
 		// Without a failure it waits for something else, such as its first look at
 		// the store.
 		if s.FailingSince.IsZero() || s.RefreshExpires.IsZero() {
@@ -152,7 +164,7 @@ func sessionLeft(s agent.Snapshot, now time.Time) time.Duration {
 func (o *policy) wants(k kind) bool {
 	c := o.wanted()
 	switch k {
-	case signInRequired:
+	case signInRequired, gateway:
 		return c.SignInRequired
 	case offline:
 		return c.Offline
@@ -170,6 +182,8 @@ func (o *policy) text(s agent.Snapshot, k kind, now time.Time) string {
 			why = words.Reason(client.Profile{ServerURL: s.ServerURL, Reason: &s.Reason, ReasonDetail: &s.Detail})
 		}
 		return why + " " + o.signIn(s.Name)
+	case gateway:
+		return words.Reason(client.Profile{ServerURL: s.ServerURL, Reason: &s.Reason, Gateway: &s.Gateway})
 	case offline:
 		return "Can't reach the server; the session ends in " + words.Remaining(sessionLeft(s, now)) + "."
 	}

@@ -36,6 +36,12 @@ func TestPolicy(t *testing.T) {
 	noOffline := off(func(c *config.Notify) { c.Offline = false })
 	noNormal := off(func(c *config.Notify) { c.BackToNormal = false })
 
+	behind := is(agent.Retrying, "gateway")
+	behind.FailingSince, behind.Gateway = start, vocabulary.CloudflareAccess
+	longBehind := behind
+	longBehind.State = agent.Stale
+	const kept = "Cloudflare Access in front of flows.example.org wants you to sign in. Your Langflow session is kept."
+
 	type step struct {
 		at     time.Duration // since start
 		is     agent.Snapshot
@@ -55,6 +61,13 @@ func TestPolicy(t *testing.T) {
 			{0, away(22*time.Hour + time.Minute), "Can't reach the server; the session ends in 22 h.", 0, nil},
 			{time.Hour, away(22 * time.Hour), "", 0, nil}, {2 * time.Hour, fresh, normal, 0, nil},
 		},
+		"a gateway in the way": {
+			{0, behind, "", time.Minute, nil}, {time.Minute, behind, kept, 0, nil},
+			{time.Hour, longBehind, "", 0, nil}, {2 * time.Hour, fresh, normal, 0, nil},
+		},
+		"a network's own sign-in page":         {{0, behind, "", time.Minute, nil}, {30 * time.Second, fresh, "", 0, nil}},
+		"refused, then behind a gateway":       {{0, refused, ended, 0, nil}, {time.Hour, longBehind, "", 0, nil}},
+		"behind a gateway, where none is told": {{time.Hour, longBehind, "", 0, &noSignIn}},
 		"away, end is far": {
 			{0, away(30 * time.Hour), "", 6*time.Hour + time.Second, nil},
 			{6*time.Hour + time.Second, away(30 * time.Hour), "Can't reach the server; the session ends in 23 h.", 0, nil},

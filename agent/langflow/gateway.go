@@ -1,0 +1,127 @@
+package langflow
+
+import (
+	"bytes"
+	"errors"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"langkeep/agent/vocabulary"
+)
+
+// gateway is what a gateway in front of Langflow shows of itself in an answer; the zero
+// value is none.
+type gateway struct {
+	name   string // vocabulary.CloudflareAccess and so on
+	detail string // what it answered
+}
+
+// gatewayOf recognises the answer of a gateway that wants a sign-in of its own, or
+// refused what it was sent. to is where the answer redirects, nil if it doesn't. Where
+// each gateway shows itself is in its documentation; oauth2-proxy (7.15.6), nginx and
+// its client certificates were tried.
+func gatewayOf(a *answer, to *url.URL) gateway {
+	switch {
+	case to != nil:
+		shown := to.Scheme + "://" + to.Host + to.EscapedPath()
+		return gateway{byRedirect(a, to), "it redirects to " + shown}
+	case a.status == http.StatusBadRequest && a.body == nil && contains(a.page, "SSL certificate"):
+		// nginx: "No required SSL certificate was sent", "The SSL certificate error".
+		return gateway{vocabulary.ClientCertificate, "it wants a client certificate"}
+	case a.status == http.StatusUnauthorized || a.status == http.StatusForbidden:
+		return ofRefusal(a)
+	case a.status == http.StatusOK && a.body == nil && isSignInPage(a.page):
+		return gateway{byHeader(a.header), "it answers with a sign-in page"}
+	}
+	return gateway{}
+}
+
+// byRedirect names the gateway that redirects to an address.
+func byRedirect(a *answer, to *url.URL) string {
+	host := strings.ToLower(to.Hostname())
+	switch {
+	case host == "cloudflareaccess.com", strings.HasSuffix(host, ".cloudflareaccess.com"), strings.HasPrefix(to.Path, "/cdn-cgi/access/"):
+		return vocabulary.CloudflareAccess
+	case strings.HasPrefix(to.Path, "/.auth/login"):
+		return vocabulary.EasyAuth
+	case strings.HasPrefix(to.Path, "/oauth2/start"), strings.HasPrefix(to.Path, "/oauth2/sign_in"):
+		return vocabulary.OAuth2Proxy
+	}
+	name := byHeader(a.header)
+	if name == vocabulary.OtherGateway && host == "accounts.google.com" {
+		return vocabulary.IAP
+	}
+	return name
+}
+
+// ofHandshake recognises a TLS handshake that failed because the server wants a client
+// certificate, or another one: by the alert that it sent (RFC 8446, section 6.2).
+func ofHandshake(err error) gateway {
+	var sent *net.OpError
+	if errors.As(err, &sent) && sent.Op == "remote error" && sent.Err != nil {
+		switch sent.Err.Error() {
+		case "tls: certificate required", "tls: bad certificate":
+			return gateway{vocabulary.ClientCertificate, "it wants a client certificate"}
+		}
+	}
+	return gateway{}
+}
+
+// byHeader names the gateway that makes such headers.
+func byHeader(h http.Header) string {
+	if h.Get("X-Goog-Iap-Generated-Response") != "" {
+		return vocabulary.IAP
+	}
+	for _, c := range (&http.Response{Header: h}).Cookies() {
+		switch {
+		case strings.HasPrefix(c.Name, "_oauth2_proxy"):
+			return vocabulary.OAuth2Proxy
+		case strings.HasPrefix(c.Name, "AppServiceAuthSession"):
+			return vocabulary.EasyAuth
+		case strings.HasPrefix(c.Name, "CF_"):
+			return vocabulary.CloudflareAccess
+		}
+	}
+	return vocabulary.OtherGateway
+}
+
+// ofRefusal recognises a 401 or 403 that is a gateway's: one that names a way to sign in
+// which Langflow doesn't have, or that is no JSON. Other JSON may be Langflow's own, of a
+// version that we don't know.
+func ofRefusal(a *answer) gateway {
+	for _, challenge := range a.header.Values("Www-Authenticate") {
+		scheme, _, _ := strings.Cut(strings.ToLower(challenge), " ")
+		switch {
+		case scheme == "basic":
+			return gateway{vocabulary.BasicGateway, "it wants a user name and password of its own"}
+		case scheme == "bearer" && strings.Contains(challenge, "authorization_uri"):
+			return gateway{vocabulary.EasyAuth, "it wants a token of its own"}
+		case scheme != "bearer": // which Langflow names too
+			return gateway{byHeader(a.header), "it wants " + clean(scheme, a.secrets...)}
+		}
+	}
+	name := byHeader(a.header)
+	switch {
+	case string(a.body) == "{}" && a.status == http.StatusUnauthorized:
+		return gateway{vocabulary.OAuth2Proxy, "it wants a sign-in"} // for who accepts JSON
+	case a.header.Get("Gap-Auth") != "" || contains(a.page, "OAuth2 Proxy"):
+		return gateway{vocabulary.OAuth2Proxy, "it wants a sign-in"}
+	case name != vocabulary.OtherGateway, a.body == nil && !bytes.ContainsAny(a.page[:min(len(a.page), 1)], `{["`):
+		return gateway{name, "it refused"} // and not in JSON that was cut short
+	}
+	return gateway{}
+}
+
+// isSignInPage tells whether a page is one to sign in on: it asks for a password, or
+// sends its reader to somewhere that does.
+func isSignInPage(page []byte) bool {
+	return contains(page, "<html") && (contains(page, `type="password"`) || contains(page, `http-equiv="refresh"`) ||
+		contains(page, "<form") && (contains(page, "sign in") || contains(page, "log in") || contains(page, "login")))
+}
+
+// contains tells whether a page has a text, in whatever case.
+func contains(page []byte, text string) bool {
+	return bytes.Contains(bytes.ToLower(page), []byte(strings.ToLower(text)))
+}
