@@ -48,7 +48,7 @@ func TestAttackServerAnswers(t *testing.T) {
 		{"redirects a sign-in: to another port of this computer, the metadata addresses, another scheme, `//host`, `localhost`, behind an `@`, `file:`, nowhere, with 300 to 308",
 			func(t *testing.T, b *betrayed) string {
 				name := b.profile(t)
-				redirects(t, "/login", func() { wantReason(t, b.signIn(t, name), "moved", "not-langflow") })
+				redirects(t, "/login", func() { wantReason(t, b.signIn(t, name), "moved", "gateway", "not-langflow") })
 				return "the password goes to the profile's own origin alone. A new address is asked for its version, without a credential, and only with TLS or on this computer; it is told as the new one if Langflow answers there"
 			}},
 		{"redirects a refresh in the same ways, which carries the refresh token", func(t *testing.T, b *betrayed) string {
@@ -57,7 +57,7 @@ func TestAttackServerAnswers(t *testing.T) {
 				name := b.signedIn(t)
 				b.meanwhile("/refresh", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, to, http.StatusTemporaryRedirect) }, func() {
 					_, err := b.owner.Refresh(t.Context(), name)
-					wantReason(t, err, "moved", "not-langflow")
+					wantReason(t, err, "moved", "gateway", "not-langflow")
 				})
 				if got, err := b.owner.Token(t.Context(), name, 0); err != nil || got.AccessToken.Empty() {
 					t.Errorf("the session is lost: %v", err)
@@ -68,7 +68,7 @@ func TestAttackServerAnswers(t *testing.T) {
 		{"redirects what carries a token or a key: `GET` and `POST /api_key/`, `/version` and `/auto_login` of a probe", func(t *testing.T, b *betrayed) string {
 			redirects(t, "/api_key/", func() {
 				_, err := b.owner.Keys(t.Context(), honest)
-				wantReason(t, err, "moved", "not-langflow")
+				wantReason(t, err, "moved", "gateway", "not-langflow")
 			})
 			name := b.signedIn(t)
 			redirects(t, "/api_key/", func() {
@@ -128,7 +128,7 @@ func TestAttackServerAnswers(t *testing.T) {
 			jsonAnswer(200, `{"access_token":"`), jsonAnswer(200, strings.Repeat(`{"a":`, 100_000)), jsonAnswer(200, strings.Repeat("[", 100_000)), jsonAnswer(200, `[]`), jsonAnswer(200, `"x"`), jsonAnswer(200, `null`), jsonAnswer(200, `{}{}`),
 			jsonAnswer(200, `{"access_token":1}`), jsonAnswer(200, `{"access_token":null}`), jsonAnswer(200, `{"access_token":""}`), jsonAnswer(200, `{"access_token":{"a":"b"}}`), jsonAnswer(200, ""), jsonAnswer(200, "\xff\xfe{}"))},
 		{"a page of HTML that says it is JSON; JSON that says it is HTML", func(t *testing.T, b *betrayed) string {
-			each([]string{"not-langflow"}, jsonAnswer(200, "<html>"), jsonAnswer(401, "<html>"))(t, b)
+			each([]string{"not-langflow", "gateway"}, jsonAnswer(200, "<html>"), jsonAnswer(401, "<html>"))(t, b)
 			b.meanwhile("/login", func(w http.ResponseWriter, r *http.Request) {
 				w.Header().Set("Content-Type", "text/html")
 				fmt.Fprintf(w, pair, good, good)

@@ -341,9 +341,9 @@ func TestServerVersion(t *testing.T) {
 	for part, fault := range map[string]langflowtest.Fault{
 		"isn't Langflow": langflowtest.HTML(200),
 		"A gateway in front of the server wants you to sign in (it redirects to https://[::1]:1/sign-in)": langflowtest.Redirect(302, "https://[::1]:1/sign-in"),
-		"a problem of its own (502)":                  langflowtest.HTML(502),
-		"moved (" + other.URL + ")":                   langflowtest.Redirect(301, other.URL+"/api/v1/version"),
-		"can't be asked":                              {Reset: true},
+		"a problem of its own (502)": langflowtest.HTML(502),
+		"moved (" + other.URL + ")":  langflowtest.Redirect(301, other.URL+"/api/v1/version"),
+		"can't be asked":             {Reset: true},
 	} {
 		p := newPatient(t, langflowtest.Options{})
 		p.langflow.Fault("/version", fault)
