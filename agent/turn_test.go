@@ -1,0 +1,101 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+)
+
+// Whoever joins a flight waits for the one that is under way; the next begins another.
+func TestJoin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		turn, crew, began := newTurn(t.Context()), &crew{}, 0
+		ends, failed := make(chan struct{}), errors.New("failed")
+		work := func(context.Context) error {
+			began++
+			<-ends
+			return failed
+		}
+		first := turn.join(crew, true, work)
+		synctest.Wait()
+		second := turn.join(crew, false, work)
+		if first != second || !second.renews || !turn.busy() || began != 1 {
+			t.Errorf("%d flights began", began)
+		}
+		left, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := first.wait(left); !errors.Is(err, context.Canceled) {
+			t.Errorf("a reader who leaves gets %v", err)
+		}
+		close(ends)
+		if err := second.wait(t.Context()); !errors.Is(err, failed) || turn.busy() {
+			t.Errorf("the flight ends with %v", err)
+		}
+		if third := turn.join(crew, false, work); third == first || third.wait(t.Context()) == nil || began != 2 {
+			t.Error("what comes after a flight joins it")
+		}
+	})
+}
+
+// A seizure ends the work that is under way, and waits until it has let go; what begins
+// meanwhile is interrupted at once, and what begins afterwards is not.
+func TestSeize(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		turn, crew := newTurn(t.Context()), &crew{}
+		letGo := make(chan struct{})
+		work := func(ctx context.Context) error {
+			if err := turn.acquire(ctx); err != nil {
+				return errInterrupted
+			}
+			defer turn.release()
+			<-ctx.Done()
+			<-letGo
+			return errInterrupted
+		}
+		flight := turn.join(crew, false, work)
+		synctest.Wait()
+		seized := make(chan error)
+		go func() { seized <- turn.seize(t.Context()) }()
+		synctest.Wait()
+		if turn.interruptible().Err() == nil || turn.tryAcquire() {
+			t.Error("work may begin beside a seizure")
+		}
+		close(letGo)
+		if err := errors.Join(<-seized); err != nil || !errors.Is(flight.wait(t.Context()), errInterrupted) {
+			t.Errorf("seized with %v", err)
+		}
+		if turn.interruptible().Err() != nil || turn.tryAcquire() {
+			t.Error("the turn is not the one's who has seized it")
+		}
+		turn.release()
+	})
+}
+
+// Whoever gives up a seizure leaves the turn to the one who has it, and lets work begin
+// again.
+func TestSeizeGivenUp(t *testing.T) {
+	turn := newTurn(t.Context())
+	if err := turn.acquire(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	left, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := turn.seize(left); !errors.Is(err, context.Canceled) {
+		t.Errorf("seized with %v", err)
+	}
+	if turn.interruptible().Err() != nil || turn.tryAcquire() {
+		t.Error("the turn was taken, or work can't begin")
+	}
+}
+
+// Once a crew is stopped no work begins, and who waits for it hears that.
+func TestCrewStops(t *testing.T) {
+	turn, crew := newTurn(t.Context()), &crew{}
+	crew.stop()
+	flight := turn.join(crew, false, func(context.Context) error { t.Error("it began"); return nil })
+	if err := flight.wait(t.Context()); !errors.Is(err, errStopping) || turn.busy() {
+		t.Errorf("it ends with %v", err)
+	}
+	crew.running.Wait()
+}
