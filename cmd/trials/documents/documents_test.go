@@ -25,6 +25,9 @@ var (
 	namedPath    = regexp.MustCompile("`((?:agent|assets|cmd|docs|localapi|tray|\\.ci|\\.github)/[^` ]*)`")
 )
 
+// placeholders stand in a path for any name.
+var placeholders = strings.NewReplacer("NAME", "*", "SUBJECT", "*")
+
 // Every link from one document to another leads to a file that there is, and to a
 // heading of it.
 func TestDocumentsLeadSomewhere(t *testing.T) {
@@ -85,7 +88,7 @@ func TestDocumentsNameWhatIsThere(t *testing.T) {
 			}
 		}
 		for _, m := range namedPath.FindAllStringSubmatch(d.Text, -1) {
-			pattern := filepath.Join(root, filepath.FromSlash(strings.ReplaceAll(m[1], "NAME", "*")))
+			pattern := filepath.Join(root, filepath.FromSlash(placeholders.Replace(m[1])))
 			if found, err := filepath.Glob(pattern); err != nil || len(found) == 0 {
 				t.Errorf("%s: there is no %s", d.Path, m[1])
 			}
