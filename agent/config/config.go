@@ -116,39 +116,16 @@ func ChangeConfig(path string, c Change) (Config, error) {
 	} else if err != nil {
 		return Config{}, err
 	}
-	texts := []struct {
-		key  string
-		from *string
-		to   *string
-	}{
-		{"default_profile", c.DefaultProfile, &config.DefaultProfile},
-		{"log_level", c.LogLevel, &config.LogLevel},
-	}
-	for _, t := range texts {
-		if t.from != nil && *t.from != *t.to {
-			*t.to = *t.from
-			doc.set(t.key, strconv.Quote(*t.from)) // of a checked text as TOML has it
-		}
-	}
-	switches := []struct {
-		key  string
-		from *bool
-		to   *bool
-	}{
-		{"notify.sign_in_required", c.SignInRequired, &config.Notify.SignInRequired},
-		{"notify.offline", c.Offline, &config.Notify.Offline},
-		{"notify.back_to_normal", c.BackToNormal, &config.Notify.BackToNormal},
-	}
-	for _, s := range switches {
-		if s.from != nil && *s.from != *s.to {
-			*s.to = *s.from
-			doc.set(s.key, strconv.FormatBool(*s.from))
-		}
-	}
+	// What strconv quotes is a checked text as TOML has it.
+	change(doc, "default_profile", &config.DefaultProfile, c.DefaultProfile, strconv.Quote)
+	change(doc, "log_level", &config.LogLevel, c.LogLevel, strconv.Quote)
+	change(doc, "notify.sign_in_required", &config.Notify.SignInRequired, c.SignInRequired, strconv.FormatBool)
+	change(doc, "notify.offline", &config.Notify.Offline, c.Offline, strconv.FormatBool)
+	change(doc, "notify.back_to_normal", &config.Notify.BackToNormal, c.BackToNormal, strconv.FormatBool)
 	faults := config.faults()
-	for _, t := range texts {
-		if err := faults[t.key]; err != nil {
-			return Config{}, fmt.Errorf("%w: %s: %w", ErrValue, t.key, err)
+	for _, key := range []string{"default_profile", "log_level"} {
+		if err := faults[key]; err != nil {
+			return Config{}, fmt.Errorf("%w: %s: %w", ErrValue, key, err)
 		}
 	}
 	// A file in a way of writing that set does not know, such as an inline
@@ -158,6 +135,15 @@ func ChangeConfig(path string, c Change) (Config, error) {
 		return Config{}, fmt.Errorf("%s: its way of writing can't be changed from here; edit it by hand", path)
 	}
 	return config, doc.write()
+}
+
+// change gives a setting the value to, nil for none, and writes it into the file
+// if it is another one.
+func change[T comparable](doc *document, key string, setting, to *T, toml func(T) string) {
+	if to != nil && *to != *setting {
+		*setting = *to
+		doc.set(key, toml(*to))
+	}
 }
 
 func checkDefaultProfile(name string) error {

@@ -81,14 +81,12 @@ func load(path string, v any) (*document, error) {
 
 // explain puts the file and the line before an error of go-toml.
 func (d *document) explain(err error) error {
-	var unknown *toml.StrictMissingError
-	if errors.As(err, &unknown) && len(unknown.Errors) > 0 {
+	if unknown, ok := errors.AsType[*toml.StrictMissingError](err); ok && len(unknown.Errors) > 0 {
 		first := unknown.Errors[0]
 		line, _ := first.Position()
 		return fmt.Errorf("%s:%d: unknown setting %q; correct or remove it", d.path, line, strings.Join(first.Key(), "."))
 	}
-	var bad *toml.DecodeError
-	if errors.As(err, &bad) {
+	if bad, ok := errors.AsType[*toml.DecodeError](err); ok {
 		line, _ := bad.Position()
 		return fmt.Errorf("%s:%d: %s", d.path, line, strings.TrimPrefix(bad.Error(), "toml: "))
 	}
@@ -97,12 +95,21 @@ func (d *document) explain(err error) error {
 
 // check puts the file and the line before the first of the errors of settings.
 func (d *document) check(settings map[string]error) error {
-	for _, key := range slices.Sorted(maps.Keys(settings)) {
-		if err := settings[key]; err != nil {
-			return fmt.Errorf("%s: %s: %w", d.where(key), key, err)
-		}
+	key, err := firstFault(settings)
+	if err != nil {
+		return fmt.Errorf("%s: %w", d.where(key), err)
 	}
 	return nil
+}
+
+// firstFault is the first of the errors of settings, and its key.
+func firstFault(settings map[string]error) (key string, err error) {
+	for _, key := range slices.Sorted(maps.Keys(settings)) {
+		if err := settings[key]; err != nil {
+			return key, fmt.Errorf("%s: %w", key, err)
+		}
+	}
+	return "", nil
 }
 
 // where is the file and the line of a setting; only the file if it isn't there.

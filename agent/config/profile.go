@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -192,13 +191,8 @@ func SaveProfile(dir string, p Profile) error {
 
 // CheckProfile finds what is wrong with settings before they are kept.
 func CheckProfile(p Profile) error {
-	faults := p.file().faults()
-	for _, key := range slices.Sorted(maps.Keys(faults)) {
-		if err := faults[key]; err != nil {
-			return fmt.Errorf("%s: %w", key, err)
-		}
-	}
-	return nil
+	_, err := firstFault(p.file().faults())
+	return err
 }
 
 func (p Profile) file() profileFile {
