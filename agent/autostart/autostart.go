@@ -62,11 +62,21 @@ func (e *Entry) check() error {
 	return nil
 }
 
-// args are those of the program: command and flags. LANGKEEP_HOME goes as a
-// flag, since a Run key on Windows has no environment.
-func (e *Entry) args(command ...string) []string {
+// words are the program and its arguments. LANGKEEP_HOME goes as a flag, since a
+// Run key on Windows has no environment.
+func (e *Entry) words(command ...string) []string {
+	words := append([]string{e.program}, command...)
 	if e.home != "" {
-		return append(command, "--home", e.home)
+		words = append(words, "--home", e.home)
 	}
-	return command
+	return words
+}
+
+// line is words on one line, each as quote writes it.
+func (e *Entry) line(quote func(string) string, command ...string) string {
+	words := e.words(command...)
+	for i, w := range words {
+		words[i] = quote(w)
+	}
+	return strings.Join(words, " ")
 }

@@ -27,7 +27,7 @@ func plist(e *Entry) (string, error) {
 		return "", err
 	}
 	b.WriteString("<key>ProgramArguments</key>\n<array>\n")
-	for _, word := range append([]string{e.program}, e.args("run")...) {
+	for _, word := range e.words("run") {
 		if err := text(word); err != nil {
 			return "", err
 		}

@@ -16,11 +16,7 @@ func runValue(e *Entry) (string, error) {
 	if err := e.check(); err != nil {
 		return "", err
 	}
-	words := append([]string{e.program}, e.args("start")...)
-	for i, w := range words {
-		words[i] = windowsQuote(w)
-	}
-	line := strings.Join(words, " ")
+	line := e.line(windowsQuote, "start")
 	if n := len(utf16.Encode([]rune(line))); n > maxRunValue {
 		return "", fmt.Errorf("the command line to start %s has %d characters, and Windows takes %d: move it to a shorter path", e.program, n, maxRunValue)
 	}

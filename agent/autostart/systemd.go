@@ -14,15 +14,12 @@ func unit(e *Entry) (string, error) {
 	if err := e.plain(); err != nil {
 		return "", err
 	}
-	words := append([]string{e.program}, e.args("run", "--headless")...)
-	for i, w := range words {
-		words[i] = `"` + strings.ReplaceAll(w, "%", "%%") + `"` // a % begins a specifier
-	}
+	quote := func(w string) string { return `"` + strings.ReplaceAll(w, "%", "%%") + `"` } // a % begins a specifier
 	return `[Unit]
 Description=Langkeep keeps you signed in to Langflow
 
 [Service]
-ExecStart=` + strings.Join(words, " ") + `
+ExecStart=` + e.line(quote, "run", "--headless") + `
 Restart=on-abnormal
 UMask=0077
 NoNewPrivileges=yes

@@ -11,15 +11,11 @@ func desktopEntry(e *Entry) (string, error) {
 	if err := e.plain(); err != nil {
 		return "", err
 	}
-	words := append([]string{e.program}, e.args("run")...)
-	for i, w := range words {
-		words[i] = desktopQuote(w)
-	}
 	return `[Desktop Entry]
 Type=Application
 Name=Langkeep
 Comment=Keeps you signed in to Langflow
-Exec=` + strings.Join(words, " ") + `
+Exec=` + e.line(desktopQuote, "run") + `
 Icon=langkeep
 Terminal=false
 NoDisplay=true

@@ -3,7 +3,6 @@ package connect
 import (
 	"fmt"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"langkeep/agent/paths"
@@ -25,7 +24,6 @@ type Tool struct {
 
 // where is a user's folders.
 type where struct {
-	goos   string
 	home   string
 	config string // for applications: $XDG_CONFIG_HOME, Application Support, AppData\Roaming
 }
@@ -57,7 +55,9 @@ type mcpServer struct {
 }
 
 // plain is what most tools take.
-func plain(s Server) mcpServer {
+func plain(s Server) any { return entryOf(s) }
+
+func entryOf(s Server) mcpServer {
 	if s.URL == "" {
 		return mcpServer{Command: s.Command, Args: s.Args, Env: s.Env}
 	}
@@ -66,7 +66,7 @@ func plain(s Server) mcpServer {
 
 // typed is plain with its transport.
 func typed(s Server) any {
-	m := plain(s)
+	m := entryOf(s)
 	m.Type = "stdio"
 	if s.URL != "" {
 		m.Type = "http"
@@ -81,14 +81,12 @@ var Tools = []*Tool{
 		file: func(w where) string { return filepath.Join(w.home, ".claude.json") },
 	},
 	{
-		Name: "claude-desktop", Title: "Claude Desktop", section: "mcpServers", format: jsonFormat{},
-		server: func(s Server) any { return plain(s) },
-		file:   func(w where) string { return filepath.Join(w.config, "Claude", "claude_desktop_config.json") },
+		Name: "claude-desktop", Title: "Claude Desktop", section: "mcpServers", format: jsonFormat{}, server: plain,
+		file: func(w where) string { return filepath.Join(w.config, "Claude", "claude_desktop_config.json") },
 	},
 	{
-		Name: "cursor", Title: "Cursor", section: "mcpServers", format: jsonFormat{},
-		server: func(s Server) any { return plain(s) },
-		file:   func(w where) string { return filepath.Join(w.home, ".cursor", "mcp.json") },
+		Name: "cursor", Title: "Cursor", section: "mcpServers", format: jsonFormat{}, server: plain,
+		file: func(w where) string { return filepath.Join(w.home, ".cursor", "mcp.json") },
 	},
 	{
 		Name: "langflow-sdk", Title: "langflow-sdk", section: "environments", format: tomlFormat{},
@@ -105,7 +103,7 @@ var Tools = []*Tool{
 	{
 		Name: "windsurf", Title: "Windsurf", section: "mcpServers", format: jsonFormat{},
 		server: func(s Server) any {
-			m := plain(s)
+			m := entryOf(s)
 			m.URL, m.ServerURL = "", s.URL
 			return m
 		},
@@ -115,13 +113,12 @@ var Tools = []*Tool{
 
 // Find finds a tool by its name.
 func Find(name string) (*Tool, error) {
-	var names []string
 	for _, t := range Tools {
 		if t.Name == name {
 			return t, nil
 		}
-		names = append(names, t.Name)
 	}
+	names := Names()
 	last := len(names) - 1
 	return nil, fmt.Errorf("there is no tool %q: choose %s or %s", name, strings.Join(names[:last], ", "), names[last])
 }
@@ -165,7 +162,7 @@ func (t *Tool) At(path, profile, goos string, getenv func(string) string) (Place
 }
 
 func folders(goos string, getenv func(string) string) where {
-	w := where{goos: goos, home: getenv("HOME")}
+	w := where{home: getenv("HOME")}
 	switch goos {
 	case "windows":
 		w.home, w.config = getenv("USERPROFILE"), getenv("APPDATA")
@@ -186,5 +183,5 @@ func Names() []string {
 	for _, t := range Tools {
 		names = append(names, t.Name)
 	}
-	return slices.Clip(names)
+	return names
 }
