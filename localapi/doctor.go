@@ -21,7 +21,7 @@ func PresentChecks(results []doctor.Result, profile string) []client.Check {
 	checks := make([]client.Check, len(results))
 	for i, r := range results {
 		checks[i] = client.Check{
-			Check: r.Check, Profile: known(profile), Verdict: client.Verdict(r.Verdict), Found: r.Found, Advice: known(r.Advice),
+			Check: r.Check, Profile: known(profile), Verdict: r.Verdict, Found: r.Found, Advice: known(r.Advice),
 		}
 	}
 	return checks

@@ -22,15 +22,8 @@ func Files(p paths.Paths) Check {
 			return ok("%d files and folders, for you alone.", seen)
 		}
 		// The worst first.
-		slices.SortStableFunc(faults, func(a, b paths.Fault) int {
-			switch {
-			case a.Mild == b.Mild:
-				return 0
-			case b.Mild:
-				return -1
-			}
-			return 1
-		})
+		mild := slices.DeleteFunc(slices.Clone(faults), func(f paths.Fault) bool { return !f.Mild })
+		faults = append(slices.DeleteFunc(faults, func(f paths.Fault) bool { return f.Mild }), mild...)
 		var found, advice []string
 		for _, f := range faults {
 			found = append(found, f.Path+" "+f.What)

@@ -10,16 +10,18 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"langkeep/localapi/client"
 )
 
 // Verdict is how a check went.
-type Verdict string
+type Verdict = client.Verdict
 
 // The verdicts.
 const (
-	OK      Verdict = "ok"
-	Warning Verdict = "warning" // something is missing, or could not be looked at
-	Failed  Verdict = "failed"
+	OK      = client.CheckOK
+	Warning = client.CheckWarning
+	Failed  = client.CheckFailed
 )
 
 // Finding is what a check has to say.

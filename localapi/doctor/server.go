@@ -211,8 +211,7 @@ func (s *server) tls(ctx context.Context) Finding {
 		}
 		return warning("Use https:// if the server has it.", "None: what goes over the network can be read there.")
 	}
-	var e *langflow.Error
-	if errors.As(err, &e) && (e.Kind == langflow.Certificate || e.Kind == langflow.ForwardProxy) {
+	if e, ok := errors.AsType[*langflow.Error](err); ok && (e.Kind == langflow.Certificate || e.Kind == langflow.ForwardProxy) {
 		return serverFinding(e)
 	}
 	s.seen.mu.Lock()
@@ -263,18 +262,18 @@ func (s *server) rootPath(ctx context.Context) Finding {
 
 func (s *server) version(ctx context.Context) Finding {
 	version, err := s.client.Version(ctx)
-	var e *langflow.Error
-	switch {
-	case err == nil:
-		return ok("Langflow %s answers.", version)
-	case !errors.As(err, &e):
-		return failed("Try again.", "%s", sentence(err.Error()))
+	if err != nil {
+		return serverFinding(err)
 	}
-	return serverFinding(e)
+	return ok("Langflow %s answers.", version)
 }
 
 // serverFinding says what an error of a server means.
-func serverFinding(e *langflow.Error) Finding {
+func serverFinding(err error) Finding {
+	var e *langflow.Error
+	if !errors.As(err, &e) {
+		return failed("Try again.", "%s", sentence(err.Error()))
+	}
 	detail := ""
 	if e.Detail != "" {
 		detail = " (" + e.Detail + ")"
@@ -370,8 +369,7 @@ func (s *server) key(ctx context.Context) Finding {
 // accepted tries what is held.
 func (s *server) accepted(ctx context.Context, get func(context.Context) (*langflow.Client, langflow.Credential, error), held string) Finding {
 	client, credential, err := get(ctx)
-	var none *agent.Error
-	if errors.As(err, &none) && none.Kind == agent.NotSupported {
+	if none, ok := errors.AsType[*agent.Error](err); ok && none.Kind == agent.NotSupported {
 		f := credentialFinding(err)
 		f.Verdict = Warning // a token can be had
 		return f
@@ -380,18 +378,14 @@ func (s *server) accepted(ctx context.Context, get func(context.Context) (*langf
 		return credentialFinding(err)
 	}
 	user, err := client.WhoAmI(ctx, credential)
-	var e *langflow.Error
-	switch {
-	case err == nil:
+	if err == nil {
 		return ok("%s, and the server accepts it for %s.", held, user.Username)
-	case errors.As(err, &e):
-		f := serverFinding(e)
-		if e.Kind == langflow.TokenRefused || e.Kind == langflow.KeyRefused {
-			f.Advice = "Run langkeep login " + s.Profile.Name + "."
-		}
-		return f
 	}
-	return failed("Try again.", "%s", sentence(err.Error()))
+	f := serverFinding(err)
+	if e, ok := errors.AsType[*langflow.Error](err); ok && (e.Kind == langflow.TokenRefused || e.Kind == langflow.KeyRefused) {
+		f.Advice = "Run langkeep login " + s.Profile.Name + "."
+	}
+	return f
 }
 
 // credentialFinding says why nothing is held.
