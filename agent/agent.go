@@ -27,17 +27,17 @@ type Config struct {
 	Store keychain.Store
 	Clock clock.Clock
 	Log   *slog.Logger
-	// ProfilesDir is where profiles are kept.
+	// ProfilesDir is the folder of the profiles' files.
 	ProfilesDir string
-	// Transport makes the way to servers with the CA certificates, PEM, in
-	// addition to the system's.
+	// Transport makes the RoundTripper to servers; it trusts the certificates in ca,
+	// PEM, beside the system's.
 	Transport func(ca []byte) (http.RoundTripper, error)
-	// Network describes the addresses of this computer: a change of it makes
-	// every session due. Nil looks at the interfaces.
+	// Network describes the addresses of this computer; a change of its answer makes
+	// every session due. Nil asks the interfaces.
 	Network func() string
 	// UserAgent is sent to servers.
 	UserAgent string
-	// KeysFile is where it is written down which keys were made; "" forgets.
+	// KeysFile is the journal of the managed keys; "" keeps the journal in memory.
 	KeysFile string
 }
 
@@ -59,31 +59,31 @@ type Agent struct {
 	keys   *keys.Manager
 	counts counts
 
-	// The locks, in the order in which they are taken:
+	// The locks, in the order in which to take them:
 	//
-	//  1. a session's turn: held by whoever works on the session, for as long as a
+	//  1. a session's turn: held by the goroutine that works on the session, for as long as a
 	//     server, the store or a person takes;
 	//  2. files: held while the set of profiles or their files change, for as long as
 	//     a disk takes, so that a reload never undoes a change it has not seen;
-	//  3. mu: held for what memory takes, never over a file, the store, a server or a
-	//     channel; functions that want it held end in Locked;
+	//  3. mu: held for a few instructions, never over a file, the store, a server or a
+	//     channel; functions that need it held end in Locked;
 	//  4. the locks inside turn, crew, counts, saver, keys.Manager and Subscription,
 	//     each held by its own methods alone.
 	//
-	// Reading what is known of a session takes none of them.
+	// Reading a session's machine takes none of them.
 	files sync.Mutex
 
 	mu            sync.Mutex // protects the following, and changes of sessions
 	queue         queue
-	limits        map[string]chan struct{} // by origin: at most parallel works at one server
+	limits        map[string]chan struct{} // by origin: the semaphore of one server
 	slots         map[string]time.Duration // by origin: clock.Elapsed when the next silent sign-in may run
 	subscriptions map[*Subscription]struct{}
 	ways          map[string]*ways // to servers, by CA
 	watchingStore bool
 	watchingCAs   bool
 
-	// sessions are those there are, by name. editSessionsLocked replaces the map;
-	// anybody reads it.
+	// sessions are all sessions, by name. Only editSessionsLocked replaces the map;
+	// readers need no lock.
 	sessions atomic.Pointer[map[string]*session]
 }
 
@@ -123,8 +123,8 @@ func addresses() string {
 	return b.String()
 }
 
-// Run keeps the sessions until ctx ends, then stops all work and writes to the
-// store what is still to be written.
+// Run keeps the sessions until ctx ends. Then it stops all work and writes the pending
+// items to the store.
 func (a *Agent) Run(ctx context.Context) {
 	var saving sync.WaitGroup
 	saverCtx, stopSaver := context.WithCancel(context.WithoutCancel(ctx))

@@ -8,10 +8,10 @@ import (
 	"langkeep/agent/langflow"
 )
 
-// Counts are what has happened to all sessions since the agent was made.
+// Counts are totals over all sessions since the agent was made.
 type Counts struct {
 	Pairs     int64            // token pairs that servers gave, at a sign-in or a refresh
-	Refreshes int64            // those of them that were had with a refresh token
+	Refreshes int64            // those pairs that a refresh token gave
 	Keys      int64            // API keys that were made
 	Failures  map[string]int64 // passing failures, by kind; "store" of the store, "other" of all else
 	Ended     map[string]int64 // sessions that were refused for good, by reason

@@ -7,8 +7,8 @@ import (
 	"langkeep/agent/vocabulary"
 )
 
-// KeyCredential is an API key of a profile, made if need be, with the client of
-// its server. It is for looking closer at a server; errors are as Key's.
+// KeyCredential returns an API key of a profile, made if need be, and the client of its
+// server. It is for the doctor; errors are as Key's.
 func (a *Agent) KeyCredential(ctx context.Context, name string) (*langflow.Client, langflow.Credential, error) {
 	grant, err := a.Key(ctx, name, Wish)
 	if err != nil {
@@ -21,9 +21,9 @@ func (a *Agent) KeyCredential(ctx context.Context, name string) (*langflow.Clien
 	return s.known.Load().client, langflow.Key(grant.Key), nil
 }
 
-// Credential is what is held for a profile, with the client of its server: an
-// access token that is valid now, or with method api-key the key. It is for
-// looking closer at a server, not for readers. Errors are *Error.
+// Credential returns the held credential of a profile and the client of its server: an
+// access token that is valid now, or with method api-key the key. It is for the doctor,
+// not for readers. Errors are *Error.
 func (a *Agent) Credential(ctx context.Context, name string) (*langflow.Client, langflow.Credential, error) {
 	s, err := a.session(name)
 	if err != nil {

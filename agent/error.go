@@ -11,8 +11,8 @@ import (
 	"langkeep/agent/vocabulary"
 )
 
-// ErrorKind says what an Error means to whoever asked. Its text is the last
-// part of the local API's problem type.
+// ErrorKind says what an Error means for the caller. Its text is the last part of the
+// local API's problem type.
 type ErrorKind string
 
 // The kinds of Error.
@@ -29,15 +29,14 @@ const (
 	Internal          ErrorKind = "internal"
 )
 
-// Code says which of several things an Error of one kind is about, where its Reason
-// does not.
+// Code tells apart the Errors of one kind, where their Reason does not.
 type Code string
 
 // The codes.
 const (
 	NoProfile       Code = "no-profile"
 	ProfileExists   Code = "profile-exists"
-	FileUnreadable  Code = "file-unreadable" // of a profile that is to be made
+	FileUnreadable  Code = "file-unreadable" // the file of a new profile
 	FileUnwritable  Code = "file-unwritable"
 	FileUndeletable Code = "file-undeletable"
 	CAFileUnusable  Code = "ca-file-unusable"
@@ -45,11 +44,11 @@ const (
 	MethodNeeds     Code = "method-needs"   // Detail: which method
 	Unsendable      Code = "unsendable"     // a secret, Detail: why
 	NoAccessTokens  Code = "no-access-tokens"
-	SigningInAgain  Code = "signing-in-again" // by itself, in RetryAfter
+	SigningInAgain  Code = "signing-in-again" // a silent sign-in comes in RetryAfter
 	Stopping        Code = "stopping"
-	KeyTooShort     Code = "key-too-short" // a managed key's life, not a token's
+	KeyTooShort     Code = "key-too-short" // the life of a managed key, not of a token
 	NoSuchKey       Code = "no-such-key"
-	KeyUnwritten    Code = "key-unwritten" // down, so it was not made
+	KeyUnwritten    Code = "key-unwritten" // the journal can't be written, so no key was made
 )
 
 // Error is what the agent's methods return: codes and data. Package localapi/words
@@ -85,7 +84,7 @@ func noProfile(name string) *Error {
 	return &Error{Kind: NotFound, Code: NoProfile, Detail: name}
 }
 
-// reasonOf gives the code and the words of the system for any failure.
+// reasonOf returns the reason's code, and the system's words, for any failure.
 func reasonOf(err error) (reason, detail string) {
 	var lf *langflow.Error
 	switch {
@@ -113,7 +112,7 @@ func gatewayOf(err error) string {
 	return ""
 }
 
-// keychainError tells that the store, not the server, is in the way.
+// keychainError is an Error of the store.
 func keychainError(profile string, err error) *Error {
 	reason, detail := reasonOf(err)
 	e := &Error{Kind: KeychainBlocked, Profile: profile, Reason: reason, Detail: detail, Err: err}
@@ -123,16 +122,15 @@ func keychainError(profile string, err error) *Error {
 	return e
 }
 
-// signInError tells that a session, or an attempt to sign in, was refused; reason is
+// signInError is the Error after the server refused a session or a sign-in; reason is
 // "" where there is no session.
 func signInError(profile, reason string) *Error {
 	return &Error{Kind: SigningInRequired, Profile: profile, Reason: reason}
 }
 
-// errorOf turns what a person's or a program's request ended with into an
-// Error. A failure of the server that is final for sign-in becomes
-// SigningInRequired, every other one ServerUnreachable; one of the store
-// KeychainBlocked.
+// errorOf turns the failure of a request into an Error. A failure of the store becomes
+// KeychainBlocked; a server's failure that only a sign-in mends, SigningInRequired;
+// most others of a server, ServerUnreachable.
 func errorOf(profile string, err error) *Error {
 	var own *Error
 	if errors.As(err, &own) {
@@ -155,7 +153,7 @@ func errorOf(profile string, err error) *Error {
 	switch {
 	case lf.Final(), lf.Kind == langflow.AutoLoginOff, lf.Kind == langflow.KeyRefused:
 		e.Kind = SigningInRequired
-	case lf.Kind == langflow.BadRequest && lf.Status == 0: // it was not even sent
+	case lf.Kind == langflow.BadRequest && lf.Status == 0: // the request was never sent
 		e.Kind, e.Code = BadRequest, Unsendable
 	case lf.Kind == langflow.PlainHTTP:
 		e.Kind = BadRequest

@@ -10,8 +10,8 @@ type Event struct {
 	Removed bool
 }
 
-// Subscription tells of changes, the newest for each profile: a slow reader
-// misses steps in between but never the last.
+// Subscription holds the newest change of each profile: a slow reader misses steps in
+// between but never the last.
 type Subscription struct {
 	ready chan struct{}
 
@@ -20,10 +20,10 @@ type Subscription struct {
 	order  []string
 }
 
-// Ready receives when Take has something to give.
+// Ready receives when Take has an event.
 func (u *Subscription) Ready() <-chan struct{} { return u.ready }
 
-// Take returns what has changed since the last call, oldest first.
+// Take returns the changes since the last call, oldest first.
 func (u *Subscription) Take() []Event {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -76,7 +76,7 @@ func (a *Agent) publishLocked(s *session) {
 		return
 	}
 	snap := a.snapshot(s)
-	// The offset is measured anew with every response: no change by itself.
+	// Every response measures the offset anew, so a new offset alone is no change.
 	last := s.published
 	last.Offset, last.OffsetKnown = snap.Offset, snap.OffsetKnown
 	if snap == last {

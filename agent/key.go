@@ -14,14 +14,14 @@ import (
 
 // KeyGrant is an API key for a reader.
 type KeyGrant struct {
-	keys.Grant // ID is "" of a profile's own key, ExpiresAt zero if it has no end or that is not known
+	keys.Grant // ID is "" for a profile's own key; ExpiresAt is zero if its end is unknown or there is none
 	Profile    string
 	ServerURL  string
 }
 
-// Key returns an API key that lives for at least minValid, making one if need
-// be; readers that come meanwhile wait for the same one. Errors are *Error, and
-// as Token's; a server that lets the account make none is NotSupported.
+// Key returns an API key that lives for at least minValid. It makes one if need be, and
+// all readers of that time wait for the same key. Errors are *Error, and as Token's;
+// NotSupported if the server makes no keys for the account.
 func (a *Agent) Key(ctx context.Context, name string, minValid time.Duration) (KeyGrant, error) {
 	for {
 		s, err := a.session(name)
@@ -53,8 +53,8 @@ func (a *Agent) Key(ctx context.Context, name string, minValid time.Duration) (K
 	}
 }
 
-// ownKey says why a profile's own API key is not there, or waits until the store was
-// asked for it.
+// ownKey waits until the store was asked for the profile's own API key, or says why
+// there is none.
 func (a *Agent) ownKey(ctx context.Context, s *session, m *machine, now moment) error {
 	switch state := m.state(now); {
 	case state == KeychainLocked:
@@ -82,8 +82,7 @@ func (a *Agent) Keys(ctx context.Context, name string) ([]keys.AccountKey, error
 	return all, nil
 }
 
-// RevokeKey deletes one of the account's keys on the server. One that is not
-// there is NotFound.
+// RevokeKey deletes one of the account's keys on the server. An unknown id is NotFound.
 func (a *Agent) RevokeKey(ctx context.Context, name, id string) error {
 	client, cred, err := a.Credential(ctx, name)
 	if err != nil {
@@ -95,13 +94,13 @@ func (a *Agent) RevokeKey(ctx context.Context, name, id string) error {
 	return nil
 }
 
-// EndsKeys tells whether the server knows the end of the key that is held for a
-// profile. Those before Langflow 1.10 ignore ends.
+// EndsKeys tells whether the server knows the end of the profile's managed key.
+// Langflow before 1.10 ignores ends.
 func (a *Agent) EndsKeys(name string) bool { return a.keys.EndsKnown(name) }
 
-// KeyRefused tells that an answer which came through the server's address refused a
-// key. The answer may be a gateway's, or of a route that has nothing to do with keys, so
-// the key is tried before anybody gets it again.
+// KeyRefused notes that an answer from the server's address refused a key. The answer
+// may come from a gateway, or from a route that takes no keys, so the agent tries the
+// key before any reader gets it again.
 func (a *Agent) KeyRefused(name string, key secret.Text) {
 	s, err := a.session(name)
 	if err != nil || key.Empty() {
@@ -114,8 +113,8 @@ func (a *Agent) KeyRefused(name string, key secret.Text) {
 	a.keys.Refused(a.account(s), key)
 }
 
-// TokenRefused tells the same of an access token. If it is still the current
-// one it is tried, and renewed if need be, before anybody gets it again.
+// TokenRefused notes the same of an access token. The agent tries a token that is still
+// current, and renews it if need be, before any reader gets it again.
 func (a *Agent) TokenRefused(name string, token secret.Text) {
 	s, err := a.session(name)
 	if err != nil || token.Empty() || s.known.Load().pair.Access.Reveal() != token.Reveal() {
@@ -124,8 +123,8 @@ func (a *Agent) TokenRefused(name string, token secret.Text) {
 	a.doubt(s)
 }
 
-// doubt has what a session holds tried, at most every doubtInterval: a route that
-// always answers 401 must not have it tried with every request.
+// doubt makes the agent try the held credential, at most every doubtInterval: a route
+// that always answers 401 must not cause a trial with every request.
 func (a *Agent) doubt(s *session) {
 	doubted := false
 	a.update(s, func(m *machine, now moment) { doubted = m.doubt(now) })
@@ -134,7 +133,7 @@ func (a *Agent) doubt(s *session) {
 	}
 }
 
-// account is what managed keys are made from.
+// account describes the session's account to package keys.
 func (a *Agent) account(s *session) keys.Account {
 	m, now := a.look(s)
 	account := keys.Account{
@@ -148,7 +147,7 @@ func (a *Agent) account(s *session) keys.Account {
 	return account
 }
 
-// keySource is what package keys sees of an Agent.
+// keySource is package keys' view of an Agent.
 type keySource struct{ agent *Agent }
 
 var (

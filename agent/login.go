@@ -12,7 +12,7 @@ import (
 	"langkeep/agent/vocabulary"
 )
 
-// Credentials are what a person signs in with.
+// Credentials are a person's input for a sign-in.
 type Credentials struct {
 	Method           string // password, auto-login, refresh-token or api-key
 	Username         string
@@ -41,8 +41,8 @@ func (c Credentials) check(profile string) error {
 	return nil
 }
 
-// seize stops the work under way on a session and takes its place: until the
-// returned function is called nobody else works on it.
+// seize stops the work under way on a session and takes its turn, until the caller
+// calls the returned function.
 func (a *Agent) seize(ctx context.Context, name string) (*session, func(), error) {
 	for {
 		s, err := a.session(name)
@@ -55,7 +55,7 @@ func (a *Agent) seize(ctx context.Context, name string) (*session, func(), error
 		}
 		if s.known.Load().removed {
 			s.turn.release()
-			continue // perhaps there is another one of that name by now
+			continue // another profile may have that name by now
 		}
 		return s, func() {
 			a.resume(s)
@@ -64,7 +64,7 @@ func (a *Agent) seize(ctx context.Context, name string) (*session, func(), error
 	}
 }
 
-// resume sees to it that work which was interrupted is still done.
+// resume starts interrupted work again.
 func (a *Agent) resume(s *session) {
 	a.update(s, func(m *machine, now moment) {
 		if !m.planned && !m.next.IsZero() {
@@ -73,12 +73,12 @@ func (a *Agent) resume(s *session) {
 	})
 }
 
-// Login signs a profile in. Whatever goes wrong, what was held before stays.
+// Login signs a profile in. After any failure the session from before goes on.
 func (a *Agent) Login(ctx context.Context, name string, c Credentials) (Snapshot, error) {
 	if err := c.check(name); err != nil {
 		return Snapshot{}, err
 	}
-	// A person is here: the keychain may ask them, also to make the first one.
+	// A person signs in, so the keychain may ask them, also to make the first keychain.
 	if err := a.store.Ready(ctx); errors.Is(err, keychain.ErrLocked) || errors.Is(err, keychain.ErrMissing) {
 		if err := a.store.Unlock(ctx); err != nil {
 			return Snapshot{}, keychainError(name, err)
@@ -94,7 +94,7 @@ func (a *Agent) Login(ctx context.Context, name string, c Credentials) (Snapshot
 	a.followCA(s)
 	m := s.known.Load()
 	a.mu.Lock()
-	a.slots[m.origin] = max(a.slots[m.origin], a.clock.Elapsed()+silentInterval) // it counts for the server's limit
+	a.slots[m.origin] = max(a.slots[m.origin], a.clock.Elapsed()+silentInterval) // this sign-in counts for the server's limit too
 	a.mu.Unlock()
 	if m.clientErr != nil {
 		return Snapshot{}, errorOf(name, m.clientErr)
@@ -113,8 +113,8 @@ func (a *Agent) Login(ctx context.Context, name string, c Credentials) (Snapshot
 	return a.Profile(name)
 }
 
-// signIn asks the server for what the credentials give: a pair, or nothing for
-// an API key that it accepts; and the account's name.
+// signIn tries the credentials. It returns the pair that the server gave, or nil for an
+// accepted API key, and the account's name.
 func signIn(ctx context.Context, client *langflow.Client, c Credentials) (tokens *langflow.Tokens, username string, err error) {
 	proof := langflow.Key(c.APIKey)
 	switch c.Method {
@@ -141,9 +141,10 @@ func signIn(ctx context.Context, client *langflow.Client, c Credentials) (tokens
 	return tokens, user.Username, nil
 }
 
-// takeOver stores a new sign-in and puts it in the place of what was held.
+// takeOver stores a new sign-in, and replaces the session from before with it.
 func (a *Agent) takeOver(ctx context.Context, s *session, c Credentials, tokens *langflow.Tokens, username, version string) error {
-	// The sign-in is spent: whoever leaves now must not leave it half in place.
+	// The credentials are spent: a caller that leaves now must not leave the sign-in
+	// half stored.
 	ctx = context.WithoutCancel(ctx)
 	m, now := a.look(s)
 	origin, old := m.origin, m.profile
@@ -151,7 +152,7 @@ func (a *Agent) takeOver(ctx context.Context, s *session, c Credentials, tokens 
 	p := old
 	p.Method, p.Username = c.Method, username
 	next.signedIn(p, tokens, c.APIKey, version, nil, now)
-	// The file first, since it can be taken back.
+	// Write the file first, since its change can be undone.
 	was, err := a.editProfile(old, func(file config.Profile) (config.Profile, error) {
 		file.Method, file.Username = c.Method, username
 		return file, nil
@@ -165,7 +166,7 @@ func (a *Agent) takeOver(ctx context.Context, s *session, c Credentials, tokens 
 	saveErr := a.store.Set(ctx, account, item)
 	if errors.Is(saveErr, keychain.ErrTooBig) {
 		for account, w := range dropped {
-			a.saver.want(account, w) // still to be done for the session that stays
+			a.saver.want(account, w) // the old session goes on, so its write stays pending
 		}
 		_, undone := a.editProfile(old, func(file config.Profile) (config.Profile, error) {
 			file.Method, file.Username = was.Method, was.Username
@@ -173,9 +174,9 @@ func (a *Agent) takeOver(ctx context.Context, s *session, c Credentials, tokens 
 		})
 		return errors.Join(keychainError(s.name, saveErr), undone)
 	}
-	// What belonged to the sign-in before goes only now that the new one is
-	// there; if it can't go, it is of no use to the new profile's settings.
-	keepsPassword := false // of an earlier sign-in, against its person's will
+	// Delete the old sign-in's items only now that the new one is stored. An item that
+	// can't be deleted does no harm: it does not fit the new settings.
+	keepsPassword := false // an earlier sign-in's password stays, against the user's will
 	for _, other := range a.accounts(s.name) {
 		if other == account {
 			continue
@@ -226,8 +227,8 @@ func (a *Agent) Logout(ctx context.Context, name string) (Snapshot, error) {
 	return a.Profile(name)
 }
 
-// signOut deletes a seized session's secrets, in the store first: if that
-// fails, what was deleted is stored again, and everything stays as it was.
+// signOut deletes a seized session's secrets, in the store first. If a deletion fails,
+// it stores the deleted items again and changes nothing.
 func (a *Agent) signOut(ctx context.Context, s *session) error {
 	m, now := a.look(s)
 	client, access, left := m.client, m.pair.Access, m.left(now)
@@ -239,13 +240,13 @@ func (a *Agent) signOut(ctx context.Context, s *session) error {
 	}
 	if err := a.forgetStored(ctx, accounts, undo); err != nil {
 		for account, w := range undo {
-			a.saver.want(account, w) // the session goes on
+			a.saver.want(account, w) // the session goes on, so its write stays pending
 		}
 		return keychainError(s.name, err)
 	}
 	a.keys.SignOut(ctx, a.account(s))
 	if client != nil && left > 0 {
-		// A courtesy that can't fail us: the server only clears cookies.
+		// Ignore a failure: the server only clears cookies.
 		ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 		defer cancel()
 		if err := client.Logout(ctx, access); err != nil {

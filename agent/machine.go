@@ -9,48 +9,48 @@ import (
 	"langkeep/agent/secret"
 )
 
-// moment is one look at the clocks, for a session.
+// moment is one reading of the clocks, for a session.
 type moment struct {
 	wall    time.Time     // of this computer, which may jump
 	elapsed time.Duration // clock.Elapsed, which stands still while the computer sleeps
 	offset  time.Duration // the server's clock minus ours, 0 if that is not known
-	luck    float64       // in [0, 1): how much of a jitter is used; 0 for readers
+	luck    float64       // in [0, 1): the share of a jitter to use; 0 for readers
 }
 
 // server is the time on the server's clock.
 func (t moment) server() time.Time { return t.wall.Add(t.offset) }
 
-// jitter is a time below d.
+// jitter returns a random time below d.
 func (t moment) jitter(d time.Duration) time.Duration {
 	return time.Duration(t.luck * float64(max(d, 1)))
 }
 
-// pair is the tokens that a sign-in or a refresh gave, with both clocks' readings of
-// their receipt, which tell how long they last.
+// pair is the tokens of a sign-in or a refresh. Both clocks' readings of their receipt
+// tell how long the tokens last.
 type pair struct {
 	langflow.Tokens
 	received time.Time     // wall clock
 	elapsed  time.Duration // clock.Elapsed
 }
 
-// machine is all that is known of a session at one moment. Its methods say what
-// follows from what happened, and nothing else: they do no I/O, take no lock, start
-// no goroutine and read no clock. Agent.update applies them; once applied, a machine
-// does not change any more, so that anybody may read it.
+// machine is a session's data at one moment. Its methods decide what follows from an
+// event, and do nothing else: no I/O, no lock, no goroutine, no clock. Agent.update
+// applies them to a copy. A published machine never changes, so any goroutine may read
+// it.
 type machine struct {
 	profile config.Profile
 	server
 
-	loaded   bool  // what the store has of the session was read
-	storeErr error // why it could not be read
-	saved    bool  // the store has what is held
+	loaded   bool  // the session's items were read from the store
+	storeErr error // why they could not be read
+	saved    bool  // the store has the held credential
 	saveErr  error // why it could not be stored
 
 	pair   pair
 	apiKey secret.Text
 
 	accepted   bool      // the server took the API key when it was last tried
-	needsProof bool      // what is held was not tried since it was loaded, or since a wake
+	needsProof bool      // the held credential was not tried since it was loaded, or since a wake
 	renewAt    time.Time // when the pair is due for renewal, wall clock
 	lastPair   time.Time // when the server last gave a pair, wall clock
 
@@ -60,15 +60,15 @@ type machine struct {
 
 	forcedAt  time.Duration // clock.Elapsed of the last forced refresh; -1 never
 	doubtedAt time.Duration // clock.Elapsed when a refused token, or key of the user's, was last tried; -1 never
-	version   string        // what the server last called itself
-	versionAt time.Duration // clock.Elapsed when it was last asked for that
+	version   string        // the server's last known version
+	versionAt time.Duration // clock.Elapsed when the server was last asked for its version
 
-	next    time.Time // when the session is looked at again, wall clock; zero: not by itself
-	planned bool      // next is still to come: nobody works on the session because of it
+	next    time.Time // when the session is due, wall clock; zero: never by itself
+	planned bool      // next is still to come; false once work has started because of it
 	removed bool      // the profile is gone
 
-	proxyOpen   bool   // its port is open
-	proxyReason string // why not, if it should be
+	proxyOpen   bool   // the proxy's port is open
+	proxyReason string // why it is not, although the settings want it
 }
 
 // server is the way to a session's server, made from its profile.
@@ -79,33 +79,32 @@ type server struct {
 	ways      *ways
 }
 
-// refusal is that the server has refused a session for good. The zero value is none.
+// refusal is the server's final refusal of a session. The zero value is none.
 type refusal struct {
 	reason, detail string
 	silent         bool          // a silent sign-in is on its way
-	slot           time.Duration // clock.Elapsed from which that may run; 0: none reserved
-	doubtful       time.Time     // the first refusal in words we don't know, wall clock
+	slot           time.Duration // clock.Elapsed from which the silent sign-in may run; 0: none reserved
+	doubtful       time.Time     // the first refusal in unknown words, wall clock
 }
 
-// outage is what has gone wrong since the server last answered as it should. The
-// zero value is nothing.
+// outage is the failures since the server's last good answer. The zero value is none.
 type outage struct {
 	err       error         // of the last attempt
-	count     int           // how many failed in a row
-	at        time.Duration // clock.Elapsed of the last of them
+	count     int           // failed attempts in a row
+	at        time.Duration // clock.Elapsed of the last one
 	since     time.Time
 	notBefore time.Time // the server's Retry-After
 }
 
-// newMachine is what is known of a profile at first.
+// newMachine is the machine of a profile that was not loaded yet.
 func newMachine(p config.Profile) machine {
 	return machine{
-		profile: p, loaded: p.Method == "", // what never signed in has nothing stored
+		profile: p, loaded: p.Method == "", // a profile that never signed in has nothing stored
 		forcedAt: -1, doubtedAt: -1,
 	}
 }
 
-// plan sets when the session is looked at again; the zero time means not by itself.
+// plan sets when the session is due; the zero time means never by itself.
 func (m *machine) plan(at time.Time) {
 	if m.removed {
 		at = time.Time{}
@@ -113,8 +112,8 @@ func (m *machine) plan(at time.Time) {
 	m.next, m.planned = at, !at.IsZero()
 }
 
-// hurry brings the next look forward to within d, but not into a server's
-// Retry-After, and not while somebody works on the session.
+// hurry makes the session due within d, but not before a server's Retry-After ends, and
+// not while a goroutine works on the session.
 func (m *machine) hurry(d time.Duration, now moment) {
 	at := now.wall.Add(now.jitter(d))
 	if at.Before(m.outage.notBefore) {
@@ -125,10 +124,9 @@ func (m *machine) hurry(d time.Duration, now moment) {
 	}
 }
 
-// planHeld plans for a session that is well: its renewal, or a proof if what it
-// holds was not tried for long. What can't be refreshed is looked at again when it
-// ends, and where the server takes it for longer than it says, when the next proof
-// is due.
+// planHeld plans the next step of a healthy session: its renewal, or a proof if the
+// credential was not tried for proofAge. A token that can't be refreshed is due when it
+// ends; if the server still accepts it then, when the next proof is due.
 func (m *machine) planHeld(now moment) {
 	at := now.wall.Add(proofAge)
 	if !m.pair.Refresh.Empty() {
@@ -150,14 +148,15 @@ func (m *machine) forget() {
 	m.refused, m.outage = refusal{}, outage{}
 }
 
-// signedOut is what is known after a sign-out.
+// signedOut forgets the session after a sign-out.
 func (m *machine) signedOut() {
 	m.forget()
 	m.loaded = true
 	m.plan(time.Time{})
 }
 
-// signedIn takes up what a sign-in gave. saveErr is why it could not be stored.
+// signedIn takes the result of a sign-in into use. saveErr is why it could not be
+// stored.
 func (m *machine) signedIn(p config.Profile, tokens *langflow.Tokens, key secret.Text, version string, saveErr error, now moment) {
 	m.forget()
 	m.profile, m.version, m.versionAt, m.loaded = p, version, now.elapsed, true
@@ -170,15 +169,15 @@ func (m *machine) signedIn(p config.Profile, tokens *langflow.Tokens, key secret
 	m.dateRenewal(now)
 }
 
-// stored takes up what the store has of the session.
+// stored takes the session's items from the store into use.
 func (m *machine) stored(p pair, key secret.Text) {
 	m.loaded, m.storeErr = true, nil
 	m.saved, m.needsProof = true, true
 	m.pair, m.apiKey = p, key
 }
 
-// nothingStored notes that the store has nothing. With lost it should have: there is
-// a remembered password that may sign in again.
+// nothingStored notes that the store has no session. lost means that it had one: a
+// remembered password is there, and may sign in again.
 func (m *machine) nothingStored(lost bool) {
 	m.loaded, m.storeErr = true, nil
 	if lost {
@@ -205,7 +204,7 @@ func (m *machine) adopt(tokens langflow.Tokens, now moment) error {
 	}
 	m.dateRenewal(now)
 	if m.refused.reason != "" {
-		m.versionAt = now.elapsed - proofAge // another server may answer there by now: serve asks
+		m.versionAt = now.elapsed - proofAge // another version may answer by now, so serve asks for it
 	}
 	m.refused = refusal{}
 	return nil
@@ -217,14 +216,14 @@ func (m *machine) dateRenewal(now moment) {
 	m.renewAt = renewal(now, m.pair.AccessLifetime, m.pair.RefreshLifetime)
 }
 
-// prove notes that the server accepted what is held.
+// prove notes that the server accepted the held credential.
 func (m *machine) prove() {
 	m.refused = refusal{}
 	m.accepted = !m.apiKey.Empty()
 }
 
-// serve notes that the server answered as it should, plans what comes next, and
-// tells whether the server's version is to be asked for.
+// serve notes a good answer of the server, plans the next step, and tells whether to
+// ask for the server's version.
 func (m *machine) serve(now moment) (askVersion bool) {
 	askVersion = m.version == "" || m.outage.err != nil || now.elapsed-m.versionAt >= proofAge
 	if askVersion {
@@ -236,12 +235,11 @@ func (m *machine) serve(now moment) (askVersion bool) {
 	return askVersion
 }
 
-// end notes that the session was refused for good, and that there is no silent way
-// back. What is held stays, and is tried once an hour till its end. It tells whether
-// that is news.
+// end notes a final refusal without a silent way back. The credential stays, and is
+// tried once an hour till its end. news tells whether the state changed.
 func (m *machine) end(reason, detail string, now moment) (news bool) {
 	news = m.refused.reason == "" || m.refused.silent
-	m.outage = outage{} // the server answered: this is no outage
+	m.outage = outage{} // the server answered, so this is no outage
 	m.accepted = false
 	m.refused = refusal{reason: reason, detail: detail, doubtful: m.refused.doubtful}
 	alive := m.holds()
@@ -258,14 +256,13 @@ func (m *machine) end(reason, detail string, now moment) (news bool) {
 	return news
 }
 
-// endSilently notes that the session was refused for good, and that a silent sign-in
-// is on its way.
+// endSilently notes a final refusal, and that a silent sign-in is on its way.
 func (m *machine) endSilently(reason, detail string) {
 	m.refused.reason, m.refused.detail, m.refused.silent = reason, detail, true
 }
 
-// doubtful notes a refusal in words that we don't know. It tells whether that is the
-// second, refusedTwice after the first: what answers may still be no Langflow.
+// doubtful notes a refusal in unknown words. again means that it is the second one, at
+// least refusedTwice after the first. Even then the answer may not be Langflow's.
 func (m *machine) doubtful(now moment) (again bool) {
 	first := m.refused.doubtful
 	if first.IsZero() || first.After(now.wall) {
@@ -288,7 +285,7 @@ func (m *machine) fail(err error, now moment) (wait time.Duration) {
 		wait = max(wait, lf.RetryAfter)
 		m.outage.notBefore = now.wall.Add(lf.RetryAfter)
 	} else if left := m.left(now); left > 0 {
-		wait = min(wait, max(left, time.Second)) // its end is a moment to try at
+		wait = min(wait, max(left, time.Second)) // try again at the token's end
 	}
 	if !m.refused.doubtful.IsZero() && m.refused.reason == "" {
 		wait = max(wait, refusedTwice)
@@ -297,12 +294,12 @@ func (m *machine) fail(err error, now moment) (wait time.Duration) {
 	return wait
 }
 
-// wake makes a session due that is alive. After a sleep nothing counts as proven, and
-// what waits for a time of day that may be far off by now is looked at too.
+// wake makes a living session due. After a sleep no credential counts as proven, and
+// refused sessions become due too, since their planned time may be far off by now.
 func (m *machine) wake(slept bool, now moment) {
 	if slept {
 		m.needsProof = m.holds()
-		m.outage.notBefore = time.Time{} // by a clock that no longer counts
+		m.outage.notBefore = time.Time{} // it was set by a clock that jumped
 	}
 	if m.refused.reason == "" || slept {
 		m.outage.count = 0
@@ -310,16 +307,16 @@ func (m *machine) wake(slept bool, now moment) {
 	}
 }
 
-// setBack moves what was planned by a wall clock that has been put back by -jump
-// since. A sleep only ever puts it forward.
+// setBack moves the renewal after the wall clock was set back by -jump. A sleep only
+// moves the clock forward.
 func (m *machine) setBack(jump time.Duration) {
 	if !m.renewAt.IsZero() {
 		m.renewAt = m.renewAt.Add(jump)
 	}
 }
 
-// doubt notes that an answer refused what is held. It tells whether that is to be tried
-// now: at most every doubtInterval.
+// doubt notes that an answer refused the held credential. It tells whether to try the
+// credential now: at most every doubtInterval.
 func (m *machine) doubt(now moment) bool {
 	if m.doubtedAt >= 0 && now.elapsed-m.doubtedAt < doubtInterval {
 		return false
@@ -328,16 +325,16 @@ func (m *machine) doubt(now moment) bool {
 	return true
 }
 
-// rejectAccess forgets the access token, which the server would not accept.
+// rejectAccess forgets an access token that the server did not accept.
 func (m *machine) rejectAccess() { m.pair.Access = secret.Text{} }
 
-// holds tells whether there is anything at all to keep alive.
+// holds tells whether the session has any credential.
 func (m *machine) holds() bool {
 	return !m.pair.Access.Empty() || !m.pair.Refresh.Empty() || !m.apiKey.Empty()
 }
 
-// left is how long the access token can still be used: 0 if there is none, or if the
-// session was refused for good.
+// left is how long the access token can still be used: 0 if there is none, or after a
+// final refusal.
 func (m *machine) left(now moment) time.Duration {
 	if m.refused.reason != "" {
 		return 0
@@ -354,8 +351,7 @@ func (m *machine) untilExpiry(now moment) time.Duration {
 	}
 	age := now.elapsed - m.pair.elapsed
 	if m.pair.AccessExpiry.IsZero() {
-		// A token that does not say is taken to live as long as Langflow's do by
-		// default.
+		// A token without an expiry is taken to live for Langflow's default.
 		return max(0, defaultLifetime-age)
 	}
 	left := m.pair.AccessExpiry.Sub(now.server())
@@ -365,8 +361,8 @@ func (m *machine) untilExpiry(now moment) time.Duration {
 	return max(0, left)
 }
 
-// valid tells whether what is held can be used: a token that ends within the second
-// is as good as ended.
+// valid tells whether the held credential can be used; a token that ends within a
+// second can't.
 func (m *machine) valid(now moment) bool {
 	if !m.apiKey.Empty() {
 		return m.accepted
@@ -374,7 +370,7 @@ func (m *machine) valid(now moment) bool {
 	return m.left(now) >= time.Second
 }
 
-// state derives the state from what is known.
+// state derives the session's state.
 func (m *machine) state(now moment) State {
 	switch {
 	case m.refused.reason != "" && !m.refused.silent:

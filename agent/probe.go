@@ -7,16 +7,16 @@ import (
 	"langkeep/agent/vocabulary"
 )
 
-// Offer is what a server offers to whoever has no credential yet.
+// Offer is a server's version and its methods of sign-in.
 type Offer struct {
 	ServerURL string // normalised
 	Version   string
 	Methods   []string // the easiest first
 }
 
-// Probe asks a server that need not have a profile yet. Of p only the server's
-// settings count. Whether there is auto login can only be told by using it: the
-// tokens that come back are dropped.
+// Probe asks a server, which need not have a profile yet; of p only the server's
+// settings count. Only a use of auto login shows whether there is one: Probe drops the
+// tokens that it gets.
 func (a *Agent) Probe(ctx context.Context, p config.Profile) (Offer, error) {
 	p, err := checked(p)
 	if err != nil {

@@ -13,10 +13,10 @@ import (
 	"langkeep/agent/langflow"
 )
 
-// Reload takes up the profiles as they are in their files, and returns what is
-// wrong with those that can't be read, which stay as they are. A profile whose
-// file is gone is dropped from memory; its secrets stay, since editors replace
-// files in more than one step.
+// Reload reads the profiles' files and puts their settings in force. A file that can't
+// be read changes nothing; the errors tell of it. A profile whose file is gone is
+// dropped from memory; its secrets stay, since editors replace files in more than one
+// step.
 func (a *Agent) Reload(ctx context.Context) []error {
 	a.files.Lock()
 	profiles, errs := config.LoadProfiles(a.profilesDir)
@@ -45,7 +45,7 @@ func (a *Agent) Reload(ctx context.Context) []error {
 	return errs
 }
 
-// takeUp puts in force what one profile's file says by now.
+// takeUp reads one profile's file and puts its settings in force.
 func (a *Agent) takeUp(ctx context.Context, name string) error {
 	s, release, err := a.seize(ctx, name)
 	if err != nil {
@@ -62,10 +62,10 @@ func (a *Agent) takeUp(ctx context.Context, name string) error {
 	}
 	a.files.Unlock()
 	if err != nil {
-		return nil // LoadProfiles has said so
+		return nil // LoadProfiles returned that error already
 	}
 	if normal(p) == s.known.Load().profile {
-		return nil // a sign-in writes its file before it is done
+		return nil // a sign-in writes its file early, and applies it itself
 	}
 	if p, err = checked(p); err != nil {
 		return err
@@ -77,7 +77,7 @@ func (a *Agent) profileFile(name string) string {
 	return filepath.Join(a.profilesDir, name+".toml")
 }
 
-// drop takes a session out of memory. Its secrets stay where they are.
+// drop takes a session out of memory. Its secrets stay in the store.
 func (a *Agent) drop(s *session) {
 	s.turn.interrupt()
 	a.mu.Lock()
@@ -98,7 +98,7 @@ func (a *Agent) drop(s *session) {
 	}
 }
 
-// add makes sessions for profiles, and has them looked at at once.
+// add makes sessions for profiles, due at once.
 func (a *Agent) add(profiles ...config.Profile) {
 	added := map[string]*session{}
 	for _, p := range profiles {
@@ -126,9 +126,9 @@ func (a *Agent) keepProfile(p config.Profile) error {
 	return nil
 }
 
-// editProfile changes a profile's file as it is by now, so that what a person
-// has written there meanwhile stays, and returns what the file said before. With
-// no file the settings in force are written. An error of with is returned as it is.
+// editProfile changes a profile's file as it is now, so that a person's edits since the
+// last reload stay. was is the file's earlier settings. Without a file it starts from
+// the settings in force. It returns an error of with unwrapped.
 func (a *Agent) editProfile(inForce config.Profile, with func(config.Profile) (config.Profile, error)) (was config.Profile, err error) {
 	a.files.Lock()
 	defer a.files.Unlock()
@@ -170,8 +170,8 @@ func (a *Agent) Add(p config.Profile) (Snapshot, error) {
 	return a.Profile(p.Name)
 }
 
-// normal writes a hand-edited profile's URL as Add would. One that can't be
-// parsed stays as it is: the session's client says what is wrong with it.
+// normal writes a hand-edited profile's URL as Add would. A URL that can't be parsed
+// stays: the session's client returns the error.
 func normal(p config.Profile) config.Profile {
 	if url, err := langflow.ParseURL(p.ServerURL); err == nil {
 		p.ServerURL = url
@@ -206,10 +206,10 @@ func checked(p config.Profile) (config.Profile, error) {
 	return p, nil
 }
 
-// Change changes a profile, in its file as that is by now. A server of another
-// origin signs it out first. Where a person's own edit can't be used, such as a
-// CA file that is not there yet, that edit stays in the file, and only the change
-// comes into force.
+// Change changes a profile, starting from its file as it is now. A server of another
+// origin signs the profile out first. A person's own edit that can't be used, such as a
+// CA file that is not there yet, stays in the file, and only the change comes into
+// force.
 func (a *Agent) Change(ctx context.Context, name string, with func(p *config.Profile)) (Snapshot, error) {
 	s, release, err := a.seize(ctx, name)
 	if err != nil {
@@ -217,8 +217,8 @@ func (a *Agent) Change(ctx context.Context, name string, with func(p *config.Pro
 	}
 	defer release()
 	old := s.known.Load().profile
-	var p, written config.Profile // what comes into force, and what the file says
-	// The file first, since it can be taken back and a sign-out can't.
+	var p, written config.Profile // the settings to put in force, and those of the file
+	// Write the file first: its change can be undone, a sign-out can't.
 	was, err := a.editProfile(old, func(file config.Profile) (config.Profile, error) {
 		next := file
 		with(&next)
@@ -245,7 +245,7 @@ func (a *Agent) Change(ctx context.Context, name string, with func(p *config.Pro
 	if err := a.apply(ctx, s, p); err != nil {
 		_, undone := a.editProfile(old, func(file config.Profile) (config.Profile, error) {
 			if file != written {
-				return file, nil // somebody has edited it since
+				return file, nil // a person has edited the file since
 			}
 			return was, nil
 		})
@@ -259,8 +259,7 @@ func sameWay(p, q config.Profile) bool {
 	return p.ServerURL == q.ServerURL && p.CAFile == q.CAFile && p.AllowHTTP == q.AllowHTTP
 }
 
-// apply puts changed settings of a seized session, which were checked, in
-// force.
+// apply puts a seized session's new settings, already checked, in force.
 func (a *Agent) apply(ctx context.Context, s *session, p config.Profile) error {
 	origin, err := langflow.Origin(p.ServerURL)
 	if err != nil {
@@ -283,7 +282,7 @@ func (a *Agent) apply(ctx context.Context, s *session, p config.Profile) error {
 	a.updateLocked(s, func(m *machine, now moment) {
 		m.profile, m.server, m.outage = p, way, outage{}
 		if p.ServerURL != old.profile.ServerURL {
-			m.version = "" // of another server
+			m.version = "" // the version was another server's
 		}
 		if m.holds() || !m.loaded {
 			m.plan(now.wall)
@@ -293,8 +292,8 @@ func (a *Agent) apply(ctx context.Context, s *session, p config.Profile) error {
 	return nil
 }
 
-// Remove deletes a profile and its secrets, and returns what it was last. If
-// the secrets can't be deleted the profile stays.
+// Remove deletes a profile and its secrets, and returns its last snapshot. If the
+// secrets can't be deleted, the profile stays.
 func (a *Agent) Remove(ctx context.Context, name string) (Snapshot, error) {
 	s, release, err := a.seize(ctx, name)
 	if err != nil {

@@ -14,10 +14,9 @@ import (
 // out tokens that have already ended.
 var errShortLived = errors.New("the server gave a token that has already ended: check its clock")
 
-// start begins what the session needs, unless it is under way: loads what the
-// store has for it, then proves what it holds or, if that is due or renew is
-// set, renews it. However many wait for it, it is done once, and goes on when
-// they give up.
+// start joins the flight of the session, or begins one: it loads the session from the
+// store if need be, then proves the credential or, if that is due or renew is set,
+// renews it. The flight goes on when its callers give up.
 func (a *Agent) start(s *session, renew bool) *flight {
 	return s.turn.join(&a.crew, renew, func(ctx context.Context) error { return a.work(ctx, s, renew) })
 }
@@ -37,7 +36,7 @@ func (a *Agent) work(ctx context.Context, s *session, renew bool) error {
 		err = a.step(ctx, s, renew)
 		<-limit
 	case <-patience.C:
-		// Those in front of it wait for a server that hangs.
+		// The sessions that have the slots wait for a hanging server.
 		err = a.failed(ctx, s, &langflow.Error{Op: "wait for a turn", Kind: langflow.TimedOut})
 	case <-ctx.Done():
 	}
@@ -47,9 +46,9 @@ func (a *Agent) work(ctx context.Context, s *session, renew bool) error {
 	return err
 }
 
-// limitOf returns the semaphore of the session's server, on which at most parallel
-// sessions are worked on at once. Servers have one each, so that one that hangs
-// holds up no other.
+// limitOf returns the semaphore of the session's server: at most parallel sessions of
+// one server are worked on at once. Each server has its own, so a hanging server holds
+// up no other.
 func (a *Agent) limitOf(s *session) chan struct{} {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -60,7 +59,7 @@ func (a *Agent) limitOf(s *session) chan struct{} {
 	return a.limits[origin]
 }
 
-// step is the work itself, by whoever has the session's turn.
+// step does the work. The caller has the session's turn.
 func (a *Agent) step(ctx context.Context, s *session, renew bool) error {
 	if err := a.load(ctx, s); err != nil {
 		return err
@@ -71,7 +70,7 @@ func (a *Agent) step(ctx context.Context, s *session, renew bool) error {
 	if !renew {
 		renew = refreshes && !now.wall.Before(m.renewAt)
 		if !renew && !m.needsProof && m.planned {
-			return nil // somebody has seen to it meanwhile
+			return nil // the session is well by now
 		}
 	}
 	switch {
@@ -103,15 +102,15 @@ func isRefusal(err error) bool {
 	return errors.As(err, &lf) && (lf.Kind == langflow.TokenRefused || lf.Kind == langflow.KeyRefused || lf.Final())
 }
 
-// unknownRefusal tells whether something refused it in words we don't know,
-// which may be Langflow's of another version, or those of a gateway.
+// unknownRefusal tells whether the answer refused the credential in unknown words:
+// another Langflow version's, or a gateway's.
 func unknownRefusal(err error) bool {
 	var lf *langflow.Error
 	return errors.As(err, &lf) && lf.Kind == langflow.Refused
 }
 
-// refused tells whether an answer is final: a refusal in Langflow's words, or
-// a second one in others.
+// refused tells whether an answer is final: a refusal in Langflow's words, or the
+// second one in unknown words.
 func (a *Agent) refused(ctx context.Context, s *session, client *langflow.Client, err error) bool {
 	return isRefusal(err) || unknownRefusal(err) && a.refusedAgain(ctx, s, client)
 }
@@ -134,8 +133,8 @@ func (a *Agent) proveKey(ctx context.Context, s *session, m *machine) error {
 func (a *Agent) renew(ctx context.Context, s *session, client *langflow.Client) error {
 	held := s.known.Load().pair
 	if held.Refresh.Empty() {
-		// Langflow up to 1.10.0 gives auto login a token for a year and nothing
-		// to refresh it with: it is kept as long as it passes, whatever our
+		// Langflow up to 1.10.0 gives auto login a token for a year, and no refresh
+		// token: keep the access token as long as the server accepts it, whatever our
 		// clock says.
 		if !held.Access.Empty() {
 			_, err := client.WhoAmI(ctx, langflow.Bearer(held.Access))
@@ -161,8 +160,8 @@ func (a *Agent) renew(ctx context.Context, s *session, client *langflow.Client) 
 	}
 }
 
-// refusedAgain notes a refusal in words that we don't know. It counts when it
-// is the second, refusedTwice after the first, and what answers is Langflow.
+// refusedAgain notes a refusal in unknown words. It counts when it is the second,
+// refusedTwice after the first, and /version is still Langflow's.
 func (a *Agent) refusedAgain(ctx context.Context, s *session, client *langflow.Client) bool {
 	again := false
 	a.note(s, func(m *machine, now moment) { again = m.doubtful(now) })
@@ -186,7 +185,7 @@ func (a *Agent) signInAgain(ctx context.Context, s *session, client *langflow.Cl
 	return a.signInSilently(ctx, s, client)
 }
 
-// hasSilentWay tells whether the session can be had again without its user.
+// hasSilentWay tells whether the session can be signed in again without its user.
 func (a *Agent) hasSilentWay(ctx context.Context, s *session) (bool, error) {
 	method := s.known.Load().profile.Method
 	if method == vocabulary.AutoLogin {
@@ -202,8 +201,8 @@ func (a *Agent) hasSilentWay(ctx context.Context, s *session) (bool, error) {
 	return err == nil, err
 }
 
-// signInSilently uses the remembered password or auto login, when the bucket
-// of its server lets it.
+// signInSilently uses the remembered password or auto login, once the session's slot
+// has come.
 func (a *Agent) signInSilently(ctx context.Context, s *session, client *langflow.Client) error {
 	if wait := a.reserveSlot(s); wait > 0 {
 		if err := a.advance(ctx, s, func(m *machine, now moment) { m.plan(now.wall.Add(wait)) }); err != nil {
@@ -245,8 +244,8 @@ func (a *Agent) signInSilently(ctx context.Context, s *session, client *langflow
 	}
 }
 
-// holdSignIns has all silent sign-ins at a server wait for as long as it asked
-// one of them to. Turns that come too soon are taken anew when they come.
+// holdSignIns makes all silent sign-ins at a server wait as long as the server asked of
+// one. A slot that comes too soon is reserved anew when it comes.
 func (a *Agent) holdSignIns(s *session, wait time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -259,10 +258,10 @@ func (a *Agent) holdSignIns(s *session, wait time.Duration) {
 	}
 }
 
-// reserveSlot returns how long to wait for this session's turn to sign in silently
-// at its server: at most two a minute there over all profiles, so that Langflow's
-// limit of five leaves room for people, and the first spread over a minute when many
-// wait.
+// reserveSlot returns how long to wait for this session's slot to sign in silently. One
+// server gets at most two silent sign-ins a minute over all profiles, so that
+// Langflow's limit of five leaves room for people; when many wait, the first is spread
+// over a minute.
 func (a *Agent) reserveSlot(s *session) (wait time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -300,7 +299,7 @@ func (a *Agent) waitingAt(origin string, now moment) int {
 	return n
 }
 
-// adopt takes a new pair into use and sees to its being saved.
+// adopt takes a new pair into use and queues it for the store.
 func (a *Agent) adopt(ctx context.Context, s *session, tokens *langflow.Tokens) error {
 	var unfit error
 	err := a.advance(ctx, s, func(m *machine, now moment) {
@@ -326,7 +325,7 @@ func (a *Agent) adopt(ctx context.Context, s *session, tokens *langflow.Tokens) 
 	return nil
 }
 
-// proved notes that the server accepted what is held.
+// proved notes that the server accepted the held credential.
 func (a *Agent) proved(ctx context.Context, s *session) error {
 	return a.advance(ctx, s, func(m *machine, now moment) {
 		m.prove()
@@ -334,8 +333,8 @@ func (a *Agent) proved(ctx context.Context, s *session) error {
 	})
 }
 
-// servedLocked notes in m, which is a change of s under way, that the server has
-// just served the session, and brings those forward that wait for the same server.
+// servedLocked notes in m, a change of s under way, that the server has just served the
+// session. It brings forward the sessions that wait for the same server.
 func (a *Agent) servedLocked(s *session, m *machine, now moment) {
 	if m.serve(now) {
 		client := m.client
@@ -350,8 +349,8 @@ func (a *Agent) servedLocked(s *session, m *machine, now moment) {
 	}
 }
 
-// askVersion learns the server's version: at the first contact, after an outage,
-// which may have been an upgrade, and now and then, since one may go unnoticed.
+// askVersion asks for the server's version: at the first contact, after an outage,
+// which may have been an upgrade, and now and then, since an upgrade may go unnoticed.
 func (a *Agent) askVersion(ctx context.Context, s *session, client *langflow.Client) {
 	version, err := client.Version(ctx)
 	a.update(s, func(m *machine, now moment) {
@@ -364,8 +363,7 @@ func (a *Agent) askVersion(ctx context.Context, s *session, client *langflow.Cli
 	})
 }
 
-// end notes that the session was refused for good, and that there is no silent
-// way back.
+// end notes a final refusal without a silent way back.
 func (a *Agent) end(ctx context.Context, s *session, reason, detail string) error {
 	news := false
 	if err := a.advance(ctx, s, func(m *machine, now moment) { news = m.end(reason, detail, now) }); err != nil {

@@ -11,10 +11,9 @@ import (
 	"langkeep/agent/keychain"
 )
 
-// saver brings refreshed secrets to the store in the background, so that no
-// reader waits for a keychain. Of several secrets for one account only the
-// newest counts. A failed write is tried again; the session lives on in memory
-// meanwhile.
+// saver writes refreshed secrets to the store in the background, so that no reader
+// waits for a keychain. Of several secrets for one account only the newest counts. It
+// tries a failed write again; the session lives on in memory meanwhile.
 type saver struct {
 	store keychain.Store
 	log   *slog.Logger
@@ -23,11 +22,12 @@ type saver struct {
 	mu      sync.Mutex // protects the following
 	pending map[string]wish
 	busy    string        // the account being written
-	writing wish          // what is written there
-	idle    chan struct{} // closed when busy is done
+	writing wish          // the item being written
+	idle    chan struct{} // closed at the end of that write
 }
 
-// wish is an item to be stored, or to be gone; told hears how each attempt went.
+// wish is a pending write: an item to store, or with gone to delete. told hears the
+// result of each attempt.
 type wish struct {
 	item keychain.Item
 	gone bool
@@ -38,12 +38,12 @@ func newSaver(store keychain.Store, log *slog.Logger) *saver {
 	return &saver{store: store, log: log, wake: make(chan struct{}, 1), pending: map[string]wish{}}
 }
 
-// save asks for the item to be stored; told may be nil.
+// save queues an item for the store; told may be nil.
 func (v *saver) save(account string, item keychain.Item, told func(error)) {
 	v.want(account, wish{item: item, told: told})
 }
 
-// remove asks for an item to be deleted that nobody should have any more.
+// remove queues the deletion of an item.
 func (v *saver) remove(account string) { v.want(account, wish{gone: true}) }
 
 func (v *saver) want(account string, w wish) {
@@ -56,8 +56,7 @@ func (v *saver) want(account string, w wish) {
 	}
 }
 
-// newest is what is still to come into the store for an account, false if the
-// store has it all.
+// newest returns the pending write of an account, false if there is none.
 func (v *saver) newest(account string) (wish, bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -68,9 +67,9 @@ func (v *saver) newest(account string) (wish, bool) {
 	return w, ok
 }
 
-// forget drops what is still to be stored for the accounts and returns it, once
-// a write to one of them that is under way has ended: one that fails is pending
-// again, and one that succeeds may have another one tidied up.
+// forget drops the pending writes of the accounts and returns them. It first waits for
+// a write under way to one of them: a failed write becomes pending again, and a
+// successful one may queue a deletion (see tidying).
 func (v *saver) forget(accounts ...string) map[string]wish {
 	dropped := map[string]wish{}
 	v.mu.Lock()
@@ -90,7 +89,7 @@ func (v *saver) forget(accounts ...string) map[string]wish {
 	return dropped
 }
 
-// run writes what is pending until ctx ends, then once more all that is left.
+// run writes pending items until ctx ends, then tries each one that is left once more.
 func (v *saver) run(ctx context.Context) {
 	const longest = 2 * time.Minute
 	wait := time.Duration(0)
@@ -134,8 +133,8 @@ func (v *saver) writeAll(ctx context.Context) bool {
 	return done
 }
 
-// write stores one account's newest item, and tells whether it is off the
-// list. An item that is too big is dropped: waiting does not make it smaller.
+// write stores one account's newest item, and tells whether it is no longer pending. An
+// item that is too big is dropped: waiting does not make it smaller.
 func (v *saver) write(ctx context.Context, account string) bool {
 	v.mu.Lock()
 	w, ok := v.pending[account]
@@ -152,8 +151,8 @@ func (v *saver) write(ctx context.Context, account string) bool {
 	if w.gone {
 		err = v.store.Delete(ctx, account)
 		if errors.Is(err, keychain.ErrKept) {
-			// Asking the person every other minute is no way to get rid of it: an
-			// empty item takes its place, which is used for no server.
+			// The keychain would ask the person with every attempt. Instead an empty
+			// item replaces this one; no server gets it.
 			err = v.store.Set(ctx, account, keychain.Item{})
 		}
 	} else {
@@ -176,7 +175,7 @@ func (v *saver) write(ctx context.Context, account string) bool {
 	if w.told != nil {
 		w.told(err)
 	}
-	// Only now, so that nobody who has waited in forget is told afterwards.
+	// Clear busy last, so that forget's callers never see a late callback.
 	v.mu.Lock()
 	v.busy = ""
 	v.mu.Unlock()

@@ -6,26 +6,25 @@ import (
 )
 
 const (
-	defaultLifetime = time.Hour        // of an access token that does not say (LANGFLOW_ACCESS_TOKEN_EXPIRE_SECONDS)
-	tick            = 15 * time.Second // a sleep or a jump of the clock shows after this at the latest
+	defaultLifetime = time.Hour        // of an access token without an expiry (LANGFLOW_ACCESS_TOKEN_EXPIRE_SECONDS)
+	tick            = 15 * time.Second // a sleep or a jump of the clock is noticed within this time
 	lockedTick      = 3 * time.Second  // while a session waits for the keychain
-	proofAge        = time.Hour        // what was not accepted for this long is tried before it is trusted
-	signInRetry     = time.Hour        // how often a session that was refused for good is tried all the same
-	refusedTwice    = 30 * time.Second // between two refusals in words we don't know, before they count
+	proofAge        = time.Hour        // a credential that was not accepted for this long is tried before it is trusted
+	signInRetry     = time.Hour        // between two trials of a session after a final refusal
+	refusedTwice    = 30 * time.Second // between two refusals in unknown words, before they count
 	maxBackoff      = 2 * time.Minute
 	forcedInterval  = 5 * time.Second // between two refreshes that readers force
-	wakeSpread      = 3 * time.Second // over which everything is looked at after a wake
+	wakeSpread      = 3 * time.Second // over which all sessions become due after a wake
 	minRenewal      = time.Second
 	silentInterval  = 30 * time.Second // between two silent sign-ins at one server: two a minute
 	doubtInterval   = 10 * time.Second // between two trials of a credential that an answer refused
 	parallel        = 8                // sessions worked on at once at one server
-	parallelWait    = 30 * time.Second // to be one of them
+	parallelWait    = 30 * time.Second // for a place among them
 )
 
-// renewal is when a pair that was received now should be renewed: at 80 % of
-// the access token's life, half of it if that is short, and at half of the
-// refresh token's, whichever comes first, and up to a tenth sooner so that
-// many sessions do not move in step.
+// renewal is when to renew a pair that was received now: at 80 % of the access token's
+// life (half, if it is short) or at half of the refresh token's, whichever comes first.
+// A jitter makes it up to a tenth sooner, so that many sessions do not move in step.
 func renewal(now moment, access, refresh time.Duration) time.Time {
 	if access <= 0 {
 		access = defaultLifetime
@@ -88,8 +87,8 @@ func (a *Agent) loop(ctx context.Context) {
 		case <-timer.C:
 		}
 		w, e := a.clock.Now(), a.clock.Elapsed()
-		// Timers stand still in a sleep, so the wall clock runs ahead of them;
-		// where they don't, the timer itself is late.
+		// Timers stand still in a sleep, so the wall clock runs ahead of them. On
+		// systems whose timers go on, the timer itself is late.
 		jump := w.Sub(wall) - (e - elapsed)
 		jumped := jump.Abs() > 2*time.Second || e-elapsed > 2*tick
 		wall, elapsed = w, e
@@ -123,13 +122,13 @@ func (a *Agent) startDue() time.Duration {
 	for len(a.queue) > 0 && !a.queue[0].at.After(now) {
 		s := a.queue[0]
 		if s.turn.busy() {
-			// It may be about to end, with its plans made: taken from the queue now,
-			// nobody would put the session back.
+			// The flight may be about to end with its plan made: a session taken from
+			// the queue now would never come back.
 			a.updateLocked(s, func(m *machine, _ moment) { m.plan(now.Add(minRenewal)) })
 			continue
 		}
 		a.noteLocked(s, func(m *machine, _ moment) { m.planned = false })
-		a.start(s, false) // the session itself notes what goes wrong
+		a.start(s, false) // the session itself notes a failure
 	}
 	wait := tick
 	if a.storeBlocked() {
@@ -141,7 +140,7 @@ func (a *Agent) startDue() time.Duration {
 	return wait
 }
 
-// wake has every session that is alive looked at soon, see machine.wake.
+// wake makes every living session due soon, see machine.wake.
 func (a *Agent) wake(slept bool) {
 	a.updateAll(func(m *machine, now moment) { m.wake(slept, now) })
 }
@@ -155,9 +154,8 @@ func (a *Agent) updateAll(change func(m *machine, now moment)) {
 	}
 }
 
-// lookAround does what the passing of time asks for: it tells subscribers of
-// tokens that ended meanwhile, and looks whether a CA file was replaced and
-// whether the store can be read again.
+// lookAround handles changes that only time brings: it publishes the end of tokens, and
+// checks whether a CA file was replaced and whether the store can be read again.
 func (a *Agent) lookAround() {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -9,18 +9,20 @@ import (
 	"time"
 )
 
-// session is a profile that is looked after.
+// session is a profile in the agent's care: its machine, its turn, and its place in the
+// queue.
 type session struct {
 	name string
 	turn *turn
 
-	// known is what is known of it. Agent.update alone replaces it; anybody reads it.
+	// known is the current machine. Only Agent.update replaces it; readers need no
+	// lock.
 	known atomic.Pointer[machine]
 
 	// Agent.mu protects the following.
-	at        time.Time // when it is due, while it is in the queue
-	index     int       // in Agent.queue; -1 if not in it
-	published Snapshot  // what subscribers were last told
+	at        time.Time // when the session is due, while it is in the queue
+	index     int       // in Agent.queue; -1 outside
+	published Snapshot  // the last one that subscribers got
 }
 
 func (a *Agent) newSession(m machine) *session {
@@ -37,17 +39,17 @@ func (a *Agent) session(name string) (*session, error) {
 	return nil, noProfile(name)
 }
 
-// all are the sessions by name, not to be changed.
+// all returns the sessions by name. Callers must not change the map.
 func (a *Agent) all() map[string]*session { return *a.sessions.Load() }
 
-// editSessionsLocked changes which sessions there are.
+// editSessionsLocked adds or removes sessions.
 func (a *Agent) editSessionsLocked(with func(all map[string]*session)) {
 	all := maps.Clone(a.all())
 	with(all)
 	a.sessions.Store(&all)
 }
 
-// moment looks at the clocks for a session.
+// moment reads the clocks for a session.
 func (a *Agent) moment(m *machine) moment {
 	now := moment{wall: a.clock.Now(), elapsed: a.clock.Elapsed()}
 	if m.client != nil {
@@ -56,16 +58,16 @@ func (a *Agent) moment(m *machine) moment {
 	return now
 }
 
-// look returns what is known of a session, and the moment.
+// look returns a session's machine, and the moment.
 func (a *Agent) look(s *session) (*machine, moment) {
 	m := s.known.Load()
 	return m, a.moment(m)
 }
 
-// update changes what is known of a session: the only way to do so. Readers see all
-// of a change or nothing; what is planned and what subscribers are told follow from
-// it. The change must not lock Agent.mu, and starts no work on the session itself,
-// which would see what was known before.
+// update changes a session's machine, and is the only way to do so. Readers see all of
+// a change or nothing. update then moves the session in the queue and publishes its
+// snapshot. The change must not lock Agent.mu, nor start work on the session, which
+// would see the machine from before.
 func (a *Agent) update(s *session, change func(m *machine, now moment)) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -77,8 +79,8 @@ func (a *Agent) updateLocked(s *session, change func(m *machine, now moment)) {
 	a.publishLocked(s)
 }
 
-// note is update for steps on the way to something that people hear of: subscribers
-// are told with the next update only.
+// note is update without telling subscribers, for a step in between: the next update
+// tells them.
 func (a *Agent) note(s *session, change func(m *machine, now moment)) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -94,8 +96,8 @@ func (a *Agent) noteLocked(s *session, change func(m *machine, now moment)) {
 	a.queueLocked(s, &m)
 }
 
-// advance is update for work that may be interrupted: once it was, nothing changes,
-// and the error is errInterrupted.
+// advance is update for work that may be interrupted. Once ctx has ended it changes
+// nothing and returns errInterrupted.
 func (a *Agent) advance(ctx context.Context, s *session, change func(m *machine, now moment)) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -106,7 +108,7 @@ func (a *Agent) advance(ctx context.Context, s *session, change func(m *machine,
 	return nil
 }
 
-// queueLocked has the queue follow what is planned for a session.
+// queueLocked moves a session in the queue to its planned time.
 func (a *Agent) queueLocked(s *session, m *machine) {
 	switch {
 	case !m.planned && s.index >= 0:

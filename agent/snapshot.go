@@ -8,7 +8,7 @@ import (
 	"langkeep/agent/vocabulary"
 )
 
-// State is what can be said of a session.
+// State is a session's state.
 type State = vocabulary.State
 
 // The states.
@@ -21,8 +21,7 @@ const (
 	SignedOut      = vocabulary.SignedOut
 )
 
-// Snapshot is what is known of a profile at one moment. A zero value is
-// unknown.
+// Snapshot describes a profile at one moment. The zero value of a field means unknown.
 type Snapshot struct {
 	config.Profile // as it is in force
 	State          State
@@ -39,8 +38,8 @@ type Snapshot struct {
 	Offset         time.Duration // the server's clock minus ours
 	OffsetKnown    bool
 	Keys           keys.Status
-	ProxyOpen      bool   // it has its port
-	ProxyReason    string // why not: vocabulary.PortTaken, PortOfAnotherUser or empty
+	ProxyOpen      bool   // the proxy has its port
+	ProxyReason    string // why it has none: vocabulary.PortTaken, PortOfAnotherUser or empty
 }
 
 // snapshot describes a session now.

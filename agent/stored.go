@@ -10,18 +10,18 @@ import (
 	"langkeep/agent/vocabulary"
 )
 
-// accounts are the names of all items that the store may have of a profile.
+// accounts names all items that the store may have of a profile.
 func (a *Agent) accounts(name string) []string {
 	var all []string
-	// The password first: a sign-out that a crash ends half-way must not leave
-	// what signs in again by itself.
+	// The password comes first: a sign-out that a crash cuts short must not leave a
+	// password that signs in again by itself.
 	for _, what := range []string{keychain.Password, keychain.RefreshToken, keychain.AccessToken, keychain.APIKey} {
 		all = append(all, keychain.Account(name, what))
 	}
 	return all
 }
 
-// item is what the store keeps of a session.
+// item is the session's item for the store.
 func (m *machine) item() (account string, item keychain.Item) {
 	item = keychain.Item{Origin: m.origin, Username: m.profile.Username, CookieName: m.pair.CookieName}
 	what := keychain.RefreshToken
@@ -36,14 +36,14 @@ func (m *machine) item() (account string, item keychain.Item) {
 	return keychain.Account(m.profile.Name, what), item
 }
 
-// noteSaved hears how storing what a session holds went.
+// noteSaved returns the callback for a write of the session's item.
 func (a *Agent) noteSaved(s *session) func(error) {
 	return func(err error) {
 		a.update(s, func(m *machine, _ moment) { m.saved, m.saveErr = err == nil, err })
 	}
 }
 
-// load reads what the store has for the session, once.
+// load reads the session's items from the store, once.
 func (a *Agent) load(ctx context.Context, s *session) error {
 	m := s.known.Load()
 	if m.loaded {
@@ -65,8 +65,8 @@ func (a *Agent) load(ctx context.Context, s *session) error {
 	}
 	lost := errors.Is(err, keychain.ErrNotFound)
 	if lost && profile.Method == vocabulary.Password {
-		// A sign-out takes the remembered password first: where there is one, the
-		// store has lost the session.
+		// A sign-out deletes the remembered password first. So a password without a
+		// session means that the store has lost the session.
 		_, err = a.rememberedPassword(ctx, s)
 		lost = err == nil || errors.Is(err, keychain.ErrNotFound)
 	}
@@ -95,8 +95,8 @@ func (a *Agent) load(ctx context.Context, s *session) error {
 	})
 }
 
-// stored gets one of a profile's items. One that was made for another origin
-// or another account is not ours to use: that is ErrNotFound, and it stays.
+// stored gets one of a profile's items. An item of another origin or account is
+// ErrNotFound, and stays in the store.
 func (a *Agent) stored(ctx context.Context, name, what, origin, username string) (keychain.Item, error) {
 	account := keychain.Account(name, what)
 	newest, waits := a.saver.newest(account)
@@ -117,16 +117,16 @@ func (a *Agent) stored(ctx context.Context, name, what, origin, username string)
 	return item, nil
 }
 
-// isOrigin tells whether an item's origin is that of a session. Items of earlier
-// versions have other spellings, such as https://b%C3%BCcher.example.
+// isOrigin tells whether an item's origin is the session's. Earlier versions of
+// Langkeep spelled origins in other ways, such as https://b%C3%BCcher.example.
 func isOrigin(stored, origin string) bool {
 	normal, err := langflow.Origin(stored)
 	return stored == origin || err == nil && normal == origin
 }
 
-// rememberedPassword returns the name and password that may be used silently.
-// One that the server has refused carries the time of that as its expiry, and
-// stays unused until a sign-in replaces it.
+// rememberedPassword returns the name and password for silent sign-ins. A password that
+// the server refused has the time of the refusal as its expiry, and stays unused until
+// a sign-in replaces it.
 func (a *Agent) rememberedPassword(ctx context.Context, s *session) (keychain.Item, error) {
 	m := s.known.Load()
 	if m.suspended {
@@ -139,17 +139,17 @@ func (a *Agent) rememberedPassword(ctx context.Context, s *session) (keychain.It
 	return item, err
 }
 
-// suspendPassword marks the remembered password as refused: at once in memory,
-// and in the store as soon as that can be written.
+// suspendPassword marks the remembered password as refused: at once in memory, and in
+// the store as soon as it can be written.
 func (a *Agent) suspendPassword(s *session, item keychain.Item) {
 	a.note(s, func(m *machine, _ moment) { m.suspended = true })
 	item.ExpiresAt = a.clock.Now()
 	a.saver.save(keychain.Account(s.name, keychain.Password), item, nil)
 }
 
-// tidying deletes the other one of the refresh token and the access token when
-// a server began or ceased to give refresh tokens and what is kept of the
-// session has been stored.
+// tidying wraps told. A session keeps either a refresh token or an access token in the
+// store. When a server began or ceased to give refresh tokens, tidying deletes the old
+// item once the new one is stored.
 func (a *Agent) tidying(name string, m *machine, told func(error)) func(error) {
 	other := keychain.Account(name, keychain.RefreshToken)
 	if !m.pair.Refresh.Empty() {
@@ -163,8 +163,8 @@ func (a *Agent) tidying(name string, m *machine, told func(error)) func(error) {
 	}
 }
 
-// forgetStored deletes the items of the accounts from the store, after it has
-// put into undo what the store had of them, unless undo has something newer.
+// forgetStored deletes the accounts' items from the store. It first puts each item into
+// undo, unless undo has a newer one.
 func (a *Agent) forgetStored(ctx context.Context, accounts []string, undo map[string]wish) error {
 	if err := a.store.Ready(ctx); errors.Is(err, keychain.ErrLocked) {
 		if err := a.store.Unlock(ctx); err != nil {
@@ -173,7 +173,7 @@ func (a *Agent) forgetStored(ctx context.Context, accounts []string, undo map[st
 	}
 	for _, account := range accounts {
 		if _, newer := undo[account]; !newer {
-			// An item that can't be read can't be stored again, but can go.
+			// An item that can't be read can't be stored again, but can be deleted.
 			if item, err := a.store.Get(ctx, account); err == nil {
 				undo[account] = wish{item: item}
 			}

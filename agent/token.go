@@ -15,15 +15,16 @@ type Grant struct {
 	ServerURL string
 	Token     secret.Text
 	ExpiresAt time.Time     // by the server's clock; zero if the token does not say
-	ExpiresIn time.Duration // by our reckoning
+	ExpiresIn time.Duration // by the less favourable clock
 }
 
-// Wish is the Token method's minValid of a reader who does not care: the
-// smaller of 60 s and a tenth of the token's lifetime, and less will do.
+// Wish is Token's minValid for a reader without a wish of its own: the smaller of 60 s
+// and a tenth of the token's lifetime; if no such token can be had, a shorter-lived one
+// will do.
 const Wish time.Duration = -1
 
-// Token returns an access token that lives for at least minValid. One that
-// does comes from memory, else one refresh runs for all who wait. Errors are
+// Token returns an access token that lives for at least minValid: from memory if the
+// held one does, else after one refresh, which all waiting readers share. Errors are
 // *Error.
 func (a *Agent) Token(ctx context.Context, name string, minValid time.Duration) (Grant, error) {
 	for {
@@ -36,7 +37,7 @@ func (a *Agent) Token(ctx context.Context, name string, minValid time.Duration) 
 		if !attend {
 			return grant, err
 		}
-		// What is valid but unproven since a wake only needs a proof.
+		// A token that is valid but unproven since a wake only needs a proof.
 		renew := !m.sufficient(minValid, now)
 		err = a.demand(ctx, s, renew)
 		m, now = a.look(s)
@@ -46,17 +47,18 @@ func (a *Agent) Token(ctx context.Context, name string, minValid time.Duration) 
 		case errors.Is(err, errStopping) || ctx.Err() != nil:
 			return Grant{}, err
 		case err == nil && !renew && !m.sufficient(minValid, now):
-			continue // what it proved has ended meanwhile
+			continue // the proven token has ended meanwhile
 		}
 		return m.answer(minValid, err, now)
 	}
 }
 
-// errAgain asks to look again at a session that has changed meanwhile.
+// errAgain asks the caller to look again at a session that has changed meanwhile.
 var errAgain = errors.New("look again")
 
-// demand attends to a session on behalf of a reader: it joins what is under
-// way, and forces a renewal at most every forcedInterval, waiting if need be.
+// demand renews or proves a session for a reader. It joins a flight under way;
+// otherwise it forces a renewal, at most every forcedInterval, and waits for that time
+// if need be.
 func (a *Agent) demand(ctx context.Context, s *session, renew bool) error {
 	f, wait := a.force(s, renew)
 	if f == nil {
@@ -65,7 +67,7 @@ func (a *Agent) demand(ctx context.Context, s *session, renew bool) error {
 	err := f.wait(ctx)
 	switch {
 	case err == nil && renew && !f.renews:
-		return errAgain // what was under way may not have renewed anything
+		return errAgain // the joined flight may only have proved the token
 	case !errors.Is(err, errInterrupted):
 		return err
 	}
@@ -75,8 +77,8 @@ func (a *Agent) demand(ctx context.Context, s *session, renew bool) error {
 	return errAgain
 }
 
-// force begins or joins work on a session, or returns how long to wait until a
-// renewal may be forced.
+// force begins or joins a flight, or returns how long to wait until a renewal may be
+// forced.
 func (a *Agent) force(s *session, renew bool) (f *flight, wait time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -89,13 +91,12 @@ func (a *Agent) force(s *session, renew bool) (f *flight, wait time.Duration) {
 	return a.start(s, renew), 0
 }
 
-// awaitTurn waits for the end of what interrupted work on a session: somebody
-// signs it in or out, changes it or removes it. Work that is begun before that
-// is interrupted at once.
+// awaitTurn waits until the seizure of a session ends (a sign-in, sign-out, change or
+// removal). New work would be interrupted before that.
 func (a *Agent) awaitTurn(ctx context.Context, name string) error {
 	s, err := a.session(name)
 	if err != nil {
-		return nil // removed, as the caller is about to see
+		return nil // the profile was removed; the caller notices
 	}
 	if err := s.turn.acquire(ctx); err != nil {
 		return err
@@ -119,11 +120,11 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// errStopping is the answer to whoever waits while the agent stops.
+// errStopping answers all waiting callers when the agent stops.
 var errStopping = &Error{Kind: Internal, Code: Stopping}
 
-// grant answers a reader from memory. With attend the session needs attention
-// first.
+// grant answers a reader from memory. attend means that the session must be renewed or
+// proved first.
 func (m *machine) grant(minValid time.Duration, now moment) (g Grant, attend bool, err error) {
 	name := m.profile.Name
 	if m.profile.Method == vocabulary.APIKey {
@@ -133,7 +134,7 @@ func (m *machine) grant(minValid time.Duration, now moment) (g Grant, attend boo
 	recently := m.outage.err != nil && now.elapsed-m.outage.at < forcedInterval
 	enough := left >= m.least(minValid)
 	if !enough && minValid == Wish && left >= time.Second && m.forcedRecently(now) {
-		enough = true // it was not to be had longer-lived just now
+		enough = true // the server gave none that lives longer just now
 	}
 	if enough && (!m.needsProof || recently) {
 		return m.granted(left), false, nil
@@ -169,7 +170,7 @@ func (m *machine) forcedRecently(now moment) bool {
 	return m.forcedAt >= 0 && now.elapsed-m.forcedAt < forcedInterval
 }
 
-// least is how long a token must still live to be served from memory.
+// least is how long a token must still live to be given out from memory.
 func (m *machine) least(minValid time.Duration) time.Duration {
 	if minValid != Wish {
 		return max(minValid, time.Second)
@@ -186,7 +187,7 @@ func (m *machine) sufficient(minValid time.Duration, now moment) bool {
 	return m.left(now) >= m.least(minValid)
 }
 
-// answer is what a reader gets after a refresh that ended with err.
+// answer is the reader's answer after a refresh that ended with err.
 func (m *machine) answer(minValid time.Duration, err error, now moment) (Grant, error) {
 	left := m.left(now)
 	if left >= m.least(minValid) || (minValid == Wish && left >= time.Second) {
@@ -211,7 +212,7 @@ func (m *machine) answer(minValid time.Duration, err error, now moment) (Grant, 
 	return Grant{}, e
 }
 
-// waiting is what readers are told while a silent sign-in waits for its turn.
+// waiting is the error for readers while a silent sign-in waits for its slot.
 func (m *machine) waiting(now moment) error {
 	return &Error{
 		Kind: ServerUnreachable, Code: SigningInAgain, Profile: m.profile.Name, Reason: m.refused.reason,
@@ -223,8 +224,8 @@ func tooShort(profile string, most time.Duration) *Error {
 	return &Error{Kind: LifetimeTooShort, Profile: profile, MaxValid: most}
 }
 
-// Refresh renews the session now, for a person (who may be asked to unlock the
-// keychain) or a program. It returns when that is done or has failed.
+// Refresh renews the session now, and returns when that is done or has failed. person
+// means that a person asks, so the keychain may ask them to unlock it.
 func (a *Agent) Refresh(ctx context.Context, name string, person bool) (Snapshot, error) {
 	for {
 		s, err := a.session(name)

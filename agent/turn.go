@@ -6,28 +6,27 @@ import (
 	"sync"
 )
 
-// errInterrupted ends work on a session that somebody has seized: to sign it in or
-// out, to change it or to remove it.
+// errInterrupted ends work on a session that another caller has seized: for a sign-in,
+// a sign-out, a change or a removal.
 var errInterrupted = errors.New("interrupted")
 
-// turn decides who works on a session: talks to its server or its store for it, or
-// replaces what it holds. One goroutine at a time does.
+// turn lets one goroutine at a time work on a session: ask its server or the store for
+// it, or replace its credential.
 type turn struct {
 	life   context.Context // of all turns
-	worker chan struct{}   // capacity 1: full while somebody works
+	worker chan struct{}   // capacity 1: full while a goroutine has the turn
 
 	mu     sync.Mutex      // protects the following; held for a few instructions only
-	ctx    context.Context // of work that may be interrupted; ends when somebody seizes the session
+	ctx    context.Context // of interruptible work; ends when a caller seizes the session
 	stop   context.CancelFunc
 	flight *flight // under way or waiting for its turn; nil if none
 }
 
-// flight is work that any number of callers wait for. It belongs to none of them,
-// and goes on when they leave.
+// flight is work that any number of callers wait for. It goes on when they leave.
 type flight struct {
-	renews bool          // whether what is due or not
+	renews bool          // it renews the session, due or not
 	done   chan struct{} // closed at its end
-	err    error         // once done
+	err    error         // set before done is closed
 }
 
 // wait waits for the flight's end.
@@ -69,23 +68,23 @@ func (t *turn) tryAcquire() bool {
 // release ends a turn.
 func (t *turn) release() { <-t.worker }
 
-// interruptible is the context of work that a seizure ends.
+// interruptible returns a context that ends with the next seizure.
 func (t *turn) interruptible() context.Context {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.ctx
 }
 
-// interrupt ends the work that is under way, and what begins before somebody has
-// seized the session or given that up.
+// interrupt ends the work under way, and all work that begins until the seizure
+// succeeds or is given up.
 func (t *turn) interrupt() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.stop()
 }
 
-// seize interrupts the work that is under way and takes the turn in its place. An
-// error is the end of ctx, and leaves the turn to whoever has it.
+// seize interrupts the work under way and takes the turn. An error means that ctx ended
+// first; the turn then stays with its owner.
 func (t *turn) seize(ctx context.Context) error {
 	t.interrupt()
 	err := t.acquire(ctx)
@@ -128,15 +127,14 @@ func (t *turn) join(c *crew, renews bool, work func(ctx context.Context) error) 
 	return f
 }
 
-// crew is the goroutines of an agent.
+// crew runs the goroutines of an agent.
 type crew struct {
 	mu      sync.Mutex // protects stopped
 	stopped bool
 	running sync.WaitGroup
 }
 
-// begin runs work in a goroutine, and tells whether it does: not once stop was
-// called.
+// begin runs work in a goroutine. After stop it returns false and runs nothing.
 func (c *crew) begin(work func()) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

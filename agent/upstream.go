@@ -5,8 +5,8 @@ import (
 	"net/url"
 )
 
-// Upstream is a profile's server and the way to it, for a proxy. The error is
-// an *Error.
+// Upstream returns a profile's server and the RoundTripper to it, for a proxy. The
+// error is an *Error.
 func (a *Agent) Upstream(name string) (*url.URL, http.RoundTripper, error) {
 	s, err := a.session(name)
 	if err != nil {
@@ -20,10 +20,10 @@ func (a *Agent) Upstream(name string) (*url.URL, http.RoundTripper, error) {
 	return u, m.ways.streams, err
 }
 
-// ProxyNeeds is what a proxy asks for with every request.
+// ProxyNeeds is the data that a proxy needs for every request.
 type ProxyNeeds struct {
-	Origins       string // whose pages may use it, with spaces between them
-	Version       string // what the server last called itself, "" if that is not known
+	Origins       string // of web pages that may use the proxy, with spaces between them
+	Version       string // the server's last known version, "" if unknown
 	UnknownRoutes bool   // the scope proxy may use routes that no known version has
 }
 
@@ -37,8 +37,7 @@ func (a *Agent) ProxyNeeds(name string) ProxyNeeds {
 	return ProxyNeeds{Origins: m.profile.ProxyOrigins, Version: m.version, UnknownRoutes: m.profile.UnknownRoutes}
 }
 
-// ProxyIs notes whether a profile's proxy has its port, and why not, for
-// snapshots to tell.
+// ProxyIs notes for snapshots whether a profile's proxy has its port, and why not.
 func (a *Agent) ProxyIs(name string, open bool, reason string) {
 	if s, err := a.session(name); err == nil {
 		a.update(s, func(m *machine, _ moment) { m.proxyOpen, m.proxyReason = open, reason })

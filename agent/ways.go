@@ -9,20 +9,20 @@ import (
 	"langkeep/agent/paths"
 )
 
-// ways are the ways to the servers whose certificates one set of CAs vouches for.
+// ways are the connections to all servers with one set of CAs.
 type ways struct {
 	ca      []byte        // PEM; empty: the system's CAs alone
 	calls   *langflow.Way // for requests of our own
-	streams *langflow.Way // for what is passed on to the server
+	streams *langflow.Way // for requests that the proxy passes on
 }
 
-// connect makes the way to a profile's server.
+// connect makes the client of a profile's server.
 func (a *Agent) connect(p config.Profile) server {
-	ca, err := readCA(p.CAFile) // which may be on a network that does not answer
+	ca, err := readCA(p.CAFile) // the file may be on a network disk that does not answer
 	return a.connectBy(p, ca, err)
 }
 
-// connectBy is connect with what the CA file holds, or why it can't be read.
+// connectBy is connect with the CA file's content, or the error of reading it.
 func (a *Agent) connectBy(p config.Profile, ca []byte, err error) server {
 	var to server
 	to.origin, _ = langflow.Origin(p.ServerURL)
@@ -54,7 +54,7 @@ func (a *Agent) waysBy(ca []byte) (*ways, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if w := a.ways[string(ca)]; w != nil {
-		return w, nil // made meanwhile
+		return w, nil // another goroutine made it meanwhile
 	}
 	w = &ways{ca, langflow.NewWay(transport), langflow.NewWay(langflow.Streaming(transport))}
 	a.ways[string(ca)] = w
@@ -78,8 +78,8 @@ func (a *Agent) releaseLocked(w *ways) {
 	w.streams.Renew()
 }
 
-// renewWays gives up all connections to servers: after a sleep, or in another
-// network, they lead nowhere, and nobody says so.
+// renewWays gives up all connections to servers: after a sleep, or in another network,
+// they are dead without an error.
 func (a *Agent) renewWays() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -98,9 +98,8 @@ func readCA(path string) ([]byte, error) {
 	return paths.ReadFile(path, most)
 }
 
-// followCA has a session use its CA file as it is by now. While the file can't be
-// used what it had before goes on, since files are not always replaced in one
-// step.
+// followCA reads a session's CA file anew. While the file can't be used the old
+// certificates stay in force, since files are not always replaced in one step.
 func (a *Agent) followCA(s *session) {
 	path := s.known.Load().profile.CAFile
 	if path == "" {
@@ -111,8 +110,8 @@ func (a *Agent) followCA(s *session) {
 	}
 }
 
-// takeCA has a session trust the certificates that its file has by now, and tells
-// whether they are others than before.
+// takeCA makes a session trust the certificates in ca, and tells whether they differ
+// from those before.
 func (a *Agent) takeCA(s *session, path string, ca []byte) bool {
 	old := s.known.Load()
 	if old.profile.CAFile != path || old.clientErr == nil && bytes.Equal(ca, old.ways.ca) {
@@ -132,13 +131,12 @@ func (a *Agent) takeCA(s *session, path string, ca []byte) bool {
 		}
 	})
 	a.releaseLocked(old.ways)
-	a.releaseLocked(way.ways) // where it was not taken
+	a.releaseLocked(way.ways) // if the session did not take it
 	return taken
 }
 
-// lookAtCAsLocked reads the CA files in the background, since they may be on a
-// network that does not answer, and has the sessions whose file was replaced try
-// again.
+// lookAtCAsLocked reads the CA files in the background, since they may be on a network
+// disk that does not answer. A session whose file was replaced tries again.
 func (a *Agent) lookAtCAsLocked() {
 	files := map[string][]byte{}
 	for _, s := range a.all() {
