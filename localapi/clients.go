@@ -193,15 +193,11 @@ func (s *Server) revokeClient(w http.ResponseWriter, _ *http.Request, _ *guard.C
 }
 
 // revokeSelf lets whoever has a client's token end it.
-func (s *Server) revokeSelf(w http.ResponseWriter, _ *http.Request, caller *guard.Caller, _ string) error {
+func (s *Server) revokeSelf(w http.ResponseWriter, r *http.Request, caller *guard.Caller, _ string) error {
 	if caller.Owner || caller.Page {
 		return client.NewProblem(client.TypeBadRequest, "this token is no client's: send the one to be revoked")
 	}
-	if err := s.Clients.Revoke(caller.Name); err != nil {
-		return clientProblem(err)
-	}
-	w.WriteHeader(http.StatusNoContent)
-	return nil
+	return s.revokeClient(w, r, caller, caller.Name)
 }
 
 // lease makes a client for as long as the request is held open, and opens the

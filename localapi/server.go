@@ -246,8 +246,7 @@ func problemOf(err error, serverURL string) *client.Problem {
 // has moved is.
 func sentence(p *client.Problem, e *agent.Error, serverURL string) string {
 	detail := ""
-	var lf *langflow.Error
-	if errors.As(e, &lf) {
+	if lf, ok := errors.AsType[*langflow.Error](e); ok {
 		detail = lf.Detail
 		if lf.Kind == langflow.Moved {
 			if to, err := langflow.ParseURL(detail); err == nil {

@@ -236,10 +236,8 @@ const pageName = "page"
 
 // named finds a client, nil if there is none of that name.
 func named(records []*record, name string) *record {
-	for _, r := range records {
-		if r.Name == name {
-			return r
-		}
+	if i := slices.IndexFunc(records, func(r *record) bool { return r.Name == name }); i >= 0 {
+		return records[i]
 	}
 	return nil
 }
@@ -454,12 +452,7 @@ func (l *List) All() []Client {
 			all = append(all, r.Client)
 		}
 	}
-	slices.SortFunc(all, func(a, b Client) int {
-		if a.Name < b.Name {
-			return -1
-		}
-		return 1
-	})
+	slices.SortFunc(all, func(a, b Client) int { return strings.Compare(a.Name, b.Name) })
 	return all
 }
 

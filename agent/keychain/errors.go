@@ -29,8 +29,7 @@ func securityError(err error) error {
 
 // credentialError tells what an error of Windows' Credential Manager means.
 func credentialError(err error) error {
-	var code syscall.Errno
-	if errors.As(err, &code) {
+	if code, ok := errors.AsType[syscall.Errno](err); ok {
 		switch code {
 		case 1168: // ERROR_NOT_FOUND
 			return ErrNotFound

@@ -119,8 +119,7 @@ func openFile(path, data string, passphrase secret.Text) (*fileStore, error) {
 	}
 	scrypt.SetMaxWorkFactor(mostFactors)
 	key, err := unseal(wrapped, scrypt)
-	var wrong *age.NoIdentityMatchError
-	if errors.As(err, &wrong) {
+	if _, ok := errors.AsType[*age.NoIdentityMatchError](err); ok {
 		return nil, fmt.Errorf("%w: the passphrase does not open %s; correct the file that LANGKEEP_PASSPHRASE_FILE names", ErrLocked, path)
 	}
 	if err != nil {

@@ -80,8 +80,7 @@ func (c *Client) Version(ctx context.Context) (string, error) {
 	const op = "ask for the version"
 	a, err := c.call(ctx, call{op: op, method: http.MethodGet, path: "/version"})
 	if err != nil {
-		var e *Error
-		if errors.As(err, &e) && e.Kind == BadRequest {
+		if e, ok := errors.AsType[*Error](err); ok && e.Kind == BadRequest {
 			e.Kind = NotLangflow
 		}
 		return "", err

@@ -149,8 +149,7 @@ func (v *ProxyVariable) refusal(status int) *ForwardError {
 
 // forwardError tells whether a request failed for a forward proxy.
 func (f Forward) forwardError(u *url.URL, err error) *ForwardError {
-	var said *ForwardError
-	if errors.As(err, &said) {
+	if said, ok := errors.AsType[*ForwardError](err); ok {
 		return said
 	}
 	v := f.For(u)

@@ -203,8 +203,7 @@ func (a *app) resumeLease(ctx context.Context, token secret.Text) io.ReadCloser 
 				return held
 			}
 			c.Close()
-			var problem *client.Problem
-			if errors.As(err, &problem) {
+			if _, ok := errors.AsType[*client.Problem](err); ok {
 				return nil // it was revoked
 			}
 		}

@@ -90,8 +90,7 @@ func codeOfState(s client.State) int {
 
 // wordsOf is what a person reads of an error.
 func wordsOf(err error) string {
-	var problem *client.Problem
-	if errors.As(err, &problem) {
+	if problem, ok := errors.AsType[*client.Problem](err); ok {
 		// What stands around it says which profile, where that matters.
 		return words.Problem(problem)
 	}

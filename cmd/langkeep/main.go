@@ -83,8 +83,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return exitFailed
 	}
 	a.say(wordsOf(err))
-	var usage usageError
-	if errors.As(err, &usage) {
+	if _, ok := errors.AsType[usageError](err); ok {
 		a.say("usage: " + cmd.UseLine())
 	}
 	return codeOf(err)

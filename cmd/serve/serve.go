@@ -183,15 +183,10 @@ func takeLock(p paths.Paths) (*flock.Flock, error) {
 		_ = os.WriteFile(p.Lock(), fmt.Appendf(nil, "{\"schema\":%d,\"pid\":%d}\n", paths.Schema, os.Getpid()), 0o600)
 		return lock, nil
 	case err == nil || errors.Is(err, context.DeadlineExceeded):
-		return nil, alreadyRunning(p)
+		return nil, fmt.Errorf("an agent runs already%s: stop it with langkeep stop", client.HolderWords(p))
 	default:
 		return nil, fmt.Errorf("can't lock %s: %w", p.Lock(), err)
 	}
-}
-
-// alreadyRunning names the agent that holds the lock.
-func alreadyRunning(p paths.Paths) error {
-	return fmt.Errorf("an agent runs already%s: stop it with langkeep stop", client.HolderWords(p))
 }
 
 // publish tells the user's programs where the agent is, and how the owner

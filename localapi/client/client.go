@@ -338,8 +338,7 @@ func (c *Client) failure(ctx context.Context, err error) error {
 	if isFull(err) || errors.Is(err, os.ErrDeadlineExceeded) { // nobody accepts, or nobody proves to be the agent
 		return c.stuck()
 	}
-	var broken brokenOff
-	if errors.As(err, &broken) {
+	if broken, ok := errors.AsType[brokenOff](err); ok {
 		return broken
 	}
 	return fmt.Errorf("%w: %w", ErrNoAgent, withoutURL(err))
@@ -348,8 +347,7 @@ func (c *Client) failure(ctx context.Context, err error) error {
 // withoutURL takes off what net/http puts around an error: the URL in it says
 // nothing that helps.
 func withoutURL(err error) error {
-	var wrapped *url.Error
-	if errors.As(err, &wrapped) {
+	if wrapped, ok := errors.AsType[*url.Error](err); ok {
 		return wrapped.Err
 	}
 	return err
