@@ -154,7 +154,8 @@ func TestFileHidesEverything(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, word := range []string{"prod", "lf.example.com", "ann", "correct horse"} {
+	// Each is too long for base64 to have it by chance, or has a sign that base64 lacks.
+	for _, word := range []string{"prod/password", "lf.example.com", "ann@example.com", "correct horse"} {
 		if bytes.Contains(data, []byte(word)) {
 			t.Errorf("%q is in the file", word)
 		}
