@@ -24,16 +24,16 @@ import (
 )
 
 const (
-	// ResumeWithin is how long a lease outlives the agent that gave it, for its
-	// holder to take it up again with the next one.
+	// ResumeWithin is how long a lease outlives its agent: in that time its holder can
+	// resume it at the next agent.
 	ResumeWithin = 30 * time.Second
 
-	most       = 500                // clients, each of which every token is compared with
-	reserved   = 100                // of them that no client's lease takes
-	mostLeases = 64                 // that one client can have given, those that its leases gave included
-	remembered = 7 * 24 * time.Hour // that a client is listed after its end
-	tick       = 15 * time.Second   // at most, between two looks at what has ended
-	mended     = 3 * time.Second    // between two at a file that can't be read
+	most       = 500                // clients; a lookup compares a token with each
+	reserved   = 100                // of those, kept free of leases that clients give
+	mostLeases = 64                 // that come from one client, directly or through its leases
+	remembered = 7 * 24 * time.Hour // for which a client is listed after its end
+	tick       = 15 * time.Second   // at most, between two sweeps
+	mended     = 3 * time.Second    // between two attempts at a file that can't be read
 	fileLimit  = 1 << 20            // bytes
 )
 
@@ -45,7 +45,7 @@ var (
 	ErrMany   = fmt.Errorf("there are %d clients: revoke some first", most)
 	ErrShare  = fmt.Errorf("this client has given %d programs tokens of their own: end some first", mostLeases)
 	ErrFull   = errors.New("there is no room for more programs with tokens of their own: end some first")
-	// ErrGrantor means that the client that gives a lease may not do so any more.
+	// ErrGrantor means that the client that asks for a lease may no longer give one.
 	ErrGrantor = errors.New("the client that asks was revoked meanwhile, its profile was removed, or its time is over")
 )
 
@@ -56,34 +56,35 @@ type Client struct {
 	Profiles []string // never all
 	Created  time.Time
 	Expires  time.Time // zero: with its lease
-	// Lease marks the client of one running program, which goes with the request
-	// that holds it.
+	// Lease marks the client of one running program. It ends with the request that
+	// holds it.
 	Lease bool
-	// GrantedBy is the client that has given a lease, which ends with it; "" for
-	// one of the owner, and "page" for one of the control page, which is no client.
+	// GrantedBy is the client that gave the lease; the lease ends with that client. It
+	// is "" for the owner, and "page" for the control page, which is no client.
 	GrantedBy string
-	// Narrowed marks a client whose scope run was given when that still allowed
-	// tweaks and uploads, until the owner has seen what it lost.
+	// Narrowed marks a client that got the scope run when run still allowed tweaks and
+	// uploads. The mark goes once the owner has seen the loss.
 	Narrowed bool
-	// Root is the client that a lease comes from in the end, over all that gave one
-	// in between; its own name for any other.
+	// Root is the first client in the chain that gave a lease. For a client that is no
+	// lease it is the client's own name.
 	Root string
 }
 
-// record is a Client and its token's hash, none of which ever changes.
+// record is a Client and its token's hash. A record never changes.
 type record struct {
 	Client
 	hash [sha256.Size]byte
 	*life
 }
 
-// life is whether a token is good. The record that takes another's place shares it.
+// life tells whether a token is still good. A record that replaces another shares its
+// life.
 type life struct {
-	ended  chan struct{} // closed when the token is good no more
+	ended  chan struct{} // closed when the token's life ends
 	over   bool          // ended is closed
-	unborn bool          // it is still being written down, and exists for nobody
-	held   bool          // by the request of a lease
-	resume time.Duration // clock.Elapsed by which a lease that is not held goes
+	unborn bool          // not yet written to the file: no lookup finds it
+	held   bool          // a request holds the lease
+	resume time.Duration // clock.Elapsed at which a lease that no request holds ends
 }
 
 // List is every client. It is safe for use by several goroutines.
@@ -92,31 +93,31 @@ type List struct {
 	clock clock.Clock
 	log   *slog.Logger
 	kick  chan struct{}
-	same  func(a, b [sha256.Size]byte) bool    // compares hashes; secret.SameHash but in tests
-	file  func(path string, data []byte) error // writes the file; paths.WriteFile but in tests
+	same  func(a, b [sha256.Size]byte) bool    // compares hashes; secret.SameHash except in tests
+	file  func(path string, data []byte) error // writes the file; paths.WriteFile except in tests
 
-	// writing is held by whoever writes or reads the file, so that the newest list
-	// is written last. It is taken before mu: nobody waits for the disk with mu, so
-	// no lookup waits for it either.
+	// writing is held while the file is written or read, so that the newest list is
+	// written last. Take it before mu. No goroutine waits for the disk with mu held, so
+	// no lookup waits for the disk.
 	writing sync.Mutex
 
 	mu      sync.Mutex // protects the following
 	records []*record  // never changed, only replaced
-	problem error      // why the file can't be used, which is then left alone
-	changes int        // of records, but for those of Add
-	written int        // changes when the file was last written; fewer: it is behind
+	problem error      // why the file can't be used; it is then left alone
+	changes int        // of records, except by Add
+	written int        // the value of changes at the last write; if less than changes, the file is behind
 }
 
-// Open reads the file at path, "" for none. One that can't be read has no
-// clients, is left alone, and Problem tells what is wrong with it.
+// Open reads the file at path, "" for none. A file that can't be read is left alone:
+// the list is then empty, and Problem says why.
 func Open(path string, c clock.Clock, log *slog.Logger) *List {
 	l := &List{path: path, clock: c, log: log, kick: make(chan struct{}, 1), same: secret.SameHash, file: paths.WriteFile}
 	l.load()
 	return l
 }
 
-// load reads the file, or notes why it can't. Without clients, there is nothing
-// to be written down meanwhile.
+// load reads the file, or notes why it can't. Without the file the list is empty, so
+// nothing needs to be written until then.
 func (l *List) load() {
 	l.writing.Lock()
 	defer l.writing.Unlock()
@@ -126,16 +127,15 @@ func (l *List) load() {
 	l.records, l.problem = records, err
 }
 
-// Problem tells why there are no clients and none can be added; nil if there is
-// no reason.
+// Problem is why the list is empty and takes no client; nil if the file is good.
 func (l *List) Problem() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.problem
 }
 
-// scopesOfNow counts the changes of what scopes mean: 0 is when run allowed
-// tweaks and uploads.
+// scopesOfNow is the version of the scopes' meaning. In version 0, run allowed tweaks
+// and uploads.
 const scopesOfNow = 1
 
 // listFile is a List at rest.
@@ -178,7 +178,7 @@ func (l *List) read() ([]*record, error) {
 	}
 	var records []*record
 	for _, r := range f.Clients {
-		// Earlier versions let clients have names that are reserved by now: they keep
+		// Earlier versions allowed names that are reserved now. Their clients keep
 		// their tokens.
 		if !r.Lease && isReserved(r.Name) {
 			name := "client-" + r.Name
@@ -214,8 +214,8 @@ func (l *List) read() ([]*record, error) {
 	return records, nil
 }
 
-// withoutOrphans leaves out the leases of clients that are gone: somebody may have
-// taken them out of the file by hand.
+// withoutOrphans leaves out leases whose grantor is not in the file: a person may have
+// removed it by hand.
 func withoutOrphans(records []*record) []*record {
 	for {
 		left := slices.DeleteFunc(slices.Clone(records), func(r *record) bool {
@@ -228,10 +228,10 @@ func withoutOrphans(records []*record) []*record {
 	}
 }
 
-// grantedByClient tells whether the grantor is one that can be in the list.
+// grantedByClient tells whether a client of the list gave the lease.
 func (c Client) grantedByClient() bool { return c.GrantedBy != "" && c.GrantedBy != pageName }
 
-// pageName is what the control page is called as a caller.
+// pageName is the control page's name as a caller.
 const pageName = "page"
 
 // named finds a client, nil if there is none of that name.
@@ -242,19 +242,19 @@ func named(records []*record, name string) *record {
 	return nil
 }
 
-// narrowed tells whether a client of the time before scopesOfNow lost something
-// that it may notice. A program that Langkeep started gets a new lease.
+// narrowed tells whether a client from before scopesOfNow lost rights that it may miss.
+// A lease does not: its program gets a new one.
 func narrowed(r recordFile) bool {
 	return !r.Lease && slices.Contains(r.Scopes, "run") && !slices.Contains(r.Scopes, "proxy")
 }
 
-// Seen notes that the owner knows what the clients lost.
+// Seen notes that the owner has seen which clients are Narrowed.
 func (l *List) Seen() error {
 	l.mu.Lock()
 	var records []*record
 	for _, r := range l.records {
 		if r.Narrowed {
-			// Lookup has handed out pointers to the old one.
+			// Lookup has given out pointers to the old record.
 			seen := *r
 			seen.Narrowed = false
 			r = &seen
@@ -267,9 +267,9 @@ func (l *List) Seen() error {
 	return l.keep()
 }
 
-// keep writes down what has changed, unless that was done meanwhile. Should it
-// fail, sweep tries it again: with the next agent, clients that are gone would be
-// back. The caller does not hold l.mu.
+// keep writes the list to the file, unless another goroutine has done so. After a
+// failure sweep tries again: an old file would bring revoked clients back at the next
+// start. The caller must not hold l.mu.
 func (l *List) keep() error {
 	l.writing.Lock()
 	defer l.writing.Unlock()
@@ -282,8 +282,7 @@ func (l *List) keep() error {
 	return l.write()
 }
 
-// write writes the clients down as they are by now. The caller holds l.writing,
-// and not l.mu.
+// write writes the current list to the file. The caller holds l.writing, and not l.mu.
 func (l *List) write() error {
 	l.mu.Lock()
 	records, changes, problem := l.records, l.changes, l.problem
@@ -312,9 +311,9 @@ func (l *List) write() error {
 	return nil
 }
 
-// Add lets a client in, with token, once it is written down. The error may be
-// ErrName, ErrExists, ErrMany, ErrShare, ErrFull, ErrGrantor, or ErrNone if it was
-// revoked before it was written down.
+// Add admits a client with that token, once the file has it. The error may be ErrName,
+// ErrExists, ErrMany, ErrShare, ErrFull, ErrGrantor, or ErrNone if the client was
+// revoked before the write ended.
 func (l *List) Add(c Client, token secret.Text) error {
 	if err := config.ValidName(c.Name); err != nil {
 		return fmt.Errorf("%w: %w", ErrName, err)
@@ -335,12 +334,13 @@ func (l *List) Add(c Client, token secret.Text) error {
 	err := l.write()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	// It was in the list meanwhile, so that a profile or a grantor that has gone took
-	// it along.
+	// The client was in the list during the write, so the removal of its profile or
+	// grantor has removed it too.
 	added := named(l.records, c.Name)
 	switch {
 	case err != nil:
-		// A file that has it all the same has it in vain: nobody knows the token.
+		// The file may have the client all the same. That does no harm: nobody knows
+		// the token.
 		l.records = slices.DeleteFunc(slices.Clone(l.records), func(o *record) bool { return o == added })
 		return err
 	case added == nil:
@@ -370,7 +370,7 @@ func (l *List) list(r *record) error {
 	r.Root = root(l.records, r.Client)
 	kept := l.records
 	if len(kept) >= most-reserved {
-		// Those that are over are kept to be listed, and make room.
+		// Ended clients stay in the list only for display, so they make room.
 		kept = slices.DeleteFunc(slices.Clone(kept), func(o *record) bool {
 			if l.isOver(o) {
 				l.end(o)
@@ -410,7 +410,7 @@ func LeaseName(what string) string {
 // root is Client.Root for a client that may not be among the records.
 func root(records []*record, c Client) string {
 	name, by := c.Name, c.GrantedBy
-	for range most { // a file edited by hand may lead in a circle
+	for range most { // a file edited by hand may have a circle
 		if by == "" {
 			break
 		}
@@ -424,7 +424,7 @@ func root(records []*record, c Client) string {
 	return name
 }
 
-// given counts the leases that come from a client in the end.
+// given counts the leases whose Root is that client.
 func given(records []*record, root string) int {
 	n := 0
 	for _, r := range records {
@@ -456,8 +456,8 @@ func (l *List) All() []Client {
 	return all
 }
 
-// Lookup finds the client of a token. It takes as long for any token. If the
-// client's time is over, ok is false and the client is still told.
+// Lookup finds the client of a token, in the same time for any token. For a client that
+// has expired ok is false, and c is that client.
 func (l *List) Lookup(token string) (c *Client, ended <-chan struct{}, ok bool) {
 	var room [64]byte // on the stack, for a token of the right length
 	hash := sha256.Sum256(append(room[:0], token...))
@@ -475,7 +475,7 @@ func (l *List) Lookup(token string) (c *Client, ended <-chan struct{}, ok bool) 
 	return &found.Client, found.ended, !found.over && !l.isOver(found)
 }
 
-// Hash is the hash of a client's token that fits, also of one whose time is over.
+// Hash finds the hash that fits among all clients' tokens, expired ones too.
 func (l *List) Hash(fits func(hash [sha256.Size]byte) bool) (hash [sha256.Size]byte, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -487,7 +487,7 @@ func (l *List) Hash(fits func(hash [sha256.Size]byte) bool) (hash [sha256.Size]b
 	return hash, ok
 }
 
-// isOver tells whether a client's time is over. The caller holds l.mu.
+// isOver tells whether a client has expired. The caller holds l.mu.
 func (l *List) isOver(r *record) bool {
 	if r.Lease && !r.held && l.clock.Elapsed() >= r.resume {
 		return true
@@ -495,8 +495,8 @@ func (l *List) isOver(r *record) bool {
 	return !r.Expires.IsZero() && !l.clock.Now().Before(r.Expires)
 }
 
-// Revoke takes a client out at once, with the leases that it has given, and then
-// writes that down. The error may be ErrNone.
+// Revoke removes a client at once, with the leases that it has given, and then writes
+// the file. The error may be ErrNone.
 func (l *List) Revoke(name string) error {
 	l.mu.Lock()
 	names := l.revoke(func(c Client) bool { return c.Name == name })
@@ -505,14 +505,14 @@ func (l *List) Revoke(name string) error {
 	switch {
 	case problem != nil:
 		return problem
-	case names == nil && !behind: // where it is, it may be so with this one
+	case names == nil && !behind: // if the file is behind, it may still have this client
 		return ErrNone
 	}
 	return l.keep()
 }
 
-// RevokeAll takes out every client that fits, with the leases that they have
-// given, and returns their names.
+// RevokeAll removes every client that fits, with the leases that it has given, and
+// returns the names.
 func (l *List) RevokeAll(fits func(Client) bool) ([]string, error) {
 	l.mu.Lock()
 	names := l.revoke(fits)
@@ -523,8 +523,8 @@ func (l *List) RevokeAll(fits func(Client) bool) ([]string, error) {
 	return names, l.keep()
 }
 
-// revoke ends clients and takes them out of the list, for keep to write that
-// down. The caller holds l.mu.
+// revoke ends clients and removes them from the list; keep must then write the file.
+// The caller holds l.mu.
 func (l *List) revoke(fits func(Client) bool) (names []string) {
 	for more := true; more; {
 		more = false
@@ -533,7 +533,7 @@ func (l *List) revoke(fits func(Client) bool) (names []string) {
 			if (fits(r.Client) || given) && !slices.Contains(names, r.Name) {
 				l.end(r)
 				names = append(names, r.Name)
-				more = true // those that it has given
+				more = true // remove the leases that it has given too
 			}
 		}
 	}
@@ -552,8 +552,8 @@ func (l *List) end(r *record) {
 	}
 }
 
-// Forget takes a profile that is gone from every client, so that none may use
-// another one of its name; a client without any other goes too.
+// Forget removes a deleted profile from every client, so that none may use a later
+// profile of that name. A client without another profile goes too.
 func (l *List) Forget(profile string) error {
 	l.mu.Lock()
 	var kept []*record
@@ -561,7 +561,7 @@ func (l *List) Forget(profile string) error {
 	for _, r := range l.records {
 		if slices.Contains(r.Profiles, profile) {
 			changed = true
-			// Whoever looked it up sees the old one, which has ended.
+			// A goroutine that looked the old record up sees that its life has ended.
 			left := &record{Client: r.Client, hash: r.hash, life: &life{ended: make(chan struct{}), unborn: r.unborn, held: r.held, resume: r.resume}}
 			left.Profiles = slices.DeleteFunc(slices.Clone(r.Profiles), func(p string) bool { return p == profile })
 			l.end(r)
@@ -582,8 +582,8 @@ func (l *List) Forget(profile string) error {
 	return l.keep()
 }
 
-// Hold takes up a lease again that its holder had with an earlier agent. ended
-// is closed when it is revoked.
+// Hold resumes a lease from an earlier agent. ended is closed when the lease is
+// revoked.
 func (l *List) Hold(name string) (ended <-chan struct{}, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -596,7 +596,7 @@ func (l *List) Hold(name string) (ended <-chan struct{}, err error) {
 	return nil, ErrNone
 }
 
-// Run ends what has expired, until ctx ends.
+// Run sweeps the list until ctx ends.
 func (l *List) Run(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -615,12 +615,12 @@ func (l *List) Run(ctx context.Context) {
 	}
 }
 
-// sweep ends what has expired, tries again what could not be read or written, and
-// returns when to look again, 0 if that is not needed before there is another
-// client. A lease is not listed any longer than it lives.
+// sweep ends expired clients and tries failed reads and writes again. It returns the
+// time till the next sweep, 0 if none is needed before a client is added. An ended
+// lease is not listed.
 func (l *List) sweep() time.Duration {
 	if l.Problem() != nil {
-		l.load() // somebody may have mended it
+		l.load() // a person may have mended the file
 	}
 	behind, next := l.expire()
 	if behind {
@@ -632,7 +632,7 @@ func (l *List) sweep() time.Duration {
 	return next
 }
 
-// expire is sweep but for the file: it tells whether that is behind.
+// expire is sweep without the file: it tells whether the file is behind.
 func (l *List) expire() (behind bool, next time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

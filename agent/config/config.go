@@ -1,5 +1,5 @@
-// Package config reads what a person may edit: config.toml, and one file a
-// profile. No secret is ever in them.
+// Package config reads and writes the settings that a person may edit: config.toml, and
+// one file a profile. They hold no secret.
 package config
 
 import (
@@ -16,8 +16,8 @@ import (
 	"langkeep/agent/paths"
 )
 
-// Config is config.toml: what holds for all profiles. What its fields' comments
-// say is what docs/configuration.md says.
+// Config is config.toml: the settings for all profiles. A test writes the comments of
+// its fields into docs/configuration.md.
 type Config struct {
 	// Where the local API listens: 127.0.0.1 or [::1], and a port; the other one
 	// gets the same port. In force at the next start.
@@ -25,7 +25,7 @@ type Config struct {
 	// Where secrets are kept: keychain, file (needs LANGKEEP_PASSPHRASE_FILE) or
 	// memory, which forgets them at the end. In force at the next start.
 	Store string `toml:"store"`
-	// The profile that a command means which names none.
+	// The profile for a command that names none.
 	DefaultProfile string `toml:"default_profile"`
 	// How much the log says: debug, info, warn or error.
 	LogLevel string `toml:"log_level"`
@@ -42,11 +42,11 @@ type Notify struct {
 	// Whether to be told that a session ends within a day while its server can't
 	// be reached.
 	Offline bool `toml:"offline"`
-	// Whether to be told that either is over.
+	// Whether to be told that one of these has ended.
 	BackToNormal bool `toml:"back_to_normal"`
 }
 
-// Default is what holds without a config.toml.
+// Default is the settings without a config.toml.
 func Default() Config {
 	return Config{
 		Listen:   "127.0.0.1:17860",
@@ -81,7 +81,7 @@ func loadConfig(path string) (Config, *document, error) {
 	return f.Config, doc, nil
 }
 
-// faults are what is wrong with the settings, by key.
+// faults are the errors of the settings, by key.
 func (c Config) faults() map[string]error {
 	return map[string]error{
 		"listen":          CheckListen(c.Listen),
@@ -92,8 +92,8 @@ func (c Config) faults() map[string]error {
 	}
 }
 
-// Change is a change of what the control page may set in config.toml: nil leaves
-// a setting as it is.
+// Change has the settings of config.toml that the control page may change; nil leaves a
+// setting as it is.
 type Change struct {
 	DefaultProfile *string
 	LogLevel       *string
@@ -102,12 +102,12 @@ type Change struct {
 	BackToNormal   *bool
 }
 
-// ErrValue means that a setting can't have the value it was to be given.
+// ErrValue means that a setting can't have the new value.
 var ErrValue = errors.New("not a value of this setting")
 
-// ChangeConfig changes settings in config.toml, or makes the file, and returns
-// all that it says then. What a person wrote beside them stays; a file that
-// can't be read is an error, and is left alone. A symbolic link stays one.
+// ChangeConfig changes settings in config.toml, or makes the file, and returns all its
+// settings. The rest of the file stays. A file that can't be read is an error, and is
+// left alone. A symbolic link stays one.
 func ChangeConfig(path string, c Change) (Config, error) {
 	config, doc, err := loadConfig(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -116,7 +116,7 @@ func ChangeConfig(path string, c Change) (Config, error) {
 	} else if err != nil {
 		return Config{}, err
 	}
-	// What strconv quotes is a checked text as TOML has it.
+	// strconv's quoting is valid TOML for a text that was checked.
 	change(doc, "default_profile", &config.DefaultProfile, c.DefaultProfile, strconv.Quote)
 	change(doc, "log_level", &config.LogLevel, c.LogLevel, strconv.Quote)
 	change(doc, "notify.sign_in_required", &config.Notify.SignInRequired, c.SignInRequired, strconv.FormatBool)
@@ -128,8 +128,8 @@ func ChangeConfig(path string, c Change) (Config, error) {
 			return Config{}, fmt.Errorf("%w: %s: %w", ErrValue, key, err)
 		}
 	}
-	// A file in a way of writing that set does not know, such as an inline
-	// table, is one that a person changes better.
+	// set does not know every form of TOML, such as an inline table: a person must
+	// change such a file.
 	got := Default()
 	if err := toml.Unmarshal(doc.data, &got); err != nil || !reflect.DeepEqual(got, config) {
 		return Config{}, fmt.Errorf("%s: its way of writing can't be changed from here; edit it by hand", path)
@@ -137,8 +137,8 @@ func ChangeConfig(path string, c Change) (Config, error) {
 	return config, doc.write()
 }
 
-// change gives a setting the value to, nil for none, and writes it into the file
-// if it is another one.
+// change sets a setting to *to and writes it into the file if it differs; a nil to
+// changes nothing.
 func change[T comparable](doc *document, key string, setting, to *T, toml func(T) string) {
 	if to != nil && *to != *setting {
 		*setting = *to

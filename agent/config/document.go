@@ -15,7 +15,7 @@ import (
 	"langkeep/agent/paths"
 )
 
-// fileLimit is the most that a file may have, in bytes.
+// fileLimit is the greatest size of a file, in bytes.
 const fileLimit = 1 << 20
 
 // document is a TOML file as it was read.
@@ -31,7 +31,7 @@ const byteOrderMark = "\xef\xbb\xbf"
 // write writes the file, with its mark, through a symbolic link.
 func (d *document) write() error { return paths.WriteThrough(d.path, slices.Concat(d.mark, d.data)) }
 
-// newline is how the file ends its lines.
+// newline is the file's line ending.
 func (d *document) newline() string {
 	if i := bytes.IndexByte(d.data, '\n'); i > 0 && d.data[i-1] == '\r' {
 		return "\r\n"
@@ -39,11 +39,10 @@ func (d *document) newline() string {
 	return "\n"
 }
 
-// load reads the file at path into v, whose fields are the settings that are
-// known, "schema" among them. A file without a schema counts as one of today's,
-// since people write them by hand; schema 0 has the same settings, and is
-// migrated. A missing file is fs.ErrNotExist; every other error names the file,
-// and the line if there is one.
+// load reads the file at path into v, whose fields are the known settings, "schema"
+// among them. A file without a schema counts as current, since people write files by
+// hand. Schema 0 has the same settings, and is migrated. A missing file is
+// fs.ErrNotExist; every other error names the file, and the line if there is one.
 func load(path string, v any) (*document, error) {
 	data, err := paths.ReadFile(path, fileLimit)
 	if err != nil {
@@ -53,7 +52,7 @@ func load(path string, v any) (*document, error) {
 	if rest, marked := bytes.CutPrefix(data, []byte(byteOrderMark)); marked {
 		d.data, d.mark = rest, data[:len(byteOrderMark)]
 	}
-	// The schema first: a newer file may have settings that are not known.
+	// Read the schema first: a newer file may have unknown settings.
 	head := struct {
 		Schema int `toml:"schema"`
 	}{paths.Schema}
@@ -121,8 +120,8 @@ func (d *document) where(key string) string {
 	return fmt.Sprintf("%s:%d", d.path, 1+bytes.Count(d.data[:from], []byte("\n")))
 }
 
-// find tells from where to where "key = value" stands. The key is a dotted one
-// where the setting is in a table, however the file writes that.
+// find returns the range of "key = value". For a setting in a table the key is dotted,
+// however the file writes it.
 func (d *document) find(key string) (from, to int, ok bool) {
 	for at := range d.settings() {
 		// go-toml takes keys in any case.
@@ -133,15 +132,15 @@ func (d *document) find(key string) (from, to int, ok bool) {
 	return 0, 0, false
 }
 
-// setting is where a "key = value" stands in a file.
+// setting is the place of a "key = value" in a file.
 type setting struct {
 	key      string // in full
-	table    string // the part of it that a [table] before it says; "" at the top level
+	table    string // the part of the key from the [table] above; "" at the top level
 	from, to int
 }
 
-// settings are a file's, in their order. A [table] is among them, as a setting
-// without a key.
+// settings yields the file's settings in order. A [table] comes as a setting without a
+// key.
 func (d *document) settings() iter.Seq[setting] {
 	return func(yield func(setting) bool) {
 		var p unstable.Parser
@@ -164,7 +163,7 @@ func (d *document) settings() iter.Seq[setting] {
 			case unstable.Table, unstable.ArrayTable:
 				table = name
 				at.table = name
-				// A table's own place is not told, but that of its name is.
+				// The parser gives no place for a table, but one for its name.
 				keys := node.Key()
 				keys.Next()
 				at.from = int(keys.Node().Raw.Offset)
@@ -178,9 +177,9 @@ func (d *document) settings() iter.Seq[setting] {
 	}
 }
 
-// set gives a setting a value, both as TOML, in the place of its old one, else
-// at the end of its table or of the top level; all else, comments too, stays as
-// it is.
+// set gives a setting a value, both as TOML. It replaces the old value, or adds a line
+// at the end of the setting's table or of the top level. The rest of the file, comments
+// too, stays.
 func (d *document) set(key, value string) {
 	table, name := "", key
 	if i := strings.LastIndex(key, "."); i >= 0 {

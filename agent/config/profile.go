@@ -17,10 +17,10 @@ import (
 	"langkeep/agent/paths"
 )
 
-// Profile is one profiles/NAME.toml: a Langflow server and an account. A zero
-// field is a setting that was not made.
+// Profile is one profiles/NAME.toml: a Langflow server and an account. A zero field is
+// an absent setting.
 type Profile struct {
-	Name        string // the file's, not in it
+	Name        string // from the file's name, not in the file
 	ServerURL   string // may end in a root path
 	Username    string
 	Method      string // password, auto-login, refresh-token or api-key; "" before the first sign-in
@@ -32,23 +32,24 @@ type Profile struct {
 	// ProxyOrigins are those of the web pages that may use the proxy, in one
 	// string with spaces between them, so that profiles can be compared.
 	ProxyOrigins string
-	// UnknownRoutes lets clients of the scope proxy use routes that no known
-	// version of Langflow has.
+	// UnknownRoutes lets clients with the scope proxy use routes that no known version
+	// of Langflow has.
 	UnknownRoutes bool
-	// ExecScopes are what exec and env give a program, with spaces between them;
-	// "" for the scopes read, token and proxy.
+	// ExecScopes are the scopes that exec and env give a program, with spaces between
+	// them; "" means read, token and proxy.
 	ExecScopes string
 }
 
-// profileFile is a Profile in its file. What its fields' comments say is what
-// docs/configuration.md says.
+// profileFile is a Profile in its file. A test writes the comments of its fields into
+// docs/configuration.md.
 type profileFile struct {
 	// The version of the file's form.
 	Schema int `toml:"schema"`
-	// The server's address, with its root path if it has one. One of another
+	// The server's address, with its root path if it has one. A new address of another
 	// origin signs the profile out first.
 	ServerURL string `toml:"server_url"`
-	// The account's name, for the method password. Another one signs out first.
+	// The account's name, for the method password. Another name signs the profile out
+	// first.
 	Username string `toml:"username"`
 	// How the profile signs in: password, auto-login, refresh-token or api-key;
 	// written by the first sign-in.
@@ -56,8 +57,8 @@ type profileFile struct {
 	// A file of certificates, PEM, with its full path, that are trusted beside
 	// the system's.
 	CAFile string `toml:"ca_file"`
-	// Whether a server that is not this computer may be spoken to over plain
-	// http, where everybody on the way can read along.
+	// Whether plain http to another computer is allowed, where everybody on the way can
+	// read along.
 	AllowHTTP bool `toml:"allow_http"`
 	// How long an API key that Langkeep makes lives: a Go duration such as 8h, 10s
 	// or more. Empty is 24h.
@@ -70,8 +71,8 @@ type profileFile struct {
 	// The origins of the web pages that may use the proxy, each with a scheme, a
 	// host and perhaps a port.
 	ProxyOrigins []string `toml:"proxy_allow_origins"`
-	// Whether clients of the scope proxy may use routes that no version of
-	// Langflow has that Langkeep knows.
+	// Whether clients with the scope proxy may use routes that no known version of
+	// Langflow has.
 	UnknownRoutes bool `toml:"unknown_routes"`
 	// The scopes that exec and env give a program, such as ["run"]. Empty is
 	// read, token and proxy.
@@ -112,9 +113,9 @@ func loadProfile(path string) (Profile, *document, error) {
 	}, doc, nil
 }
 
-// LoadProfiles reads every NAME.toml in dir, by name. One that can't be read is
-// among the errors, and keeps none of the others from being read. A missing
-// dir has no profiles, but one that is a symbolic link to nothing is an error.
+// LoadProfiles reads every NAME.toml in dir, by name. A file that can't be read adds an
+// error; the others are read all the same. A missing dir has no profiles; a dir that is
+// a symbolic link to nothing is an error.
 func LoadProfiles(dir string) (map[string]Profile, []error) {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -141,15 +142,15 @@ func LoadProfiles(dir string) (map[string]Profile, []error) {
 	return profiles, errs
 }
 
-// isSettings tells a file of settings from what editors, WriteFile and
+// isSettings tells a file of settings from the files that editors, WriteFile and
 // migrations leave beside it.
 func isSettings(name string) bool {
 	return strings.HasSuffix(name, ".toml") && !strings.HasPrefix(name, ".")
 }
 
-// SaveProfile writes the profile into dir. In a file that is there only the
-// settings that changed are written anew, so a person's comments stay; a file
-// that can't be read is an error, and is left alone. A symbolic link stays one.
+// SaveProfile writes the profile into dir. In an existing file it writes only the
+// changed settings, so a person's comments stay. A file that can't be read is an error,
+// and is left alone. A symbolic link stays one.
 func SaveProfile(dir string, p Profile) error {
 	if err := ValidName(p.Name); err != nil {
 		return err
@@ -184,7 +185,7 @@ func SaveProfile(dir string, p Profile) error {
 		}
 	}
 	if unchanged := found != nil && bytes.Equal(doc.data, read); unchanged {
-		return nil // where the file can't be written, it need not be
+		return nil // nothing changed, so a file that can't be written is no error
 	}
 	return doc.write()
 }
@@ -216,8 +217,8 @@ func (f profileFile) lines() ([]string, error) {
 	return strings.Split(strings.TrimSuffix(string(data), "\n"), "\n"), nil
 }
 
-// RemoveProfile deletes the profile's file from dir; one that isn't there is
-// fine, but not where dir is a symbolic link to nothing: the file may be back.
+// RemoveProfile deletes the profile's file from dir. A missing file is no error, unless
+// dir is a symbolic link to nothing: the file may come back with its folder.
 func RemoveProfile(dir, name string) error {
 	if err := ValidName(name); err != nil {
 		return err
@@ -229,7 +230,7 @@ func RemoveProfile(dir, name string) error {
 	return err
 }
 
-// faults are what is wrong with the settings, by key.
+// faults are the errors of the settings, by key.
 func (f profileFile) faults() map[string]error {
 	_, lifetime := parseLifetime(f.KeyLifetime)
 	return map[string]error{
@@ -244,9 +245,8 @@ func (f profileFile) faults() map[string]error {
 	}
 }
 
-// checkServerURL sees that the URL can be one of a server and holds no
-// password; whether plain HTTP is allowed is for the client of the server to
-// say.
+// checkServerURL checks that the URL can be a server's and holds no password. The
+// server's client decides whether plain HTTP is allowed.
 func checkServerURL(raw string) error {
 	if raw == "" {
 		return errors.New("is missing; write one such as https://langflow.example.com")
@@ -305,7 +305,7 @@ func checkOrigins(origins []string) error {
 	return nil
 }
 
-// execScopes are the scopes that a program can be given by exec and env.
+// execScopes are the scopes that exec and env can give a program.
 var execScopes = []string{"read", "token", "api-key", "run", "tweak", "edit", "proxy"}
 
 func checkExecScopes(scopes []string) error {

@@ -19,7 +19,8 @@ import (
 const (
 	// debounce is how long the files must be quiet: editors write in several steps.
 	debounce = 200 * time.Millisecond
-	// lookEvery is between two looks at the files for what no watch has told.
+	// lookEvery is the time between two looks at the files, for changes that no watch
+	// reports.
 	lookEvery = 15 * time.Second
 	maxLinks  = 40 // that lead to a file at most, as on Linux
 )
@@ -28,10 +29,9 @@ const (
 // or removed, by langkeep too, and once at its start, so that nothing is missed
 // between reading and watching. It returns when ctx ends.
 //
-// Symbolic links may lead to the files, over any number of links and folders:
-// wherever one of them is changed, the files are looked at. What no watch tells,
-// such as an edit on a network's disk or a folder that another one replaces, is
-// seen within 15 s.
+// Symbolic links may lead to the files, over any number of links and folders: a change
+// of any of them makes Watch look at the files. A change that no watch reports, such as
+// an edit on a network disk or a replaced folder, is seen within 15 s.
 func Watch(ctx context.Context, p paths.Paths, log *slog.Logger, changed func()) {
 	w := newWatch(p, log)
 	notifier, err := fsnotify.NewWatcher()
@@ -45,14 +45,14 @@ func Watch(ctx context.Context, p paths.Paths, log *slog.Logger, changed func())
 	w.watchEvents(ctx, notifier.Events, notifier.Errors, changed)
 }
 
-// watch is what Watch knows of the files.
+// watch is the state of Watch.
 type watch struct {
 	paths    paths.Paths
 	log      *slog.Logger
-	notifier *fsnotify.Watcher      // nil: there is none
+	notifier *fsnotify.Watcher      // nil: the system has none
 	watched  map[string]fs.FileInfo // the folders, as they were when their watch began
-	refused  map[string]bool        // folders that can't be watched, which was said
-	places   map[string]bool        // that decide what a file of settings is: see trail
+	refused  map[string]bool        // folders that can't be watched, already logged
+	places   map[string]bool        // paths that lead to a file of settings: see trail
 	folders  []string               // those of the settings, without a link on the way
 }
 
@@ -60,7 +60,7 @@ func newWatch(p paths.Paths, log *slog.Logger) *watch {
 	return &watch{paths: p, log: log, watched: map[string]fs.FileInfo{}, refused: map[string]bool{}}
 }
 
-// watchEvents is Watch once it has the events of the folders.
+// watchEvents is Watch with the folders' events.
 func (w *watch) watchEvents(ctx context.Context, events <-chan fsnotify.Event, errs <-chan error, changed func()) {
 	quiet := time.NewTimer(0)
 	defer quiet.Stop()
@@ -114,7 +114,7 @@ func (w *watch) matters(e fsnotify.Event) bool {
 // files are all files of settings.
 func (w *watch) files() []string {
 	files := []string{w.paths.ConfigFile()}
-	entries, _ := os.ReadDir(w.paths.ProfilesDir()) // what can't be read has no settings either
+	entries, _ := os.ReadDir(w.paths.ProfilesDir()) // a folder that can't be read has no settings
 	for _, e := range entries {
 		if isSettings(e.Name()) {
 			files = append(files, filepath.Join(w.paths.ProfilesDir(), e.Name()))
@@ -123,8 +123,8 @@ func (w *watch) files() []string {
 	return files
 }
 
-// look is what each file of settings is by now, whatever leads to it; nil for one
-// that is not there.
+// look returns the present state of each file of settings, behind any links; nil for a
+// missing one.
 func (w *watch) look() map[string]fs.FileInfo {
 	seen := map[string]fs.FileInfo{}
 	for _, file := range w.files() {
@@ -137,8 +137,7 @@ func (w *watch) look() map[string]fs.FileInfo {
 	return seen
 }
 
-// sameFile tells whether a file is what it was, as far as can be told without
-// reading it.
+// sameFile tells whether a file is unchanged, as far as its metadata shows.
 func sameFile(a, b fs.FileInfo) bool {
 	if a == nil || b == nil {
 		return a == nil && b == nil
@@ -146,7 +145,7 @@ func sameFile(a, b fs.FileInfo) bool {
 	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
 }
 
-// follow watches the folders of all that decides what the settings are, and no
+// follow watches the folders of all links and files that lead to the settings, and no
 // others.
 func (w *watch) follow() {
 	t := trail{places: map[string]bool{}, real: map[string]string{}}
@@ -191,11 +190,10 @@ func (w *watch) follow() {
 // trail finds the symbolic links that lead to files.
 type trail struct {
 	places map[string]bool   // each link, in the folder that it really is in
-	real   map[string]string // by path: what was found
+	real   map[string]string // by path: the result of end
 }
 
-// end is the path of what a path leads to, without a link on the way; at most
-// links are followed. What is missing stays as it is.
+// end resolves a path; it follows at most links links. A missing part stays as it is.
 func (t trail) end(path string, links int) string {
 	if end, ok := t.real[path]; ok {
 		return end

@@ -6,8 +6,8 @@ import (
 	"syscall"
 )
 
-// securityError tells what an exit code of macOS's /usr/bin/security means:
-// the OSStatus modulo 256.
+// securityError translates an exit code of macOS's /usr/bin/security, the OSStatus
+// modulo 256.
 func securityError(err error) error {
 	var exit *exec.ExitError
 	if !errors.As(err, &exit) {
@@ -27,7 +27,7 @@ func securityError(err error) error {
 	return ErrFailing
 }
 
-// credentialError tells what an error of Windows' Credential Manager means.
+// credentialError translates an error of Windows' Credential Manager.
 func credentialError(err error) error {
 	if code, ok := errors.AsType[syscall.Errno](err); ok {
 		switch code {

@@ -29,7 +29,7 @@ const (
 	blockEnd    = armor.Footer + "\n"
 	fileLimit   = 64 << 20 // bytes
 	workFactor  = 15       // log2 of scrypt's N: 32 MiB, once at each start
-	mostFactors = 18       // of a file from elsewhere: 256 MiB
+	mostFactors = 18       // accepted in a file from elsewhere: 256 MiB
 )
 
 type fileStore struct {
@@ -45,7 +45,7 @@ type fileStore struct {
 // first item. A wrong passphrase is ErrLocked; a file that is newer, corrupt or
 // a symbolic link is ErrFailing, and is left alone.
 //
-// It costs one scrypt (about 0.1 s and 34 MB); nothing after it does.
+// It costs one scrypt (about 0.1 s and 34 MB); later calls cost none.
 func NewFile(path string, passphrase secret.Text) (Store, error) {
 	f, err := newFile(path, passphrase, workFactor)
 	if err != nil {

@@ -64,7 +64,7 @@ func (secretService) check(ctx context.Context) error {
 	return nil
 }
 
-// defaultCollection is the one that go-keyring 0.2.8 takes: login, else the
+// defaultCollection is the collection that go-keyring 0.2.8 uses: login, else the
 // default alias; noObject if there is neither.
 func defaultCollection(ctx context.Context, conn *dbus.Conn) (dbus.ObjectPath, error) {
 	var all []dbus.ObjectPath
@@ -116,7 +116,7 @@ func (secretService) open(ctx context.Context) error {
 	}
 	var prompt dbus.ObjectPath
 	if collection == noObject {
-		// As libsecret does. The prompt asks for a new password.
+		// libsecret uses this label too. The prompt asks for a new password.
 		label := map[string]dbus.Variant{collectionIface + ".Label": dbus.MakeVariant("Default keyring")}
 		err = service.CallWithContext(ctx, serviceInterface+".CreateCollection", 0, label, "default").Store(&collection, &prompt)
 	} else {
@@ -134,9 +134,9 @@ func (secretService) open(ctx context.Context) error {
 	return secretService{}.check(ctx)
 }
 
-// ask shows a prompt and waits until the person is done with it. One that nobody
-// answers is left on the screen, where a late answer still unlocks: asked to
-// dismiss it, gnome-keyring 42.1 crashes (tried).
+// ask shows a prompt and waits until the person has answered. A prompt without an
+// answer stays on the screen, where a late answer still unlocks: gnome-keyring 42.1
+// crashes when asked to dismiss one (tried).
 func ask(ctx context.Context, conn *dbus.Conn, prompt dbus.ObjectPath) error {
 	completed := []dbus.MatchOption{
 		dbus.WithMatchObjectPath(prompt), dbus.WithMatchInterface(promptInterface), dbus.WithMatchMember("Completed"),
@@ -174,7 +174,7 @@ func serviceError(ctx context.Context, err error) error {
 	return fmt.Errorf("%w: the Secret Service: %w", busError(ctx, err), err)
 }
 
-// busError tells what an error of D-Bus means for the keychain.
+// busError tells the meaning of an error of D-Bus for the keychain.
 func busError(ctx context.Context, err error) error {
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return ErrSilent
@@ -182,7 +182,7 @@ func busError(ctx context.Context, err error) error {
 	return systemError(err)
 }
 
-// systemError tells what an error means that go-keyring passes on.
+// systemError tells the meaning of an error that go-keyring passes on.
 func systemError(err error) error {
 	var e dbus.Error
 	if !errors.As(err, &e) {

@@ -4,8 +4,8 @@ package keychain
 
 import "context"
 
-// newGate makes a gate that lets everything through: neither macOS nor Windows
-// tells beforehand whether it would ask.
+// newGate makes a gate that lets everything through: neither macOS nor Windows tells
+// beforehand whether it would ask the person.
 func newGate() gate { return noGate{} }
 
 type noGate struct{}

@@ -15,9 +15,8 @@ import (
 	"langkeep/agent/secret"
 )
 
-// What can be wrong. Only ErrNotFound means that an item is absent: after any
-// other error nothing is known about it, and it must be neither given up nor
-// written over.
+// The errors of a Store. Only ErrNotFound means that an item is absent. After any other
+// error the item may be there: it must be neither given up nor written over.
 var (
 	ErrNotFound = errors.New("not in the keychain")
 	ErrLocked   = errors.New("the keychain is locked")
@@ -30,9 +29,9 @@ var (
 	ErrKept = errors.New("the keychain still has the item")
 )
 
-// Item is one secret and what it may be used for.
+// Item is one secret, with the server and account that it belongs to.
 type Item struct {
-	Origin     string // the only origin that may be given the secret
+	Origin     string // the only origin that may get the secret
 	Username   string
 	CookieName string // the refresh cookie's name, learned at sign-in; else ""
 	Secret     secret.Text
@@ -48,24 +47,24 @@ type Store interface {
 	// Ready is nil if items can be read and written without asking anyone;
 	// else ErrLocked, ErrMissing, ErrSilent or ErrFailing.
 	Ready(ctx context.Context) error
-	// Unlock asks the person, who may take a minute, so it is called only when
-	// a person did something that needs it. It fails like Ready.
+	// Unlock asks the person, who may take a minute. Call it only after an action of a
+	// person that needs the store. It fails like Ready.
 	Unlock(ctx context.Context) error
 	// Get fails like Ready, or with ErrNotFound.
 	Get(ctx context.Context, account string) (Item, error)
-	// Set has read the item back when it returns nil. It replaces an item that
-	// can't be parsed, and says so in the log, since nothing else would ever
-	// mend it; one that a newer Langkeep wrote stays, and is ErrFailing. An
-	// item that is too big is ErrTooBig before anything is touched.
+	// Set has read the item back when it returns nil. It replaces an item that can't be
+	// parsed, and logs that, since nothing else would ever mend it. An item of a newer
+	// Langkeep stays, and is ErrFailing. A too big item is ErrTooBig before the store
+	// is touched.
 	Set(ctx context.Context, account string, it Item) error
-	// Delete is nil if there is no such item, which it has looked for when it
-	// returns; ErrKept if the item is still there.
+	// Delete checks that the item is gone: nil if there is no such item (any more),
+	// ErrKept if it is still there.
 	Delete(ctx context.Context, account string) error
 	// Close waits for a call in flight, but not for one that hangs.
 	Close() error
 }
 
-// What an account can hold.
+// The kinds of item of a profile.
 const (
 	RefreshToken = "refresh-token"
 	AccessToken  = "access-token"
@@ -94,7 +93,7 @@ type itemJSON struct {
 // 2,560 bytes.
 func encode(it Item) (string, error) {
 	if !utf8.ValidString(it.Secret.Reveal()) || !utf8.ValidString(it.Username) {
-		// encoding/json would put other characters in its place.
+		// encoding/json would replace invalid bytes.
 		return "", fmt.Errorf("%w: a secret or user name that is not UTF-8 can't be kept", ErrFailing)
 	}
 	j := itemJSON{
@@ -134,7 +133,7 @@ var (
 )
 
 func parse(account, data string) (itemJSON, error) {
-	// The version first: a newer item may have fields of other types.
+	// Read the version first: a newer item may have fields of other types.
 	var v struct {
 		V int `json:"v"`
 	}
@@ -146,7 +145,7 @@ func parse(account, data string) (itemJSON, error) {
 		return itemJSON{}, fmt.Errorf("%w: %s %w", ErrFailing, account, errCorrupt)
 	}
 	if j.ExpiresAt != nil {
-		// In UTC it may be of a year that could not be written again.
+		// The conversion to UTC may give a year that JSON can't have.
 		if _, err := j.ExpiresAt.UTC().MarshalJSON(); err != nil {
 			return itemJSON{}, fmt.Errorf("%w: %s %w", ErrFailing, account, errCorrupt)
 		}

@@ -12,8 +12,8 @@ import (
 	"github.com/zalando/go-keyring"
 )
 
-// ring is what the system's keychain must do. go-keyring's calls take no
-// context and may block for ever.
+// ring is the system's keychain, as go-keyring offers it. Its calls take no context and
+// may block for ever.
 type ring interface {
 	Get(service, account string) (string, error)
 	Set(service, account, data string) error
@@ -38,12 +38,11 @@ func (goKeyring) Delete(service, account string) error        { return keyring.D
 
 // The longest that a call may take.
 const (
-	quickLimit = 5 * time.Second  // nobody is asked
-	askLimit   = 60 * time.Second // a person is
+	quickLimit = 5 * time.Second  // for a call that asks nobody
+	askLimit   = 60 * time.Second // for a call that asks a person
 )
 
-// grace is what a call that heeds its context gets for each step of coming back
-// by itself.
+// grace is the time that a call gets to return after its context has ended.
 const grace = 200 * time.Millisecond
 
 // sizeLimit is the greatest length of an item in bytes, 0 for none.
@@ -62,7 +61,7 @@ func sizeLimit(goos string) int {
 	return 0
 }
 
-// osConfig is what a test may want otherwise.
+// osConfig has the parts that a test replaces.
 type osConfig struct {
 	service    string // no colon: Windows puts one between service and account
 	ring       ring
@@ -98,12 +97,12 @@ func newOS(c osConfig) *osStore {
 	return s
 }
 
-// call is one thing to do with the keychain.
+// call is one operation on the keychain.
 type call struct {
 	ctx   context.Context
 	asks  bool // a person is asked
 	run   func(context.Context) error
-	reply chan error // has room for one
+	reply chan error // capacity 1
 }
 
 // do has own run f, and returns what f did.
@@ -126,8 +125,8 @@ func (s *osStore) do(ctx context.Context, asks bool, f func(context.Context) err
 
 var errClosed = fmt.Errorf("%w: it was closed", ErrFailing)
 
-// own makes the calls. While one hangs or asks a person, the others are
-// refused at once rather than left to wait.
+// own makes the calls. While one call hangs or asks a person, own refuses the others at
+// once, so that they need not wait.
 func (s *osStore) own() {
 	defer close(s.closed)
 	var (
@@ -135,7 +134,7 @@ func (s *osStore) own() {
 		done    chan error   // of the call in flight, nil when there is none
 		cancel  func()       // of the call in flight
 		timer   = newTimer() // runs while now is set
-		refusal error        // what others are told meanwhile; nil: they wait
+		refusal error        // the error for other callers meanwhile; nil: they wait
 		closing = s.closing
 	)
 	for closing != nil || now != nil && !now.asks {
@@ -151,7 +150,7 @@ func (s *osStore) own() {
 				c.reply <- refusal
 				continue
 			}
-			if c.ctx.Err() != nil { // nobody waits for it any more
+			if c.ctx.Err() != nil { // the caller has left
 				c.reply <- c.ctx.Err()
 				continue
 			}
@@ -181,7 +180,7 @@ func (s *osStore) own() {
 			s.log.Warn("a call of the keychain hangs")
 		}
 	}
-	if now != nil { // a question that nobody will answer now
+	if now != nil { // withdraw a question that nobody will answer now
 		now.reply <- errClosed
 	}
 	if cancel != nil {
@@ -263,8 +262,8 @@ func (s *osStore) Set(ctx context.Context, account string, it Item) error {
 		if err := s.explain(account, s.ring.Set(s.service, account, data)); err != nil {
 			return err
 		}
-		// macOS says nothing when it refuses a write; and what was not read
-		// back must not be taken for saved.
+		// macOS reports no error when it refuses a write, so read the item back before
+		// taking it for saved.
 		back, err := s.get(ctx, account)
 		if errors.Is(err, ErrNotFound) || err == nil && back != data {
 			return fmt.Errorf("%w: %s was written but does not read back", ErrFailing, account)
@@ -298,8 +297,8 @@ func (s *osStore) Delete(ctx context.Context, account string) error {
 	})
 }
 
-// check is nil if the ring may be called. What comes back to it after its limit
-// must not go on: its caller was told that it failed.
+// check is nil if the ring may be called. A call that comes back after its limit must
+// not go on: its caller already has an error.
 func (s *osStore) check(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err

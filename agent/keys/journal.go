@@ -17,24 +17,23 @@ type Record struct {
 	Profile  string `json:"profile"`
 	Origin   string `json:"origin"`
 	Username string `json:"username"`
-	// Name is the key's on the server. It ends in a nonce and is written down
-	// before the key is made, so that what a crash left behind is found by it,
-	// and nothing that anybody else has made.
+	// Name is the key's name on the server. It ends in a nonce, and the journal has it
+	// before the key is made. So a key that a crash left behind is found by its name,
+	// and never a key of somebody else.
 	Name string `json:"name"`
-	// ID is the server's, "" until it has answered.
+	// ID is the server's id of the key, "" until the server has answered.
 	ID string `json:"id"`
 	// Ends is when the key is to be deleted, by the server's clock.
 	Ends time.Time `json:"ends"`
-	// Over means that nobody has the key, or should have: it goes as soon as
-	// its server can be asked.
+	// Over means that no reader should have the key: it is deleted as soon as its
+	// server can be asked.
 	Over bool `json:"over"`
-	// Ignored means that the server does not know of Ends: the key is deleted
-	// when it was not used for grace.
+	// Ignored means that the server ignores Ends: the key is deleted once it was unused
+	// for grace.
 	Ignored bool `json:"ignored"`
 }
 
-// Journal remembers which keys were made, so that all of them are deleted in
-// the end.
+// Journal records the keys that were made, so that all of them are deleted in the end.
 type Journal struct {
 	path string // "" keeps it in memory
 
@@ -55,8 +54,8 @@ type fileFormat struct {
 
 const journalLimit = 1 << 20 // bytes
 
-// load reads the file, once. One that can't be read is left alone, and no key
-// is made until it can: it would be forgotten. The caller holds j.mu.
+// load reads the file, once. A file that can't be read is left alone, and no key is
+// made meanwhile, since the journal would not have it. The caller holds j.mu.
 func (j *Journal) load() error {
 	if j.loaded || j.path == "" {
 		return nil
@@ -73,11 +72,11 @@ func (j *Journal) load() error {
 	if err := paths.Adopt(j.path, data, &f, ": mend it, or delete it and look at langkeep keys"); err != nil {
 		return err
 	}
-	// What has no id yet was being made when the agent ended, and nobody has it.
+	// A key without an id was being made when the agent ended, so no reader has it.
 	for i, r := range f.Keys {
 		f.Keys[i].Over = r.Over || r.ID == ""
 		if origin, err := langflow.Origin(r.Origin); err == nil {
-			f.Keys[i].Origin = origin // which older versions spelled otherwise
+			f.Keys[i].Origin = origin // older versions spelled origins in other ways
 		}
 	}
 	j.records, j.loaded = f.Keys, true
@@ -109,7 +108,7 @@ func (j *Journal) Change(with func([]Record) []Record) error {
 	return nil
 }
 
-// Put adds a record, or replaces the one of its name.
+// Put adds a record, or replaces the one with its name.
 func (j *Journal) Put(r Record) error {
 	return j.Change(func(all []Record) []Record {
 		if i := slices.IndexFunc(all, func(o Record) bool { return o.Name == r.Name }); i >= 0 {
@@ -127,7 +126,7 @@ func (j *Journal) drop(name string) error {
 	})
 }
 
-// over marks those of a profile that fit as keys that nobody should have.
+// over marks a profile's fitting records as Over.
 func (j *Journal) over(profile string, fit func(Record) bool) error {
 	return j.Change(func(all []Record) []Record {
 		for i, r := range all {
@@ -149,7 +148,7 @@ func (j *Journal) All() ([]Record, error) {
 	return slices.Clone(j.records), nil
 }
 
-// of lists the records of an account.
+// of returns the records of an account.
 func (j *Journal) of(a Account) ([]Record, error) {
 	all, err := j.All()
 	return slices.DeleteFunc(all, func(r Record) bool { return r.Origin != a.Origin || r.Username != a.Username }), err

@@ -26,43 +26,43 @@ const (
 	usualLifetime = 24 * time.Hour   // of a key, where its profile says nothing else
 	retry         = 10 * time.Second // between two attempts to make one
 	doubtInterval = 10 * time.Second // between two trials of a key that an answer refused
-	forbidden     = 10 * time.Minute // until a server that forbids keys is asked again
-	grace         = 10 * time.Minute // that a replaced key lives after its last use, where the server ignores its end
-	sweepInterval = 15 * time.Second // between two looks at what is to be deleted
+	forbidden     = 10 * time.Minute // before a server that forbids keys is asked again
+	grace         = 10 * time.Minute // for which a replaced key lives after its last use, where the server ignores ends
+	sweepInterval = 15 * time.Second // between two sweeps
 	signOutTime   = 5 * time.Second  // for deleting keys at a sign-out
 )
 
-// Account is what a key is made from: the account of a profile, as it is now.
+// Account is a profile's account at one moment; keys are made from it.
 type Account struct {
 	Profile, Origin, Username string
 
-	Work     context.Context  // of work for it; ends when somebody signs the profile in or out, changes or removes it
-	Client   *langflow.Client // nil if there is no way to the server
+	Work     context.Context  // of work on its keys; ends with a sign-in, sign-out, change or removal of the profile
+	Client   *langflow.Client // nil if the server can't be asked
 	Lifetime time.Duration    // wanted for its keys; 0 is the usual one
 	Refused  bool             // the server has ended the session for good
 	Access   secret.Text      // a token that is valid now; empty if there is none
 }
 
-// Sessions is where keys come from.
+// Sessions gives access to the profiles' sessions.
 type Sessions interface {
 	// Account describes a profile's account, and tells whether there is one.
 	Account(profile string) (Account, bool)
-	// Accounts are all of them.
+	// Accounts yields the accounts of all profiles.
 	Accounts() iter.Seq[Account]
-	// Token returns a token that is valid, once there is one.
+	// Token returns a valid access token; it waits for one.
 	Token(ctx context.Context, profile string) (secret.Text, error)
-	// TokenRefused hears that the server refused a token of the profile's.
+	// TokenRefused notes that the server refused a token of the profile.
 	TokenRefused(profile string, token secret.Text)
-	// Turn keeps others from signing a profile in or out, changing or removing it until
-	// release is called.
+	// Turn takes the session's turn: no sign-in, sign-out, change or removal runs until
+	// the caller calls release.
 	Turn(ctx context.Context, profile string) (release func(), err error)
-	// Try is Turn if nobody has to be waited for.
+	// Try is Turn without waiting.
 	Try(profile string) (release func(), ok bool)
-	// Changed hears that the profile's Status is another.
+	// Changed notes that the profile's Status has changed.
 	Changed(profile string)
 }
 
-// Store is where keys outlive the agent. Items of another origin or account are
+// Store keeps keys across restarts of the agent. Items of another origin or account are
 // keychain.ErrNotFound.
 type Store interface {
 	StoredKey(ctx context.Context, a Account) (keychain.Item, error)
@@ -70,8 +70,8 @@ type Store interface {
 	RemoveKey(profile string)
 }
 
-// ErrInterrupted ends the wait for a key because somebody signs the profile in or out,
-// changes or removes it.
+// ErrInterrupted ends the wait for a key because of a sign-in, sign-out, change or
+// removal of the profile.
 var ErrInterrupted = errors.New("interrupted")
 
 // ErrStopping ends the wait for a key because the agent stops.
@@ -82,13 +82,13 @@ type Problem string
 
 // The problems.
 const (
-	TooShort  Problem = "too-short" // keys don't live as long as was asked for
+	TooShort  Problem = "too-short" // the profile's keys don't live that long
 	Forbidden Problem = "forbidden" // the server lets the account make none
 	NoSuchKey Problem = "no-such-key"
-	Unwritten Problem = "unwritten" // a key that can't be written down is not made
+	Unwritten Problem = "unwritten" // the journal can't be written, so no key was made
 )
 
-// Error is a Problem, with what is known of it.
+// Error is a Problem with its details.
 type Error struct {
 	Problem Problem
 	Most    time.Duration // TooShort: the longest that a key lives
@@ -107,14 +107,14 @@ type Grant struct {
 	Key       secret.Text
 	ID        string
 	ExpiresAt time.Time     // by the server's clock
-	ExpiresIn time.Duration // by our reckoning
+	ExpiresIn time.Duration // by the less favourable clock
 }
 
-// Status is what people are told of a profile's keys.
+// Status describes a profile's keys for people.
 type Status struct {
-	Expires   time.Time // of the key that is handed out now
+	Expires   time.Time // of the current key
 	Reason    string    // vocabulary.KeysForbidden, vocabulary.ExpiryIgnored or ""
-	Left      int       // of keys that are still to be deleted on the server, which can't be asked
+	Left      int       // keys still to be deleted on the server, which can't be asked
 	LeftUntil time.Time // when the last of them ends
 }
 
@@ -129,24 +129,24 @@ type Config struct {
 	Begin func(work func()) bool
 }
 
-// Manager makes the keys of all profiles, and deletes them.
+// Manager makes and deletes the keys of all profiles.
 type Manager struct {
 	Config
-	kick chan struct{} // there is another key to be deleted one day
+	kick chan struct{} // wakes Sweep: the records have changed
 
-	mu   sync.Mutex // protects the following; held for what memory takes
+	mu   sync.Mutex // protects the following; held for a few instructions only
 	keys map[string]*held
 	made int64
 }
 
-// held is what is known of a profile's key. Manager.mu protects it.
+// held is the state of a profile's key. Manager.mu protects it.
 type held struct {
 	key     managed
-	loaded  bool          // what the store has of it was read
-	err     error         // why the last one could not be made
-	retryAt time.Duration // clock.Elapsed before which it is not tried again
+	loaded  bool          // the store was read
+	err     error         // why the last attempt to make a key failed
+	retryAt time.Duration // clock.Elapsed before which no key is made
 
-	doubtedAt time.Duration // clock.Elapsed when a refused one was last tried; -1 never
+	doubtedAt time.Duration // clock.Elapsed when a refused key was last tried; -1 never
 	flight    *flight       // a key is being made or tried; nil if none
 
 	left      int // see Status
@@ -157,12 +157,12 @@ type held struct {
 type managed struct {
 	id, name string
 	key      secret.Text
-	expires  time.Time     // by the server's clock: ours to keep, if the server ignores it
-	lifetime time.Duration // when it was made or loaded
-	since    time.Duration // clock.Elapsed of that
-	renewAt  time.Duration // clock.Elapsed when it is due for another
-	ignored  bool          // the server knows no end of it
-	doubted  bool          // an answer refused it: it is tried before anybody gets it again
+	expires  time.Time     // by the server's clock; Langkeep enforces it where the server ignores it
+	lifetime time.Duration // left when the key was made or loaded
+	since    time.Duration // clock.Elapsed of that moment
+	renewAt  time.Duration // clock.Elapsed when the key is due for replacement
+	ignored  bool          // the server ignores its end
+	doubted  bool          // an answer refused the key: it must be tried before any reader gets it again
 }
 
 // flight is work on a key that any number of readers wait for.
@@ -171,12 +171,12 @@ type flight struct {
 	err  error         // once done
 }
 
-// New makes a Manager: see Sweep.
+// New makes a Manager. Run its Sweep beside it.
 func New(c Config) *Manager {
 	return &Manager{Config: c, kick: make(chan struct{}, 1), keys: map[string]*held{}}
 }
 
-// heldLocked is what is known of a profile's key.
+// heldLocked returns the state of a profile's key.
 func (m *Manager) heldLocked(profile string) *held {
 	h := m.keys[profile]
 	if h == nil {
@@ -222,15 +222,15 @@ func (a Account) lifetime() time.Duration {
 	return usualLifetime
 }
 
-// least is how long a key must live for a reader who does not care.
+// least is how long a key must live for a reader without a wish.
 func (a Account) least() time.Duration {
 	return max(min(time.Minute, a.lifetime()/10), time.Second)
 }
 
-// Key returns a key that lives for at least minValid (negative: whatever is sensible),
-// making one if need be; readers that come meanwhile wait for the same one. Errors are
-// *Error, ErrInterrupted, ErrStopping, the end of ctx, or what Sessions.Token or
-// langflow said.
+// Key returns a key that lives for at least minValid (negative: see Account.least). It
+// makes one if need be, and all readers of that time wait for the same key. Errors are
+// *Error, ErrInterrupted, ErrStopping, the end of ctx, or those of Sessions.Token and
+// package langflow.
 func (m *Manager) Key(ctx context.Context, a Account, minValid time.Duration) (Grant, error) {
 	for {
 		grant, f, err := m.grant(a, minValid)
@@ -248,7 +248,7 @@ func (m *Manager) Key(ctx context.Context, a Account, minValid time.Duration) (G
 	}
 }
 
-// grant answers from memory, or returns what to wait for.
+// grant answers from memory, or returns the flight to wait for.
 func (m *Manager) grant(a Account, minValid time.Duration) (Grant, *flight, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -263,9 +263,9 @@ func (m *Manager) grant(a Account, minValid time.Duration) (Grant, *flight, erro
 	switch usable := left >= least && !a.Refused; {
 	case usable && h.key.doubted:
 	case usable:
-		// One that lives longer than its profile now allows is replaced as well.
+		// Replace a key too that lives longer than its profile now allows.
 		if !waits && (now >= h.key.renewAt || h.key.lifetime > a.lifetime()) {
-			m.beginLocked(h, a) // for those who come later
+			m.beginLocked(h, a) // for later readers
 		}
 		return Grant{Key: h.key.key, ID: h.key.id, ExpiresAt: h.key.expires, ExpiresIn: left}, nil, nil
 	case minValid > a.lifetime():
@@ -296,7 +296,7 @@ func (m *Manager) beginLocked(h *held, a Account) *flight {
 	return f
 }
 
-// change changes what is known of a profile's key, unless ctx has ended.
+// change changes the state of a profile's key, unless ctx has ended.
 func (m *Manager) change(ctx context.Context, profile string, with func(h *held)) error {
 	m.mu.Lock()
 	if ctx.Err() != nil {
@@ -324,7 +324,7 @@ func (h *held) status() Status {
 	return s
 }
 
-// Status is what people are told of a profile's keys.
+// Status describes a profile's keys for people.
 func (m *Manager) Status(profile string) Status {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -341,25 +341,25 @@ func (m *Manager) Made() int64 {
 	return m.made
 }
 
-// Forget drops what is held in memory of a profile, after a sign-in or a sign-out: what
-// the store has belongs to neither.
+// Forget drops a profile's key from memory, after a sign-in or a sign-out. The store's
+// key belongs to the session before, so it is not loaded either.
 func (m *Manager) Forget(profile string) {
 	_ = m.change(context.Background(), profile, func(h *held) { // which does not end
 		h.key, h.loaded, h.err = managed{}, true, nil
 	})
 }
 
-// Drop takes a profile that is gone out of memory.
+// Drop removes a deleted profile from memory.
 func (m *Manager) Drop(profile string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.keys, profile)
 }
 
-// Refused tells that an answer which came through the server's address refused a key,
-// and whether that is the profile's. The answer may be a gateway's, or of a route that
-// has nothing to do with keys, so the key is tried before anybody gets it again, at most
-// every 10 s; only one that Langflow itself refuses is replaced.
+// Refused notes that an answer from the server's address refused a key, and tells
+// whether the key is the profile's. The answer may come from a gateway, or from a route
+// that takes no keys. So the key is tried before any reader gets it again, at most
+// every 10 s, and replaced only if Langflow itself refuses it.
 func (m *Manager) Refused(a Account, key secret.Text) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -374,8 +374,7 @@ func (m *Manager) Refused(a Account, key secret.Text) bool {
 	return true
 }
 
-// name is what a new key is called: which computer and profile it belongs to, for
-// people, and a nonce.
+// name makes a new key's name: the computer and the profile, for people, and a nonce.
 func name(profile string) string {
 	host, err := os.Hostname()
 	if err != nil || host == "" {

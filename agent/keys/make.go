@@ -11,14 +11,14 @@ import (
 	"langkeep/agent/langflow"
 )
 
-// renew tries the current key if it is doubted, and makes another in its place if that
-// is needed. The current one lives on till its end.
+// renew tries the current key if it is doubted, and makes a new one if need be. The old
+// key lives on till its end.
 func (m *Manager) renew(a Account) error {
 	ctx := a.Work
 	if good, err := m.try(ctx, a); good || err != nil {
 		return err
 	}
-	// A token first: this is what waits, asks for a sign-in, or fails.
+	// Get a token first: this step may wait, require a sign-in, or fail.
 	access, err := m.Sessions.Token(ctx, a.Profile)
 	if err != nil {
 		if ctx.Err() != nil {
@@ -51,8 +51,8 @@ func (m *Manager) renew(a Account) error {
 	return err
 }
 
-// try tries the current key if it is doubted, and gives it up if Langflow refuses it. It
-// tells whether the key will do.
+// try tries the current key if it is doubted, and gives it up if Langflow refuses it.
+// good means that the key can be used.
 func (m *Manager) try(ctx context.Context, a Account) (good bool, err error) {
 	key, _ := m.current(a.Profile)
 	if !key.doubted {
@@ -64,7 +64,7 @@ func (m *Manager) try(ctx context.Context, a Account) (good bool, err error) {
 	var lf *langflow.Error
 	if errors.As(err, &lf) && (lf.Kind == langflow.KeyRefused || lf.Final()) && ctx.Err() == nil {
 		m.Log.Warn("the server refuses the api key: making another", "profile", a.Profile, "error", err)
-		// The journal first: what is over there is not taken from the store.
+		// Mark the key in the journal first: load ignores a key that is Over there.
 		if err := m.Journal.over(a.Profile, func(r Record) bool { return r.Name == key.name }); err != nil {
 			m.Log.Warn("can't note that a key is over", "profile", a.Profile, "error", err)
 		}
@@ -80,9 +80,9 @@ func (m *Manager) try(ctx context.Context, a Account) (good bool, err error) {
 	return good, err
 }
 
-// giveUp forgets the current key, if it is the one with that id, in the store too unless
-// somebody works on the session: a sign-in may just have stored a key of its own there,
-// and what is over in the journal is not used again anyway.
+// giveUp forgets the current key, if it has that id. It deletes the store's item too,
+// unless another goroutine has the session's turn: a sign-in may just have stored a key
+// of its own. A key that is Over in the journal is not used again anyway.
 func (m *Manager) giveUp(profile, id string) {
 	release, ok := m.Sessions.Try(profile)
 	if ok {
@@ -99,19 +99,19 @@ func (m *Manager) giveUp(profile, id string) {
 	})
 }
 
-// load takes the key that the store has of an earlier start, once. It tells whether that
-// will do.
+// load reads the key of an earlier start from the store, once. It tells whether that
+// key can be used.
 func (m *Manager) load(ctx context.Context, a Account) bool {
 	if _, loaded := m.current(a.Profile); loaded {
 		return false
 	}
 	item, err := m.Store.StoredKey(ctx, a)
 	if err != nil && !errors.Is(err, keychain.ErrNotFound) {
-		return false // a new one then; the journal sees to the old one
+		return false // make a new one; the journal has the old one deleted
 	}
 	records, journalErr := m.Journal.of(a)
 	if journalErr != nil {
-		return false // as make will say
+		return false // make returns the error
 	}
 	// Only a key that the journal knows is handed out: one that was revoked, or refused by
 	// its server, is Over there or gone, even if a crash or a keychain that fails left it in
@@ -129,7 +129,7 @@ func (m *Manager) load(ctx context.Context, a Account) bool {
 		}
 		ends := item.ExpiresAt
 		if records[i].Ends.Before(ends) {
-			ends = records[i].Ends // its successor was made, and could not be stored
+			ends = records[i].Ends // a newer key was made, and could not be stored
 		}
 		left := ends.Sub(m.serverNow(a))
 		if good = left >= a.least(); good {
@@ -143,7 +143,7 @@ func (m *Manager) load(ctx context.Context, a Account) bool {
 
 // make asks the server for a key. The caller has the session's turn.
 func (m *Manager) make(ctx context.Context, a Account, cred langflow.Credential) error {
-	// What the account has by now: it may have been changed since the reader asked.
+	// Describe the account anew: it may have changed since the reader asked.
 	if now, ok := m.Sessions.Account(a.Profile); ok {
 		a = now
 	}
@@ -162,7 +162,7 @@ func (m *Manager) make(ctx context.Context, a Account, cred langflow.Credential)
 	}
 	record.ID = made.ID
 	if err := m.Journal.Put(record); err != nil {
-		m.Log.Warn("can't note a key's id", "profile", a.Profile, "error", err) // it will be found by its name
+		m.Log.Warn("can't note a key's id", "profile", a.Profile, "error", err) // sweep finds the key by its name
 	}
 	m.mu.Lock()
 	m.made++
@@ -181,7 +181,7 @@ func (m *Manager) make(ctx context.Context, a Account, cred langflow.Credential)
 		})
 	})
 	if err != nil {
-		return err // whoever interrupted this deletes the key
+		return err // the interrupting caller deletes the key
 	}
 	if replaced != "" {
 		m.retire(replaced)
@@ -190,8 +190,8 @@ func (m *Manager) make(ctx context.Context, a Account, cred langflow.Credential)
 	return nil
 }
 
-// retire dates the end of a replaced key whose server knows none: soon after its last
-// use, see Sweep.
+// retire sets the end of a replaced key where the server ignores ends: grace after its
+// last use, see Sweep.
 func (m *Manager) retire(name string) {
 	err := m.Journal.Change(func(all []Record) []Record {
 		for i := range all {
@@ -206,8 +206,8 @@ func (m *Manager) retire(name string) {
 	}
 }
 
-// notMade sorts out why no key was made: a refusal is an answer, anything else may have
-// made one all the same.
+// notMade handles a failed attempt to make a key. After a refusal there is no key;
+// after any other failure the server may have made one all the same.
 func (m *Manager) notMade(a Account, record Record, err error) error {
 	var lf *langflow.Error
 	if !errors.As(err, &lf) || lf.Status < 400 || lf.Status >= 500 {
@@ -217,7 +217,7 @@ func (m *Manager) notMade(a Account, record Record, err error) error {
 	if dropped := m.Journal.drop(record.Name); dropped != nil {
 		m.Log.Warn("can't take back a key's name", "profile", a.Profile, "error", dropped)
 	}
-	// Langflow answers 401 in words that we know: others are a gateway's.
+	// Langflow's own 401 has known words: another one is a gateway's.
 	refused := lf.Kind == langflow.Refused && lf.Status != http.StatusUnauthorized
 	if refused || lf.Kind == langflow.BadRequest {
 		return &Error{Problem: Forbidden, Detail: lf.Detail, Err: err}

@@ -9,7 +9,7 @@ import (
 	"langkeep/agent/langflow"
 )
 
-// Kick has the keys looked at anew.
+// Kick makes Sweep look at the records anew.
 func (m *Manager) Kick() {
 	select {
 	case m.kick <- struct{}{}:
@@ -37,8 +37,8 @@ func (m *Manager) Sweep(ctx context.Context) {
 	}
 }
 
-// sweep deletes what is over, and returns how long to wait for the next; 0 if there is
-// nothing to wait for.
+// sweep deletes the keys that are over, and returns the time till the next sweep; 0 if
+// none is needed.
 func (m *Manager) sweep(ctx context.Context) time.Duration {
 	const longest = time.Minute // a sleeping computer's timers stand still
 	records, err := m.Journal.All()
@@ -74,11 +74,11 @@ func (m *Manager) sweep(ctx context.Context) time.Duration {
 	return wait
 }
 
-// noteLeft notes what of a profile is still to be deleted.
+// noteLeft notes a profile's keys that are still to be deleted.
 func (m *Manager) noteLeft(a Account, left []Record) {
 	count, until := 0, time.Time{}
 	for _, r := range left {
-		if r.Ends.After(m.serverNow(a)) { // else it opens nothing any more
+		if r.Ends.After(m.serverNow(a)) { // an ended key opens nothing any more
 			count++
 			if r.Ends.After(until) {
 				until = r.Ends
@@ -91,8 +91,8 @@ func (m *Manager) noteLeft(a Account, left []Record) {
 	_ = m.change(context.Background(), a.Profile, func(h *held) { h.left, h.leftUntil = count, until }) // which does not end
 }
 
-// reach finds the account of a record, with a token if there is one now, and the time on
-// its server.
+// reach finds an account for a record, with a token if there is one now, and the time
+// on its server.
 func (m *Manager) reach(r Record) (found Account, now time.Time) {
 	now = m.Clock.Now()
 	for a := range m.Sessions.Accounts() {
@@ -107,8 +107,8 @@ func (m *Manager) reach(r Record) (found Account, now time.Time) {
 	return found, now
 }
 
-// delete deletes a key on its server and tells whether it is gone there, or is to live on
-// since it is still used.
+// delete deletes a key on its server. It tells whether the record is settled: the key
+// is gone, or lives on because it is still used.
 func (m *Manager) delete(ctx context.Context, a Account, r Record) bool {
 	cred := langflow.Bearer(a.Access)
 	if r.ID == "" || r.Ignored && !r.Over {
@@ -133,7 +133,7 @@ func (m *Manager) delete(ctx context.Context, a Account, r Record) bool {
 	}
 	err := a.Client.DeleteKey(ctx, cred, r.ID)
 	if langflow.NoSuchKey(err) {
-		// A gateway says "not found" as well, of a server that is away for a while.
+		// A gateway answers "not found" too while its server is away.
 		keys, listed := a.Client.Keys(ctx, cred)
 		if listed == nil && !slices.ContainsFunc(keys, func(k langflow.APIKey) bool { return k.ID == r.ID }) {
 			err = nil
@@ -146,9 +146,9 @@ func (m *Manager) delete(ctx context.Context, a Account, r Record) bool {
 	return m.Journal.drop(r.Name) == nil
 }
 
-// SignOut deletes all managed keys of a profile that is being signed out, as far as its
-// server can be asked; the others are told in its Status and go at the account's next
-// sign-in. a.Access is empty if there is no token that is valid.
+// SignOut deletes all managed keys of a profile on its sign-out, as far as the server
+// can be asked. Status counts the others; they go at the account's next sign-in.
+// a.Access is empty without a valid token.
 func (m *Manager) SignOut(ctx context.Context, a Account) {
 	if err := m.Journal.over(a.Profile, func(Record) bool { return true }); err != nil {
 		m.Log.Warn("can't note that keys are over", "profile", a.Profile, "error", err)

@@ -9,16 +9,16 @@ import (
 	"runtime"
 )
 
-// Fault is what is wrong with a file or folder of ours.
+// Fault is a fault of one of Langkeep's files or folders.
 type Fault struct {
 	Path string
 	What string // lower case: is open to other users (0644)
 	Todo string // a command, or an instruction
-	Mild bool   // nothing secret is in it
+	Mild bool   // the file holds no secret
 }
 
-// Faults looks at every file and folder that is there, and returns how many
-// there are and what is wrong with them. It changes nothing.
+// Faults checks every file and folder that exists, and returns their number and their
+// faults. It changes nothing.
 func (p Paths) Faults() (seen int, faults []Fault) {
 	look := func(path string, mode fs.FileMode, stat func(string) (fs.FileInfo, error)) {
 		info, err := stat(path)
@@ -39,7 +39,7 @@ func (p Paths) Faults() (seen int, faults []Fault) {
 	}
 	// A person may keep settings elsewhere, behind a link.
 	settings := []string{p.ConfigFile()}
-	entries, _ := os.ReadDir(p.ProfilesDir()) // looked at above
+	entries, _ := os.ReadDir(p.ProfilesDir()) // an error was noted above
 	for _, e := range entries {
 		if filepath.Ext(e.Name()) == ".toml" {
 			settings = append(settings, filepath.Join(p.ProfilesDir(), e.Name()))
@@ -60,8 +60,8 @@ func (p Paths) Faults() (seen int, faults []Fault) {
 	return seen, faults
 }
 
-// fault compares what is there with what it must be. On Windows only the type
-// counts: a file's access list does not show in its mode.
+// fault compares a file's type and mode with those it must have. On Windows only the
+// type counts: a file's access list does not show in its mode.
 func fault(path string, info fs.FileInfo, want fs.FileMode) Fault {
 	f := Fault{Path: path}
 	switch {

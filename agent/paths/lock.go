@@ -8,10 +8,10 @@ func (p Paths) NewLock() *flock.Flock {
 	return flock.New(p.Lock(), flock.SetFlag(lockFlag), flock.SetPermissions(0o600))
 }
 
-// LockFree tells whether no agent holds the lock. Where it can't be had for
-// another reason, such as a folder that isn't there, no agent runs either. It
-// shares the lock, so that commands that look at the same time don't take one
-// another for an agent.
+// LockFree tells whether no agent holds the lock. If the lock can't be opened, for
+// instance because its folder is missing, no agent runs either. LockFree takes a shared
+// lock, so that two commands that look at the same time don't take each other for an
+// agent.
 func (p Paths) LockFree() bool {
 	lock := p.NewLock()
 	locked, err := lock.TryRLock()

@@ -1,5 +1,5 @@
-// Package paths is the one table of every file that Langkeep uses, and the one
-// way to write them.
+// Package paths has the table of all files that Langkeep uses, and the functions that
+// write them.
 package paths
 
 import (
@@ -19,9 +19,9 @@ import (
 
 // Paths are the folders, all absolute.
 type Paths struct {
-	Config string // what a person edits; no secret in it
-	State  string // what must outlive a reboot
-	Run    string // what need not: the owner's token, the socket
+	Config string // settings, which a person may edit; no secret
+	State  string // files that must outlive a reboot
+	Run    string // files that need not: the owner's token, the socket
 	Home   string // LANGKEEP_HOME, absolute and cleaned, else ""
 }
 
@@ -67,7 +67,7 @@ func resolve(goos string, getenv func(string) string, uid int, private func(stri
 			Home:   home,
 		}, nil
 	}
-	// needed is a variable without which there is no place for files.
+	// needed reads a variable that the folders depend on.
 	needed := func(name string) (string, error) {
 		v := getenv(name)
 		if !absolute(goos, v) {
@@ -137,7 +137,7 @@ func absolute(goos, path string) bool {
 	return strings.HasPrefix(path, "/")
 }
 
-// ConfigFile is what holds for all profiles.
+// ConfigFile is the settings for all profiles.
 func (p Paths) ConfigFile() string { return filepath.Join(p.Config, "config.toml") }
 
 // ProfilesDir holds one file a profile.
@@ -160,10 +160,10 @@ func (p Paths) Clients() string { return filepath.Join(p.State, "clients.json") 
 // Keys has the names of the API keys that were made, none of which is a secret.
 func (p Paths) Keys() string { return filepath.Join(p.State, "keys.json") }
 
-// Connections are the entries that were written into other programs' files.
+// Connections lists the entries that connect has written into other programs' files.
 func (p Paths) Connections() string { return filepath.Join(p.State, "connections.json") }
 
-// Audit is the audit trail.
+// Audit is the audit log.
 func (p Paths) Audit() string { return filepath.Join(p.State, "audit.jsonl") }
 
 // Log is the agent's log.
