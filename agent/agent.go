@@ -59,18 +59,25 @@ type Agent struct {
 	keys   *keys.Manager
 	counts counts
 
-	// The locks, in the order in which to take them:
+	// The locks, in the order in which they are taken:
 	//
-	//  1. a session's turn: held by the goroutine that works on the session, for as long as a
-	//     server, the store or a person takes;
-	//  2. files: held while the set of profiles or their files change, for as long as
-	//     a disk takes, so that a reload never undoes a change it has not seen;
-	//  3. mu: held for a few instructions, never over a file, the store, a server or a
-	//     channel; functions that need it held end in Locked;
-	//  4. the locks inside turn, crew, counts, saver, keys.Manager and Subscription,
-	//     each held by its own methods alone.
+	//  1. A session's turn: held by the goroutine that works on the session, for as long
+	//     as a server, the store or a person takes. A flight also holds one of its
+	//     server's limits meanwhile; and a sign-in or sign-out waits in saver.forget for
+	//     a write that is under way.
+	//  2. files: held by Reload, Add, Change, Login and Remove while the set of profiles
+	//     or a profile's file changes, for as long as a disk takes (a network's, where
+	//     a CA file lies on one), so that a reload never undoes a change it has not
+	//     seen.
+	//  3. keys.Journal.mu: held while the journal's file is read or written.
+	//  4. mu: held for what memory takes and for a line in the log; functions that want
+	//     it held end in Locked.
+	//  5. keys.Manager.mu, then turn.mu, then the locks of crew, saver, counts, a
+	//     Subscription, langflow.Client and langflow.Way: held for what memory takes,
+	//     by their own methods.
 	//
-	// Reading a session's machine takes none of them.
+	// Reading a machine takes none of them; looking at a session takes its client's
+	// (the offset), and a Snapshot that of keys.Manager.
 	files sync.Mutex
 
 	mu            sync.Mutex // protects the following, and changes of sessions

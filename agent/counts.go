@@ -22,9 +22,9 @@ func (a *Agent) Counts() Counts {
 	var c Counts
 	a.counts.add(func(all *Counts) {
 		c = *all
-		c.Keys = a.keys.Made()
 		c.Failures, c.Ended = maps.Clone(c.Failures), maps.Clone(c.Ended)
 	})
+	c.Keys = a.keys.Made()
 	return c
 }
 

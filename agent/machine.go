@@ -11,10 +11,11 @@ import (
 
 // moment is one reading of the clocks, for a session.
 type moment struct {
-	wall    time.Time     // of this computer, which may jump
-	elapsed time.Duration // clock.Elapsed, which stands still while the computer sleeps
-	offset  time.Duration // the server's clock minus ours, 0 if that is not known
-	luck    float64       // in [0, 1): the share of a jitter to use; 0 for readers
+	wall        time.Time     // of this computer, which may jump
+	elapsed     time.Duration // clock.Elapsed, which stands still while the computer sleeps
+	offset      time.Duration // the server's clock minus ours, 0 if that is not known
+	offsetKnown bool
+	luck        float64 // in [0, 1): the share of a jitter to use; 0 for readers
 }
 
 // server is the time on the server's clock.
@@ -84,7 +85,7 @@ type refusal struct {
 	reason, detail string
 	silent         bool          // a silent sign-in is on its way
 	slot           time.Duration // clock.Elapsed from which the silent sign-in may run; 0: none reserved
-	doubtful       time.Time     // the first refusal in unknown words, wall clock
+	unknownAt      time.Time     // the first refusal in unknown words, wall clock
 }
 
 // outage is the failures since the server's last good answer. The zero value is none.
@@ -176,11 +177,11 @@ func (m *machine) stored(p pair, key secret.Text) {
 	m.pair, m.apiKey = p, key
 }
 
-// nothingStored notes that the store has no session. lost means that it had one: a
-// remembered password is there, and may sign in again.
-func (m *machine) nothingStored(lost bool) {
+// nothingStored notes that the store has no session. passwordLeft means that it had one:
+// a remembered password is still there, and may sign in again.
+func (m *machine) nothingStored(passwordLeft bool) {
 	m.loaded, m.storeErr = true, nil
-	if lost {
+	if passwordLeft {
 		m.refused.reason, m.refused.silent = string(langflow.SessionEnded), true
 		return
 	}
@@ -241,7 +242,7 @@ func (m *machine) end(reason, detail string, now moment) (news bool) {
 	news = m.refused.reason == "" || m.refused.silent
 	m.outage = outage{} // the server answered, so this is no outage
 	m.accepted = false
-	m.refused = refusal{reason: reason, detail: detail, doubtful: m.refused.doubtful}
+	m.refused = refusal{reason: reason, detail: detail, unknownAt: m.refused.unknownAt} // which stays: its words are unknown still
 	alive := m.holds()
 	switch {
 	case !m.pair.Refresh.Empty():
@@ -261,12 +262,12 @@ func (m *machine) endSilently(reason, detail string) {
 	m.refused.reason, m.refused.detail, m.refused.silent = reason, detail, true
 }
 
-// doubtful notes a refusal in unknown words. again means that it is the second one, at
+// refuseUnknown notes a refusal in unknown words. again means that it is the second one, at
 // least refusedTwice after the first. Even then the answer may not be Langflow's.
-func (m *machine) doubtful(now moment) (again bool) {
-	first := m.refused.doubtful
+func (m *machine) refuseUnknown(now moment) (again bool) {
+	first := m.refused.unknownAt
 	if first.IsZero() || first.After(now.wall) {
-		m.refused.doubtful = now.wall
+		m.refused.unknownAt = now.wall
 	}
 	return !first.IsZero() && now.wall.Sub(first) >= refusedTwice
 }
@@ -287,7 +288,7 @@ func (m *machine) fail(err error, now moment) (wait time.Duration) {
 	} else if left := m.left(now); left > 0 {
 		wait = min(wait, max(left, time.Second)) // try again at the token's end
 	}
-	if !m.refused.doubtful.IsZero() && m.refused.reason == "" {
+	if !m.refused.unknownAt.IsZero() && m.refused.reason == "" {
 		wait = max(wait, refusedTwice)
 	}
 	m.plan(now.wall.Add(wait))

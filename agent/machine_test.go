@@ -149,7 +149,7 @@ func TestMachineBelievesTheLessFavourableClock(t *testing.T) {
 		"set back": {wall: at(-2 * time.Hour).wall, elapsed: at(50 * time.Minute).elapsed},
 		"slept":    {wall: at(50 * time.Minute).wall, elapsed: at(time.Minute).elapsed},
 		"the server is ahead of us": {wall: at(10 * time.Minute).wall, elapsed: at(10 * time.Minute).elapsed,
-			offset: 40 * time.Minute},
+			offset: 40 * time.Minute, offsetKnown: true},
 	} {
 		if left := m.left(now); left != 10*time.Minute {
 			t.Errorf("%s: %v is left", name, left)
@@ -158,13 +158,13 @@ func TestMachineBelievesTheLessFavourableClock(t *testing.T) {
 }
 
 // Two refusals in words that we don't know count, if half a minute lies between them.
-func TestMachineDoubts(t *testing.T) {
+func TestMachineCountsUnknownRefusals(t *testing.T) {
 	m := signedIn()
 	for _, tt := range []struct {
 		after time.Duration
 		again bool
 	}{{0, false}, {29 * time.Second, false}, {30 * time.Second, true}, {-time.Hour, false}, {-time.Hour + 31*time.Second, true}} {
-		if again := m.doubtful(at(tt.after)); again != tt.again {
+		if again := m.refuseUnknown(at(tt.after)); again != tt.again {
 			t.Errorf("after %v: %t", tt.after, again)
 		}
 	}

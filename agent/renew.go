@@ -37,7 +37,7 @@ func (a *Agent) work(ctx context.Context, s *session, renew bool) error {
 		<-limit
 	case <-patience.C:
 		// The sessions that have the slots wait for a hanging server.
-		err = a.failed(ctx, s, &langflow.Error{Op: "wait for a turn", Kind: langflow.TimedOut})
+		err = a.failed(ctx, s, &langflow.Error{Op: "wait for other requests to the server", Kind: langflow.TimedOut})
 	case <-ctx.Done():
 	}
 	if ctx.Err() != nil {
@@ -69,8 +69,10 @@ func (a *Agent) step(ctx context.Context, s *session, renew bool) error {
 	refreshes := !m.pair.Refresh.Empty()
 	if !renew {
 		renew = refreshes && !now.wall.Before(m.renewAt)
+		// The schedule clears planned when it starts the work: who else was here since
+		// has planned anew.
 		if !renew && !m.needsProof && m.planned {
-			return nil // the session is well by now
+			return nil
 		}
 	}
 	switch {
@@ -83,6 +85,7 @@ func (a *Agent) step(ctx context.Context, s *session, renew bool) error {
 	case m.refused.silent:
 		return a.signInSilently(ctx, s, m.client)
 	case m.left(now) >= time.Second && !renew && refreshes:
+		// A token that the server refuses, in whatever words, is renewed below.
 		_, err := m.client.WhoAmI(ctx, langflow.Bearer(m.pair.Access))
 		switch {
 		case err == nil:
@@ -109,9 +112,9 @@ func unknownRefusal(err error) bool {
 	return errors.As(err, &lf) && lf.Kind == langflow.Refused
 }
 
-// refused tells whether an answer is final: a refusal in Langflow's words, or the
+// isFinal tells whether an answer is final: a refusal in Langflow's words, or the
 // second one in unknown words.
-func (a *Agent) refused(ctx context.Context, s *session, client *langflow.Client, err error) bool {
+func (a *Agent) isFinal(ctx context.Context, s *session, client *langflow.Client, err error) bool {
 	return isRefusal(err) || unknownRefusal(err) && a.refusedAgain(ctx, s, client)
 }
 
@@ -121,7 +124,7 @@ func (a *Agent) proveKey(ctx context.Context, s *session, m *machine) error {
 	switch {
 	case err == nil:
 		return a.proved(ctx, s)
-	case a.refused(ctx, s, m.client, err):
+	case a.isFinal(ctx, s, m.client, err):
 		reason, detail := reasonOf(err)
 		return a.end(ctx, s, reason, detail)
 	default:
@@ -141,7 +144,7 @@ func (a *Agent) renew(ctx context.Context, s *session, client *langflow.Client) 
 			switch {
 			case err == nil:
 				return a.proved(ctx, s)
-			case !a.refused(ctx, s, client, err):
+			case !a.isFinal(ctx, s, client, err):
 				return a.failed(ctx, s, err)
 			}
 		}
@@ -152,7 +155,7 @@ func (a *Agent) renew(ctx context.Context, s *session, client *langflow.Client) 
 	case err == nil:
 		a.counts.add(func(all *Counts) { all.Refreshes++ })
 		return a.adopt(ctx, s, tokens)
-	case a.refused(ctx, s, client, err):
+	case a.isFinal(ctx, s, client, err):
 		reason, detail := reasonOf(err)
 		return a.signInAgain(ctx, s, client, reason, detail)
 	default:
@@ -164,7 +167,7 @@ func (a *Agent) renew(ctx context.Context, s *session, client *langflow.Client) 
 // refusedTwice after the first, and /version is still Langflow's.
 func (a *Agent) refusedAgain(ctx context.Context, s *session, client *langflow.Client) bool {
 	again := false
-	a.note(s, func(m *machine, now moment) { again = m.doubtful(now) })
+	a.note(s, func(m *machine, now moment) { again = m.refuseUnknown(now) })
 	if !again {
 		return false
 	}

@@ -53,7 +53,7 @@ func (a *Agent) editSessionsLocked(with func(all map[string]*session)) {
 func (a *Agent) moment(m *machine) moment {
 	now := moment{wall: a.clock.Now(), elapsed: a.clock.Elapsed()}
 	if m.client != nil {
-		now.offset, _ = m.client.Offset()
+		now.offset, now.offsetKnown = m.client.Offset()
 	}
 	return now
 }

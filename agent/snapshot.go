@@ -54,10 +54,7 @@ func (m *machine) snapshot(k keys.Status, now moment) Snapshot {
 		Profile: m.profile, State: m.state(now), Saved: m.saved,
 		AccessExpires: m.pair.AccessExpiry, RefreshExpires: m.pair.RefreshExpiry,
 		LastRefresh: m.lastPair, NextAttempt: m.next, FailingSince: m.outage.since, ServerVersion: m.version,
-		Keys: k, ProxyOpen: m.proxyOpen, ProxyReason: m.proxyReason,
-	}
-	if m.client != nil {
-		snap.Offset, snap.OffsetKnown = m.client.Offset()
+		Offset: now.offset, OffsetKnown: now.offsetKnown, Keys: k, ProxyOpen: m.proxyOpen, ProxyReason: m.proxyReason,
 	}
 	switch {
 	case m.refused.reason != "":

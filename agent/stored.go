@@ -63,22 +63,23 @@ func (a *Agent) load(ctx context.Context, s *session) error {
 			break
 		}
 	}
-	lost := errors.Is(err, keychain.ErrNotFound)
-	if lost && profile.Method == vocabulary.Password {
+	nothing, passwordLeft := errors.Is(err, keychain.ErrNotFound), false
+	if nothing && profile.Method == vocabulary.Password {
 		// A sign-out deletes the remembered password first. So a password without a
 		// session means that the store has lost the session.
 		_, err = a.rememberedPassword(ctx, s)
-		lost = err == nil || errors.Is(err, keychain.ErrNotFound)
+		passwordLeft = err == nil
+		nothing = passwordLeft || errors.Is(err, keychain.ErrNotFound)
 	}
-	if err != nil && !lost {
+	if err != nil && !nothing {
 		if err := a.advance(ctx, s, func(m *machine, _ moment) { m.storeErr = err }); err != nil {
 			return err
 		}
 		return keychainError(s.name, err)
 	}
 	return a.advance(ctx, s, func(m *machine, now moment) {
-		if lost {
-			m.nothingStored(err == nil)
+		if nothing {
+			m.nothingStored(passwordLeft)
 			return
 		}
 		held := pair{received: now.wall, elapsed: now.elapsed}

@@ -61,9 +61,10 @@ type Error struct {
 	cause error
 }
 
-// Error tells people what happened and what to do.
+// Error implements error, for logs: package localapi/words has the sentences for
+// people.
 func (e *Error) Error() string {
-	s := e.Op + ": " + e.Kind.words()
+	s := e.Op + ": " + string(e.Kind)
 	switch {
 	case e.Status != 0 && e.Detail != "":
 		s += fmt.Sprintf(" (%d: %s)", e.Status, e.Detail)
@@ -73,7 +74,7 @@ func (e *Error) Error() string {
 		s += " (" + e.Detail + ")"
 	}
 	if e.RetryAfter > 0 {
-		s += "; try again in " + e.RetryAfter.String()
+		s += ", retry after " + e.RetryAfter.String()
 	}
 	return s
 }
@@ -90,48 +91,6 @@ func (e *Error) Final() bool {
 		return true
 	}
 	return false
-}
-
-func (k Kind) words() string {
-	switch k {
-	case Unreachable:
-		return "the server can't be reached"
-	case TimedOut:
-		return "the server did not answer in time"
-	case Certificate:
-		return "the server's certificate is not trusted"
-	case ForwardProxy:
-		return "the forward proxy is in the way"
-	case NotLangflow:
-		return "what answered is not langflow; check the url, and whether this network wants a sign-in of its own"
-	case ServerError:
-		return "the server failed"
-	case RateLimited:
-		return "the server had too many sign-ins"
-	case Moved:
-		return "the server is elsewhere now; if you trust the new address, make it the profile's url"
-	case Gateway:
-		return "a gateway in front of the server wants a sign-in of its own"
-	case PlainHTTP:
-		return "passwords and tokens would cross the network unencrypted; use https, or say --allow-http"
-	case SessionEnded:
-		return "the session has ended; sign in again"
-	case WrongPassword:
-		return "wrong user name or password"
-	case Inactive:
-		return "the account is not active; ask the server's administrator"
-	case WaitingForApproval:
-		return "the account waits for the administrator's approval"
-	case AutoLoginOff:
-		return "the server has no auto login; sign in with a password"
-	case TokenRefused:
-		return "the access token was refused"
-	case KeyRefused:
-		return "the api key was refused; make a new one"
-	case Refused:
-		return "the server, or something before it, refused"
-	}
-	return "the server did not understand"
 }
 
 // kindByDetail are Langflow's own words, of 1.0 to 1.13, without the dot that

@@ -241,7 +241,7 @@ func (o *loginOptions) looksAt(ctx context.Context, url string) error {
 	}
 	switch lf.Kind {
 	case langflow.Unreachable, langflow.TimedOut, langflow.NotLangflow:
-		return client.NewProblem(client.TypeServerUnreachable, fmt.Sprintf("profile %q is left as it is: %v", o.name, lf))
+		return client.NewProblem(client.TypeServerUnreachable, fmt.Sprintf("profile %q is left as it is: %s", o.name, words.Error(lf)))
 	}
 	return nil
 }

@@ -42,8 +42,8 @@ type pageCredential struct {
 	byFile  bool // the code reached the browser in a file that only our user can read
 }
 
-// NewPages makes an authority without pages. Their callers have every scope but
-// token, api-key, run and proxy: the page never needs a credential.
+// NewPages makes an authority without pages. Their callers may read and manage, and do
+// what is the owner's, but get no credential: the page never needs one.
 func NewPages(c clock.Clock) *Pages {
 	return &Pages{clock: c, same: secret.SameHash, caller: &Caller{Name: "page", Page: true, Scopes: []Scope{Read, Manage, Owner}}}
 }

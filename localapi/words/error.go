@@ -13,16 +13,17 @@ import (
 )
 
 // Error is an error for a line of a program: lower case, with the profile and what to do
-// next. One that is no agent.Error says what it says.
+// next. One that is neither the agent's nor package langflow's says what it says.
 func Error(err error) string {
+	found, advice := Advice(err)
+	if advice != "" {
+		found += ": " + advice
+	}
 	var e *agent.Error
-	if !errors.As(err, &e) {
-		return err.Error()
+	if errors.As(err, &e) && e.Profile != "" {
+		return fmt.Sprintf("profile %q: %s", e.Profile, found)
 	}
-	if e.Profile == "" {
-		return line(e)
-	}
-	return fmt.Sprintf("profile %q: %s", e.Profile, line(e))
+	return found
 }
 
 // ErrorSentence is an error as a sentence of text, without the profile.
@@ -37,18 +38,14 @@ func ErrorSentence(err error) string {
 // Advice is what an error says, and what to do about it; "" if there is nothing.
 func Advice(err error) (found, advice string) {
 	var e *agent.Error
-	if !errors.As(err, &e) {
-		return err.Error(), ""
+	var lf *langflow.Error
+	switch {
+	case errors.As(err, &e):
+		return told(e)
+	case errors.As(err, &lf):
+		return ofServer(&agent.Error{Reason: string(lf.Kind), Detail: lf.Detail, Gateway: lf.Gateway})
 	}
-	return told(e)
-}
-
-func line(e *agent.Error) string {
-	found, advice := told(e)
-	if advice == "" {
-		return found
-	}
-	return found + ": " + advice
+	return err.Error(), ""
 }
 
 // told is what an error says and what to do about it, without the profile.
@@ -158,7 +155,10 @@ func ofServer(e *agent.Error) (found, advice string) {
 		return advised("the forward proxy is in the way")
 	case langflow.Gateway:
 		found := strings.TrimSuffix(Gateway(e.Gateway, "the server"), ".")
-		return strings.ToLower(found[:1]) + found[1:] + bracketed(e.Detail), "Langkeep can't do that yet, so ask its administrator for a way past it"
+		if rest, ok := strings.CutPrefix(found, "A "); ok {
+			found = "a " + rest // a name keeps its capital
+		}
+		return found + bracketed(e.Detail), "Langkeep can't do that yet, so ask its administrator for a way past it"
 	case langflow.NotLangflow:
 		return "something answers there, but it isn't Langflow", "check the URL"
 	case langflow.Moved:
