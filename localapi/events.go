@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"langkeep/agent"
 	"langkeep/localapi/guard"
 )
 
@@ -14,20 +15,45 @@ const (
 	writeTimeout = 30 * time.Second // for a reader that does not read
 )
 
-// events streams changes as Server-Sent Events: first a state for every
-// profile, then each change.
-func (s *Server) events(w http.ResponseWriter, r *http.Request, caller *guard.Caller, _ string) error {
+// stream answers with Server-Sent Events until the reader, its token or the
+// server goes. write gets the changes of profiles, first a snapshot of each, and
+// is called that often without any too: ticked tells.
+func (s *Server) stream(w http.ResponseWriter, r *http.Request, every time.Duration, write func(changes []agent.Event, ticked bool) error) error {
 	stopping := stopped(r.Context())
 	changes := s.Agent.Subscribe()
 	defer s.Agent.Unsubscribe(changes)
-	ticker := time.NewTicker(keepAlive)
+	ticker := time.NewTicker(every)
 	defer ticker.Stop()
-
 	control := http.NewResponseController(w)
 	w.Header().Set("Content-Type", "text/event-stream")
-	for {
+	for ticked := false; ; {
 		_ = control.SetWriteDeadline(time.Now().Add(writeTimeout)) // a failure shows in Flush
-		for _, e := range changes.Take() {
+		if err := write(changes.Take(), ticked); err != nil {
+			return err
+		}
+		if control.Flush() != nil {
+			return nil // the reader has gone
+		}
+		ticked = false
+		select {
+		case <-changes.Ready():
+		case <-ticker.C:
+			ticked = true
+		case <-r.Context().Done():
+			return nil
+		case <-stopping:
+			return nil
+		}
+		if s.over(r) {
+			return nil
+		}
+	}
+}
+
+// events streams a state for every profile, then each change.
+func (s *Server) events(w http.ResponseWriter, r *http.Request, caller *guard.Caller, _ string) error {
+	return s.stream(w, r, keepAlive, func(changes []agent.Event, ticked bool) error {
+		for _, e := range changes {
 			if !caller.Sees(e.Name) {
 				continue
 			}
@@ -41,20 +67,9 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request, caller *guard.Ca
 			}
 			fmt.Fprintf(w, "event: %s\ndata: %s\n\n", kind, body)
 		}
-		if control.Flush() != nil {
-			return nil // the reader has gone
-		}
-		select {
-		case <-changes.Ready():
-		case <-ticker.C:
+		if ticked {
 			fmt.Fprint(w, ": still here\n\n")
-		case <-r.Context().Done():
-			return nil
-		case <-stopping:
-			return nil
 		}
-		if s.over(r) {
-			return nil
-		}
-	}
+		return nil
+	})
 }

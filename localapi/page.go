@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"langkeep/agent"
 	"langkeep/assets"
 	"langkeep/localapi/client"
 	"langkeep/localapi/guard"
@@ -64,17 +65,10 @@ const wordsChange = time.Second
 // a card for every profile, recent, then ready; after that each of them again
 // when it has changed, and removed.
 func (s *Server) pageEvents(w http.ResponseWriter, r *http.Request, caller *guard.Caller, _ string) error {
-	changes := s.Agent.Subscribe()
-	defer s.Agent.Unsubscribe(changes)
-	ticker := time.NewTicker(wordsChange)
-	defer ticker.Stop()
-	stopping := stopped(r.Context())
-	out := eventWriter{w: w, control: http.NewResponseController(w), sent: map[string][]byte{}, quiet: time.Now()}
+	out := eventWriter{w: w, sent: map[string][]byte{}, quiet: time.Now()}
 	profiles := map[string]client.Profile{}
-	w.Header().Set("Content-Type", "text/event-stream")
-	for ready := false; ; {
-		_ = out.control.SetWriteDeadline(time.Now().Add(writeTimeout)) // a failure shows in Flush
-		for _, e := range changes.Take() {
+	return s.stream(w, r, wordsChange, func(changes []agent.Event, _ bool) error {
+		for _, e := range changes {
 			switch {
 			case !caller.Sees(e.Name):
 			case e.Removed:
@@ -92,37 +86,20 @@ func (s *Server) pageEvents(w http.ResponseWriter, r *http.Request, caller *guar
 			out.put("card", name, card(p, now))
 		}
 		out.put("recent", "", s.recent.seen(caller))
-		if !ready {
-			ready = true
-			out.put("ready", "", struct{}{})
-		}
+		out.put("ready", "", struct{}{}) // once, since it never changes
 		if now.Sub(out.quiet) >= keepAlive {
 			fmt.Fprint(w, ": still here\n\n")
 			out.quiet = now
 		}
-		if out.control.Flush() != nil {
-			return nil // the reader has gone
-		}
-		select {
-		case <-changes.Ready():
-		case <-ticker.C:
-		case <-r.Context().Done():
-			return nil
-		case <-stopping:
-			return nil
-		}
-		if s.over(r) {
-			return nil
-		}
-	}
+		return nil
+	})
 }
 
 // eventWriter writes the events whose data has changed.
 type eventWriter struct {
-	w       http.ResponseWriter
-	control *http.ResponseController
-	sent    map[string][]byte // by kind and name: the data last written
-	quiet   time.Time         // when something was last written
+	w     http.ResponseWriter
+	sent  map[string][]byte // by kind and name: the data last written
+	quiet time.Time         // when something was last written
 }
 
 func (o *eventWriter) put(kind, name string, data any) {
