@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"langkeep/localapi/client"
 	"langkeep/localapi/guard"
@@ -79,8 +80,15 @@ func (e *exposition) sample(name string, value float64, labels ...string) {
 	fmt.Fprintf(e, " %v\n", value)
 }
 
-// counters writes one line for each label's value.
-func (e *exposition) counters(name, label string, counts map[string]int64) {
+// single is a metric without labels.
+func (e *exposition) single(name, kind, help string, value float64) {
+	e.family(name, kind, help)
+	e.sample(name, value)
+}
+
+// counters is a metric with one line for each label's value.
+func (e *exposition) counters(name, help, label string, counts map[string]int64) {
+	e.family(name, "counter", help)
 	for _, key := range slices.Sorted(maps.Keys(counts)) {
 		e.sample(name, float64(counts[key]), label, key)
 	}
@@ -95,8 +103,7 @@ func (s *Server) metricsText(w http.ResponseWriter, _ *http.Request, caller *gua
 	var e exposition
 	e.family("langkeep_build_info", "gauge", "The version that runs; always 1.")
 	e.sample("langkeep_build_info", 1, "version", s.Version)
-	e.family("langkeep_start_time_seconds", "gauge", "When the agent was started, in Unix time.")
-	e.sample("langkeep_start_time_seconds", float64(s.Started.Unix()))
+	e.single("langkeep_start_time_seconds", "gauge", "When the agent was started, in Unix time.", float64(s.Started.Unix()))
 
 	seen := s.seen(caller)
 	count := map[client.State]int{}
@@ -107,18 +114,18 @@ func (s *Server) metricsText(w http.ResponseWriter, _ *http.Request, caller *gua
 	for _, state := range states {
 		e.sample("langkeep_profiles", float64(count[state]), "state", string(state))
 	}
-	e.family("langkeep_access_token_expiry_timestamp_seconds", "gauge", "When a profile's access token ends, by the server's clock.")
-	for _, p := range seen {
-		if p.AccessExpiresAt != nil {
-			e.sample("langkeep_access_token_expiry_timestamp_seconds", float64(p.AccessExpiresAt.Unix()), "profile", p.Name)
+	ends := func(name, help string, of func(client.Profile) *time.Time) {
+		e.family(name, "gauge", help)
+		for _, p := range seen {
+			if end := of(p); end != nil {
+				e.sample(name, float64(end.Unix()), "profile", p.Name)
+			}
 		}
 	}
-	e.family("langkeep_refresh_token_expiry_timestamp_seconds", "gauge", "When a profile's refresh token ends, by the server's clock.")
-	for _, p := range seen {
-		if p.RefreshExpiresAt != nil {
-			e.sample("langkeep_refresh_token_expiry_timestamp_seconds", float64(p.RefreshExpiresAt.Unix()), "profile", p.Name)
-		}
-	}
+	ends("langkeep_access_token_expiry_timestamp_seconds", "When a profile's access token ends, by the server's clock.",
+		func(p client.Profile) *time.Time { return p.AccessExpiresAt })
+	ends("langkeep_refresh_token_expiry_timestamp_seconds", "When a profile's refresh token ends, by the server's clock.",
+		func(p client.Profile) *time.Time { return p.RefreshExpiresAt })
 	if caller.Owner || caller.Profiles == nil {
 		s.totals(&e)
 	}
@@ -131,16 +138,11 @@ func (s *Server) metricsText(w http.ResponseWriter, _ *http.Request, caller *gua
 // some.
 func (s *Server) totals(e *exposition) {
 	counts := s.Agent.Counts()
-	e.family("langkeep_token_pairs_total", "counter", "Token pairs that servers gave, at a sign-in or a refresh.")
-	e.sample("langkeep_token_pairs_total", float64(counts.Pairs))
-	e.family("langkeep_refreshes_total", "counter", "Token pairs that were had with a refresh token.")
-	e.sample("langkeep_refreshes_total", float64(counts.Refreshes))
-	e.family("langkeep_keys_made_total", "counter", "API keys that were made.")
-	e.sample("langkeep_keys_made_total", float64(counts.Keys))
-	e.family("langkeep_failures_total", "counter", "Passing failures to renew a session, by kind.")
-	e.counters("langkeep_failures_total", "kind", counts.Failures)
-	e.family("langkeep_sessions_ended_total", "counter", "Sessions that a server refused for good, by reason.")
-	e.counters("langkeep_sessions_ended_total", "reason", counts.Ended)
+	e.single("langkeep_token_pairs_total", "counter", "Token pairs that servers gave, at a sign-in or a refresh.", float64(counts.Pairs))
+	e.single("langkeep_refreshes_total", "counter", "Token pairs that were had with a refresh token.", float64(counts.Refreshes))
+	e.single("langkeep_keys_made_total", "counter", "API keys that were made.", float64(counts.Keys))
+	e.counters("langkeep_failures_total", "Passing failures to renew a session, by kind.", "kind", counts.Failures)
+	e.counters("langkeep_sessions_ended_total", "Sessions that a server refused for good, by reason.", "reason", counts.Ended)
 
 	leases, clients := 0, 0
 	for _, c := range s.Clients.All() {
@@ -161,26 +163,20 @@ func (s *Server) totals(e *exposition) {
 	for _, o := range slices.SortedFunc(maps.Keys(s.metrics.requests), byRoute) {
 		e.sample("langkeep_requests_total", float64(s.metrics.requests[o]), "route", o.route, "result", o.result)
 	}
-	e.family("langkeep_proxy_requests_total", "counter", "Requests to the proxies, by result; ok was passed on.")
-	e.counters("langkeep_proxy_requests_total", "result", s.metrics.proxied)
-	e.family("langkeep_proxy_streams", "gauge", "Proxied requests that are under way.")
-	e.sample("langkeep_proxy_streams", float64(s.metrics.streams.Load()))
+	e.counters("langkeep_proxy_requests_total", "Requests to the proxies, by result; ok was passed on.", "result", s.metrics.proxied)
+	e.single("langkeep_proxy_streams", "gauge", "Proxied requests that are under way.", float64(s.metrics.streams.Load()))
 	process(e)
 }
 
 // process are the figures that programs have in common, by the names that
 // Prometheus' own libraries give them.
 func process(e *exposition) {
-	e.family("go_goroutines", "gauge", "Goroutines of the agent.")
-	e.sample("go_goroutines", float64(runtime.NumGoroutine()))
+	e.single("go_goroutines", "gauge", "Goroutines of the agent.", float64(runtime.NumGoroutine()))
 	live := []runtimemetrics.Sample{{Name: "/gc/heap/live:bytes"}}
 	runtimemetrics.Read(live)
-	e.family("go_gc_heap_live_bytes", "gauge", "Memory that the last garbage collection found in use.")
-	e.sample("go_gc_heap_live_bytes", float64(live[0].Value.Uint64()))
+	e.single("go_gc_heap_live_bytes", "gauge", "Memory that the last garbage collection found in use.", float64(live[0].Value.Uint64()))
 	if files, resident, ok := processFigures(); ok {
-		e.family("process_open_fds", "gauge", "Open files and connections of the agent.")
-		e.sample("process_open_fds", files)
-		e.family("process_resident_memory_bytes", "gauge", "Memory of the agent that is in RAM.")
-		e.sample("process_resident_memory_bytes", resident)
+		e.single("process_open_fds", "gauge", "Open files and connections of the agent.", files)
+		e.single("process_resident_memory_bytes", "gauge", "Memory of the agent that is in RAM.", resident)
 	}
 }
