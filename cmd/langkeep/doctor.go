@@ -15,7 +15,6 @@ import (
 	"langkeep/agent/autostart"
 	"langkeep/agent/config"
 	"langkeep/agent/paths"
-	"langkeep/agent/secret"
 	"langkeep/localapi"
 	"langkeep/localapi/client"
 	"langkeep/localapi/doctor"
@@ -226,7 +225,8 @@ func portCheck(p paths.Paths, c *client.Client) doctor.Check {
 		}
 		running, err := client.ReadRunning(p)
 		if err == nil {
-			err = asks(ctx, client.Options{URL: running.URL, Token: ownerToken(p)})
+			token, _ := client.OwnerToken(p) // without it the agent refuses, which says more
+			err = asks(ctx, client.Options{URL: running.URL, Token: token})
 		}
 		if err != nil {
 			return doctor.Finding{Verdict: doctor.Failed, Found: words.Sentence("the agent doesn't answer over TCP (" + wordsOf(err) + ")"), Advice: "Run langkeep restart."}
@@ -266,15 +266,6 @@ func asks(ctx context.Context, o client.Options) error {
 	defer c.Close()
 	_, err = c.Status(ctx)
 	return err
-}
-
-// ownerToken is the owner's; empty if it can't be read.
-func ownerToken(p paths.Paths) secret.Text {
-	data, err := paths.ReadFile(p.Token(), 4<<10)
-	if err != nil {
-		return secret.Text{}
-	}
-	return secret.New(strings.TrimSpace(string(data)))
 }
 
 func userAgent() string { return "langkeep/" + version }

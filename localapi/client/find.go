@@ -135,6 +135,12 @@ func answers(ctx context.Context, socket string) bool {
 	return true
 }
 
+// OwnerToken reads the owner's token.
+func OwnerToken(p paths.Paths) (secret.Text, error) {
+	token, err := paths.ReadFile(p.Token(), 4<<10)
+	return secret.New(strings.TrimSpace(string(token))), err
+}
+
 // findTCP finds an agent that could not make a socket: on Wine, or where the
 // path is longer than the system allows.
 func findTCP(ctx context.Context, p paths.Paths) (*Client, error) {
@@ -142,11 +148,11 @@ func findTCP(ctx context.Context, p paths.Paths) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	token, err := paths.ReadFile(p.Token(), 4<<10)
+	token, err := OwnerToken(p)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNoAgent, err)
 	}
-	c, err := newOwn(Options{URL: running.URL, Token: secret.New(strings.TrimSpace(string(token)))}, p)
+	c, err := newOwn(Options{URL: running.URL, Token: token}, p)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrNoAgent, p.Agent(), err)
 	}

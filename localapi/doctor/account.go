@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"langkeep/agent/langflow"
+	"langkeep/localapi/words"
 )
 
 // account tells of an account that is worth more than a tool needs: the scope
@@ -15,7 +16,7 @@ func (s *server) account(ctx context.Context) Finding {
 	}
 	user, err := client.WhoAmI(ctx, credential)
 	if err != nil {
-		return warning("Try again.", "%s", sentence(err.Error()))
+		return warning("Try again.", "%s", words.Sentence(err.Error()))
 	}
 	if user.Superuser {
 		return warning("Give tools an account of their own that is none.",
@@ -33,7 +34,7 @@ const firstWithFloor = "1.13"
 func (s *server) tweaks(ctx context.Context) Finding {
 	version, err := s.client.Version(ctx)
 	if err != nil {
-		return warning("Try again.", "%s", sentence(err.Error()))
+		return warning("Try again.", "%s", words.Sentence(err.Error()))
 	}
 	if !langflow.AtLeast(version, firstWithFloor) {
 		return warning("Upgrade it, and give the scope run rather than tweak to what only runs flows.",

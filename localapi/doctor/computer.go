@@ -12,6 +12,7 @@ import (
 	"langkeep/agent/config"
 	"langkeep/agent/langflow"
 	"langkeep/agent/paths"
+	"langkeep/localapi/words"
 )
 
 // Files looks at the mode and owner of every file and folder.
@@ -35,7 +36,7 @@ func Files(p paths.Paths) Check {
 		if faults[0].Mild {
 			verdict = Warning
 		}
-		return Finding{verdict, sentence(strings.Join(found, "; ")), sentence(strings.Join(advice, ", or "))}
+		return Finding{verdict, words.Sentence(strings.Join(found, "; ")), words.Sentence(strings.Join(advice, ", or "))}
 	}}
 }
 
@@ -45,7 +46,7 @@ func Settings(p paths.Paths) Check {
 		_, err := config.LoadConfig(p.ConfigFile())
 		profiles, errs := config.LoadProfiles(p.ProfilesDir())
 		if err := errors.Join(append(errs, err)...); err != nil {
-			return failed("Mend it; until then the settings are as they were.", "%s", sentence(strings.ReplaceAll(err.Error(), "\n", "; ")))
+			return failed("Mend it; until then the settings are as they were.", "%s", words.Sentence(strings.ReplaceAll(err.Error(), "\n", "; ")))
 		}
 		if len(profiles) == 1 {
 			return ok("config.toml and 1 profile can be read.")
@@ -60,7 +61,7 @@ func Autostart(status func() (autostart.Status, error)) Check {
 		s, err := status()
 		switch {
 		case err != nil:
-			return warning("Run langkeep autostart enable.", "%s", sentence(err.Error()))
+			return warning("Run langkeep autostart enable.", "%s", words.Sentence(err.Error()))
 		case s.State == autostart.Enabled:
 			return ok("The agent starts at login (%s).", s.Where)
 		case s.State == autostart.Outdated:

@@ -115,9 +115,3 @@ func found(format string, args []any) string {
 	}
 	return s
 }
-
-// sentence makes one of an error's text.
-func sentence(s string) string {
-	first, size := utf8.DecodeRuneInString(s)
-	return string(unicode.ToUpper(first)) + strings.TrimRight(s[size:], ".") + "."
-}

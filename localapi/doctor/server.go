@@ -127,7 +127,7 @@ func (s *server) address(context.Context) Finding {
 	}
 	transport, err := s.Transport(ca)
 	if err != nil {
-		return failed("Change ca_file.", "%s", sentence(err.Error()))
+		return failed("Change ca_file.", "%s", words.Sentence(err.Error()))
 	}
 	s.seen = &recorder{RoundTripper: transport}
 	s.client, err = langflow.New(s.Profile.ServerURL, langflow.Options{
@@ -138,7 +138,7 @@ func (s *server) address(context.Context) Finding {
 	case errors.As(err, &e) && e.Kind == langflow.PlainHTTP:
 		return failed("Use https://, or allow it for this server with --allow-http.", "%s sends your password unprotected.", s.Profile.ServerURL)
 	case err != nil:
-		return failed("Correct server_url.", "%s", sentence(err.Error()))
+		return failed("Correct server_url.", "%s", words.Sentence(err.Error()))
 	}
 	if s.url, err = url.Parse(s.client.URL()); err == nil {
 		s.proxy, err = s.Proxy(&http.Request{URL: s.url})
@@ -146,9 +146,9 @@ func (s *server) address(context.Context) Finding {
 	var forward *langflow.ForwardError
 	switch {
 	case errors.As(err, &forward):
-		return failed(sentence(forward.Advice), "%s", sentence(forward.Found))
+		return failed(words.Sentence(forward.Advice), "%s", words.Sentence(forward.Found))
 	case err != nil:
-		return failed("Correct server_url.", "%s", sentence(err.Error()))
+		return failed("Correct server_url.", "%s", words.Sentence(err.Error()))
 	}
 	if s.proxy != nil {
 		return ok("%s, through the proxy %s.", s.client.URL(), s.proxy.Host)
@@ -272,7 +272,7 @@ func (s *server) version(ctx context.Context) Finding {
 func serverFinding(err error) Finding {
 	var e *langflow.Error
 	if !errors.As(err, &e) {
-		return failed("Try again.", "%s", sentence(err.Error()))
+		return failed("Try again.", "%s", words.Sentence(err.Error()))
 	}
 	detail := ""
 	if e.Detail != "" {
@@ -293,10 +293,10 @@ func serverFinding(err error) Finding {
 		return failed("Check the network, or try again later.", "The server doesn't answer in time.")
 	case langflow.Certificate:
 		found, advice := langflow.SplitDetail(e.Detail)
-		return failed(sentence(advice), "The certificate isn't trusted (%s).", found)
+		return failed(words.Sentence(advice), "The certificate isn't trusted (%s).", found)
 	case langflow.ForwardProxy:
 		found, advice := langflow.SplitDetail(e.Detail)
-		return failed(sentence(advice), "%s", sentence(found))
+		return failed(words.Sentence(advice), "%s", words.Sentence(found))
 	case langflow.TokenRefused, langflow.KeyRefused:
 		return failed("Sign in again.", "The server does not accept it.")
 	case langflow.Inactive:
@@ -334,7 +334,7 @@ func (s *server) methods(ctx context.Context) Finding {
 	case err == nil:
 		return ok("This server lets everybody in (auto login), and accepts %s.", others)
 	case !errors.As(err, &e):
-		return warning("Try again.", "%s", sentence(err.Error()))
+		return warning("Try again.", "%s", words.Sentence(err.Error()))
 	case e.Kind != langflow.AutoLoginOff:
 		f := serverFinding(e)
 		f.Verdict = Warning // a gateway may keep just this one closed
@@ -394,7 +394,7 @@ func credentialFinding(err error) Finding {
 	if advice == "" {
 		advice = "try again"
 	}
-	return Finding{Failed, sentence(found), sentence(advice)}
+	return Finding{Failed, words.Sentence(found), words.Sentence(advice)}
 }
 
 func (s *server) routesAny(ctx context.Context) Finding {

@@ -8,6 +8,7 @@ import (
 
 	"langkeep/agent/keychain"
 	"langkeep/agent/secret"
+	"langkeep/localapi/words"
 )
 
 // secretSize is that of the largest refresh token that Langflow makes: RS512
@@ -86,5 +87,5 @@ func storeFinding(err error) Finding {
 	case errors.Is(err, errDiffers):
 		return failed("Restart it, or run the agent with --store file.", "The keychain gives back something else than it was given.")
 	}
-	return failed("Restart the keychain, or run the agent with --store file.", "%s", sentence(err.Error()))
+	return failed("Restart the keychain, or run the agent with --store file.", "%s", words.Sentence(err.Error()))
 }
