@@ -1,6 +1,5 @@
-// Package audit is what a line of the audit log says. It is apart from the
-// writer, so that a program that reads entries through the local API does not
-// have the writer in it.
+// Package audit has the types of a line of the audit log. The writer is a package of
+// its own, so that a program that reads entries over the local API need not contain it.
 package audit
 
 import (
@@ -19,7 +18,7 @@ func (t Text) MarshalJSON() ([]byte, error) {
 	return json.Marshal(string(t))
 }
 
-// Process is a program that asked; null in JSON if it is not known.
+// Process is the program behind a request; null in JSON if unknown.
 type Process struct {
 	PID int
 	Exe Text // the path of its file
@@ -41,21 +40,21 @@ func (p Process) MarshalJSON() ([]byte, error) {
 // UnmarshalJSON implements json.Unmarshaler.
 func (p *Process) UnmarshalJSON(data []byte) error { return json.Unmarshal(data, (*processJSON)(p)) }
 
-// Use is what is one and the same if it is repeated: by the same program, which
-// may be another process each time.
+// Use has the fields that repeats of a request share. The process is not among them: a
+// program may be another process each time.
 type Use struct {
-	Client  Text    `json:"client"` // its name, "owner" or "page"; null: not known
+	Client  Text    `json:"client"` // its name, "owner" or "page"; null: unknown
 	Profile Text    `json:"profile"`
 	What    string  `json:"what"`    // a method and a route
-	Refused Text    `json:"refused"` // the kind of problem; null: it was let through
+	Refused Text    `json:"refused"` // the kind of problem; null: the request was admitted
 	Process Process `json:"process"`
 }
 
 // Entry is a line of the log.
 type Entry struct {
 	Schema int       `json:"schema"`
-	N      int64     `json:"n"` // one more than the line before has
+	N      int64     `json:"n"` // one more than in the line before
 	At     time.Time `json:"at"`
 	Use
-	Count int `json:"count"` // how often, since the line before of the same use
+	Count int `json:"count"` // requests since the line before of the same use
 }

@@ -1,6 +1,6 @@
-// Package autostart starts the agent when its user logs in, in the way of each
-// system: an XDG autostart entry or a systemd user unit, a LaunchAgent, the
-// user's Run key. What each of them says is made by a pure function of an Entry.
+// Package autostart starts the agent when its user logs in, in the way of each system:
+// an XDG autostart entry or a systemd user unit, a LaunchAgent, the user's Run key. A
+// pure function of an Entry makes the content of each.
 package autostart
 
 import (
@@ -11,7 +11,7 @@ import (
 	"langkeep/agent/paths"
 )
 
-// State is what happens at login.
+// State tells whether the agent starts at login.
 type State string
 
 // The states.
@@ -22,14 +22,14 @@ const (
 	Outdated State = "outdated"
 )
 
-// Status is the State, and where the entry is, as the system names it; "" if
-// there is none.
+// Status is the State and the entry's place, as the system names it; "" if there is no
+// entry.
 type Status struct {
 	State State
 	Where string
 }
 
-// Entry is what is to be started at login.
+// Entry is the program to start at login.
 type Entry struct {
 	name    string // of the file, the label or the value
 	program string // absolute
@@ -52,7 +52,7 @@ func New(p paths.Paths, getenv func(string) string) (*Entry, error) {
 	return &Entry{name: p.KeychainService(), program: program, home: p.Home, places: places}, nil
 }
 
-// check refuses paths that would break out of their line in an entry.
+// check refuses paths that would end their line in an entry.
 func (e *Entry) check() error {
 	for _, path := range []string{e.program, e.home} {
 		if strings.ContainsFunc(path, func(r rune) bool { return r < ' ' || r == 0x7f }) {
@@ -62,7 +62,7 @@ func (e *Entry) check() error {
 	return nil
 }
 
-// words are the program and its arguments. LANGKEEP_HOME goes as a flag, since a
+// words returns the program and its arguments. LANGKEEP_HOME becomes a flag, since a
 // Run key on Windows has no environment.
 func (e *Entry) words(command ...string) []string {
 	words := append([]string{e.program}, command...)

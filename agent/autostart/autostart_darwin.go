@@ -10,7 +10,7 @@ import (
 	"langkeep/agent/paths"
 )
 
-// places is where LaunchAgents are.
+// places has the folder of LaunchAgents.
 type places struct{ agents string }
 
 func findPlaces(getenv func(string) string) (places, error) {
@@ -23,7 +23,7 @@ func findPlaces(getenv func(string) string) (places, error) {
 
 func (e *Entry) file() string { return filepath.Join(e.places.agents, e.name+".plist") }
 
-// Enable has the agent started at each login to come.
+// Enable makes the agent start at every login from now on.
 func (e *Entry) Enable() error {
 	content, err := plist(e)
 	if err != nil {
@@ -35,7 +35,7 @@ func (e *Entry) Enable() error {
 	return paths.WriteFile(e.file(), []byte(content))
 }
 
-// Disable takes the entry away; without one it does nothing.
+// Disable removes the entry; without one it does nothing.
 func (e *Entry) Disable() error {
 	if err := os.Remove(e.file()); !errors.Is(err, fs.ErrNotExist) {
 		return err

@@ -7,19 +7,19 @@ import (
 	"golang.org/x/sys/windows/registry"
 )
 
-// The keys below HKEY_CURRENT_USER. The second one is where the Task Manager
-// and the Settings note that a person turned an entry off: an odd first byte.
+// The keys below HKEY_CURRENT_USER. In the second one the Task Manager and the Settings
+// note that a person turned an entry off: an odd first byte.
 const (
 	runKey      = `Software\Microsoft\Windows\CurrentVersion\Run`
 	approvedKey = `Software\Microsoft\Windows\CurrentVersion\Explorer\StartupApproved\Run`
 )
 
-// places has nothing: the keys are the same for everybody.
+// places is empty: the keys are the same for every user.
 type places struct{}
 
 func findPlaces(func(string) string) (places, error) { return places{}, nil }
 
-// Enable has the agent started at each login to come.
+// Enable makes the agent start at every login from now on.
 func (e *Entry) Enable() error {
 	value, err := runValue(e)
 	if err != nil {
@@ -36,7 +36,7 @@ func (e *Entry) Enable() error {
 	return deleteValue(approvedKey, e.name)
 }
 
-// Disable takes the entry away; without one it does nothing.
+// Disable removes the entry; without one it does nothing.
 func (e *Entry) Disable() error {
 	return errors.Join(deleteValue(runKey, e.name), deleteValue(approvedKey, e.name))
 }

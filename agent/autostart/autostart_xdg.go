@@ -13,10 +13,10 @@ import (
 	"langkeep/agent/paths"
 )
 
-// places is where the entries are, and which kind is right here.
+// places has the folders of the entries, and the kind of entry for this system.
 type places struct {
 	config    string // XDG_CONFIG_HOME
-	everyUser string // where root enables user units for everybody
+	everyUser string // the folder in which root enables user units for everybody
 	desktop   bool   // this is a session with a desktop, which reads autostart entries
 	systemd   bool   // systemd runs this computer, and so the user's units
 }
@@ -35,7 +35,7 @@ func findPlaces(getenv func(string) string) (places, error) {
 	for _, name := range []string{"XDG_CURRENT_DESKTOP", "WAYLAND_DISPLAY", "DISPLAY"} {
 		desktop = desktop || getenv(name) != ""
 	}
-	// As sd_booted(3) looks.
+	// sd_booted(3) makes the same check.
 	info, err := os.Lstat("/run/systemd/system")
 	return places{config: config, everyUser: "/etc/systemd/user", desktop: desktop, systemd: err == nil && info.IsDir()}, nil
 }
@@ -48,20 +48,21 @@ func (e *Entry) unitFile() string {
 	return filepath.Join(e.places.config, "systemd", "user", e.name+".service")
 }
 
-// wantedBy is what `systemctl --user enable` would make. Made by hand it needs
-// no systemd that answers; it is read at the next login all the same.
+// wantedBy is the link that `systemctl --user enable` would make. Langkeep makes it
+// without systemctl, so no running systemd is needed; systemd reads it at the next
+// login.
 func (e *Entry) wantedBy() string {
 	return filepath.Join(e.places.config, "systemd", "user", "default.target.wants", e.name+".service")
 }
 
-// wantedByAll is what `systemctl --global enable` makes.
+// wantedByAll is the link that `systemctl --global enable` makes.
 func (e *Entry) wantedByAll() string {
 	return filepath.Join(e.places.everyUser, "default.target.wants", e.name+".service")
 }
 
-// Enable has the agent started at each login to come: by the desktop, so that
-// it has a tray, or where there is none by systemd. An ssh session of a
-// computer with a desktop counts as one without.
+// Enable makes the agent start at every login from now on: by the desktop, so that it
+// has a tray, or by systemd where there is no desktop. An ssh session counts as one
+// without a desktop.
 func (e *Entry) Enable() error {
 	switch {
 	case e.places.desktop:
@@ -99,7 +100,7 @@ func write(file, content string) error {
 	return paths.WriteFile(file, []byte(content))
 }
 
-// Disable takes every entry away; without one it does nothing.
+// Disable removes every entry; without one it does nothing.
 func (e *Entry) Disable() error {
 	err := errors.Join(e.removeDesktopFile(), e.removeUnit())
 	if content, _ := read(e.wantedByAll()); content != "" && !masked(e.unitFile()) {
@@ -116,19 +117,19 @@ func (e *Entry) removeUnit() error {
 	user := filepath.Dir(e.unitFile())
 	err := remove(e.wantedBy(), filepath.Dir(e.wantedBy()))
 	if masked(e.unitFile()) {
-		return err // else the one that is started for every user would be
+		return err // without the mask the unit for every user would start
 	}
 	return errors.Join(err, remove(e.unitFile(), user, filepath.Dir(user)))
 }
 
-// masked tells whether the user has systemctl start no unit of that name.
+// masked tells whether the user has masked the unit of that name.
 func masked(file string) bool {
 	to, err := os.Readlink(file)
 	return err == nil && to == os.DevNull
 }
 
-// remove deletes a file, then the folders if they are empty, in which case
-// they were most likely made for it.
+// remove deletes a file, then those of the folders that are empty: they were most
+// likely made for the file.
 func remove(file string, folders ...string) error {
 	err := os.Remove(file)
 	if errors.Is(err, fs.ErrNotExist) {

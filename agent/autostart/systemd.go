@@ -2,14 +2,14 @@ package autostart
 
 import "strings"
 
-// unit is a user unit of systemd, for a computer without a desktop. It is
-// started again after a crash; an exit code is a decision of the agent's own,
-// such as leaving the place to another one. The packages bring the same file for
+// unit is a user unit of systemd, for a computer without a desktop. systemd starts the
+// agent again after a crash, but not after an exit code: the agent then decided to end,
+// for instance because another one runs. The packages bring the same file for
 // /usr/bin/langkeep (assets/packaging/langkeep-user.service).
 //
-// A user's systemd can take system calls away, and the right to get more rights;
-// what needs a mount namespace it can't do everywhere. Nothing is started from
-// such an agent that would mind: it has no desktop.
+// A user's systemd can forbid system calls and new privileges everywhere, but not set
+// up a mount namespace. The limits do no harm, since an agent without a desktop starts
+// no program that needs more.
 func unit(e *Entry) (string, error) {
 	if err := e.plain(); err != nil {
 		return "", err

@@ -22,10 +22,10 @@ NoDisplay=true
 `, nil
 }
 
-// plain refuses paths that would not be started everywhere: the specification
-// forbids = in the program's, GLib 2.74 looks for one with both signs of %%, and
-// systemd 252, which starts desktops' entries too, takes no quote or backslash
-// in it, and has escapes of its own for the rest (tried).
+// plain refuses paths that some desktops can't start. The specification forbids = in
+// the program's path. GLib 2.74 looks for the program with both signs of %%. systemd
+// 252, which starts desktops' entries too, takes no quote or backslash in the path,
+// and has escapes of its own for the rest (all tried).
 func (e *Entry) plain() error {
 	for path, odd := range map[string]string{e.home: "\"'\\$`", e.program: "\"'\\$`=%"} {
 		if i := strings.IndexAny(path, odd); i >= 0 {
@@ -35,8 +35,7 @@ func (e *Entry) plain() error {
 	return e.check()
 }
 
-// desktopQuote quotes an argument of Exec where it needs that; a % begins a
-// field code.
+// desktopQuote quotes an argument of Exec if need be; a % begins a field code.
 func desktopQuote(arg string) string {
 	arg = strings.ReplaceAll(arg, "%", "%%")
 	if strings.ContainsAny(arg, " \t><~|&;*?#()") {

@@ -1,6 +1,6 @@
-// Package clock is the one place that tells the time. Timers come from package
-// time, which testing/synctest drives in tests; what a timer cannot show, the
-// wall clock's jumps, comes through here.
+// Package clock tells the time. Timers come from package time, which testing/synctest
+// drives in tests; the wall clock's jumps, which no timer shows, come through this
+// package.
 package clock
 
 import (

@@ -1,6 +1,6 @@
-// Package connect writes entries into the configuration files of tools, and
-// takes them out again. All else in a file stays as it is, comments and order
-// too; what it would do is shown first, and checked by reading the result.
+// Package connect writes entries into the configuration files of tools, and removes
+// them again. The rest of a file stays as it is, comments and order too. An Edit can be
+// shown first, and is checked by reading its result.
 package connect
 
 import (
@@ -24,11 +24,11 @@ const fileLimit = 128 << 20
 type format interface {
 	// read is a file's content as a tree.
 	read(content []byte) (map[string]any, error)
-	// put gives the entry of that name in a section a value, nil to take it away.
+	// put sets the value of a section's entry; nil removes the entry.
 	put(content []byte, section, name string, value any) ([]byte, error)
 }
 
-// Place is where an entry stands.
+// Place is the place of an entry in a file.
 type Place struct {
 	Path    string // of the file
 	Section string
@@ -36,10 +36,10 @@ type Place struct {
 	format  format
 }
 
-// ErrFormat is what an error wraps that is about a file which can't be edited.
+// ErrFormat is wrapped by the errors of files that can't be edited.
 var ErrFormat = errors.New("it is left as it is")
 
-// Edit is a change of a file that was not made yet.
+// Edit is a prepared change of a file.
 type Edit struct {
 	Place
 	Before, After []byte // the whole file
@@ -49,7 +49,7 @@ type Edit struct {
 // Changes tells whether there is anything to do.
 func (e *Edit) Changes() bool { return !bytes.Equal(e.Before, e.After) }
 
-// Put prepares to give the entry a value, or to take it away with nil.
+// Put prepares an Edit that sets the entry's value; nil removes the entry.
 func (p Place) Put(value any) (*Edit, error) {
 	before, existed, err := p.content()
 	if err != nil {
@@ -62,8 +62,8 @@ func (p Place) Put(value any) (*Edit, error) {
 	return &Edit{Place: p, Before: before, After: after, Existed: existed}, nil
 }
 
-// edited is content with the entry's value. Whatever else that would change is
-// an error.
+// edited returns content with the entry's value. Any other difference in the file's
+// meaning is an error.
 func (p Place) edited(before []byte, value any) ([]byte, error) {
 	fail := func(err error) ([]byte, error) {
 		return nil, fmt.Errorf("%s: %w: %w", p.Path, err, ErrFormat)
@@ -116,8 +116,8 @@ func (p Place) read(content []byte) (map[string]any, error) {
 	return p.format.read(bytes.TrimPrefix(content, byteOrderMark))
 }
 
-// put gives the entry a value in a file's content. A byte order mark stays, and a
-// file whose lines all end in CRLF keeps them so.
+// put sets the entry's value in a file's content. A byte order mark stays, and a file
+// whose lines all end in CRLF keeps those ends.
 func (p Place) put(content []byte, value any) ([]byte, error) {
 	content, marked := bytes.CutPrefix(content, byteOrderMark)
 	crlf := bytes.Count(content, []byte("\r\n"))
@@ -147,7 +147,7 @@ func (p Place) content() (content []byte, existed bool, err error) {
 	return content, err == nil, err
 }
 
-// Value is what stands in a file's content for the entry; nil for nothing.
+// Value returns the entry's value in a file's content; nil if there is none.
 func (p Place) Value(content []byte) (any, error) {
 	tree, err := p.read(content)
 	if err != nil {
@@ -157,15 +157,15 @@ func (p Place) Value(content []byte) (any, error) {
 	return section[p.Name], nil
 }
 
-// Entry is a value as it would stand in the file, for people to copy.
+// Entry returns a value in the file's own format, for people to copy.
 func (p Place) Entry(value any) (string, error) {
 	content, err := p.format.put(nil, p.Section, p.Name, value)
 	return string(content), err
 }
 
-// Write makes the change. A file that holds a secret is for its user alone;
-// another one keeps its mode, and keeps its hard links and mounts in any case.
-// undo puts back what was there; after an error it has been.
+// Write makes the change. A file with a secret becomes private to its user; any other
+// keeps its mode. Hard links and mounts stay. undo restores the old file; after an
+// error Write has done so itself.
 func (e *Edit) Write(secret bool) (undo func() error, err error) {
 	mode, was := fs.FileMode(0o600), fs.FileMode(0o600)
 	if info, err := os.Stat(e.Path); err == nil {
@@ -195,20 +195,19 @@ func (e *Edit) Write(secret bool) (undo func() error, err error) {
 	return undo, nil
 }
 
-// Unchanged tells whether the file is still as it was looked at.
+// Unchanged tells whether the file is the same as when the Edit was prepared.
 func (e *Edit) Unchanged() (bool, error) {
 	now, existed, err := e.content()
 	return existed == e.Existed && bytes.Equal(now, e.Before), err
 }
 
-// Token is the client token that the entry has in its file by now; "" if there
-// is none.
+// Token returns the client token in the file's entry; "" if there is none.
 func (p Place) Token() string {
 	content, _, err := p.content()
 	if err != nil {
 		return ""
 	}
-	value, _ := p.Value(content) // what can't be parsed has none
+	value, _ := p.Value(content) // a file that can't be parsed has none
 	entry, _ := value.(map[string]any)
 	headers, _ := entry["headers"].(map[string]any)
 	token, _ := headers["x-api-key"].(string)

@@ -105,8 +105,7 @@ func memberAt(o *hujson.Object, name string) int {
 	return -1
 }
 
-// indentOf is what stands before the members of an object, if they have lines of
-// their own.
+// indentOf returns the indent of an object's members, if they have lines of their own.
 func indentOf(o *hujson.Object) (indent string, multiline bool) {
 	if len(o.Members) == 0 {
 		return "", false
@@ -135,8 +134,7 @@ func addMember(o *hujson.Object, name string, text []byte, indent, closing strin
 	o.Members = append(o.Members, m)
 }
 
-// removeMember takes a member out. What stands before it stays, if it is a
-// comment.
+// removeMember removes a member. A comment before it stays.
 func removeMember(o *hujson.Object, i int) {
 	m := o.Members[i]
 	o.Members = slices.Delete(o.Members, i, i+1)

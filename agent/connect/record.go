@@ -14,24 +14,24 @@ import (
 	"langkeep/agent/paths"
 )
 
-// Record is what is remembered of an entry that was written, so that it can be
-// taken back. There is no secret in it.
+// Record describes an entry that connect has written, so that it can be removed again.
+// It holds no secret.
 type Record struct {
 	Tool    string `json:"tool"`
 	Profile string `json:"profile"`
 	Path    string `json:"path"`
 	// Backup is the file as it was before; "" if there was none.
 	Backup string `json:"backup"`
-	// SHA256 is of the file as it was written. While the file has it, the backup
-	// can be put back as it is.
+	// SHA256 is the hash of the file as written. While the file still has it, the
+	// backup can replace the whole file.
 	SHA256 string `json:"sha256"`
-	Client string `json:"client"` // whose token is in the entry; "" if none is
-	// Mode is the file's before a token closed it to others; 0 for nothing to put
-	// back.
+	Client string `json:"client"` // the client whose token is in the entry; "" if none is
+	// Mode is the file's mode before a token made it private; 0 if there is nothing to
+	// restore.
 	Mode fs.FileMode `json:"mode,omitempty"`
 }
 
-// Records are the entries that were written, in a file.
+// Records is the file of all Records.
 type Records struct{ path string }
 
 // OpenRecords names the file; it need not be there.
@@ -69,7 +69,7 @@ func (r Records) Find(tool, profile string) (Record, bool, error) {
 	return Record{}, false, err
 }
 
-// put adds a record, in place of the one of its tool and profile.
+// put adds a record, and replaces an older one of the same tool and profile.
 func (r Records) put(n Record) error {
 	return r.change(n.Tool, n.Profile, &n)
 }
@@ -95,9 +95,9 @@ func sumOf(content []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// Make writes an edit for a profile, with a backup of the file as it was, and
-// remembers it. client is whose token is in it, "" for none. undo puts back the
-// file, its record and the backup; after an error they have been.
+// Make writes an edit for a profile, with a backup of the old file and a record. client
+// is the client whose token is in the entry, "" for none. undo restores the file, its
+// record and the backup; after an error Make has done so itself.
 func (r Records) Make(t *Tool, profile string, e *Edit, client string) (n Record, undo func() error, err error) {
 	n = Record{Tool: t.Name, Profile: profile, Path: e.Path, SHA256: sumOf(e.After), Client: client}
 	var steps []func() error
@@ -125,12 +125,12 @@ func (r Records) Make(t *Tool, profile string, e *Edit, client string) (n Record
 	}
 	switch {
 	case again:
-		n.Backup = old.Backup // what was there before the first
+		n.Backup = old.Backup // the file from before the first edit
 		if old.Mode != 0 {
 			n.Mode = old.Mode
 		}
 		if old.SHA256 != sumOf(e.Before) {
-			n.SHA256 = "" // others have changed it since
+			n.SHA256 = "" // the file has changed since
 		}
 	case e.Existed:
 		n.Backup = freeName(e.Path + ".before-langkeep-" + profile)
@@ -139,7 +139,8 @@ func (r Records) Make(t *Tool, profile string, e *Edit, client string) (n Record
 		}
 		steps = append(steps, func() error { return os.Remove(n.Backup) })
 	}
-	// Before the file, so that what a kill leaves can be taken back.
+	// Write the record before the file, so that the entry can be removed after a kill
+	// in between.
 	if err := r.put(n); err != nil {
 		return n, undo, err
 	}
@@ -163,16 +164,15 @@ func freeName(path string) string {
 	name := path
 	for i := 2; ; i++ {
 		if _, err := os.Lstat(name); err != nil {
-			return name // or writing there says what is wrong
+			return name // on another error the write to it fails with the reason
 		}
 		name = fmt.Sprintf("%s-%d", path, i)
 	}
 }
 
-// TakeBack puts back what was there before an entry: the whole file, if nobody
-// has changed it since, else the entry alone. A file that is gone by now, or empty,
-// stays so, and left names its backup, which is then the only copy of what was in
-// it; "" means that none is left.
+// TakeBack undoes an entry: it restores the whole file if the file is unchanged since,
+// otherwise the entry alone. A file that is gone or empty stays so; left then names its
+// backup, the only copy of the old content. left is "" if no backup remains.
 func (r Records) TakeBack(n Record, p Place) (left string, err error) {
 	var backup []byte
 	if n.Backup != "" {
@@ -191,7 +191,7 @@ func (r Records) TakeBack(n Record, p Place) (left string, err error) {
 			return err
 		}
 		if info, err := os.Stat(p.Path); err != nil || n.Mode == 0 || info.Mode().Perm() != 0o600 {
-			return err // or people have set another mode since
+			return err // unless a person has set another mode since
 		}
 		return os.Chmod(p.Path, n.Mode)
 	}

@@ -47,7 +47,7 @@ func (f tomlFormat) put(content []byte, section, name string, value any) ([]byte
 	return slices.Concat(content, block), nil
 }
 
-// newline ends what stands before i, if anything does.
+// newline ends the line before i, if there is one.
 func newline(i int) string {
 	if i == 0 {
 		return ""
@@ -55,8 +55,7 @@ func newline(i int) string {
 	return "\n"
 }
 
-// findTable tells from where to where [section.name] stands with its settings,
-// -1 if it does not.
+// findTable returns the range of [section.name] with its settings, -1 if it is absent.
 func findTable(content []byte, section, name string) (from, to int, err error) {
 	var p unstable.Parser
 	p.Reset(content)

@@ -15,7 +15,7 @@ type Tool struct {
 	Title   string
 	section string
 	format  format
-	// file is where its user's configuration is.
+	// file is the path of its user's configuration.
 	file func(where) string
 	// server is its entry for an MCP server; nil for a tool that takes an
 	// environment.
@@ -43,7 +43,7 @@ type Environment struct {
 	APIKeyEnv string `toml:"api_key_env" yaml:"api_key_env" json:"api_key_env"`
 }
 
-// mcpServer is a Server in a file; not every tool wants all of it.
+// mcpServer is a Server in a file; a tool may leave fields out.
 type mcpServer struct {
 	Type      string            `json:"type,omitempty"`
 	Command   string            `json:"command,omitempty"`
@@ -54,7 +54,7 @@ type mcpServer struct {
 	Headers   map[string]string `json:"headers,omitempty"`
 }
 
-// plain is what most tools take.
+// plain is the entry of most tools.
 func plain(s Server) any { return entryOf(s) }
 
 func entryOf(s Server) mcpServer {
@@ -74,7 +74,7 @@ func typed(s Server) any {
 	return m
 }
 
-// Tools are all that are known, by name.
+// Tools are all known tools, by name.
 var Tools = []*Tool{
 	{
 		Name: "claude-code", Title: "Claude Code", section: "mcpServers", format: jsonFormat{}, server: typed,
@@ -130,8 +130,8 @@ func (t *Tool) SpeaksMCP() bool { return t.server != nil }
 // Value is the tool's entry for a server.
 func (t *Tool) Value(s Server) any { return t.server(s) }
 
-// At is where a profile's entry stands: in the file at path, or in the user's
-// own, with "".
+// At returns the place of a profile's entry: in the file at path, or with "" in the
+// user's own file.
 func (t *Tool) At(path, profile, goos string, getenv func(string) string) (Place, error) {
 	name := profile
 	if t.SpeaksMCP() {

@@ -11,11 +11,11 @@ import (
 	"langkeep/agent/paths"
 )
 
-// maxLinks is how many symbolic links lead to a file at most, as on Linux.
+// maxLinks bounds a chain of symbolic links, as on Linux.
 const maxLinks = 40
 
-// follow is the file that a path leads to, also where that file, or a folder on
-// the way, is not there yet: a link into a dotfiles folder is written through.
+// follow resolves a path's symbolic links, also if the file, or a folder on the way,
+// does not exist yet: a link into a folder of dotfiles is written through.
 func follow(path string, links int) (string, error) {
 	real, err := filepath.EvalSymlinks(path)
 	if err == nil || !errors.Is(err, fs.ErrNotExist) {
@@ -31,7 +31,7 @@ func follow(path string, links int) (string, error) {
 	path = filepath.Join(dir, filepath.Base(path))
 	target, err := os.Readlink(path)
 	if err != nil {
-		return path, nil // it is no link: it is what is missing
+		return path, nil // no link: the path itself is missing
 	}
 	if !filepath.IsAbs(target) {
 		target = filepath.Join(dir, target)
@@ -55,16 +55,17 @@ func makeFolders(dir string) (made []string, err error) {
 	return made, nil
 }
 
-// removeFolders removes folders of ours, unless others have put something there.
+// removeFolders removes folders that makeFolders made, unless they hold other files by
+// now.
 func removeFolders(made []string) {
 	for _, dir := range made {
 		_ = os.Remove(dir)
 	}
 }
 
-// writeFile gives a file its content and mode, and makes it where it is missing.
-// A new file takes its place, so that a crash leaves the old one or the new one.
-// Where it can't, or must not, the file itself is written over.
+// writeFile writes a file's content and mode. It replaces the file with a new one, so
+// that a crash leaves the old or the new file. Where it can't, or must not, it
+// overwrites the file itself.
 func writeFile(path string, content []byte, mode fs.FileMode) error {
 	_, err := os.Stat(path)
 	exists := err == nil
@@ -81,14 +82,15 @@ func writeFile(path string, content []byte, mode fs.FileMode) error {
 	return os.Chmod(path, mode)
 }
 
-// irreplaceable tells whether WriteFile has failed at the file's place rather than
-// at the disk: something is mounted on the file, or its folder is closed.
+// irreplaceable tells whether WriteFile failed because the file can't be replaced,
+// rather than because of the disk: something is mounted on the file, or its folder
+// can't be written.
 func irreplaceable(err error) bool {
 	return errors.Is(err, syscall.EBUSY) || errors.Is(err, syscall.EXDEV) || errors.Is(err, syscall.EROFS) || errors.Is(err, fs.ErrPermission)
 }
 
-// overwrite writes into a file that is there. After an error it is as it was, as
-// far as the disk allows.
+// overwrite writes into an existing file. After an error it restores the old content,
+// as far as the disk allows.
 func overwrite(path string, content []byte, mode fs.FileMode) (err error) {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
@@ -110,7 +112,8 @@ func overwrite(path string, content []byte, mode fs.FileMode) (err error) {
 		}
 		return os.Chmod(path, to) // on Windows a File has none
 	}
-	// Closed to others before a secret is in it, and opened after one has gone.
+	// Close the file to others before it gets a secret, and open it after the secret
+	// has gone.
 	if err := chmod(was, was&mode); err != nil {
 		return err
 	}
@@ -124,8 +127,8 @@ func overwrite(path string, content []byte, mode fs.FileMode) (err error) {
 	return nil
 }
 
-// rewrite puts one content in the place of another. What makes the file longer is
-// written first: where the disk is full the old content is still whole then.
+// rewrite replaces one content with another. It writes the part that makes the file
+// longer first: if the disk is full, the old content is still whole then.
 func rewrite(f *os.File, from, to []byte) error {
 	shared := min(len(from), len(to))
 	if _, err := f.WriteAt(to[shared:], int64(shared)); err != nil {

@@ -91,7 +91,7 @@ func pairAt(m *yaml.Node, key string) int {
 	return -1
 }
 
-// lastLine is the last line that a node is known to have.
+// lastLine is a node's last known line.
 func lastLine(n *yaml.Node) int {
 	last := n.Line
 	for _, inner := range n.Content {

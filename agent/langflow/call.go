@@ -34,8 +34,8 @@ type call struct {
 	repeatable bool
 	// givesTokens leaves the Date of a success to issuedAt.
 	givesTokens bool
-	// refused knows this call's own words for a 401 or 403, "" for all others.
-	// May be nil.
+	// refused returns the kind for this call's own words in a 401 or 403, "" for other
+	// words. May be nil.
 	refused func(detail string) Kind
 }
 
@@ -45,7 +45,7 @@ type answer struct {
 	status   int
 	header   http.Header
 	body     []byte // a JSON object
-	page     []byte // the beginning of what is none
+	page     []byte // the beginning the beginning of a body that is no JSON
 	secrets  []secret.Text
 	sent     time.Time     // our wall clock
 	received time.Time     // the same
@@ -56,7 +56,7 @@ func (a *answer) error(k Kind, detail string) *Error {
 	return &Error{Op: a.op, Kind: k, Status: a.status, Detail: clean(detail, a.secrets...)}
 }
 
-// ofGateway is the error for the answer of a gateway.
+// ofGateway returns the error for an answer of a gateway.
 func (a *answer) ofGateway(g gateway) *Error {
 	e := a.error(Gateway, g.detail)
 	e.Gateway = g.name
@@ -152,9 +152,8 @@ func (c *Client) exchange(ctx context.Context, req call, target *url.URL) (*answ
 	return a, nil
 }
 
-// redirect returns where an answer leads, and whether the request may go there: a
-// credential never leaves its origin, and a changed method would not be the same
-// request.
+// redirect returns the target of an answer, and whether the request may go there: a
+// credential never leaves its origin, and a redirect must not change the method.
 func (a *answer) redirect(req call, from *url.URL) (to *url.URL, follow bool, err error) {
 	location := a.header.Get("Location")
 	to, err = from.Parse(location)
@@ -175,10 +174,10 @@ func (a *answer) redirect(req call, from *url.URL) (to *url.URL, follow bool, er
 // probeTimeout bounds the question whether Langflow answers at a new address.
 const probeTimeout = 10 * time.Second
 
-// elsewhere is the error for a redirect that is not followed. The server has moved
-// only if Langflow answers where the redirect leads: a login page does not, and
-// nobody must learn to type a password wherever one leads. What asks for that
-// carries no credential, and goes to no address that would be refused as a server's.
+// elsewhere returns the error for a redirect that is not followed. The server has moved
+// only if Langflow answers at the target: a login page is no Langflow, and people must
+// not learn to type a password there. The question carries no credential, and goes to
+// no address that New would refuse.
 func (c *Client) elsewhere(ctx context.Context, req call, a *answer, from, to *url.URL) error {
 	shown := to.Scheme + "://" + to.Host + to.EscapedPath()
 	gateway := func() error { return a.ofGateway(gatewayOf(a, to)) }
@@ -206,8 +205,8 @@ func (c *Client) elsewhere(ctx context.Context, req call, a *answer, from, to *u
 	return a.error(Moved, there.String())
 }
 
-// version is what a server calls its own; "" if this is no answer of Langflow's.
-// langflow-base calls itself "Langflow Base" and counts as well.
+// version returns the server's version; "" if the answer is not Langflow's.
+// langflow-base calls itself "Langflow Base" and counts too.
 func (a *answer) version() string {
 	var v struct{ Version, Package string }
 	if json.Unmarshal(a.body, &v) != nil || v.Package == "" {
@@ -216,8 +215,8 @@ func (a *answer) version() string {
 	return clean(v.Version)
 }
 
-// judge returns the error that an answer amounts to, nil for a success. The
-// Content-Type is not asked: gateways get it wrong.
+// judge returns the error of an answer, nil for a success. It ignores the Content-Type:
+// gateways get it wrong.
 func (c *Client) judge(req call, a *answer) error {
 	switch {
 	case a.status == http.StatusProxyAuthRequired:
@@ -243,7 +242,7 @@ func (c *Client) judge(req call, a *answer) error {
 		return nil
 	}
 	detail, autoLogin := a.detail()
-	detail = strings.TrimSuffix(detail, ".") // of some versions
+	detail = strings.TrimSuffix(detail, ".") // some versions end with one
 	kind, known := BadRequest, Kind("")
 	switch a.status {
 	case http.StatusUnauthorized, http.StatusForbidden:
@@ -258,7 +257,7 @@ func (c *Client) judge(req call, a *answer) error {
 		}
 	}
 	if known != "" {
-		// Not cleaned: "password" is a common password, too.
+		// Don't clean it: clean would redact "password" for a user with that password.
 		return &Error{Op: a.op, Kind: known, Status: a.status, Detail: detail}
 	}
 	if autoLogin != nil && !*autoLogin {
@@ -267,7 +266,7 @@ func (c *Client) judge(req call, a *answer) error {
 	return a.error(kind, detail)
 }
 
-// isLangflows tells whether an answer has words of Langflow's own.
+// isLangflows tells whether an answer has Langflow's own words.
 func (a *answer) isLangflows(req call) bool {
 	detail, autoLogin := a.detail()
 	detail = strings.TrimSuffix(detail, ".")
@@ -294,12 +293,11 @@ func (a *answer) detail() (text string, autoLogin *bool) {
 	return object.Message, object.AutoLogin
 }
 
-// errOdd is why a Date is not believed.
+// errOdd means that a Date is not believed.
 var errOdd = errors.New("no usable Date")
 
-// maxLead is how far a server's clock can be from ours. That of a computer
-// without a battery begins in 1970; what is further off would end in times that
-// JSON can't tell.
+// maxLead bounds the offset of a server's clock. The clock of a computer without a
+// battery begins in 1970; a larger offset would lead to times that JSON can't hold.
 const maxLead = 100 * 365 * 24 * time.Hour
 
 // date reads an answer's Date. One that went through a cache (Age, RFC 9111)

@@ -12,8 +12,8 @@ import (
 	"unicode/utf16"
 )
 
-// certificateDetail says what is wrong with a certificate, a colon, and what to do;
-// false for an error of another kind.
+// certificateDetail returns a certificate's fault, a colon, and the advice; false for
+// an error of another kind.
 func certificateDetail(err error, now time.Time) (string, bool) {
 	var verification *tls.CertificateVerificationError
 	var leaf *x509.Certificate
@@ -92,7 +92,7 @@ func unknownAuthority(leaf *x509.Certificate, said string) string {
 		issuer = clip(leaf.Issuer.String(), 50)
 	}
 	switch {
-	// Of a candidate that x509 rejects it tells in the error's text alone.
+	// x509 names a rejected candidate only in the error's text.
 	case strings.Contains(said, "has expired or is not yet valid"):
 		return fmt.Sprintf("the certificate of %s, which issued it, has expired or is not valid yet: get the authority's new certificate, and name it with --ca-file", issuer)
 	case strings.Contains(said, "not authorized to sign"), strings.Contains(said, "parent certificate cannot sign"):
@@ -115,14 +115,14 @@ func otherwiseWrong(err error) string {
 	return clip(strings.TrimPrefix(err.Error(), "x509: "), 120) + ": ask the server's administrator"
 }
 
-// CAFileError tells of a CA file that can't be used.
+// CAFileError is the error of a CA file that can't be used.
 func CAFileError(err error) *Error {
 	return &Error{Op: "read the CA", Kind: Certificate, cause: err,
 		Detail: "the ca file can't be used (" + clip(err.Error(), 120) + "): put the CA's certificate there, or name another with --ca-file"}
 }
 
-// SplitDetail takes apart the detail of an error of kind Certificate or
-// ForwardProxy: what is so, and what to do, "" if it does not say.
+// SplitDetail splits the detail of an error of kind Certificate or ForwardProxy into
+// the fault and the advice, "" if there is none.
 func SplitDetail(detail string) (found, advice string) {
 	if i := strings.LastIndex(detail, ": "); i >= 0 {
 		return detail[:i], detail[i+len(": "):]

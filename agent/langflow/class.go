@@ -10,9 +10,9 @@ import (
 	"langkeep/agent/secret"
 )
 
-// Class is the routes of a server that one kind of credential opens (1.13.0).
-// A fourth one, webhook events and voice, takes a cookie or a key; there is
-// nothing in it to try that would not open a stream.
+// Class is the routes of a server that one kind of credential opens (1.13.0). A fourth
+// one, webhook events and voice, takes a cookie or a key; every trial of it would open
+// a stream.
 type Class string
 
 // The classes.
@@ -22,13 +22,13 @@ const (
 	KeyOnly       Class = "key"   // /run, /responses, webhooks, a project's MCP
 )
 
-// ErrNoRoute means that the server has no route by which a class could be
-// tried: it is older or newer than those known.
+// ErrNoRoute means that the server has no route that tries a class: its version is
+// older or newer than the known ones.
 var ErrNoRoute = errors.New("this server has no route to try that by")
 
-// Opens tells whether the credential opens the routes of a class, by one that
-// changes nothing. It needs no flow of the user's: /process does nothing but
-// look at the key and say that it is deprecated (1.13.0).
+// Opens tells whether the credential opens the routes of a class. It tries a route that
+// changes nothing, and needs no flow: /process only checks the key and answers that it
+// is deprecated (1.13.0).
 func (c *Client) Opens(ctx context.Context, cred Credential, class Class) (bool, error) {
 	req := call{
 		op: "try a route", method: http.MethodGet, path: "/users/whoami",

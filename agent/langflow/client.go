@@ -65,8 +65,8 @@ func New(serverURL string, o Options) (*Client, error) {
 	return c, nil
 }
 
-// forbids tells whether an address would be spoken to in the clear, and nobody
-// allowed that.
+// forbids tells whether requests to an address would be unencrypted although the
+// options don't allow that.
 func (c *Client) forbids(u *url.URL) bool {
 	return u.Scheme == "http" && !c.allowHTTP && !loopback(u.Hostname())
 }
@@ -74,8 +74,8 @@ func (c *Client) forbids(u *url.URL) bool {
 // URL is the server's address, normalised.
 func (c *Client) URL() string { return c.url.String() }
 
-// Version asks for the server's version, without a credential, and so tells
-// whether Langflow answers at all: kind NotLangflow if something else does.
+// Version asks for the server's version, without a credential. The error has the kind
+// NotLangflow if something else answers.
 func (c *Client) Version(ctx context.Context) (string, error) {
 	const op = "ask for the version"
 	a, err := c.call(ctx, call{op: op, method: http.MethodGet, path: "/version"})
@@ -101,16 +101,16 @@ func (c *Client) Login(ctx context.Context, username string, password secret.Tex
 	}, "")
 }
 
-// AutoLogin signs in where the server lets everybody in. Up to 1.10.0 the
-// access token lives 365 days and there is no refresh token.
+// AutoLogin signs in on a server that admits everybody. Up to 1.10.0 the access token
+// lives 365 days and there is no refresh token.
 func (c *Client) AutoLogin(ctx context.Context) (*Tokens, error) {
 	return c.tokens(ctx, call{op: "auto login", method: http.MethodGet, path: "/auto_login"}, "")
 }
 
-// Refresh gets a new pair for a refresh token. cookieName is the one learned
-// at sign-in, "" for a token from a browser. The token goes under each name that
-// this server may call its cookie: under a root path an upgrade or a downgrade
-// changes it, and the other name gets the answer for no token at all.
+// Refresh gets a new pair for a refresh token. cookieName is the one learned at
+// sign-in, "" for a token from a browser. The token is sent under every name that the
+// server's cookie may have: under a root path an upgrade or a downgrade changes the
+// name, and the server ignores a token under another one.
 func (c *Client) Refresh(ctx context.Context, refresh secret.Text, cookieName string) (*Tokens, error) {
 	const op = "refresh"
 	names := c.cookieNames()
@@ -134,8 +134,8 @@ func (c *Client) Refresh(ctx context.Context, refresh secret.Text, cookieName st
 	}, cookieName)
 }
 
-// Logout tells the server that the user left. It revokes nothing (up to 1.13):
-// both tokens stay valid until their own end.
+// Logout tells the server that the user has signed out. It revokes nothing (up to
+// 1.13): both tokens stay valid until their own end.
 func (c *Client) Logout(ctx context.Context, access secret.Text) error {
 	cred := Bearer(access)
 	_, err := c.call(ctx, call{
@@ -177,7 +177,7 @@ func (c Credential) refused(detail string) Kind {
 // User is an account of the server.
 type User struct {
 	ID, Username string
-	Superuser    bool // may do everything to everybody there
+	Superuser    bool // may do everything on the server
 }
 
 // WhoAmI proves a credential. A refused one is of kind TokenRefused or
@@ -253,8 +253,8 @@ func (c *Client) cookieNames() []string {
 	return names
 }
 
-// validCookieName and validCookieValue keep what comes from a person or a file
-// from ending the cookie or the header (RFC 6265, section 4.1.1).
+// validCookieName and validCookieValue keep text from a person or a file from ending
+// the cookie or the header (RFC 6265, section 4.1.1).
 func validCookieName(s string) bool {
 	return visible(s) && !strings.ContainsAny(s, `()<>@,;:\"/[]?={}`)
 }

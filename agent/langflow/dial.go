@@ -48,7 +48,7 @@ func (d *Dialer) Dial(ctx context.Context, network, address string) (net.Conn, e
 	}
 	addresses := d.askSystem(ctx, host, err)
 	for i, a := range addresses {
-		// Each gets its share of the time that is left.
+		// Each address gets its share of the time left.
 		end, _ := ctx.Deadline()
 		attempt, cancel := context.WithTimeout(ctx, time.Until(end)/time.Duration(len(addresses)-i))
 		conn, err = d.plain.DialContext(attempt, network, net.JoinHostPort(a, port))

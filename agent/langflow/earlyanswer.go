@@ -9,10 +9,10 @@ import (
 
 type dialFunc = func(ctx context.Context, network, address string) (net.Conn, error)
 
-// withEarlyAnswers makes connections on which a server is heard that answers
-// before it has read all of a request, and closes: "413 Content Too Large", for
-// one. net/http gives up such a connection at the first write that fails, even if
-// the answer is already there to be read (golang/go#11745).
+// withEarlyAnswers makes connections for servers that answer before they have read a
+// whole request, and then close, as with "413 Content Too Large". net/http gives up
+// such a connection at the first failed write, even if the answer has already come
+// (golang/go#11745).
 func withEarlyAnswers(dial dialFunc) dialFunc {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		c, err := dial(ctx, network, address)
@@ -23,8 +23,8 @@ func withEarlyAnswers(dial dialFunc) dialFunc {
 	}
 }
 
-// answeringConn hides that a write failed, and leaves it to the reader to find the
-// answer or the connection's end: both are there as soon as a write fails.
+// answeringConn hides a failed write. The reader finds the answer or the connection's
+// end: one of them has come once a write fails.
 type answeringConn struct{ net.Conn }
 
 // Write implements net.Conn.

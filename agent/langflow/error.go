@@ -23,11 +23,11 @@ const (
 	Unreachable        Kind = "unreachable"          // no connection, or it broke
 	TimedOut           Kind = "timed-out"            // no whole answer before the deadline
 	Certificate        Kind = "certificate"          // TLS without trust
-	ForwardProxy       Kind = "forward-proxy"        // the one that a variable such as HTTPS_PROXY names is in the way
+	ForwardProxy       Kind = "forward-proxy"        // the proxy in a variable such as HTTPS_PROXY fails or refuses
 	NotLangflow        Kind = "not-langflow"         // HTML, a captive portal, anything but the expected JSON
 	ServerError        Kind = "server-error"         // 5xx
 	RateLimited        Kind = "rate-limited"         // 429
-	Gateway            Kind = "gateway"              // what stands in front of the server wants a sign-in of its own, or refused
+	Gateway            Kind = "gateway"              // a gateway in front of the server wants a sign-in of its own, or refused
 	Moved              Kind = "moved"                // a redirect to another origin, where Langflow answers
 	PlainHTTP          Kind = "plain-http"           // http:// to another computer, and nobody allowed it
 	Refused            Kind = "refused"              // 401 or 403 in JSON, with words that are not Langflow's
@@ -41,8 +41,8 @@ const (
 	BadRequest         Kind = "bad-request"          // any other 4xx in JSON
 )
 
-// Error is what every call of a Client fails with, but for a context that its
-// caller cancelled.
+// Error is the error of every call of a Client, except for a context that the caller
+// cancelled.
 type Error struct {
 	Op     string // sign in, refresh, …
 	Kind   Kind
@@ -52,7 +52,8 @@ type Error struct {
 	// and ForwardProxy it also says what to do (SplitDetail), with Moved it is the
 	// server's new address.
 	Detail string
-	// Gateway is which gateway refused, one of package vocabulary's: with that kind.
+	// Gateway names the gateway that refused, by package vocabulary; only with the kind
+	// Gateway.
 	Gateway string
 	// RetryAfter is how long a 429 or 503 asks to wait, at most an hour; 0 if
 	// it does not say.
@@ -109,8 +110,8 @@ func kindByDetail(detail string) Kind {
 	return ""
 }
 
-// tokenRefused tells whether detail is what /users/whoami says of a bearer
-// token. "User not found" comes with 403 (1.13), the rest with 401.
+// tokenRefused tells whether detail is /users/whoami's refusal of a bearer token. "User
+// not found" comes with 403 (1.13), the rest with 401.
 func tokenRefused(detail string) bool {
 	switch detail {
 	case "Token has expired", "Token is invalid", "Invalid token", "Invalid token type", "Invalid token payload", "Invalid token details",
@@ -121,7 +122,7 @@ func tokenRefused(detail string) bool {
 	return false
 }
 
-// keyRefused tells whether detail is what Langflow says of an API key.
+// keyRefused tells whether detail is Langflow's refusal of an API key.
 func keyRefused(detail string) bool {
 	switch detail {
 	case "Invalid API key", "Invalid or missing API key", "API key authentication failed":
@@ -130,8 +131,8 @@ func keyRefused(detail string) bool {
 	return false
 }
 
-// transportError makes an error of what a RoundTripper or a body's reader
-// returned. ctx is the caller's.
+// transportError makes an error from that of a RoundTripper or a body's reader. ctx is
+// the caller's.
 func transportError(ctx context.Context, op string, to *url.URL, err error, secrets []secret.Text) error {
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return fmt.Errorf("%s: %w", op, ctx.Err())
@@ -139,7 +140,7 @@ func transportError(ctx context.Context, op string, to *url.URL, err error, secr
 	return TransportError(op, to, err, secrets...)
 }
 
-// TransportError says what the error of a RoundTripper, for a request of to, means.
+// TransportError translates the error of a RoundTripper, for a request to the URL to.
 func TransportError(op string, to *url.URL, err error, secrets ...secret.Text) *Error {
 	e := &Error{Op: op, Kind: Unreachable, cause: err}
 	if timedOut(err) {
@@ -182,12 +183,12 @@ func clean(s string, secrets ...secret.Text) string {
 		}
 		return r
 	}, scrub(s))
-	// Once more, since dropping a character may have joined a secret's halves.
+	// Scrub once more, since a dropped character may have joined a secret's halves.
 	r := []rune(scrub(strings.TrimSpace(s)))
 	return string(r[:min(len(r), 200)])
 }
 
-// maxRetryAfter bounds what a server can make us wait, 1 h.
+// maxRetryAfter is the longest time that a server can make us wait.
 const maxRetryAfter = time.Hour
 
 // retryAfter reads the header of a 429 or 503 (RFC 9110, section 10.2.3). A

@@ -17,11 +17,10 @@ import (
 // opForward is the Op of net/http's error for a proxy that can't be connected to.
 const opForward = "proxyconnect"
 
-// Forward is the forward proxies that an environment names: http_proxy and
-// https_proxy, and all_proxy for what they leave out, as curl and httpx have it; in
-// lower case before capitals, and for no host of no_proxy. A value that can't be
-// read is an error of the requests that it is for: sent without the proxy, they
-// would go where the person does not want them to go.
+// Forward is the forward proxies of an environment: http_proxy and https_proxy, and
+// all_proxy where these are not set, like curl and httpx. Lower case goes before
+// capitals, and hosts of no_proxy get no proxy. Requests for a proxy whose value can't
+// be read fail: without the proxy they would go a way that the person does not want.
 type Forward struct {
 	excepted func(*url.URL) (*url.URL, error)
 	byScheme map[string]*ProxyVariable
@@ -31,8 +30,8 @@ type Forward struct {
 type ProxyVariable struct {
 	Name string
 	URL  *url.URL // nil if it can't be read; may hold a password
-	// Fault says what is wrong with it, as the end of a sentence, and without any
-	// part of its value; "" if nothing is.
+	// Fault is the variable's fault as the end of a sentence, without any part of its
+	// value; "" if there is none.
 	Fault string
 }
 
@@ -41,7 +40,7 @@ func NewForward(getenv func(string) string) Forward {
 	first := func(names ...string) *ProxyVariable {
 		for _, name := range names {
 			if runtime.GOOS == "windows" {
-				name = strings.ToUpper(name) // both are one variable there
+				name = strings.ToUpper(name) // Windows ignores the case of a variable
 			}
 			if value := getenv(name); value != "" {
 				return new(ReadProxy(name, value))
@@ -80,7 +79,7 @@ func ReadProxy(name, value string) ProxyVariable {
 	}
 	switch u.Scheme = strings.ToLower(u.Scheme); u.Scheme {
 	case "http", "https", "socks5", "socks5h":
-	case "socks": // so GNOME writes it
+	case "socks": // GNOME's spelling
 		u.Scheme = "socks5"
 	default:
 		v.Fault = "is no http, https or socks5 URL"
@@ -90,7 +89,7 @@ func ReadProxy(name, value string) ProxyVariable {
 	return v
 }
 
-// For returns the variable whose proxy a URL is asked through, nil without one.
+// For returns the variable whose proxy a URL goes through, nil without one.
 func (f Forward) For(u *url.URL) *ProxyVariable {
 	v := f.byScheme[u.Scheme]
 	if v == nil {
@@ -102,7 +101,7 @@ func (f Forward) For(u *url.URL) *ProxyVariable {
 	return v
 }
 
-// ForwardError says what is wrong with a forward proxy, and with which variable.
+// ForwardError is the fault of a forward proxy, with the variable that names it.
 type ForwardError struct {
 	Found, Advice string // lower case, without a dot
 	kind          Kind
@@ -133,7 +132,7 @@ func (f Forward) connected(_ context.Context, _ *url.URL, _ *http.Request, res *
 	return nil
 }
 
-// refusal is what a proxy's answer means that is not the server's.
+// refusal translates an answer that the proxy gave in place of the server.
 func (v *ProxyVariable) refusal(status int) *ForwardError {
 	name := fmt.Sprintf("the proxy %s of %s ", clip(v.URL.Host, 40), v.Name)
 	switch {
@@ -147,7 +146,8 @@ func (v *ProxyVariable) refusal(status int) *ForwardError {
 	return &ForwardError{fmt.Sprintf("%sdoes not connect to this server (%d)", name, status), "ask its administrator, or put the server into NO_PROXY", ForwardProxy}
 }
 
-// forwardError tells whether a request failed for a forward proxy.
+// forwardError returns the error if a forward proxy caused a request's failure, else
+// nil.
 func (f Forward) forwardError(u *url.URL, err error) *ForwardError {
 	if said, ok := errors.AsType[*ForwardError](err); ok {
 		return said
@@ -172,8 +172,8 @@ func (f Forward) forwardError(u *url.URL, err error) *ForwardError {
 	return nil
 }
 
-// ProxyRefusal is the error for an answer of status 407, which is never the
-// server's: the proxy on the way to u gave it.
+// ProxyRefusal is the error for an answer with status 407: the proxy on the way to u
+// gave it, never the server.
 func ProxyRefusal(u *url.URL) *ForwardError {
 	if v := forwardFromEnvironment().For(u); v != nil && v.URL != nil {
 		return v.refusal(http.StatusProxyAuthRequired)

@@ -12,11 +12,11 @@ import (
 	"langkeep/agent/secret"
 )
 
-// APIKey is a key of an account as its server knows it.
+// APIKey is an account's key in the server's list.
 type APIKey struct {
 	ID, Name string
-	Key      secret.Text // only of one that was just made
-	Masked   string      // only of one that is listed
+	Key      secret.Text // only of a key that was just made
+	Masked   string      // only of a listed key
 	Created  time.Time   // these three by the server's clock, zero if it doesn't say
 	LastUsed time.Time
 	Expires  time.Time // also zero if the key never ends
@@ -43,8 +43,8 @@ func (j keyJSON) key() APIKey {
 	}
 }
 
-// timestamp is a time as Langflow writes it: up to 1.9 without an offset, in
-// UTC. What can't be read is zero: no key is worth less for it.
+// timestamp is a time as Langflow writes it: up to 1.9 without an offset, in UTC. A
+// time that can't be read is zero: the key is as good without it.
 type timestamp struct{ time.Time }
 
 // UnmarshalJSON implements json.Unmarshaler.
@@ -58,8 +58,7 @@ func (t *timestamp) UnmarshalJSON(data []byte) error {
 		if err != nil {
 			continue
 		}
-		// With its offset taken off it may be of the year 10000, which no answer
-		// of ours could tell.
+		// The conversion to UTC may give the year 10000, which JSON can't have.
 		if _, err := at.UTC().MarshalJSON(); err == nil {
 			t.Time = at.UTC()
 		}
@@ -117,12 +116,11 @@ func (c *Client) Keys(ctx context.Context, cred Credential) ([]APIKey, error) {
 	return all, nil
 }
 
-// DeleteKey deletes an API key of the account. One that is not there is of kind
-// BadRequest.
+// DeleteKey deletes an API key of the account. An unknown id is of kind BadRequest.
 func (c *Client) DeleteKey(ctx context.Context, cred Credential, id string) error {
 	const op = "delete an api key"
-	// They are UUIDs. Anything else may lead to another route, on the server or by
-	// what stands before it.
+	// Ids are UUIDs. Other text may lead to another route, on the server or in a
+	// gateway.
 	if id == "" || strings.Trim(id, "-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") != "" {
 		return &Error{Op: op, Kind: BadRequest, Detail: "that is no key's id"}
 	}

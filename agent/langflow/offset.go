@@ -14,12 +14,11 @@ func (c *Client) Offset() (offset time.Duration, known bool) {
 	return c.offset, c.measured
 }
 
-// offsetOf measures the offset from one answer. A Date has whole seconds, and
-// uvicorn makes it once a second, so the server's clock read anything from
-// Date to Date + 2 s at some moment between sending and receiving. Where that
-// leaves room for a difference of at most 2 s, there is none: such a clock is
-// as right as ours. Else the upper end is taken, which lets tokens look
-// shorter-lived than they are, never longer.
+// offsetOf measures the offset from one answer. A Date has whole seconds, and uvicorn
+// makes it once a second, so the server's clock read anything from Date to Date + 2 s
+// at some moment between sending and receiving. If a difference of at most 2 s is
+// possible, the offset is 0: such a clock is as right as ours. Otherwise the offset is
+// the upper end, which makes tokens look shorter-lived than they are, never longer.
 func offsetOf(a *answer, date time.Time) time.Duration {
 	const tick, tolerance = 2 * time.Second, 2 * time.Second
 	sent := a.sent
@@ -34,8 +33,8 @@ func offsetOf(a *answer, date time.Time) time.Duration {
 	return high
 }
 
-// observe takes the offset from any answer. Without a token to hold it against,
-// a Date more than ten years off what is known is not believed.
+// observe takes the offset from any answer. No token confirms such a Date, so one that
+// is more than ten years off the known time is not believed.
 func (c *Client) observe(a *answer) {
 	date, err := a.date()
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"langkeep/agent/secret"
 )
 
-// Tokens is what a sign-in or a refresh gives.
+// Tokens is the result of a sign-in or a refresh.
 type Tokens struct {
 	Access         secret.Text
 	AccessExpiry   time.Time     // server time; zero if the token does not say
@@ -20,9 +20,8 @@ type Tokens struct {
 	RefreshExpiry   time.Time
 	RefreshLifetime time.Duration
 
-	// CookieName is the refresh cookie's, learned from Set-Cookie, else the one
-	// that was sent; "" if neither is known. Under a root path it differs
-	// (from 1.12.7).
+	// CookieName is the refresh cookie's name, from Set-Cookie, else the name that was
+	// sent; "" if neither is known. Under a root path it differs (from 1.12.7).
 	CookieName string
 }
 

@@ -1,6 +1,6 @@
-// Package auditlog writes down who used which profile for what, as JSON lines. It
-// never keeps a request waiting, and what it can't write is not lost at once:
-// the last entries stay in memory.
+// Package auditlog writes the audit log, as JSON lines: who used which profile for
+// what. It never keeps a request waiting. While the file can't be written the last
+// entries stay in memory.
 package auditlog
 
 import (
@@ -26,17 +26,17 @@ const (
 	size    = 10 << 20 // bytes of a file
 	keep    = 5        // files
 	repeats = time.Minute
-	tick    = 5 * time.Second  // at least, between two looks at what was counted
+	tick    = 5 * time.Second  // at least, between two writes of counts
 	retry   = 15 * time.Second // between two attempts at a file that can't be written
-	waiting = 4096             // uses that wait to be written; more are counted alone
+	waiting = 4096             // uses that wait for Run; of further ones only the number is kept
 	most    = 4096             // different uses of which repeats are counted
 	recent  = 1000             // entries in memory
 	tail    = 512 << 10        // bytes of the file that are read at the start
 
-	maxNumber = 1 << 53 // that every reader of JSON can tell from the next
+	maxNumber = 1 << 53 // the largest number that every reader of JSON can tell from the next
 )
 
-// lost is the use of what came faster than it could be written.
+// lost is the use that stands for requests that came faster than Run could write.
 const lost = "more than could be written down"
 
 type event struct {
@@ -61,23 +61,22 @@ type Log struct {
 	counting sync.Mutex // protects the following; held over nothing that waits
 	seen     map[audit.Use]*repeated
 
-	// Of Run alone.
+	// Only Run uses the following.
 	file   *rotate.File
 	onFile int64         // the number of the last entry that is in the file, or was lost
 	failed time.Duration // clock.Elapsed when the file last could not be written
 }
 
-// repeated is a use that was written down and may come again.
+// repeated is a written use that may come again.
 type repeated struct {
-	count int           // since then
-	since time.Duration // clock.Elapsed of that
-	last  time.Time     // when it came last, and from which process
+	count int           // repeats since that line
+	since time.Duration // clock.Elapsed of that line
+	last  time.Time     // of the last repeat, and its process
 	use   audit.Use
 }
 
-// Open makes a log that goes on where the file at path ends; "" keeps it in
-// memory. What keeps the file from being written is known at once; entries are
-// written by Run.
+// Open makes a log that goes on where the file at path ends; "" keeps it in memory.
+// Open tries the file, so that Problem knows at once; Run writes entries.
 func Open(path string, c clock.Clock, log *slog.Logger) *Log {
 	l := &Log{path: path, clock: c, log: log, queue: make(chan event, waiting), seen: map[audit.Use]*repeated{}}
 	l.load()
@@ -85,17 +84,17 @@ func Open(path string, c clock.Clock, log *slog.Logger) *Log {
 	return l
 }
 
-// load takes up the last entries. Lines that can't be read are left out: the
-// file is the record, not this.
+// load reads the last entries from the file. It leaves out lines that can't be read:
+// the file itself stays as it is.
 func (l *Log) load() {
 	for _, path := range []string{l.path + ".1", l.path} {
 		data, err := readTail(path)
 		if err != nil {
-			continue // there is none yet, or writing to it will tell
+			continue // there is none yet, or the next write fails with the reason
 		}
 		for line := range bytes.Lines(data) {
 			var e audit.Entry
-			// Their numbers go up, and leave room for those to come.
+			// Numbers go up, and leave room for later ones.
 			if json.Unmarshal(line, &e) != nil || e.N <= l.n || e.N >= maxNumber {
 				continue
 			}
@@ -125,9 +124,9 @@ func readTail(path string) ([]byte, error) {
 	return io.ReadAll(io.NewSectionReader(f, max(0, info.Size()-tail), tail))
 }
 
-// Again counts a use, by a process that is known, if it was written down before,
-// and tells whether it was: if not, it is for Note. A reader in a loop is answered
-// half as fast where each request wakes Run.
+// Again counts a repeat of a written use, and returns false for a new one, which is for
+// Note. It exists for speed: a reader in a loop would be answered half as fast if each
+// request woke Run.
 func (l *Log) Again(u audit.Use) bool { return l.again(l.clock.Now(), u) }
 
 func (l *Log) again(at time.Time, u audit.Use) bool {
@@ -142,7 +141,7 @@ func (l *Log) again(at time.Time, u audit.Use) bool {
 	return true
 }
 
-// sameAs is what a use has in common with its repeats.
+// sameAs returns the part of a use that its repeats share.
 func sameAs(u audit.Use) audit.Use {
 	if u.Process.Exe != "" {
 		u.Process.PID = 0
@@ -150,8 +149,8 @@ func sameAs(u audit.Use) audit.Use {
 	return u
 }
 
-// Note has a use written down. It does not wait; process is asked later, and may
-// take its time.
+// Note queues a use for Run. It does not wait; Run calls process later, which may take
+// its time.
 func (l *Log) Note(u audit.Use, process func() audit.Process) {
 	select {
 	case l.queue <- event{l.clock.Now(), u, process}:
@@ -162,7 +161,7 @@ func (l *Log) Note(u audit.Use, process func() audit.Process) {
 	}
 }
 
-// Entries are those after the one numbered after, oldest first, at most the last
+// Entries returns the entries with numbers above after, oldest first, at most the last
 // 1000; never nil.
 func (l *Log) Entries(after int64) []audit.Entry {
 	l.mu.Lock()
@@ -172,18 +171,18 @@ func (l *Log) Entries(after int64) []audit.Entry {
 	return append([]audit.Entry{}, last[i:]...)
 }
 
-// Problem tells why entries are in memory alone; nil if they are written.
+// Problem is why entries are in memory only; nil if they are written.
 func (l *Log) Problem() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.problem
 }
 
-// Run writes until ctx ends, and what is left then.
+// Run writes entries until ctx ends, then writes the rest.
 func (l *Log) Run(ctx context.Context) {
 	timer := time.NewTimer(retry)
 	defer timer.Stop()
-	counting := true // else there is nothing to wake up for
+	counting := true // false: no count waits, so no timer is needed
 	for {
 		select {
 		case e := <-l.queue:
@@ -209,7 +208,7 @@ func (l *Log) Run(ctx context.Context) {
 	}
 }
 
-// take writes a use down at once if it is new, and counts it if it is not.
+// take writes a new use at once, and counts a repeat.
 func (l *Log) take(e event) {
 	if e.process != nil {
 		e.use.Process = e.process()
@@ -229,8 +228,8 @@ func (l *Log) take(e event) {
 	l.write(e.at, e.use, 1)
 }
 
-// flush writes the counts of a minute, or with all whatever was counted. It
-// returns when it is to be called again, 0 if nothing is counted any more.
+// flush writes the counts that are a minute old, or with all every count. It returns
+// the time till its next call, 0 if no count is left.
 func (l *Log) flush(all bool) (next time.Duration) {
 	now := l.clock.Elapsed()
 	next = repeats
@@ -281,9 +280,8 @@ func (l *Log) write(at time.Time, u audit.Use, count int) {
 	l.save(false)
 }
 
-// save writes the entries that are not in the file yet: more than the last one
-// if it could not be written for a while, which is not tried for every line anew
-// unless now says so.
+// save writes the entries that are not in the file yet. After a failure it tries the
+// file again only every retry, unless now is set.
 func (l *Log) save(now bool) {
 	if l.path == "" {
 		return
@@ -317,7 +315,7 @@ func (l *Log) save(now bool) {
 	l.mu.Unlock()
 }
 
-// unsaved tells whether entries are in memory alone, to be written later.
+// unsaved tells whether entries are in memory only, to be written later.
 func (l *Log) unsaved() bool { return l.path != "" && l.file == nil }
 
 func (l *Log) open() {
@@ -334,7 +332,7 @@ func (l *Log) open() {
 
 func (l *Log) close() {
 	if l.file != nil {
-		_ = l.file.Close() // each line was written for itself
+		_ = l.file.Close() // each line was written on its own, so nothing is lost
 		l.file = nil
 	}
 }
