@@ -10,28 +10,29 @@ import (
 	"langkeep/localapi/guard"
 )
 
-// use is a request on its way into the audit log. Only what is ours is told of
-// it: a stranger's words stay out.
+// use is a request on its way into the audit log. It has only names that Langkeep
+// knows; a stranger's words stay out.
 type use struct {
 	audit.Use
 	search *guard.Search
 }
 
-// useOf begins the search for the program, which is best made while it waits for
-// its answer.
+// useOf makes a use. It begins the search for the program, which is best found while it
+// waits for its answer.
 func (s *Server) useOf(r *http.Request, caller *guard.Caller, profile, what string) use {
 	u := use{audit.Use{What: what}, guard.FindProcess(r)}
 	if caller != nil {
 		u.Client = audit.Text(caller.Name)
 	}
-	// Nobody can fill the log with names that they make up.
+	// Keep invented names out of the log.
 	if s.Agent.Has(profile) {
 		u.Profile = audit.Text(profile)
 	}
 	return u
 }
 
-// note has a use written down; problem is why it was refused, nil if it was not.
+// note adds a use to the audit log; problem is why the request was refused, nil if it
+// was not.
 func (s *Server) note(u use, problem *client.Problem) {
 	if problem != nil && refused(problem) {
 		u.Refused = audit.Text(problem.Kind())
@@ -49,7 +50,7 @@ func auditProcess(p guard.Process) audit.Process {
 	return audit.Process{PID: p.PID, Exe: audit.Text(p.Exe)}
 }
 
-// refused tells a refusal from what else can go wrong.
+// refused tells refusals from other problems.
 func refused(p *client.Problem) bool {
 	switch p.Status {
 	case http.StatusUnauthorized, http.StatusMisdirectedRequest, http.StatusBadRequest, http.StatusNotFound, http.StatusMethodNotAllowed:
@@ -66,17 +67,17 @@ func refused(p *client.Problem) bool {
 type noting int
 
 const (
-	notedAfter     noting = iota // with what came of it
-	notedBefore                  // of what goes on: at once
-	notedByHandler               // by the handler, which goes on once it has decided
-	notNoted                     // what anybody may read
+	notedAfter     noting = iota // after the answer, with its result
+	notedBefore                  // at once, for a stream
+	notedByHandler               // by the handler, before its stream begins
+	notNoted                     // never, for public files
 )
 
-// noted tells when the use of a route is.
+// noted tells when the use of a route is noted.
 func noted(r route) noting {
 	switch {
 	case r.scope == guard.Anyone && r.method == http.MethodGet, r.path == sealedPath, r.path == proofPath:
-		return notNoted // what was sealed is noted for itself
+		return notNoted // the request inside is noted on its own
 	case strings.HasSuffix(r.path, "/events"):
 		return notedBefore
 	case r.path == leasesPath || r.path == leasePath:
@@ -85,7 +86,7 @@ func noted(r route) noting {
 	return notedAfter
 }
 
-// unknownRoute is what is not in the table.
+// unknownRoute stands for every path that is not in the table.
 const unknownRoute = "unknown route"
 
 // apiUse is the use of a route of the local API, nil for one that is not there.

@@ -17,14 +17,14 @@ import (
 )
 
 const (
-	clientLifetime    = 30 * 24 * time.Hour  // where nobody says
-	maxClientLifetime = 366 * 24 * time.Hour // nothing is for ever
+	clientLifetime    = 30 * 24 * time.Hour  // if the request names none
+	maxClientLifetime = 366 * 24 * time.Hour // no token lives for ever
 )
 
 // grantable are the scopes that a client can be given.
 var grantable = []guard.Scope{guard.Read, guard.Token, guard.APIKey, guard.Run, guard.Tweak, guard.Edit, guard.Proxy, guard.Manage}
 
-// ClientTokens is the authority that knows the clients' tokens.
+// ClientTokens is the authority for the clients' tokens.
 func ClientTokens(l *clients.List) guard.Authority { return clientTokens{l} }
 
 type clientTokens struct{ list *clients.List }
@@ -106,7 +106,7 @@ func (s *Server) addClient(w http.ResponseWriter, r *http.Request, caller *guard
 		if added.Name == c.Name {
 			err := answer(w, http.StatusCreated, clientAnswer{presentClient(added), token.Reveal()})
 			if http.NewResponseController(w).Flush() != nil {
-				// The asker has gone, and nobody has seen the token.
+				// The caller has left, so nobody has seen the token.
 				err = s.Clients.Revoke(c.Name)
 			}
 			return err
@@ -115,8 +115,8 @@ func (s *Server) addClient(w http.ResponseWriter, r *http.Request, caller *guard
 	return clientProblem(clients.ErrNone) // revoked already
 }
 
-// admit adds a client, unless one of its profiles was removed since the request was
-// checked: what Forget did then has not reached it.
+// admit adds a client, unless one of its profiles was removed since the check of the
+// request: that removal's Forget came too early for this client.
 func (s *Server) admit(c clients.Client, token secret.Text) error {
 	if err := s.Clients.Add(c, token); err != nil {
 		return clientProblem(err)
@@ -129,8 +129,7 @@ func (s *Server) admit(c clients.Client, token secret.Text) error {
 	return nil
 }
 
-// grants tells whether a caller may give these rights: nobody grants what they
-// lack.
+// grants checks that a caller has the rights that it wants to grant.
 func (s *Server) grants(caller *guard.Caller, scopes, profiles []string) error {
 	if len(scopes) == 0 || len(profiles) == 0 {
 		return client.NewProblem(client.TypeBadRequest, "name at least one scope and one profile")
@@ -154,7 +153,7 @@ func (s *Server) grants(caller *guard.Caller, scopes, profiles []string) error {
 	return nil
 }
 
-// seenClients notes that the owner knows which clients lost what.
+// seenClients notes that the owner has seen which clients are narrowed.
 func (s *Server) seenClients(w http.ResponseWriter, r *http.Request, _ *guard.Caller, _ string) error {
 	var body client.ClientsChange
 	if err := read(r, &body); err != nil {
@@ -192,7 +191,7 @@ func (s *Server) revokeClient(w http.ResponseWriter, _ *http.Request, _ *guard.C
 	return nil
 }
 
-// revokeSelf lets whoever has a client's token end it.
+// revokeSelf ends the client token that the request carries.
 func (s *Server) revokeSelf(w http.ResponseWriter, r *http.Request, caller *guard.Caller, _ string) error {
 	if caller.Owner || caller.Page {
 		return client.NewProblem(client.TypeBadRequest, "this token is no client's: send the one to be revoked")
@@ -200,8 +199,8 @@ func (s *Server) revokeSelf(w http.ResponseWriter, r *http.Request, caller *guar
 	return s.revokeClient(w, r, caller, caller.Name)
 }
 
-// lease makes a client for as long as the request is held open, and opens the
-// proxy if the client is to use it.
+// lease makes a client that lives while the request is held open, and opens the proxy
+// if the client's scopes need it.
 func (s *Server) lease(w http.ResponseWriter, r *http.Request, caller *guard.Caller, _ string) error {
 	var body client.NewLease
 	if err := read(r, &body); err != nil {
@@ -219,7 +218,7 @@ func (s *Server) lease(w http.ResponseWriter, r *http.Request, caller *guard.Cal
 		return err
 	case snapshot.ProxyOpen:
 	case !caller.Has(guard.Owner):
-		// It would stay open: a setting is the owner's to change.
+		// The proxy would stay open, and only the owner may change that setting.
 		return client.NewProblem(client.TypeForbidden, "the proxy of "+body.Profile+" is closed, and this client can't open it: langkeep proxy "+body.Profile+" on does")
 	default:
 		if snapshot, err = s.openProxy(r.Context(), body.Profile); err != nil {
@@ -251,8 +250,7 @@ func (s *Server) lease(w http.ResponseWriter, r *http.Request, caller *guard.Cal
 	})
 }
 
-// resumeLease takes up the lease of the token that asks, after a restart of the
-// agent.
+// resumeLease resumes the lease of the request's token, after a restart of the agent.
 func (s *Server) resumeLease(w http.ResponseWriter, r *http.Request, caller *guard.Caller, _ string) error {
 	ended, err := s.Clients.Hold(caller.Name)
 	if err != nil {
@@ -263,9 +261,10 @@ func (s *Server) resumeLease(w http.ResponseWriter, r *http.Request, caller *gua
 	}{caller.Name})
 }
 
-// hold answers and then waits until the client goes, whose token goes with it,
-// or until the agent stops, whose successor the client will ask. The connection is
-// the lease's alone: net/http notices no end behind a byte that came before it.
+// hold answers, then waits until the client leaves or the agent stops. If the client
+// leaves, its token ends; if the agent stops, the client resumes the lease at the next
+// one. hold takes the connection over, since net/http does not notice a client that
+// sends a byte before it leaves.
 func (s *Server) hold(w http.ResponseWriter, r *http.Request, u use, name string, ended <-chan struct{}, first any) error {
 	stopping := stopped(r.Context())
 	line, err := json.Marshal(first)
@@ -281,10 +280,10 @@ func (s *Server) hold(w http.ResponseWriter, r *http.Request, u use, name string
 	gone := make(chan struct{})
 	if _, err := fmt.Fprintf(conn, "HTTP/1.1 201 Created\r\nContent-Type: application/x-ndjson\r\nCache-Control: no-store\r\n"+
 		"X-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\n%s\n", line); err == nil {
-		s.note(u, nil) // now, and not at its end
+		s.note(u, nil) // note it now, not at the lease's end
 		go func() {
 			defer close(gone)
-			_, _ = conn.Read(make([]byte, 1)) // whoever holds a lease says nothing more
+			_, _ = conn.Read(make([]byte, 1)) // the holder of a lease sends nothing more
 		}()
 		select {
 		case <-gone:

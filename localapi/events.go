@@ -12,7 +12,7 @@ import (
 
 const (
 	keepAlive    = 15 * time.Second // between two comments on a quiet stream
-	writeTimeout = 30 * time.Second // for a reader that does not read
+	writeTimeout = 30 * time.Second // for a client that does not read
 )
 
 // stream answers with Server-Sent Events until the reader, its token or the
@@ -32,7 +32,7 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, every time.Durat
 			return err
 		}
 		if control.Flush() != nil {
-			return nil // the reader has gone
+			return nil // the client has left
 		}
 		ticked = false
 		select {

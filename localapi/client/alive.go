@@ -10,27 +10,27 @@ import (
 	"time"
 )
 
-// ErrStuck means that an agent takes connections and answers nothing, as one does
-// that was stopped (SIGSTOP, a frozen cgroup, a debugger).
+// ErrStuck means that an agent takes connections and answers nothing, for instance
+// because it was stopped (SIGSTOP, a frozen cgroup, a debugger).
 var ErrStuck = errors.New("the agent does not answer")
 
 const (
-	// An answer may take minutes: a server is slow, or a person is asked for a
-	// keychain's password. So whether the agent answers anything is asked apart
-	// from that, twice, because this process may itself have been stopped
-	// meanwhile. All of it is less than 10 s, with quickToken's second too.
+	// An answer may take minutes: a server is slow, or the keychain asks a person for
+	// its password. So a second request checks whether the agent answers at all. It is
+	// sent twice, because this process may itself have been stopped meanwhile. All of
+	// it takes less than 10 s, with quickToken's second too.
 	quietLimit  = 2 * time.Second
 	answerLimit = 3 * time.Second
 	questions   = 2
 	// eventsQuiet is for streams of events, which have a comment every 15 s.
 	eventsQuiet = 20 * time.Second
-	// anybodysRoute takes no token and is not noted in the audit log.
+	// anybodysRoute needs no token and is not in the audit log.
 	anybodysRoute = "/ui/icon.svg"
 )
 
-// pulse looks after a request: when nothing has come for a while, it asks the
-// agent for something else, and ends the request's context with ErrStuck if that
-// is not answered.
+// pulse watches a request. When no data has come for a while, it sends the agent
+// another request, and ends the watched request's context with ErrStuck if the agent
+// does not answer.
 type pulse struct {
 	client *Client
 	timer  *time.Timer
@@ -38,11 +38,11 @@ type pulse struct {
 	ctx     context.Context // of the request
 	end     context.CancelCauseFunc
 	looking context.Context
-	rest    context.CancelFunc // ends the looking and leaves the request alone
+	rest    context.CancelFunc // ends the watch and leaves the request alone
 }
 
-// watch begins to look after a request that is made with the pulse's ctx. The
-// caller calls end when it is done.
+// watch begins to watch a request, which the caller makes with the pulse's ctx. The
+// caller calls end after it.
 func (c *Client) watch(ctx context.Context) *pulse {
 	p := &pulse{client: c}
 	p.ctx, p.end = context.WithCancelCause(ctx)
@@ -52,7 +52,7 @@ func (c *Client) watch(ctx context.Context) *pulse {
 	return p
 }
 
-// look asks the agent, and again later.
+// look checks the agent, and sets the timer for the next check.
 func (p *pulse) look() {
 	for range questions {
 		if p.looking.Err() != nil {
@@ -68,9 +68,9 @@ func (p *pulse) look() {
 	}
 }
 
-// answersAnything tells whether the agent answers a simple question in time. One
-// that has ended, or is about to, counts as if it did: whoever waits for it hears
-// of that.
+// answersAnything tells whether the agent answers a simple request in time. It is also
+// true for an agent that has ended or is about to: the watched request fails by itself
+// then.
 func (c *Client) answersAnything(ctx context.Context) bool {
 	limit, cancel := context.WithTimeout(ctx, answerLimit)
 	defer cancel()
@@ -87,16 +87,16 @@ func (c *Client) answersAnything(ctx context.Context) bool {
 	return true
 }
 
-// isFull tells whether a Unix socket has no room for another connection, since
-// nobody accepts those that wait.
+// isFull tells whether a Unix socket's backlog is full, since the agent accepts no
+// connections.
 func isFull(err error) bool { return errors.Is(err, syscall.EAGAIN) }
 
-// stuck is ErrStuck with what to do.
+// stuck is ErrStuck with advice.
 func (c *Client) stuck() error {
 	return fmt.Errorf("%w%s: langkeep restart replaces it", ErrStuck, c.process())
 }
 
-// pulseBody is an answer that goes on, with the pulse that looks after it.
+// pulseBody is the body of a stream, with the pulse that watches it.
 type pulseBody struct {
 	io.ReadCloser
 	pulse *pulse
@@ -107,7 +107,7 @@ func (b pulseBody) Close() error {
 	return b.ReadCloser.Close()
 }
 
-// eventsBody is a stream of events, in which something comes all the time.
+// eventsBody is a stream of events, in which data comes all the time.
 type eventsBody struct{ pulseBody }
 
 func (b eventsBody) Read(p []byte) (int, error) {

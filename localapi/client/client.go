@@ -22,7 +22,7 @@ import (
 	"langkeep/agent/secret"
 )
 
-// ErrNoAgent means that no agent answers, or that it went away before it did.
+// ErrNoAgent means that no agent answers, or that it ended before it answered.
 var ErrNoAgent = errors.New("no agent answers")
 
 const (
@@ -35,18 +35,18 @@ const (
 	answerTimeout = 3 * time.Minute
 )
 
-// Options say where an agent is and what proves to it who asks.
+// Options are the agent's address and the caller's token.
 type Options struct {
 	Socket string      // the Unix socket's path; then URL is not used
 	URL    string      // http://127.0.0.1:17860, or another loopback address
-	Token  secret.Text // the owner's or a client's token, sent to an agent that proves to know it; over the socket it may be empty
+	Token  secret.Text // the owner's or a client's token, sent only to an agent that proves to know it; over the socket it may be empty
 }
 
 // Client speaks to one agent. It is safe for use by several goroutines. An
 // agent that was started again may have another address, and its owner another
 // token: after ErrNoAgent or a Problem of TypeUnauthorized use Find again.
 type Client struct {
-	base    string // what routes are appended to
+	base    string // the URL before the route
 	token   secret.Text
 	http    *http.Client
 	close   func()
@@ -77,7 +77,7 @@ func New(o Options) (*Client, error) {
 		token: o.Token,
 		http: &http.Client{
 			Transport: transport,
-			// The agent redirects nobody; whoever does is not the agent.
+			// The agent never redirects, so a redirect comes from another program.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 		close:   transport.CloseIdleConnections,
@@ -112,7 +112,7 @@ func onlyLoopback(_, address string, _ syscall.RawConn) error {
 	return nil
 }
 
-// Status is everything that the agent knows.
+// Status returns the agent's status, with all profiles.
 func (c *Client) Status(ctx context.Context) (Status, error) {
 	return decode[Status](c.StatusJSON(ctx))
 }
@@ -149,8 +149,8 @@ func (c *Client) ChangeProfile(ctx context.Context, name string, change ProfileC
 	return decode[Profile](c.ofProfile(ctx, http.MethodPatch, name, "", change))
 }
 
-// RemoveProfile takes a profile away with all its secrets, and returns what it
-// was. Only the owner may.
+// RemoveProfile removes a profile with all its secrets, and returns its last state.
+// Only the owner may.
 func (c *Client) RemoveProfile(ctx context.Context, name string) (Profile, error) {
 	return decode[Profile](c.ofProfile(ctx, http.MethodDelete, name, "", nil))
 }
@@ -189,8 +189,8 @@ func (c *Client) Refresh(ctx context.Context, name string) (Profile, error) {
 	return decode[Profile](c.ofProfile(ctx, http.MethodPost, name, "/refresh", nil))
 }
 
-// AnyLifetime is the minValid that leaves it to the agent how long a token must
-// live: the smaller of 60 s and a tenth of its lifetime, where that can be had.
+// AnyLifetime is the minValid that leaves the choice to the agent: the smaller of 60 s
+// and a tenth of the token's lifetime, if such a token can be had.
 const AnyLifetime time.Duration = -1
 
 // Token is an access token that lives for at least minValid. The Problem's
@@ -215,20 +215,20 @@ func (c *Client) credential(ctx context.Context, name, action string, minValid t
 	return c.ofProfile(ctx, http.MethodGet, name, action, nil)
 }
 
-// PageCode opens the control page: its URL is for a browser, within 30 s. Only
+// PageCode returns a URL that opens the control page in a browser, within 30 s. Only
 // the owner may.
 func (c *Client) PageCode(ctx context.Context) (PageCode, error) {
 	return decode[PageCode](c.call(ctx, http.MethodPost, "/v1/page/code", nil))
 }
 
-// Stop asks the agent to end, which it does a little later. Only the owner may.
+// Stop asks the agent to end; it ends a little later. Only the owner may.
 func (c *Client) Stop(ctx context.Context) error {
 	_, err := c.call(ctx, http.MethodPost, "/v1/stop", nil)
 	return err
 }
 
-// ofProfile calls a route of one profile. Names of dots would make another one
-// of it.
+// ofProfile calls a route of one profile. It refuses names of dots, which would change
+// the route.
 func (c *Client) ofProfile(ctx context.Context, method, name, action string, body any) ([]byte, error) {
 	if strings.Trim(name, ".") == "" {
 		return nil, NewProblem(TypeBadRequest, fmt.Sprintf("%q is not a profile's name", name))
@@ -236,8 +236,8 @@ func (c *Client) ofProfile(ctx context.Context, method, name, action string, bod
 	return c.call(ctx, method, "/v1/profiles/"+url.PathEscape(name)+action, body)
 }
 
-// decode reads what call returns. The error quotes nothing of the answer, for it
-// may hold a token.
+// decode parses an answer of call. Its error quotes nothing of the answer, which may
+// hold a token.
 func decode[T any](answer []byte, err error) (v T, _ error) {
 	if err == nil && json.Unmarshal(answer, &v) != nil {
 		err = errors.New("the agent's answer is not the JSON expected; is it another version? restart it with langkeep restart")
@@ -301,9 +301,8 @@ func (c *Client) send(ctx context.Context, method, route string, body any) (*htt
 	return nil, c.failure(ctx, err)
 }
 
-// open sends a request whose answer goes on: what is other than 2xx is a Problem.
-// The pulse looks after the whole of it, until somebody has it rest; closing the
-// body ends it.
+// open sends a request whose answer is a stream; a status other than 2xx is a Problem.
+// The pulse watches the stream until the caller calls its rest or closes the body.
 func (c *Client) open(ctx context.Context, method, route string, body any) (*http.Response, *pulse, error) {
 	p := c.watch(ctx)
 	res, err := c.send(p.ctx, method, route, body)
@@ -331,11 +330,11 @@ func (c *Client) failure(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	var refused *Problem // by an agent that does not know the token
+	var refused *Problem // an agent that does not know the token refused it
 	if errors.As(err, &refused) {
 		return refused
 	}
-	if isFull(err) || errors.Is(err, os.ErrDeadlineExceeded) { // nobody accepts, or nobody proves to be the agent
+	if isFull(err) || errors.Is(err, os.ErrDeadlineExceeded) { // the agent accepts no connections, or proves nothing in time
 		return c.stuck()
 	}
 	if broken, ok := errors.AsType[brokenOff](err); ok {
@@ -344,8 +343,7 @@ func (c *Client) failure(ctx context.Context, err error) error {
 	return fmt.Errorf("%w: %w", ErrNoAgent, withoutURL(err))
 }
 
-// withoutURL takes off what net/http puts around an error: the URL in it says
-// nothing that helps.
+// withoutURL removes net/http's wrapper from an error: its URL helps nobody.
 func withoutURL(err error) error {
 	if wrapped, ok := errors.AsType[*url.Error](err); ok {
 		return wrapped.Err
@@ -353,8 +351,8 @@ func withoutURL(err error) error {
 	return err
 }
 
-// brokenOff is the error of a request that an agent took, and did not answer in
-// whole. It is ErrNoAgent as well.
+// brokenOff is the error of a request that an agent took and did not answer in full. It
+// is ErrNoAgent too.
 type brokenOff struct{ error }
 
 // Error implements error.
@@ -368,7 +366,7 @@ func (b brokenOff) Is(target error) bool { return target == ErrNoAgent }
 // Unwrap is for errors.As.
 func (b brokenOff) Unwrap() error { return b.error }
 
-// problem is the error that an answer other than 2xx tells of.
+// problem is the error in an answer other than 2xx.
 func (c *Client) problem(res *http.Response, answer []byte) error {
 	p := problemIn(res, answer)
 	if p == nil {

@@ -20,7 +20,7 @@ type LocalClient struct {
 	Profiles  []string   `json:"profiles"`
 	CreatedAt time.Time  `json:"created_at"`
 	ExpiresAt *time.Time `json:"expires_at"` // null: with its lease
-	Lease     bool       `json:"lease"`      // of one running program, with which it goes
+	Lease     bool       `json:"lease"`      // of one running program; it ends with the program
 	May       string     `json:"may"`        // its scopes in words, behind "may"
 	Narrowed  bool       `json:"narrowed"`   // its scope run was given when that allowed tweaks and uploads, and nobody has seen that
 }
@@ -32,7 +32,7 @@ type LocalClients struct {
 
 // ClientsChange is the body of PATCH /v1/clients.
 type ClientsChange struct {
-	Seen bool `json:"seen"` // the owner knows what clients lost; must be true
+	Seen bool `json:"seen"` // the owner has seen which clients are narrowed; must be true
 }
 
 // NewClient is the body of POST /v1/clients.
@@ -77,15 +77,15 @@ func (c *Client) ClientsJSON(ctx context.Context) ([]byte, error) {
 	return c.call(ctx, http.MethodGet, "/v1/clients", nil)
 }
 
-// AddClient lets a program in, and returns the answer's body as well, byte for
-// byte. A name that is taken is a Problem of TypeConflict.
+// AddClient adds a client, and returns the answer's body too, byte for byte. A taken
+// name is a Problem of TypeConflict.
 func (c *Client) AddClient(ctx context.Context, n NewClient) (ClientToken, secret.Text, error) {
 	body, err := c.call(ctx, http.MethodPost, "/v1/clients", n)
 	added, err := decode[ClientToken](body, err)
 	return added, secret.New(string(body)), err
 }
 
-// SeenClients notes that the owner knows what clients lost: see
+// SeenClients notes that the owner has seen which clients are narrowed: see
 // LocalClient.Narrowed.
 func (c *Client) SeenClients(ctx context.Context) error {
 	_, err := c.call(ctx, http.MethodPatch, "/v1/clients", ClientsChange{Seen: true})
@@ -104,21 +104,21 @@ func (c *Client) RevokeSelf(ctx context.Context) error {
 	return err
 }
 
-// Lease makes a client for a program that runs as long as the caller: its token
-// goes when held is closed, or this process ends. Read from held returns when
-// the agent has gone; ResumeLease takes it up with the next one.
+// Lease makes a client for a program that runs as long as the caller: its token ends
+// when held is closed, or this process ends. A Read from held returns when the agent
+// has gone; ResumeLease then resumes the lease at the next agent.
 func (c *Client) Lease(ctx context.Context, n NewLease) (l Lease, held io.ReadCloser, err error) {
 	line, held, err := c.hold(ctx, "/v1/leases", n)
 	l, err = decode[Lease](line, err)
 	if err != nil && held != nil {
-		_ = held.Close() // it is of no use
+		_ = held.Close() // the lease is of no use
 		held = nil
 	}
 	return l, held, err
 }
 
-// ResumeLease takes up the lease whose token this Client uses, within 30 s of
-// the agent's end.
+// ResumeLease resumes the lease whose token this Client uses, within 30 s of the
+// agent's end.
 func (c *Client) ResumeLease(ctx context.Context) (held io.ReadCloser, err error) {
 	_, held, err = c.hold(ctx, "/v1/lease", nil)
 	return held, err
@@ -136,7 +136,7 @@ func (c *Client) hold(ctx context.Context, route string, body any) (line []byte,
 		defer res.Body.Close()
 		return nil, nil, c.failure(p.ctx, brokenOff{io.ErrUnexpectedEOF})
 	}
-	// What it is held for goes on, whatever becomes of the agent.
+	// Stop the pulse: the program goes on, even if the agent stops answering.
 	p.rest()
 	return bytes.Clone(line), struct {
 		io.Reader

@@ -12,19 +12,19 @@ import (
 	"langkeep/agent/secret"
 )
 
-// ErrEnvironment means that LANGKEEP_URL and LANGKEEP_TOKEN can't be used as
-// they are set.
+// ErrEnvironment means that the values of LANGKEEP_URL and LANGKEEP_TOKEN can't be
+// used.
 var ErrEnvironment = errors.New("LANGKEEP_URL and LANGKEEP_TOKEN")
 
-// Running is what agent.json says of the agent that wrote it last.
+// Running is agent.json: it describes the agent that wrote it last.
 type Running struct {
 	Schema int    `json:"schema"` // 1
 	URL    string `json:"url"`
 	PID    int    `json:"pid"`
 }
 
-// ReadRunning reads agent.json. A missing file is fs.ErrNotExist. That it is
-// there does not mean that the agent still runs.
+// ReadRunning reads agent.json. A missing file is fs.ErrNotExist. The file may outlive
+// its agent.
 func ReadRunning(p paths.Paths) (Running, error) {
 	data, err := paths.ReadFile(p.Agent(), 64<<10)
 	if err != nil {
@@ -40,9 +40,9 @@ func ReadRunning(p paths.Paths) (Running, error) {
 	return r, nil
 }
 
-// Holder is the process that holds the agent's lock, or did so last; 0 if that is
-// not known. The lock's file has it from the agent's first moment on, but on
-// Windows, where nobody can read a file that is locked.
+// Holder is the process that holds the agent's lock, or held it last; 0 if unknown. The
+// lock's file names the process from the agent's first moment on, except on Windows,
+// where a locked file can't be read.
 func Holder(p paths.Paths) int {
 	var holder Running
 	data, err := paths.ReadFile(p.Lock(), 4<<10)
@@ -94,8 +94,7 @@ func Find(ctx context.Context, getenv func(string) string, p paths.Paths) (*Clie
 	return findTCP(ctx, p)
 }
 
-// FindAs finds the agent as Find does, to ask with another token than the
-// owner's.
+// FindAs finds the agent like Find, for a Client with another token than the owner's.
 func FindAs(ctx context.Context, getenv func(string) string, p paths.Paths, token secret.Text) (*Client, error) {
 	if u := getenv("LANGKEEP_URL"); u != "" {
 		return New(Options{URL: u, Token: token})
@@ -110,9 +109,9 @@ func FindAs(ctx context.Context, getenv func(string) string, p paths.Paths, toke
 	return newOwn(Options{URL: running.URL, Token: token}, p)
 }
 
-// runningTCP is where the agent answers over TCP. An agent that was killed leaves
-// agent.json behind, and somebody else may listen there now, who must be sent
-// nothing; only one that lives holds the lock.
+// runningTCP returns the agent's TCP address. A killed agent leaves agent.json behind,
+// and another program may listen at that address now, which must get nothing. So the
+// lock must be held too: only a living agent holds it.
 func runningTCP(p paths.Paths) (Running, error) {
 	running, err := ReadRunning(p)
 	switch {
@@ -124,7 +123,7 @@ func runningTCP(p paths.Paths) (Running, error) {
 	return running, nil
 }
 
-// answers tells whether somebody listens on the socket.
+// answers tells whether a program listens on the socket.
 func answers(ctx context.Context, socket string) bool {
 	dialer := net.Dialer{Timeout: dialTimeout}
 	conn, err := dialer.DialContext(ctx, "unix", socket)
@@ -141,8 +140,8 @@ func OwnerToken(p paths.Paths) (secret.Text, error) {
 	return secret.New(strings.TrimSpace(string(token))), err
 }
 
-// findTCP finds an agent that could not make a socket: on Wine, or where the
-// path is longer than the system allows.
+// findTCP finds an agent that could not make a socket: on Wine, or because the path is
+// longer than the system allows.
 func findTCP(ctx context.Context, p paths.Paths) (*Client, error) {
 	running, err := runningTCP(p)
 	if err != nil {
@@ -156,7 +155,7 @@ func findTCP(ctx context.Context, p paths.Paths) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrNoAgent, p.Agent(), err)
 	}
-	// It may have ended just now, and somebody else listen there.
+	// The agent may have ended just now, and another program may listen there.
 	if _, err := c.StatusJSON(ctx); err != nil {
 		var p *Problem
 		if !errors.As(err, &p) {

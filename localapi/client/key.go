@@ -23,8 +23,8 @@ type Keys struct {
 	Keys []AccountKey `json:"keys"`
 }
 
-// AccountKey is an API key of a profile's account, whoever made it. The key
-// itself is not in it.
+// AccountKey describes an API key of a profile's account, made by Langkeep or not. It
+// does not have the key itself.
 type AccountKey struct {
 	ID         string     `json:"id"`
 	Name       string     `json:"name"`
@@ -35,7 +35,7 @@ type AccountKey struct {
 	Uses       int        `json:"uses"`
 	Active     bool       `json:"active"`
 	Managed    bool       `json:"managed"` // made by this agent
-	Current    bool       `json:"current"` // and what it hands out now
+	Current    bool       `json:"current"` // the agent hands this key out now
 }
 
 // Key is an API key that lives for at least minValid (AnyLifetime leaves it to

@@ -17,7 +17,7 @@ import (
 	"langkeep/localapi/proof"
 )
 
-// ProofRequest asks the agent to prove itself, before it is sent a bearer.
+// ProofRequest asks the agent to prove itself, before it gets a bearer.
 type ProofRequest struct {
 	Key   string `json:"key"`   // the ID of the token's secret, see package proof
 	Nonce string `json:"nonce"` // 32 random bytes in base64url
@@ -40,9 +40,8 @@ func ProvingTransport(token secret.Text) *http.Transport {
 	}
 }
 
-// proving dials so that whoever listens proves to be the agent on the very
-// connection that then carries the token. An agent that was killed leaves its
-// port to whoever takes it.
+// proving wraps dial: the listener must prove to be the agent on the very connection
+// that then carries the token. Any user can take the port of a killed agent.
 func proving(dial func(ctx context.Context, network, address string) (net.Conn, error), token secret.Text) func(ctx context.Context, network, address string) (net.Conn, error) {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := dial(ctx, network, address)
@@ -64,9 +63,9 @@ func proving(dial func(ctx context.Context, network, address string) (net.Conn, 
 	}
 }
 
-// agentProves asks who listens at the other end of a new connection to prove that
-// it knows the secret. host is what was dialled. An agent that does not know it
-// is a Problem of TypeUnauthorized, and anybody else an error.
+// agentProves asks the listener of a new connection to prove that it knows the secret.
+// host is the dialled address. An agent without the secret is a Problem of
+// TypeUnauthorized; any other listener, another error.
 func agentProves(conn net.Conn, host string, shared proof.Secret) error {
 	nonce := make([]byte, proof.Size)
 	_, _ = rand.Read(nonce) // never fails: crypto/rand ends the program instead
@@ -94,7 +93,7 @@ func agentProves(conn net.Conn, host string, shared proof.Secret) error {
 	}
 	stranger := fmt.Errorf("what listens at %s does not prove to be the agent, and was sent nothing", host)
 	if res.StatusCode == http.StatusUnauthorized && problemIn(res, text) != nil {
-		// Words of our own: a stranger can say this too.
+		// Use words of our own: the answer may be a stranger's.
 		return NewProblem(TypeUnauthorized, "the agent does not know this token: it was revoked, has expired, or belongs to an earlier start of the agent")
 	}
 	if res.StatusCode == http.StatusForbidden && problemIn(res, text) != nil {

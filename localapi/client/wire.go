@@ -45,7 +45,7 @@ type Profile struct {
 	State              State      `json:"state"`
 	Reason             *string    `json:"reason"`        // a code, see docs/contract-notes.md
 	ReasonDetail       *string    `json:"reason_detail"` // what the server or the system said, cleaned
-	Gateway            *string    `json:"gateway"`       // with reason gateway: which stands in front of the server
+	Gateway            *string    `json:"gateway"`       // with reason gateway: the gateway in front of the server
 	Saved              bool       `json:"saved"`         // the session is in the store
 	AccessExpiresAt    *time.Time `json:"access_expires_at"`
 	RefreshExpiresAt   *time.Time `json:"refresh_expires_at"`
@@ -54,8 +54,8 @@ type Profile struct {
 	FailingSince       *time.Time `json:"failing_since"`
 	ServerVersion      *string    `json:"server_version"`
 	ClockOffsetSeconds *int64     `json:"clock_offset_seconds"` // the server's clock minus this computer's
-	ProxyURL           *string    `json:"proxy_url"`            // null: it is not open
-	ProxyReason        *string    `json:"proxy_reason"`         // why not, if it should be: port-taken or port-of-another-user
+	ProxyURL           *string    `json:"proxy_url"`            // null: the proxy is not open
+	ProxyReason        *string    `json:"proxy_reason"`         // why it is not, although it should be: port-taken or port-of-another-user
 	ProxyAllowOrigins  []string   `json:"proxy_allow_origins"`
 	ExecScopes         []string   `json:"exec_scopes"`     // what exec and env give a program
 	KeyLifetime        *string    `json:"key_lifetime"`    // a Go duration; null: 24h
@@ -73,8 +73,8 @@ type Status struct {
 	Store       string    `json:"store"`        // keychain, file or memory
 	ConfigError *string   `json:"config_error"` // what is wrong with a file edited by hand, whose running settings are kept
 	AuditError  *string   `json:"audit_error"`  // why the audit log is in memory alone
-	// NarrowedClients are those whose scope run allowed tweaks and uploads when it
-	// was given, until their owner has seen that.
+	// NarrowedClients are the clients that got the scope run when run allowed tweaks
+	// and uploads, until the owner has seen that.
 	NarrowedClients []string  `json:"narrowed_clients"`
 	Profiles        []Profile `json:"profiles"`
 }
@@ -127,8 +127,7 @@ type Login struct {
 	RememberPassword bool        `json:"remember_password,omitempty"`
 }
 
-// Card is a profile as people see it: what the control page shows. Its words
-// change as time goes.
+// Card is a profile in words, for the control page. Its words change as time goes.
 type Card struct {
 	Profile
 	Short       string   `json:"short"`        // fresh, 52 min
@@ -140,13 +139,13 @@ type Card struct {
 	NeedsYou    bool     `json:"needs_you"`    // nothing gets better by itself
 }
 
-// RecentEvent is a change of a profile that has happened.
+// RecentEvent is a past change of a profile.
 type RecentEvent struct {
 	At      time.Time `json:"at"`
 	Profile string    `json:"profile"`
-	State   State     `json:"state"` // after it; "" of a profile that was removed
+	State   State     `json:"state"` // after the change; "" for a removed profile
 	Words   string    `json:"words"` // a sentence
-	Times   int       `json:"times"` // how often the same came in a row; At is the last
+	Times   int       `json:"times"` // how often the same change came in a row; At is the last
 }
 
 // RecentEvents is the body of GET /v1/events/recent, newest first.
@@ -163,7 +162,7 @@ type Probe struct {
 	AllowHTTP bool   `json:"allow_http,omitempty"`
 }
 
-// Offer is what a server answers to a Probe.
+// Offer is the result of a Probe.
 type Offer struct {
 	ServerURL string   `json:"server_url"` // as a profile would keep it
 	Version   string   `json:"version"`
@@ -171,8 +170,8 @@ type Offer struct {
 	Name      string   `json:"name"`    // free for a new profile
 }
 
-// Settings are those of config.toml that can be changed over the API, and how
-// the agent runs.
+// Settings are the settings of config.toml that the API can change, and facts about the
+// running agent.
 type Settings struct {
 	DefaultProfile string `json:"default_profile"` // "" for none
 	LogLevel       string `json:"log_level"`       // debug, info, warn or error

@@ -10,22 +10,22 @@ import (
 // in a row (RFC 9112, 9.3.2). One that sends more is cut off.
 const mostAhead = 64 << 10
 
-// ahead notices a client that leaves behind bytes that it sent too early. While a
-// handler runs, net/http waits for one byte and no more (connReader.backgroundRead
-// of Go 1.26): the end of a connection on which a byte came too early goes unseen,
-// and the handler's context, with all that hangs on it, lives on. So what comes
-// behind that byte is read here, kept for whoever reads next, and its end told.
+// ahead notices that a client leaves after it has sent bytes too early. While a handler
+// runs, net/http waits for one byte only (connReader.backgroundRead of Go 1.26). Once
+// an early byte has come, net/http does not see the end of the connection, and the
+// handler's context lives on. So ahead reads the bytes behind that one, keeps them for
+// the next Read, and reports the end.
 type ahead struct {
 	mu      sync.Mutex // protects the following
 	moved   *sync.Cond // something below has changed; nil before the first run
-	running bool       // a goroutine reads the connection, and nobody else may
-	wanted  bool       // somebody waits for what it reads: it is to read once, and end
-	kept    []byte     // read, and not taken yet
-	err     error      // why there is no more behind that
+	running bool       // lookOn reads the connection; no other goroutine may
+	wanted  bool       // a Read waits: lookOn must read once more, and end
+	kept    []byte     // bytes that no Read has taken yet
+	err     error      // the connection's error behind those bytes
 }
 
-// take hands out what was read ahead, and waits for it while that goes on; ok is
-// false where the connection itself is to be read.
+// take returns the bytes that were read ahead, and waits for them while lookOn runs. ok
+// is false if the caller must read the connection itself.
 func (a *ahead) take(p []byte) (n int, err error, ok bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -39,7 +39,7 @@ func (a *ahead) take(p []byte) (n int, err error, ok bool) {
 		a.kept = a.kept[n:]
 		return n, nil, true
 	case a.err != nil:
-		err, a.err = a.err, nil // the connection says it again
+		err, a.err = a.err, nil // the connection returns it again
 		return 0, err, true
 	}
 	return 0, nil, false
@@ -57,8 +57,8 @@ func (c *conn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// lookOn reads the connection until somebody wants what comes, or until the client
-// has left.
+// lookOn reads the connection until a Read wants the bytes, or until the client has
+// left.
 func (c *conn) lookOn() {
 	a := &c.ahead
 	a.mu.Lock()
@@ -85,7 +85,7 @@ func (c *conn) keep(piece []byte, err error) (last bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.kept = append(a.kept, piece...)
-	late := errors.Is(err, os.ErrDeadlineExceeded) // as net/http ends its own look, which is no end of the client
+	late := errors.Is(err, os.ErrDeadlineExceeded) // net/http ends its own background read so; the client has not left
 	if !late || a.wanted {
 		a.err = err
 	}
@@ -95,7 +95,7 @@ func (c *conn) keep(piece []byte, err error) (last bool) {
 	a.moved.Broadcast()
 	switch {
 	case flood:
-		_ = c.Close() // which is the end of what it asked for, too
+		_ = c.Close() // its requests end too
 	case err != nil && !late && !a.wanted:
 		c.leave()
 	}

@@ -1,11 +1,10 @@
-// Package guard is what every request to Langkeep goes through before any
-// route is looked at: how connections are accepted and bounded, from which
-// page, host and user a request may come, who asks, and what they may do.
+// Package guard checks every request to Langkeep before its route is looked at. It
+// accepts and bounds connections, decides from which page, host and user a request may
+// come, identifies the caller, and checks the caller's rights.
 //
-// A listener made by ListenTCP or ListenSocket is served by a server made by
-// NewServer, whose handler begins with Guard.Check and answers its problem
-// with WriteProblem. A request that came in any other way is refused, since
-// nothing is known of its connection.
+// A server made by NewServer serves a listener made by ListenTCP or ListenSocket. Its
+// handler begins with Guard.Check and answers a problem with WriteProblem. A request
+// that came any other way is refused, since the guard does not know its connection.
 package guard
 
 import (
@@ -40,29 +39,28 @@ const (
 	Proxy  Scope = "proxy" // the whole account: code, and with code its credentials
 	Manage Scope = "manage"
 	Owner  Scope = "owner"
-	// Anyone stands for what needs no right: the control page's own files, and
+	// Anyone stands for routes that need no right: the control page's own files, and
 	// the exchange of a code.
 	Anyone Scope = ""
 )
 
-// included are the scopes that another one has in it.
+// included are the scopes that a scope includes.
 var included = map[Scope][]Scope{
 	Tweak: {Run},
 	Edit:  {Run},
 	Proxy: {Run, Tweak, Edit},
 }
 
-// Caller is who asks, once the guard has let a request through. It is shared
-// between requests: do not change it.
+// Caller is the caller of an admitted request. Requests share it: do not change it.
 type Caller struct {
 	Name     string          // "owner", "page" or a client's name
 	Owner    bool            // every scope and every profile
-	Page     bool            // the control page's token, which changes nothing without an Origin
+	Page     bool            // the caller has a token of the control page, which changes nothing without an Origin
 	Scopes   []Scope         // unused for the owner
 	Profiles []string        // nil means all
-	Expires  time.Time       // zero: with what gave it the token
-	Root     string          // the client that a lease comes from in the end; "" is Name
-	Ended    <-chan struct{} // closed when the token is good no more; may be nil
+	Expires  time.Time       // zero: with the page, lease or agent that gave the token
+	Root     string          // the first client in a lease's chain; "" means Name
+	Ended    <-chan struct{} // closed when the token ends; may be nil
 }
 
 // Has tells whether the caller was given the scope, or one that includes it.
@@ -78,12 +76,12 @@ func (c *Caller) Sees(profile string) bool {
 	return c.Owner || c.Profiles == nil || slices.Contains(c.Profiles, profile)
 }
 
-// Authority knows the callers by their tokens. Lookup must take as long for a
-// token that is nearly right as for any other. If the token's time is over it
-// may still tell whose it was, with false.
+// Authority finds callers by their tokens. Lookup must take as long for a nearly right
+// token as for any other. For an expired token it may return the caller, with false.
 type Authority interface {
 	Lookup(token string) (*Caller, bool)
-	// Secret is that of the token with the ID, one whose time is over included.
+	// Secret returns the secret of the token with the ID, even if the token has
+	// expired.
 	Secret(id string) (proof.Secret, bool)
 }
 
@@ -115,7 +113,7 @@ func (all Authorities) Secret(id string) (proof.Secret, bool) {
 	return proof.Secret{}, false
 }
 
-// Way is a way in: one row of the contract's table.
+// Way is a way in: one row of the contract's table of ways.
 type Way int
 
 const (
@@ -150,24 +148,23 @@ func WayIn(r *http.Request) Way {
 // Config is what a Guard is made from.
 type Config struct {
 	Authority Authority
-	// AllowUIDs returns the users beside our own whose TCP connections are
-	// heard. It is asked at each request of such a user; nil means nobody.
+	// AllowUIDs returns the other users whose TCP connections are admitted. The guard
+	// asks it at each request of such a user; nil means none.
 	AllowUIDs func() []uint32
 	Log       *slog.Logger
 }
 
-// Guard decides which requests are heard.
+// Guard decides which requests are admitted.
 type Guard struct {
 	authority Authority
 	allowUIDs func() []uint32
 	log       *slog.Logger
 	self      uint32 // root is another user, unless we are root
 	owner     *Caller
-	page      *Caller // who has no right yet
+	page      *Caller // the page before it has a token; it has no right
 
-	// lookUp finds who owns the remote end of a TCP connection. Its error is
-	// errNobody if there is no such owner, and anything else if this cannot be
-	// told.
+	// lookUp finds the owner of the remote end of a TCP connection. Its error is
+	// errNobody if there is no owner, and another one if the system can't tell.
 	lookUp func(remote, local netip.AddrPort) (peer, error)
 
 	lookUpFailed sync.Once // told in the log
@@ -201,9 +198,9 @@ func (g *Guard) PeerLookup() error {
 	return nil
 }
 
-// Check decides whether a request is heard, and who asks. It looks at nothing
-// that depends on the route, so a stranger learns nothing of the profiles; and
-// of two reasons to refuse, the one that needs no proof is given.
+// Check decides whether a request is admitted, and returns its caller. It does not look
+// at the route, so a stranger learns nothing of the profiles. Of two reasons to refuse
+// it gives the one that needs no proof.
 func (g *Guard) Check(r *http.Request, way Way) (*Caller, *client.Problem) {
 	conn := connOf(r)
 	if conn == nil || conn.socket != (way == Socket) {
@@ -219,14 +216,13 @@ func (g *Guard) Check(r *http.Request, way Way) (*Caller, *client.Problem) {
 	return caller, p
 }
 
-// Admit keeps the connection for a caller who is known only by what is in the
-// request's body.
+// Admit keeps the connection for a caller that only the request's body identifies.
 func (g *Guard) Admit(r *http.Request, caller *Caller) *client.Problem {
 	return g.admit(connOf(r), caller)
 }
 
-// admit keeps the connection for the caller's request. One that anybody may send,
-// such as for the page's own files, keeps none.
+// admit keeps the connection for the caller's request. A request that anybody may send,
+// such as for the page's own files, keeps no connection.
 func (g *Guard) admit(conn *conn, caller *Caller) *client.Problem {
 	if caller == g.page && conn.alive() || caller != g.page && conn.admit(caller) {
 		return nil
@@ -265,8 +261,8 @@ func (g *Guard) check(conn *conn, r *http.Request, way Way) (*Caller, *client.Pr
 	return caller, nil
 }
 
-// addressed tells whether a request is one that was meant for us, and the
-// Origin that a page of ours would send with it; "" on the socket.
+// addressed checks that a request was meant for the agent, and returns the Origin that
+// the control page would send with it; "" on the socket.
 func (c *conn) addressed(r *http.Request) (origin string, p *client.Problem) {
 	// net/http takes the Host from an absolute target and answers CONNECT and
 	// the preface of HTTP/2 as if they were ordinary requests.
@@ -283,27 +279,27 @@ func (c *conn) addressed(r *http.Request) (origin string, p *client.Problem) {
 	return c.origins[i], nil
 }
 
-// exchange lets in a page of our own, in a browser of our own user.
+// exchange admits the control page in a browser of our own user.
 func (g *Guard) exchange(conn *conn, r *http.Request) (*Caller, *client.Problem) {
 	if len(r.Header["Origin"]) == 0 {
 		return nil, client.NewProblem(client.TypeForbiddenOrigin, "only the control page exchanges a code: run langkeep open")
 	}
-	if conn.peerErr == nil && conn.uid != g.self { // one of those whom config.toml allows
+	if conn.peerErr == nil && conn.uid != g.self { // a user that config.toml allows
 		return nil, client.NewProblem(client.TypeForbidden, "the control page is for the user who runs the agent")
 	}
 	return g.page, nil
 }
 
-// PeerKnown tells whether the user behind a request that Check has let through
-// was looked up, rather than taken to be ours because nobody could tell.
+// PeerKnown tells whether Check has looked up the user behind an admitted request. If
+// the system can't tell the user, Check assumes our own, and PeerKnown is false.
 func PeerKnown(r *http.Request) bool {
 	conn := connOf(r)
 	return conn != nil && conn.peerErr == nil
 }
 
-// checkSource refuses what a page of another origin or a reverse proxy sends.
-// own is the only Origin allowed, empty for none. The contract names no type
-// for a forwarded request; it is of a foreign origin as well.
+// checkSource refuses requests of pages of another origin and of reverse proxies. own
+// is the only allowed Origin, empty for none. The contract names no type for a
+// forwarded request, so it counts as one of a foreign origin.
 func checkSource(r *http.Request, way Way, own string) *client.Problem {
 	if p := checkForwarded(r); p != nil {
 		return p
@@ -328,15 +324,15 @@ func checkForwarded(r *http.Request) *client.Problem {
 	return nil
 }
 
-// navigation tells whether a person follows a link to the control page, which
-// a browser says in headers that no page can set.
+// navigation tells whether a person follows a link to the control page: browsers say so
+// in headers that no page can set.
 func navigation(r *http.Request, way Way) bool {
 	return way == Page && r.Method == http.MethodGet &&
 		r.Header.Get("Sec-Fetch-Mode") == "navigate" && r.Header.Get("Sec-Fetch-Dest") == "document"
 }
 
-// checkPeer refuses the connections of other users. Only where a TCP
-// connection's user cannot be told does the bearer alone decide.
+// checkPeer refuses the connections of other users. If the system can't tell a TCP
+// connection's user, the bearer alone decides.
 func (g *Guard) checkPeer(conn *conn) *client.Problem {
 	conn.peerOnce.Do(func() {
 		conn.looked = true
@@ -364,7 +360,7 @@ func (g *Guard) checkPeer(conn *conn) *client.Problem {
 	}
 }
 
-// prove finds out who asks. A bearer decides wherever one is sent.
+// prove identifies the caller. A bearer decides wherever one is sent.
 func (g *Guard) prove(conn *conn, authorization []string) (*Caller, *client.Problem) {
 	switch len(authorization) {
 	case 0:
@@ -388,7 +384,7 @@ func (g *Guard) prove(conn *conn, authorization []string) (*Caller, *client.Prob
 	}
 }
 
-// expired is what the holder of a token hears whose time is over.
+// expired is the problem for the holder of an expired token.
 func expired(c *Caller) *client.Problem {
 	return client.NewProblem(client.TypeUnauthorized, "the token of the client "+c.Name+" has expired: langkeep client add makes another")
 }
@@ -400,8 +396,8 @@ func bearer(authorization string) (string, bool) {
 	return strings.TrimLeft(token, " "), ok && strings.EqualFold(scheme, "Bearer")
 }
 
-// Prove answers a nonce as only the agent can, for the token with the ID, on a
-// connection whose end on this side has the address at.
+// Prove returns the agent's proof for a nonce and the token with the ID. at is the
+// address of the agent's end of the connection.
 func (g *Guard) Prove(id string, nonce []byte, at string) ([]byte, bool) {
 	secret, ok := g.authority.Secret(id)
 	if !ok {
@@ -410,9 +406,9 @@ func (g *Guard) Prove(id string, nonce []byte, at string) ([]byte, bool) {
 	return secret.OfAgent(nonce, at), true
 }
 
-// Require tells what a caller lacks for a route: the scope, or the profile
-// that the route names (empty for none). A profile that the caller does not
-// see is forbidden whether it exists or not, so the answer reveals nothing.
+// Require checks that a caller has the scope of a route and sees the profile that the
+// route names (empty for none). A profile that the caller does not see is forbidden
+// whether it exists or not, so the answer reveals nothing.
 func (g *Guard) Require(c *Caller, s Scope, profile string) *client.Problem {
 	if !c.Has(s) {
 		if s == Owner {
@@ -437,8 +433,8 @@ func (g *Guard) tell(conn *conn, r *http.Request, p *client.Problem) {
 	})
 }
 
-// loggable makes a stranger's text safe for a terminal and for a log: short,
-// printable ASCII, and nothing from where a token of ours begins.
+// loggable makes a stranger's text safe for a terminal and a log: short, printable
+// ASCII, cut off where a token of ours begins.
 func loggable(s string) string {
 	s, _, _ = strings.Cut(s, tokenPrefix)
 	const longest = 64 // bytes

@@ -7,9 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// HeldByOther tells whether a user other than ours listens on one of the
-// loopback addresses at this port, or might: where it can't be told, it says
-// so too.
+// HeldByOther tells whether another user listens on one of the loopback addresses at
+// this port. It is also true if the system can't tell.
 func (g *Guard) HeldByOther(port uint16) bool {
 	const listening = 1 << 10 // TCP_LISTEN in include/net/tcp_states.h
 	held := false

@@ -2,5 +2,5 @@
 
 package guard
 
-// HeldByOther can't be told on this system, so it might be so.
+// HeldByOther is always true: this system can't tell who listens.
 func (g *Guard) HeldByOther(uint16) bool { return true }

@@ -14,18 +14,18 @@ import (
 	"syscall"
 )
 
-// ErrNoSocket means that there can be no Unix socket: the system has none that
-// names the user on the other end, or the path is too long.
+// ErrNoSocket means that no Unix socket can be made: the system's sockets don't name
+// the user on the other end, or the path is too long.
 var ErrNoSocket = errors.New("no unix socket can be had here")
 
 // maxConns is how many connections a listener keeps at once.
 const maxConns = 1024
 
-// ListenTCP listens on a loopback address (127.0.0.1, [::1] or localhost, and
-// a port; port 0 takes a free one) and on the same port of the other family's
-// loopback address, where the computer has one: otherwise another user could
-// listen there and be taken for us by whoever says localhost. The given
-// address comes first.
+// ListenTCP listens on a loopback address (127.0.0.1, [::1] or localhost, and a port;
+// port 0 takes a free one) and on the same port of the other family's loopback address,
+// where the computer has one: otherwise another user could listen there, and clients
+// that use localhost could take that listener for the agent. The given address comes
+// first.
 func ListenTCP(addr string) ([]net.Listener, error) {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -87,16 +87,16 @@ type rawConn interface {
 	CloseWrite() error
 }
 
-// What a connection is doing. Only a request whose sender has proved who they are
-// makes it busy: whatever a stranger sends keeps no connection open.
+// The states of a connection. Only a request of an identified caller makes it busy: a
+// stranger can keep no connection open.
 const (
-	fresh  = iota // none of its requests has been let through
+	fresh  = iota // no request was admitted yet
 	idle          // between requests
-	busy          // in the middle of one
+	busy          // in the middle of an admitted request
 	doomed        // being closed to make room
 )
 
-// conn is a connection and what the guard knows of it.
+// conn is a connection with the guard's data about it.
 type conn struct {
 	rawConn
 	listener *listener
@@ -104,19 +104,19 @@ type conn struct {
 
 	// listener.mu protects the following.
 	state  int
-	holder string // the client whose request makes it busy; "" for nobody or the owner
+	holder string // the client whose request makes it busy; "" for none or the owner
 
 	socket        bool
 	local, remote netip.AddrPort // unused on a socket
-	hosts         []string       // what Host may be
+	hosts         []string       // the allowed values of Host
 	origins       []string       // the Origin that goes with each
 
 	peerOnce sync.Once
-	peer     // who is at the other end
+	peer     // the program at the other end
 	peerErr  error
 	looked   bool // peerOnce is done
 
-	search Search // for the program there
+	search Search // for that program
 
 	leave context.CancelFunc // ends the context of its requests: the client has left
 	ahead ahead
@@ -148,10 +148,10 @@ func unmapped(a *net.TCPAddr) netip.AddrPort {
 	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
 }
 
-// admit marks the connection as busy with a caller's request; false means that it
-// is being closed. A client and its leases keep half of the listener busy at most,
-// and all clients leave a sixteenth to the owner: they are served on further
-// connections too, but those go first when there is no room.
+// admit marks the connection as busy with a caller's request; false means that it is
+// being closed. A client and its leases can keep at most half of the listener's
+// connections busy, and all clients leave a sixteenth to the owner. Further connections
+// are served too, but are closed first when there is no room.
 func (c *conn) admit(caller *Caller) bool {
 	l := c.listener
 	l.mu.Lock()
@@ -175,7 +175,7 @@ func (c *conn) admit(caller *Caller) bool {
 	return true
 }
 
-// rest marks a busy connection as one between two requests.
+// rest marks a busy connection as idle.
 func (c *conn) rest() {
 	l := c.listener
 	l.mu.Lock()
@@ -186,7 +186,7 @@ func (c *conn) rest() {
 	}
 }
 
-// alive tells that the connection is not being closed to make room.
+// alive tells whether the connection may go on; false: it is being closed to make room.
 func (c *conn) alive() bool {
 	l := c.listener
 	l.mu.Lock()
@@ -208,17 +208,17 @@ func connOf(r *http.Request) *conn {
 	return c
 }
 
-// listener keeps at most limit connections: the oldest one that waits is
-// closed for a new one.
+// listener keeps at most limit connections: it closes the oldest waiting one for a new
+// one.
 type listener struct {
 	net.Listener
 	limit   int
-	finding chan struct{} // holds one for each program that is being looked for
+	finding chan struct{} // one element for each search for a program
 
 	mu    sync.Mutex // protects the following, and the state and holder of each conn
 	conns list.List  // of *conn, the oldest first
-	// How many connections the requests of a client make busy, its leases' included,
-	// and how many those of all clients do.
+	// The numbers of busy connections: of each client, its leases included, and of all
+	// clients together.
 	held    map[string]int
 	clients int
 }
@@ -246,9 +246,8 @@ func (l *listener) Accept() (net.Conn, error) {
 	}
 }
 
-// remember returns the connection that must go to make room for c: the oldest
-// that has had no request let through, else the oldest between two requests,
-// else c itself.
+// remember returns the connection that must be closed to make room for c: the oldest
+// fresh one, else the oldest idle one, else c itself.
 func (l *listener) remember(c *conn) *conn {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -267,8 +266,7 @@ func (l *listener) remember(c *conn) *conn {
 	return c
 }
 
-// release takes a connection from what its holder keeps busy. The caller holds
-// l.mu.
+// release subtracts a connection from its holder's busy ones. The caller holds l.mu.
 func (l *listener) release(c *conn) {
 	if c.holder == "" {
 		return

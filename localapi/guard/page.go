@@ -17,12 +17,12 @@ const (
 	// PageLifetime is how long a page token lives; it ends with the agent too.
 	PageLifetime = 12 * time.Hour
 
-	maxCodes = 8  // of which a person uses the newest
+	maxCodes = 8  // a person uses the newest
 	maxPages = 32 // tabs open at once
 )
 
-// Pages is the authority that knows the control page's tokens, and the codes
-// that a browser gets them for. Of too many the oldest goes.
+// Pages is the authority for the control page's tokens, and for the codes that a
+// browser exchanges for them. If there are too many the oldest is dropped.
 type Pages struct {
 	clock  clock.Clock
 	caller *Caller
@@ -33,8 +33,8 @@ type Pages struct {
 	tokens []pageCredential
 }
 
-// pageCredential is a code or a token: a hash, so that neither it nor its length
-// shows in the time that a comparison takes.
+// pageCredential is a code or a token. It keeps the hash, so that the time of a
+// comparison depends neither on the text nor on its length.
 type pageCredential struct {
 	secret  proof.Secret
 	wall    time.Time
@@ -48,16 +48,16 @@ func NewPages(c clock.Clock) *Pages {
 	return &Pages{clock: c, same: secret.SameHash, caller: &Caller{Name: "page", Page: true, Scopes: []Scope{Read, Manage, Owner}}}
 }
 
-// NewCode makes a code. With byFile it is good for a browser whose user can't
-// be told, because only our user could read it.
+// NewCode makes a code. With byFile the code is good even if the browser's user can't
+// be told, because only our user can read the file.
 func (p *Pages) NewCode(byFile bool) secret.Text {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.add(&p.codes, maxCodes, byFile)
 }
 
-// Exchange gives a page token for a code, once. A page that sealed its request
-// with the code shows only its secret.
+// Exchange gives a page token for a code, once. It takes the code's secret, since a
+// page that sealed its request shows no more.
 func (p *Pages) Exchange(code proof.Secret, peerKnown bool) (secret.Text, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -80,8 +80,7 @@ func (p *Pages) Lookup(token string) (*Caller, bool) {
 	return p.caller, true
 }
 
-// Holder is the caller whose token has the secret, for requests that were sealed
-// with it.
+// Holder returns the caller whose token has the secret, for sealed requests.
 func (p *Pages) Holder(token proof.Secret) (*Caller, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -95,8 +94,8 @@ func (p *Pages) Secret(id string) (proof.Secret, bool) {
 	return named(p.tokens, id)
 }
 
-// Code is the secret of the code with the ID. That it lives is for Exchange to
-// say.
+// Code returns the secret of the code with the ID. Exchange checks whether the code
+// still lives.
 func (p *Pages) Code(id string) (proof.Secret, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -121,9 +120,10 @@ func (p *Pages) add(list *[]pageCredential, most int, byFile bool) secret.Text {
 	return t
 }
 
-// find compares with all of them, whichever fits, and returns the place of the
-// one that fits and lives, or -1. Either clock can end one: the wall clock goes
-// on in a computer that sleeps, the other one when the time is set back.
+// find returns the index of the living credential with that hash, or -1. It compares
+// with all of them, so that its time does not tell which fits. Either clock can end a
+// credential: the wall clock goes on while the computer sleeps, the monotonic one when
+// the time is set back.
 func (p *Pages) find(list []pageCredential, hash proof.Secret, life time.Duration) int {
 	found := -1
 	for i := range list {

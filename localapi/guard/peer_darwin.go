@@ -2,7 +2,7 @@ package guard
 
 import "golang.org/x/sys/unix"
 
-// peerOf is who connected to the Unix socket fd, see unix(4).
+// peerOf returns the peer of the Unix socket fd, see unix(4).
 func peerOf(fd int) (peer, error) {
 	cred, err := unix.GetsockoptXucred(fd, unix.SOL_LOCAL, unix.LOCAL_PEERCRED)
 	if err != nil {

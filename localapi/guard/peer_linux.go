@@ -14,13 +14,13 @@ import (
 // is gone, or the kernel's answer is about another connection.
 var errNobody = errors.New("nobody owns the other end of the connection")
 
-// peerOf is who connected to the Unix socket fd, see unix(7).
+// peerOf returns the peer of the Unix socket fd, see unix(7).
 func peerOf(fd int) (peer, error) {
 	cred, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
 	if err != nil {
 		return peer{}, err
 	}
-	// At once: a command ends as soon as it has its answer.
+	// Look up the process at once: a command ends as soon as it has its answer.
 	return peer{uid: cred.Uid, process: running(int(cred.Pid))}, nil
 }
 
@@ -43,9 +43,9 @@ const (
 	answerLen  = headerLen + 72
 )
 
-// lookUp is who owns the TCP socket whose own end is remote and whose
-// other end is local, errNobody if there is none, and another error if the
-// kernel cannot be asked.
+// lookUp finds the owner of the TCP socket whose own end is remote and whose other end
+// is local. The error is errNobody if there is none, and another one if the kernel
+// can't be asked.
 func (t *tcpUsers) lookUp(remote, local netip.AddrPort) (peer, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -68,9 +68,9 @@ func (t *tcpUsers) ask(remote, local netip.AddrPort) (p peer, err error) {
 			return peer{}, err
 		}
 		t.open = true
-		// A kernel without the module that knows TCP answers ENOENT to
-		// everything, which must not be taken for a missing connection. Any
-		// other answers a dump of the connections in no state with nothing.
+		// A kernel without the TCP module answers ENOENT to everything, which is no
+		// missing connection. Any other kernel answers an empty dump to a request for
+		// connections in no state.
 		if _, err := t.exchange(diagRequest(remote, local, 0, unix.NLM_F_DUMP)); err != nil {
 			return peer{}, fmt.Errorf("asking the kernel for TCP connections: %w", err)
 		}
@@ -90,7 +90,8 @@ func dialDiag() (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("opening a netlink socket: %w", err)
 	}
-	// The kernel answers before sendto returns; this is for the day it does not.
+	// The kernel answers before sendto returns; the limit is for a kernel that does
+	// not.
 	wait := unix.Timeval{Sec: 1}
 	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &wait); err != nil {
 		_ = unix.Close(fd)
@@ -147,7 +148,7 @@ func (t *tcpUsers) exchange(request []byte) ([]byte, error) {
 		}
 		m := t.buf[:n]
 		if binary.NativeEndian.Uint32(m[8:]) != t.seq {
-			continue // answers a request that was given up
+			continue // the answer to an earlier request
 		}
 		switch binary.NativeEndian.Uint16(m[4:]) {
 		case unix.NLMSG_ERROR, unix.NLMSG_DONE: // a failed dump is done with an error
@@ -159,8 +160,8 @@ func (t *tcpUsers) exchange(request []byte) ([]byte, error) {
 	}
 }
 
-// retried repeats a system call that a signal broke off: Go's runtime sends
-// itself many.
+// retried repeats a system call that a signal interrupted: Go's runtime sends itself
+// many.
 func retried(call func() error) error {
 	for {
 		if err := call(); err != unix.EINTR {
@@ -169,10 +170,9 @@ func retried(call func() error) error {
 	}
 }
 
-// owner reads the owner from an answer about exactly the connection asked for.
-// A client that has closed has inode 0 and soon user 0, which says nothing.
-// Where the kernel finds no connection it answers with a listener, whose other
-// end is empty.
+// owner reads the owner from an answer about exactly the connection asked for. A closed
+// client has inode 0 and soon user 0, which means nothing. If the kernel finds no
+// connection it answers with a listener, whose other end is empty.
 func owner(m []byte, remote, local netip.AddrPort) (peer, error) {
 	if len(m) < answerLen || binary.NativeEndian.Uint16(m[4:]) != unix.SOCK_DIAG_BY_FAMILY {
 		return peer{}, errNobody

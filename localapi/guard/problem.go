@@ -10,11 +10,10 @@ import (
 	"langkeep/localapi/client"
 )
 
-// WriteProblem answers with a problem. A 405 needs its Allow header set
-// before. Where the caller or the request itself is refused the connection is
-// closed, so that no stranger keeps one. net/http reads the rest of a refused body
-// before it closes, and is given refusedTime for that: a body that is announced
-// and never sent would keep the connection.
+// WriteProblem answers with a problem. A 405 needs its Allow header set before. If the
+// caller or the request itself is refused, the connection is closed, so that no
+// stranger keeps one. net/http first reads the rest of a refused body, for refusedTime
+// at most: a body that never comes would keep the connection.
 func WriteProblem(w http.ResponseWriter, p *client.Problem) {
 	h := w.Header()
 	switch p.Status {
@@ -35,21 +34,21 @@ func WriteProblem(w http.ResponseWriter, p *client.Problem) {
 	h["Content-Type"] = []string{"application/problem+json"}
 	body, err := json.Marshal(p)
 	if err != nil {
-		panic(err) // strings and integers alone
+		panic(err) // only strings and integers, so it can't fail
 	}
 	w.WriteHeader(p.Status)
-	_, _ = w.Write(append(body, '\n')) // whoever left does not hear it
+	_, _ = w.Write(append(body, '\n')) // fails only if the client has left
 }
 
-// Drain reads what is left of a known caller's request before it is refused, up to
-// drainBytes and for refusedTime. A client that is still sending when the answer
-// comes and the connection closes sees a reset in place of the answer.
+// Drain reads the rest of a known caller's request before the refusal, up to drainBytes
+// and for refusedTime. A client that is still sending when the answer comes and the
+// connection closes sees a reset in place of the answer.
 func Drain(w http.ResponseWriter, r *http.Request) {
 	if r.ContentLength == 0 || r.Body == nil {
 		return
 	}
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(refusedTime)) // fails only on a closed connection
-	_, _ = io.CopyN(io.Discard, r.Body, drainBytes)                                // whoever sends more may see that reset
+	_, _ = io.CopyN(io.Discard, r.Body, drainBytes)                                // a client that sends more may see that reset
 }
 
 // last makes an answer the last one of its connection.

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// patience is how long a request's answer waits for its program to be found. A
-// command such as curl is gone as soon as it has its answer, and is found in a
-// tenth of that; a program that goes on can be found later.
+// patience is how long a request's answer waits for the search for its program. A
+// command such as curl ends as soon as it has its answer, and is found in a tenth of
+// that time; a longer-lived program can be found later.
 const patience = 5 * time.Millisecond
 
 // Process is the program at the other end of a connection; with PID 0 it is not
@@ -19,26 +19,26 @@ type Process struct {
 	Exe string // the path of its file; "" if that is not known
 }
 
-// peer is who is at the other end of a connection.
+// peer is the other end of a connection: its user and program.
 type peer struct {
 	uid     uint32
-	inode   uint32  // of its TCP socket, 0 if that is not known
+	inode   uint32  // of its TCP socket, 0 if unknown
 	process Process // of a Unix socket
 }
 
-// finders is how many programs a listener's connections are looked for at a
-// time: of a flood, most are not known.
+// finders is the number of searches that one listener runs at a time, so most programs
+// of a flood stay unknown.
 const finders = 2
 
-// Search is one for the program at the other end of a connection. It is safe for
-// use by several goroutines; the nil Search has found nothing.
+// Search looks for the program at the other end of a connection. It is safe for use by
+// several goroutines; the nil Search finds nothing.
 type Search struct {
 	once    sync.Once
-	over    chan struct{} // closed when process is known, or nobody will
+	over    chan struct{} // closed when the search has ended
 	process Process
 }
 
-// Known tells which program it is, or with false that it is still looked for.
+// Known returns the program, or false while the search goes on.
 func (s *Search) Known() (Process, bool) {
 	if s == nil {
 		return Process{}, true

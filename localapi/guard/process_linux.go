@@ -7,8 +7,8 @@ import (
 	"strconv"
 )
 
-// processWith looks through the processes for the one that has a socket, the
-// youngest first: those that ask and go are young. See proc(5).
+// processWith searches the processes for the one that has a socket, the youngest first:
+// short-lived commands are young. See proc(5).
 func processWith(inode uint32) Process {
 	socket := "socket:[" + strconv.FormatUint(uint64(inode), 10) + "]"
 	dir, err := os.Open("/proc")

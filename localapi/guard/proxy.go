@@ -7,10 +7,9 @@ import (
 	"langkeep/localapi/client"
 )
 
-// CheckProxy decides whether a request to a profile's proxy is heard. Pages of
-// the origins in allowed may ask too. Who asks is for the proxy to find out,
-// with Client, since tools send a client token in places of their own; a
-// preflight of such a page has none.
+// CheckProxy decides whether a request to a profile's proxy is admitted. Pages of the
+// origins in allowed may ask too. The proxy identifies the caller itself, with Client,
+// since tools send a client token in places of their own, and a preflight has none.
 func (g *Guard) CheckProxy(r *http.Request, allowed []string) *client.Problem {
 	conn := connOf(r)
 	if conn == nil || conn.socket {
@@ -28,8 +27,8 @@ func (g *Guard) checkProxy(conn *conn, r *http.Request, allowed []string) *clien
 	if p != nil {
 		return p
 	}
-	// What a browser says of the site decides nothing for an origin that the
-	// user has named: it is another site than ours.
+	// The user has named this origin, so ignore the browser's Sec-Fetch-Site: the page
+	// is of another site than the proxy.
 	check := checkForwarded
 	if o := r.Header["Origin"]; len(o) != 1 || !slices.Contains(allowed, o[0]) {
 		check = func(r *http.Request) *client.Problem { return checkSource(r, TCP, own) }
@@ -40,10 +39,9 @@ func (g *Guard) checkProxy(conn *conn, r *http.Request, allowed []string) *clien
 	return g.checkPeer(conn)
 }
 
-// Client finds the client that a token of a request belongs to, whose connection
-// is kept from then on. The owner's and the page's
-// tokens are not for the proxy: a tool that was given them would have every
-// right. As with Check, the caller may be told with a problem.
+// Client finds the client of a request's token, and keeps the connection from then on.
+// The owner's and the page's tokens are not for the proxy: a tool with one of them
+// would have every right. As with Check, a problem may come with the caller.
 func (g *Guard) Client(r *http.Request, token string) (*Caller, *client.Problem) {
 	caller, ok := g.authority.Lookup(token)
 	switch {

@@ -15,7 +15,7 @@ const (
 	headerBytes   = 32 << 10 // browsers send a host's cookies of every port
 	bodyTimeout   = 10 * time.Second
 	refusedTime   = 2 * time.Second // for the rest of a refused request
-	drainBytes    = 1 << 20         // of it that are read ahead of the answer
+	drainBytes    = 1 << 20         // of that rest, read before the answer
 	bodyBytes     = 1 << 20
 	idleTimeout   = 2 * time.Minute
 	// writeTimeout, from the end of the headers to the end of the answer, is
@@ -27,8 +27,8 @@ const (
 type ServerConfig struct {
 	Handler http.Handler
 	Log     *slog.Logger
-	// Streams leaves only the headers limited, and the answers' headers alone:
-	// for a proxy.
+	// Streams is for a proxy: it limits only the headers of requests, and leaves the
+	// headers of answers alone.
 	Streams bool
 }
 
@@ -67,8 +67,8 @@ func NewServer(c ServerConfig) *http.Server {
 	return s
 }
 
-// Limited bounds the bodies of requests and hardens the answers, as NewServer has it
-// done for all requests of a server that does not stream.
+// Limited bounds the bodies of requests and hardens the answers, as NewServer does for
+// all requests of a server that does not stream.
 func Limited(h http.Handler) http.Handler { return limited(h, bodyTimeout) }
 
 func limited(h http.Handler, within time.Duration) http.Handler {
@@ -76,7 +76,7 @@ func limited(h http.Handler, within time.Duration) http.Handler {
 		harden(w.Header())
 		control := http.NewResponseController(w)
 		if r.ContentLength == 0 {
-			_ = control.SetReadDeadline(time.Time{}) // as at the end of a body
+			_ = control.SetReadDeadline(time.Time{}) // no limit, as at the end of a body
 		} else {
 			_ = control.SetReadDeadline(time.Now().Add(within)) // fails only on a closed connection
 			bounded := *r
@@ -87,8 +87,8 @@ func limited(h http.Handler, within time.Duration) http.Handler {
 	})
 }
 
-// body lifts the read deadline at its end: after it, net/http reads on to
-// notice a client that leaves, and would take the deadline for that.
+// body removes the read deadline at its end: net/http reads on to notice a client that
+// leaves, and would take the deadline for that.
 type body struct {
 	io.ReadCloser
 	control *http.ResponseController

@@ -61,7 +61,7 @@ func removeStale(path string) error {
 	return os.Remove(path)
 }
 
-// socketPeer is who connected.
+// socketPeer returns the peer of a connection.
 func socketPeer(c syscall.Conn) (p peer, err error) {
 	raw, err := c.SyscallConn()
 	if err != nil {

@@ -18,13 +18,13 @@ func NewToken() secret.Text {
 	return secret.New(tokenPrefix + base64.RawURLEncoding.EncodeToString(b[:]))
 }
 
-// OwnerToken is the authority that knows the owner alone.
+// OwnerToken is the authority for the owner's token.
 func OwnerToken(t secret.Text) Authority {
 	return &ownerToken{hash: sha256.Sum256([]byte(t.Reveal())), same: secret.SameHash, caller: &Caller{Name: "owner", Owner: true}}
 }
 
-// ownerToken keeps a hash and compares hashes, so that neither the token nor
-// its length shows in the time that a comparison takes.
+// ownerToken keeps a hash and compares hashes, so that the time of a comparison depends
+// neither on the token nor on its length.
 type ownerToken struct {
 	hash   [sha256.Size]byte
 	same   func(a, b [sha256.Size]byte) bool // secret.SameHash but in tests
