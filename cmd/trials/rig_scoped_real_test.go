@@ -224,11 +224,16 @@ func (s *scoped) build(scope, flow, body string) string {
 	return s.must(200, scope, "GET", "/api/v1/build/"+job.ID+"/events?event_delivery=streaming", "")
 }
 
-// message is one of MCP's, over streamable HTTP where the server has it, and else
-// over SSE; it returns the answer.
+// message is one of MCP's to the account's server; it returns the answer.
 func (s *scoped) message(scope, message string) string {
 	s.Helper()
-	base := "/api/v1/mcp/"
+	return s.messageAt(scope, "/api/v1/mcp/", message)
+}
+
+// messageAt is one of MCP's, over streamable HTTP where the server has it, and else
+// over SSE, below a base with a slash at its end.
+func (s *scoped) messageAt(scope, base, message string) string {
+	s.Helper()
 	if s.at(10) {
 		status, said := s.ask(scope, "POST", base+"streamable", message, "Accept: application/json, text/event-stream")
 		if status >= 500 || status == 404 {

@@ -4,8 +4,10 @@ package trials
 
 import (
 	"bytes"
+	"encoding/base64"
 	"io"
 	"mime/multipart"
+	"os"
 	"strings"
 )
 
@@ -38,15 +40,47 @@ func (s *scoped) testResources() {
 		s.Fatalf("resources/read does not work with proxy: %.700s", said)
 	}
 	for _, message := range []string{list, read, strings.Replace(list, "/", `\/`, 1), strings.Replace(list, `"method"`, `"method":"tools/list","method"`, 1), "[" + list + "]"} {
-		for _, scope := range []string{"run", "tweak"} {
+		for _, scope := range []string{"run", "tweak", "edit"} {
 			if said := s.message(scope, message); strings.Contains(said, "diary") || strings.Contains(said, "contents") || !strings.Contains(said, `"error"`) || !strings.Contains(said, "urn") && !strings.Contains(said, `"message"`) {
 				s.Errorf("%s with %s: %.500s", message, scope, said)
 			}
 		}
 	}
-	// The account's files are edit's.
-	if said := s.message("edit", list); !strings.Contains(said, "diary.txt") {
-		s.Errorf("resources/list with edit: %.500s", said)
+	// The account's files are edit's, by the routes of files.
+	if said := s.must(200, "edit", "GET", "/api/v1/files/list/"+s.flow, ""); !strings.Contains(said, "diary.txt") {
+		s.Errorf("the list of files with edit: %.500s", said)
+	}
+	s.testServersFiles()
+}
+
+// testServersFiles reads the server's own files: 1.4.3 joins what a resource's URI
+// has last, decoded, to its folder of files.
+func (s *scoped) testServersFiles() {
+	var projects []struct{ ID string }
+	s.decode(s.must(200, "edit", "GET", "/api/v1/projects/", ""), &projects)
+	release, err := os.ReadFile("/etc/os-release")
+	if err != nil {
+		s.Fatal(err)
+	}
+	// Twice: 1.4.3 encodes it, and MCP once more.
+	once := base64.StdEncoding.EncodeToString(release)
+	twice := base64.StdEncoding.EncodeToString([]byte(once))
+	for _, uri := range []string{"http://x/a/%2Fetc%2Fos-release", "http://x/api/v1/files/profile_pictures/..%2F..%2F..%2F..%2F..%2F..%2F..%2F..%2Fetc%2Fos-release"} {
+		read := `{"jsonrpc":"2.0","id":7,"method":"resources/read","params":{"uri":"` + uri + `"}}`
+		bases := []string{"/api/v1/mcp/"}
+		if !s.at(10) {
+			bases = []string{"/api/v1/mcp/", "/api/mcp/", "/api/v1/mcp/project/" + projects[0].ID + "/"}
+		}
+		for _, base := range bases {
+			if said := s.messageAt("proxy", base, read); strings.Contains(said, twice) == s.at(10) {
+				s.Errorf("%s at %s with proxy, of which 1.4.3 alone reads the file: %.500s", uri, base, said)
+			}
+			for _, scope := range []string{"run", "tweak", "edit"} {
+				if said := s.messageAt(scope, base, read); strings.Contains(said, twice) || strings.Contains(said, once) || !strings.Contains(said, "-32601") {
+					s.Errorf("%s at %s with %s: %.500s", uri, base, scope, said)
+				}
+			}
+		}
 	}
 }
 

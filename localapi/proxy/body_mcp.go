@@ -19,8 +19,11 @@ const (
 
 // mcpMethods are what a client may ask of Langflow's MCP server, with their
 // parameters. Langflow (1.4.3, 1.10.3, 1.13.0) has tools, an empty list of prompts,
-// and resources: those are the files of all flows (1.4.3: of all accounts) and the
-// account's own, which the routes of files refuse a client with run.
+// and resources, which are the account's files. No scope but proxy may read those
+// here: 1.4.3 lists the files of all accounts, and joins the last two segments of a
+// resource's URI, decoded, to its folder of files, so that ../secret_key and
+// /etc/passwd are files as well. The scope edit has the routes of files, whose paths
+// are judged.
 var mcpMethods = map[string]field{
 	"initialize":       optionalObject,
 	"ping":             optionalObject,
@@ -111,11 +114,8 @@ func judgeMCP(a *asked) *objection {
 	if a.tweak && method == "tools/call" {
 		may = objectOf(callFields)
 	}
-	switch {
-	case a.edit && (method == "resources/list" || method == "resources/read" || method == "resources/templates/list"):
-		may = optionalObject
-	case !known:
-		return a.refuseRPC(id, rpcNoMethod, "a client with the scope run may list and call tools, and nothing else: add a client with the scope edit or proxy")
+	if !known {
+		return a.refuseRPC(id, rpcNoMethod, "this client may list and call tools, and nothing else: add a client with the scope proxy, or use the routes of files with the scope edit")
 	}
 	if !may(message["params"]) {
 		return a.refuseRPC(id, rpcNoParams, "a tool's arguments may be text, numbers and truths, and no objects, of which Langflow makes tweaks: add a client with the scope tweak")

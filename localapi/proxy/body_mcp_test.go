@@ -30,7 +30,7 @@ func TestMCPMessages(t *testing.T) {
 		{`{"jsonrpc":"2.0","method":"notifications/initialized"}`, "", "", "", 0},
 		{`{"jsonrpc":"2.0","method":"notifications/unheard-of","params":{}}`, "", "", "", 0},
 		{`{"jsonrpc":"2.0","id":2,"method":"notifications/unheard-of","params":{}}`, "2", "2", "2", -32601},
-		{`{"jsonrpc":"2.0","method":"resources/list"}`, "null", "null", "", -32601},
+		{`{"jsonrpc":"2.0","method":"resources/list"}`, "null", "null", "null", -32601},
 		{`{"jsonrpc":"2.0","id":"a","method":"tools/list","params":{"cursor":null}}`, "", "", "", 0},
 		{`{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"echo","arguments":{"input_value":"a","n":1,"b":true,"l":["a",null],"session_id":null},"_meta":{"progressToken":1}}}`, "", "", "", 0},
 		{`{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"echo"}}`, "", "", "", 0},
@@ -43,9 +43,11 @@ func TestMCPMessages(t *testing.T) {
 		{`{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"echo","arguments":{"a":[{"value":"A"}]}}}`, "2", "", "2", -32602},
 		{`{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"echo","task":{}}}`, "2", "2", "2", -32602},
 		{`{"jsonrpc":"2.0","id":2,"method":"tools/call","params":["echo"]}`, "2", "2", "2", -32602},
-		{`{"jsonrpc":"2.0","id":"x<","method":"resources/list"}`, `"x<"`, `"x<"`, "", -32601},
-		{`{"jsonrpc":"2.0","id":7,"method":"resources/read","params":{"uri":"a"}}`, "7", "7", "", -32601},
-		{`{"jsonrpc":"2.0","id":7,"method":"resources\/read","params":{"uri":"a"}}`, "7", "7", "", -32601},
+		{`{"jsonrpc":"2.0","id":"x<","method":"resources/list"}`, `"x<"`, `"x<"`, `"x<"`, -32601},
+		{`{"jsonrpc":"2.0","id":7,"method":"resources/templates/list"}`, "7", "7", "7", -32601},
+		{`{"jsonrpc":"2.0","id":7,"method":"resources/read","params":{"uri":"http://x/a/%2Fetc%2Fhostname"}}`, "7", "7", "7", -32601},
+		{`{"jsonrpc":"2.0","id":7,"method":"resources/read","params":{"uri":"a"}}`, "7", "7", "7", -32601},
+		{`{"jsonrpc":"2.0","id":7,"method":"resources\/read","params":{"uri":"a"}}`, "7", "7", "7", -32601},
 		{`{"jsonrpc":"2.0","id":7,"method":"Resources/Read","params":{"uri":"a"}}`, "7", "7", "7", -32601},
 		{`{"jsonrpc":"2.0","id":7,"method":"resources/subscribe","params":{"uri":"a"}}`, "7", "7", "7", -32601},
 		{`{"jsonrpc":"2.0","id":7,"method":"tools/list","method":"resources/list"}`, "null", "null", "null", -32600},
@@ -59,7 +61,7 @@ func TestMCPMessages(t *testing.T) {
 		{``, "null", "null", "null", -32600},
 	} {
 		for scope, id := range map[string]string{"run": tt.run, "tweak": tt.tweak, "edit": tt.edit, "proxy": ""} {
-			for _, target := range []string{"/api/v1/mcp/streamable", "/api/v1/mcp/project/p/streamable", "/api/v1/mcp/?session_id=a", "/api/v1/mcp/project/p/?session_id=a"} {
+			for _, target := range []string{"/api/v1/mcp/streamable", "/api/v1/mcp/project/p/streamable", "/api/v1/mcp/?session_id=a", "/api/v1/mcp/project/p/?session_id=a", "/api/mcp/?session_id=a"} {
 				before := len(r.seen)
 				res, said := r.ask(http.MethodPost, target, tt.body, "X-Api-Key: lk_"+scope, "Content-Type: application/json")
 				sent := len(r.seen) - before
