@@ -26,10 +26,11 @@ func (s *server) account(ctx context.Context) Finding {
 }
 
 // firstWithFloor is the first release of Langflow known to take no code in tweaks (the
-// protected fields of 1.13.0).
+// protected fields of 1.13.0), and to keep the results of components by user
+// (Graph._vertex_result_cache_key there).
 const firstWithFloor = "1.13"
 
-// tweaks tells what the scope tweak is worth at this server. Its policy on tweaks
+// tweaks tells what the scopes tweak and edit are worth at this server. Its policy on tweaks
 // is in none of its answers (1.13.0).
 func (s *server) tweaks(ctx context.Context) Finding {
 	version, err := s.client.Version(ctx)
@@ -37,8 +38,8 @@ func (s *server) tweaks(ctx context.Context) Finding {
 		return warning("Try again.", "%s", words.Sentence(err.Error()))
 	}
 	if !langflow.AtLeast(version, firstWithFloor) {
-		return warning("Upgrade it, and give the scope run rather than tweak to what only runs flows.",
-			"Langflow %s may take code in tweaks (1.4.3 does): a program with the scope tweak can take the account.", version)
+		return warning("Upgrade it, and give the scope run rather than tweak or edit to what only runs flows.",
+			"Langflow %s may take code in tweaks (1.4.3 does), and shares results of components between users: a program with the scope tweak or edit can take the account.", version)
 	}
 	return ok("Langflow %s takes no code in tweaks, but commands and addresses of some components. "+
 		"Whether it has LANGFLOW_TWEAKS_POLICY=off and LANGFLOW_FALLBACK_TO_ENV_VAR=false, which stop that, can't be told from here.", version)

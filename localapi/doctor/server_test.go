@@ -171,7 +171,7 @@ func TestServerWithSuperuser(t *testing.T) {
 func TestServerOfAnOlderVersion(t *testing.T) {
 	p := newPatient(t, langflowtest.Options{Version: "1.4"})
 	p.signInWithPassword()
-	p.want("tweaks", Warning, "may take code in tweaks (1.4.3 does): a program with the scope tweak can take the account")
+	p.want("tweaks", Warning, "may take code in tweaks (1.4.3 does), and shares results of components between users: a program with the scope tweak or edit can take the account")
 	p.want("routes-token", OK, "no route to try")
 }
 
