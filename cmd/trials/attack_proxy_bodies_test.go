@@ -86,21 +86,25 @@ func TestAttackProxyBodies(t *testing.T) {
 		{tried: "a WebSocket, on a route that may be used", want: "403 forbidden", why: "nothing said there can be checked",
 			request: "GET /api/v1/mcp/sse" + toProd + asRunner + "Connection: Upgrade\nUpgrade: websocket\nSec-WebSocket-Version: 13\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\n\n"},
 		{tried: "a webhook with tweaks in it", run: all("200", asRunner, `/api/v1/webhook/x {"tweaks":{"a":{"code":"b"}},"load_from_db":true}`), why: "all of it is one string there, and an input"},
-		{tried: "to read files by MCP: `resources/list`, `resources/read`, `resources/templates/list`, escaped, in a batch, over each way to MCP",
+		{tried: "to read files by MCP, with `run` and with `edit`: `resources/list`, `resources/read`, `resources/templates/list`, escaped, in a batch, over each way to MCP. 1.4.3 reads any file of the server's so: `http://x/a/%2Fetc%2Fhostname`, `…/profile_pictures/..%2Fsecret_key`",
 			run: func(t *testing.T, b *between) string {
-				for _, target := range []string{"/api/v1/mcp/streamable", "/api/v1/mcp/streamable/", "/api/v1/mcp/project/p/streamable", "/api/v1/mcp/?session_id=a", "/api/v1/mcp/project/p/?session_id=a"} {
-					for _, method := range []string{"resources/list", "resources/read", `resources\/read`, `resour\u0063es/list`, "resources/templates/list", "resources/subscribe", "completion/complete", "tasks/list", "Tools/list", ""} {
-						b.answersRPC(t, target, fmt.Sprintf(`{"jsonrpc":"2.0","id":41,"method":"%s","params":{"uri":"http://localhost/api/v1/files/download/x/y"}}`, method), "41")
+				for _, target := range []string{"/api/v1/mcp/streamable", "/api/v1/mcp/streamable/", "/api/v1/mcp/project/p/streamable", "/api/v1/mcp/?session_id=a", "/api/v1/mcp/project/p/?session_id=a", "/api/mcp/?session_id=a"} {
+					for _, uri := range []string{"http://x/a/%2Fetc%2Fhostname", "http://x/profile_pictures/..%2Fsecret_key", "http://localhost/api/v1/files/download/x/y"} {
+						b.answersRPC(t, "editor", target, `{"jsonrpc":"2.0","id":41,"method":"resources/read","params":{"uri":"`+uri+`"}}`, "41")
 					}
-					b.answersRPC(t, target, `[{"jsonrpc":"2.0","id":41,"method":"resources/list"}]`, "null")
-					b.answersRPC(t, target, `{"jsonrpc":"2.0","id":41,"method":"tools/list","method":"resources/list"}`, "null")
+					for _, method := range []string{"resources/list", "resources/read", `resources\/read`, `resour\u0063es/list`, "resources/templates/list", "resources/subscribe", "completion/complete", "tasks/list", "Tools/list", ""} {
+						b.answersRPC(t, "editor", target, fmt.Sprintf(`{"jsonrpc":"2.0","id":41,"method":"%s"}`, method), "41")
+						b.answersRPC(t, "run", target, fmt.Sprintf(`{"jsonrpc":"2.0","id":41,"method":"%s","params":{"uri":"http://localhost/api/v1/files/download/x/y"}}`, method), "41")
+					}
+					b.answersRPC(t, "run", target, `[{"jsonrpc":"2.0","id":41,"method":"resources/list"}]`, "null")
+					b.answersRPC(t, "run", target, `{"jsonrpc":"2.0","id":41,"method":"tools/list","method":"resources/list"}`, "null")
 				}
 				return "an error of JSON-RPC with the request's id, which clients show, and nothing is sent"
 			}},
 		{tried: "to have a tool's arguments be tweaks (1.13 makes some of them): `{\"sender_name\": {\"value\": \"NAME\", \"load_from_db\": true}}`",
 			run: func(t *testing.T, b *between) string {
-				b.answersRPC(t, "/api/v1/mcp/streamable", `{"jsonrpc":"2.0","id":"a","method":"tools/call","params":{"name":"x","arguments":{"sender_name":`+variable+`}}}`, `"a"`)
-				b.answersRPC(t, "/api/v1/mcp/project/p/streamable", `{"jsonrpc":"2.0","id":"a","method":"tools/call","params":{"name":"x","arguments":{"files":[`+variable+`]}}}`, `"a"`)
+				b.answersRPC(t, "run", "/api/v1/mcp/streamable", `{"jsonrpc":"2.0","id":"a","method":"tools/call","params":{"name":"x","arguments":{"sender_name":`+variable+`}}}`, `"a"`)
+				b.answersRPC(t, "run", "/api/v1/mcp/project/p/streamable", `{"jsonrpc":"2.0","id":"a","method":"tools/call","params":{"name":"x","arguments":{"files":[`+variable+`]}}}`, `"a"`)
 				return "an error of JSON-RPC, and nothing is sent"
 			}},
 		{tried: "tweaks, with a client that has the scope `tweak`, and the same in a way that can be read twice",
@@ -119,6 +123,10 @@ func TestAttackProxyBodies(t *testing.T) {
 					output = `"outputs":[{"name":"message","method":"message_response"}]`
 				)
 				b.server.answersAgent(func(w http.ResponseWriter, r *http.Request) {
+					if r.URL.Path == "/api/v1/flows/" && r.Method == http.MethodGet {
+						_, _ = io.WriteString(w, "[]")
+						return
+					}
 					if r.URL.Path == "/api/v1/all" {
 						_, _ = io.WriteString(w, `{"inputs":{"ChatInput":{"template":{`+code+`,`+field+`,`+file+`},`+output+`}}}`)
 						return
@@ -144,14 +152,115 @@ func TestAttackProxyBodies(t *testing.T) {
 				}
 				all("403 forbidden", asEditor, "/api/v1/flows/upload/ {}", "/api/v1/projects/upload/ {}", `/api/v1/projects/ {"name":"x","auth_settings":{"auth_type":"none"}}`,
 					"/api/v1/build/11111111-1111-4111-8111-111111111111/flow "+strings.Replace(flow("CustomComponent", code, ""), `"name":"x",`, "", 1), `/api/v1/build/x/flow {"files":["/etc/passwd"]}`)(t, b)
-				return "403, and the component is named; a flow of plain components with the server's own code is 200"
+				return "403, and the component is named that makes the flow off limits; a flow of plain components with the server's own code is 200"
+			}},
+		{tried: "to say, with `edit`, what another flow's component came to, which that flow hands to its next one, a Python component for example: Langflow keeps results by the components' ids (1.13.0: and by user), and takes them where one is frozen. The id of a frozen component, of one that may be frozen later, `\"frozen\": true`, in a flow, a batch, a build, a version",
+			run: func(t *testing.T, b *between) string {
+				account(b)
+				defer b.server.answersAgent(nil)
+				plain := func(id, more string) string {
+					return `"data":{"nodes":[{"id":"` + id + `","type":"genericNode","data":{"id":"` + id + `","type":"ChatInput","node":{"template":{"_type":"Component","code":{"type":"code","value":"class ChatInput: ..."}},"outputs":[]` + more + `}}}],"edges":[]}`
+				}
+				for _, target := range []string{"/api/v1/flows/ {%s}", `/api/v1/flows/batch/ {"flows":[{%s}]}`, "/api/v1/build/" + aFlow + "/flow {%s}", "/api/v1/flows/" + aFlow + "/versions/ {%s}", "/api/v1/flows/" + aFlow + "/fork {%s}"} {
+					all("200", asEditor, fmt.Sprintf(target, plain("ChatInput-mine", "")))(t, b)
+					for _, hostile := range []string{plain("ChatInput-frozen", ""), plain("ChatInput-beside", ""), plain("ChatInput-mine", `,"frozen":true`), plain("ChatInput-frozen", `,"frozen":true`), plain("ChatInput-mine", `,"frozen":1`)} {
+						all("403 forbidden", asEditor, fmt.Sprintf(target, hostile))(t, b)
+					}
+				}
+				b.server.answersAgent(func(w http.ResponseWriter, r *http.Request) {
+					if r.URL.Path == "/api/v1/flows/" && r.Method == http.MethodGet {
+						w.WriteHeader(http.StatusInternalServerError)
+						return
+					}
+					accountOf(b, w, r)
+				})
+				all("503 server-unreachable", asEditor, "/api/v1/flows/ {"+plain("ChatInput-mine", "")+"}")(t, b)
+				return answersSaid("403 forbidden") + ": ids of components beside what is not plain, and of frozen ones, are theirs alone, and `frozen` is nobody's to set. The account's flows are asked of the server each time; what can't be read of them is 503"
+			}},
+		{tried: "to bring back, with `edit`, an earlier version of a flow with code in it, or to copy such a flow: `/flows/ID/versions/ID/activate`, `/flows/ID/fork`",
+			run: func(t *testing.T, b *between) string {
+				account(b)
+				defer b.server.answersAgent(nil)
+				all("403 forbidden", asEditor, "/api/v1/flows/"+aFlow+`/versions/v/activate {}`)(t, b)
+				b.try(t, trick{request: "POST /api/v1/flows/" + aFlow + "/versions/v/activate" + toProd + asEditor + "Content-Length: 0\n\n", want: "403 forbidden"})
+				all("403 forbidden", asEditor, "/api/v1/flows/"+aFlow+`/fork {}`)(t, b)
+				return answersSaid("403 forbidden") + ": both write a flow, and are judged by what they write"
+			}},
+		{tried: "to make a flow public, with `edit`: `mcp_enabled` in a flow, or a flow with that into a project whose tools are open to everybody, by `folder_id`, `flows_list`, `flows`, a batch; `flow_type` of one with `a2a_enabled`",
+			run: func(t *testing.T, b *between) string {
+				account(b)
+				defer b.server.answersAgent(nil)
+				all("403 forbidden", asEditor, `/api/v1/flows/ {"name":"x","mcp_enabled":true}`, `/api/v1/flows/ {"name":"x","mcp_enabled":null}`, `/api/v1/flows/batch/ {"flows":[{"name":"x","mcp_enabled":true}]}`,
+					`/api/v1/projects/ {"name":"x","flows_list":["`+aFlow+`"]}`, `/api/v1/folders/ {"name":"x","components_list":["`+aFlow+`"]}`)(t, b)
+				for _, request := range []string{"PATCH /api/v1/flows/" + aFlow + ` {"folder_id":"` + aProject + `"}`, "PUT /api/v1/flows/" + aFlow + ` {"name":"x","folder_id":"` + aProject + `"}`,
+					"PATCH /api/v1/flows/" + aFlow + ` {"action_name":"x"}`, "PATCH /api/v1/flows/" + aFlow + ` {"flow_type":"agent"}`, "PATCH /api/v1/projects/" + aProject + ` {"flows":["` + aFlow + `"]}`} {
+					method, rest, _ := strings.Cut(request, " ")
+					path, body, _ := strings.Cut(rest, " ")
+					b.try(t, trick{request: strings.Replace(posted(path, asEditor, body), "POST", method, 1), want: "403 forbidden"})
+				}
+				return answersSaid("403 forbidden") + ": what is a tool of a project stays in it, by its name, and what is none stays none"
+			}},
+		{tried: "to read another program's background run (1.13.0), with what its components handed to each other: its `idempotency_key`, or its job's id, with `run` or `tweak`",
+			run: func(t *testing.T, b *between) string {
+				for _, as := range []string{asRunner, asTweaker, asEditor} {
+					all("403 forbidden", as, `/api/v2/workflows {"flow_id":"x","mode":"background","expose_graph_state":false,"idempotency_key":"order-7"}`)(t, b)
+				}
+				for _, as := range []string{asRunner, asTweaker} {
+					all("403 forbidden", as, `/api/v2/workflows/stop {"job_id":"`+aFlow+`"}`)(t, b)
+					for _, path := range []string{"?job_id=" + aFlow, "/" + aFlow + "/events"} {
+						b.try(t, trick{request: "GET /api/v2/workflows" + path + toProd + as + "\n", want: "403 forbidden"})
+					}
+				}
+				return answersSaid("403 forbidden") + ": no key is sent on, and a client asks for the jobs that it began (TestJobs)"
+			}},
+		{tried: "to name another file or folder: `files` of a build with `edit`, of a workflow with `tweak`, `kb_names` of knowledge bases to delete",
+			run: func(t *testing.T, b *between) string {
+				for _, file := range []string{"/etc/passwd", aFlow + "/../../secret_key", aFlow + "/..", `..\\secret_key`} {
+					all("403 forbidden", asEditor, "/api/v1/build/"+aFlow+`/flow {"files":["`+file+`"]}`)(t, b)
+					all("403 forbidden", asTweaker, `/api/v2/workflows {"flow_id":"x","files":["`+file+`"]}`)(t, b)
+					b.try(t, trick{request: strings.Replace(posted("/api/v1/knowledge_bases", asEditor, `{"kb_names":["`+file+`"]}`), "POST", "DELETE", 1), want: "403 forbidden"})
+				}
+				return answersSaid("403 forbidden") + ": a file is ID/NAME, a knowledge base a name"
 			}},
 	})
 }
 
+const (
+	aFlow    = "11111111-1111-4111-8111-111111111111"
+	aProject = "22222222-2222-4222-8222-222222222222"
+)
+
+// account has the server's account have one flow, with a frozen component and one
+// beside Python, which is a tool of its project, and that as an earlier version.
+func account(b *between) {
+	b.server.answersAgent(func(w http.ResponseWriter, r *http.Request) { accountOf(b, w, r) })
+}
+
+func accountOf(b *between, w http.ResponseWriter, r *http.Request) {
+	const (
+		node = `{"id":"ID","type":"genericNode","data":{"id":"ID","type":"KIND","node":{"template":{"_type":"Component","code":{"type":"code","value":"class ChatInput: ..."}},"outputs":[],"frozen":ICE}}}`
+		flow = `{"id":"` + aFlow + `","name":"Theirs","folder_id":"33333333-3333-4333-8333-333333333333","mcp_enabled":true,"action_name":"theirs","a2a_enabled":true,"flow_type":"workflow","data":DATA}`
+	)
+	of := func(id, kind, ice string) string {
+		return strings.NewReplacer("ID", id, "KIND", kind, "ICE", ice).Replace(node)
+	}
+	data := `{"nodes":[` + of("ChatInput-frozen", "ChatInput", "true") + "," + of("ChatInput-beside", "ChatInput", "false") + "," + of("Python-1", "PythonREPLComponent", "false") + `],"edges":[]}`
+	said := map[string]string{
+		"/api/v1/all":                            `{"inputs":{"ChatInput":{"template":{"_type":"Component","code":{"type":"code","value":"class ChatInput: ..."}},"outputs":[]}}}`,
+		"/api/v1/flows/":                         "[" + strings.Replace(flow, "DATA", data, 1) + "]",
+		"/api/v1/flows/" + aFlow:                 strings.Replace(flow, "DATA", data, 1),
+		"/api/v1/flows/" + aFlow + "/versions/v": `{"data":` + strings.ReplaceAll(data, "Python-1", "Python-0") + `}`,
+	}[r.URL.Path]
+	if said == "" || r.Method != http.MethodGet {
+		b.server.langflow.ServeHTTP(w, r)
+		return
+	}
+	_, _ = io.WriteString(w, said)
+}
+
 // answersRPC sends an MCP message that may not be sent on, and wants an error for
 // an id.
-func (b *between) answersRPC(t *testing.T, target, message, id string) {
+func (b *between) answersRPC(t *testing.T, client, target, message, id string) {
 	t.Helper()
 	b.server.take()
 	req, err := http.NewRequest(http.MethodPost, "http://"+b.words["prod"]+target, strings.NewReader(message))
@@ -159,7 +268,7 @@ func (b *between) answersRPC(t *testing.T, target, message, id string) {
 		t.Fatal(err)
 	}
 	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("X-Api-Key", b.words["run"])
+	req.Header.Set("X-Api-Key", b.words[client])
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)

@@ -34,7 +34,7 @@ func (s *scoped) testFlows() {
 		if _, said := s.ask("proxy", "POST", "/api/v1/run/"+id, `{}`); !strings.Contains(said, tt.gets) {
 			s.Errorf("%s: it does not work with proxy, and so shows nothing: %.1500s", name, said)
 		}
-		plain := s.create("edit", "By edit: "+name, s.echo())
+		plain := s.create("edit", "By edit: "+name, s.owned(s.echo(), strings.ReplaceAll(name, " ", "")))
 		for target, body := range map[string]string{
 			"POST /api/v1/flows/": encode(object{"name": "x", "data": tt.data}), "POST /api/v1/flows/batch/": encode(object{"flows": []object{{"name": "x", "data": tt.data}}}),
 			"PATCH /api/v1/flows/" + plain: encode(object{"data": tt.data}),
@@ -51,9 +51,9 @@ func (s *scoped) testFlows() {
 
 	// What edit is for: a flow of plain components, changed, run, and one with a
 	// component that is not plain, left as it is.
-	id := s.create("edit", "Edited", s.echo())
-	changed := s.echo()
-	template(changed["nodes"].([]object)[0])["input_value"].(object)["value"] = "as I left it"
+	id := s.create("edit", "Edited", s.owned(s.echo(), "edited"))
+	changed := s.owned(s.echo(), "edited")
+	template(changed["nodes"].([]any)[0].(object))["input_value"].(object)["value"] = "as I left it"
 	s.must(200, "edit", "PATCH", "/api/v1/flows/"+id, encode(object{"name": "Edited again", "data": changed}))
 	if said := s.must(200, "edit", "POST", "/api/v1/run/"+id, `{}`); !strings.Contains(said, "as I left it") {
 		s.Errorf("the flow that edit changed says %.700s", said)
@@ -70,7 +70,14 @@ func (s *scoped) testFlows() {
 	data["nodes"].([]any)[0].(object)["position"] = object{"x": 100, "y": 1}
 	s.must(200, "edit", "PATCH", "/api/v1/flows/"+other, encode(object{"name": "Moved", "data": data}))
 	data["nodes"].([]any)[0].(object)["data"].(object)["node"].(object)["template"].(object)["input_value"].(object)["value"] = "import os"
-	if status, said := s.ask("edit", "PATCH", "/api/v1/flows/"+other, encode(object{"data": data})); status != 403 {
+	if status, said := s.ask("edit", "PATCH", "/api/v1/flows/"+other, encode(object{"data": data})); status != 403 || !strings.Contains(said, kind+"-1") {
 		s.Errorf("a flow with %s, changed: %d %.500s", kind, status, said)
 	}
+}
+
+// owned is a flow with ids that no other flow has.
+func (s *scoped) owned(flow object, suffix string) object {
+	var own object
+	s.decode(strings.NewReplacer("ChatInput-1", "ChatInput-"+suffix, "ChatOutput-1", "ChatOutput-"+suffix).Replace(encode(flow)), &own)
+	return own
 }

@@ -68,6 +68,9 @@ func testScopes(t *testing.T, version string) {
 	t.Run("files by MCP", func(t *testing.T) { s.in(t).testResources() })
 	t.Run("arguments of tools", func(t *testing.T) { s.in(t).testArguments() })
 	t.Run("flows", func(t *testing.T) { s.in(t).testFlows() })
+	t.Run("results of components", func(t *testing.T) { s.in(t).testResults() })
+	t.Run("tools of projects", func(t *testing.T) { s.in(t).testProjects() })
+	t.Run("jobs", func(t *testing.T) { s.in(t).testJobs() })
 	t.Run("honest", func(t *testing.T) { s.in(t).testHonest() })
 	t.Run("what run still does", func(t *testing.T) { s.in(t).testLimits() })
 }

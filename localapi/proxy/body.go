@@ -51,11 +51,13 @@ var checks = map[string]check{
 	"flow":         {most: flowBytes, judge: judgeFlow},
 	"flows":        {most: flowBytes, judge: judgeFlows},
 	"flow-file":    {refuses: noFiles},
+	"version":      {judge: judgeVersion},
 	"project":      {most: flowBytes, judge: judgeProject},
 	"project-file": {refuses: noFiles},
 	"a2a":          {rpc: true, most: inputBytes, judge: judgeA2A},
 	"mcp":          {rpc: true, most: inputBytes, judge: judgeMCP},
 	"upload":       {stream: streamUpload},
+	"names":        {most: inputBytes, judge: judgeNames},
 }
 
 // noFiles is why forms with files that have flows in them don't pass: servers and Go
@@ -81,7 +83,9 @@ type asked struct {
 	value  any    // the body, once json has read it
 	// tweak and edit tell which scopes the client has; run it has always.
 	tweak, edit bool
-	server      upstreamAsk
+	// began tells whether the client has begun a job here.
+	began  func(job string) bool
+	server upstreamAsk
 }
 
 // objection is what a check has to say against a request.
@@ -121,6 +125,7 @@ func (h *Handler) look(w http.ResponseWriter, r *http.Request, caller *guard.Cal
 	a := &asked{
 		ctx: r.Context(), method: r.Method, route: t.route, header: r.Header,
 		tweak: caller.Has(guard.Tweak), edit: caller.Has(guard.Edit), server: h.asker(h.Needs().Version),
+		began: func(job string) bool { return h.jobs.has(caller, job) },
 	}
 	query, ok := strictQuery(withoutCredentials(r.URL.RawQuery, false))
 	if !ok {

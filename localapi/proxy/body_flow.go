@@ -17,7 +17,6 @@ import (
 	"time"
 
 	"langkeep/agent/secret"
-	"langkeep/localapi/client"
 )
 
 // The scope edit writes flows without code. That is more than to compare the code of
@@ -71,7 +70,8 @@ var flowFields = map[string]field{
 }
 
 // judgeFlow is for POST /flows/, PATCH and PUT /flows/ID, and 1.13.0's
-// /flows/ID/fork and /flows/ID/overwrite.
+// /flows/ID/fork, /flows/ID/overwrite and /flows/ID/versions. A fork is a new flow,
+// and that of the flow's own graph without data.
 func judgeFlow(a *asked) *objection {
 	if wrong := a.queryOf(nil); wrong != nil {
 		return wrong
@@ -84,7 +84,41 @@ func judgeFlow(a *asked) *objection {
 	if parts := strings.Split(a.route, "/"); len(parts) > 1 && a.method != http.MethodPost || len(parts) == 3 {
 		id = parts[1]
 	}
+	if strings.HasSuffix(a.route, "/fork") {
+		return a.fork(v, id)
+	}
 	return a.flow(v, id)
+}
+
+func (a *asked) fork(v any, of string) *objection {
+	if inner(v, "data") != nil {
+		return a.flow(v, "")
+	}
+	if said := object(v, flowFields); said != "" {
+		return rejectEdit(said)
+	}
+	stored, err := a.stored(of)
+	if err != nil {
+		return unreachable("the flow can't be had, and so the request can't be checked", err)
+	}
+	return a.data(stored["data"], "")
+}
+
+// judgeVersion is for POST /flows/ID/versions/ID/activate (1.13.0), which writes a
+// flow's earlier graph, and is judged like one that is sent.
+func judgeVersion(a *asked) *objection {
+	if wrong := a.queryOf(map[string]field{"save_draft": truth}); wrong != nil {
+		return wrong
+	}
+	parts := strings.Split(a.route, "/") // flows ID versions ID activate
+	v, err := a.server.ask(a.ctx, "/api/v1/flows/"+parts[1]+"/versions/"+parts[3])
+	if err == nil && inner(v, "data") == nil {
+		err = errors.New("it has no data")
+	}
+	if err != nil {
+		return unreachable("the version can't be had, and so the request can't be checked", err)
+	}
+	return a.data(inner(v, "data"), parts[1])
 }
 
 // judgeFlows is for POST /flows/batch/.
@@ -100,12 +134,15 @@ func judgeFlows(a *asked) *objection {
 		return rejectEdit(said)
 	}
 	flows, _ := v.(map[string]any)["flows"].([]any)
+	var nodes []any
 	for _, flow := range flows {
-		if wrong := a.flow(flow, ""); wrong != nil {
+		its, wrong := a.graph(flow, "")
+		if wrong != nil {
 			return wrong
 		}
+		nodes = append(nodes, its...)
 	}
-	return nil
+	return a.results(nodes, "")
 }
 
 // projectFields are those of FolderCreate and FolderUpdate (1.4.3 to 1.13.0) but for
@@ -128,7 +165,11 @@ func judgeProject(a *asked) *objection {
 	if said := object(v, projectFields); said != "" {
 		return rejectEdit(said)
 	}
-	return nil
+	id := ""
+	if parts := strings.Split(a.route, "/"); len(parts) > 1 {
+		id = parts[1]
+	}
+	return a.moves(v.(map[string]any), id)
 }
 
 // buildFields are those of POST /build/ID/flow and /build_public_tmp/ID/flow (1.4.3 to
@@ -136,7 +177,7 @@ func judgeProject(a *asked) *objection {
 // 1.4.3 any of the server's; a file of the account is FLOW-OR-USER/NAME.
 var buildFields = map[string]field{
 	"inputs": func(v any) bool { return v == nil || object(v, inputFields) == "" },
-	"files":  listOf(func(v any) bool { s, _ := v.(string); return ownFile.MatchString(s) }),
+	"files":  listOf(accountFile),
 	"data":   anything,
 }
 
@@ -144,6 +185,11 @@ var (
 	uuid    = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
 	ownFile = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}/[\pL\pN _.()-]*[\pL\pN]$`)
 )
+
+func accountFile(v any) bool {
+	s, _ := v.(string)
+	return ownFile.MatchString(s)
+}
 
 // judgeBuild is for the builds of flows, with edit; data replaces a flow's nodes.
 func judgeBuild(a *asked) *objection {
@@ -176,33 +222,63 @@ func rejectEdit(said string) *objection {
 // flow judges a flow that is written; id is that of the flow that it replaces, "" for
 // none.
 func (a *asked) flow(v any, id string) *objection {
-	if said := object(v, flowFields); said != "" {
-		return rejectEdit(said)
+	nodes, wrong := a.graph(v, id)
+	if wrong != nil {
+		return wrong
 	}
-	return a.data(v.(map[string]any)["data"], id)
+	return a.results(nodes, id)
+}
+
+// graph judges a flow that is written by itself, and returns its nodes, whose results
+// are to be looked at; none if they are as they are stored.
+func (a *asked) graph(v any, id string) (nodes []any, wrong *objection) {
+	if said := object(v, flowFields); said != "" {
+		return nil, rejectEdit(said)
+	}
+	flow := v.(map[string]any)
+	if wrong := a.exposure(flow, id); wrong != nil {
+		return nil, wrong
+	}
+	return a.nodes(flow["data"], id)
 }
 
 // data judges a flow's nodes and edges.
 func (a *asked) data(v any, id string) *objection {
-	if v == nil {
-		return nil
+	nodes, wrong := a.nodes(v, id)
+	if wrong != nil {
+		return wrong
 	}
-	known, err := a.server.components(a.ctx)
-	if err != nil {
-		return &objection{problem: client.NewProblem(client.TypeServerUnreachable, "the server's own components can't be had, and so the flow can't be checked: "+err.Error())}
+	return a.results(nodes, id)
+}
+
+func (a *asked) nodes(v any, id string) (nodes []any, wrong *objection) {
+	if v == nil {
+		return nil, nil
+	}
+	known, wrong := a.known()
+	if wrong != nil {
+		return nil, wrong
 	}
 	said := plainFlow(v, known)
 	if said == "" {
-		return nil
+		nodes, _ = v.(map[string]any)["nodes"].([]any)
+		return nodes, nil
 	}
 	if uuid.MatchString(id) {
-		if stored, err := a.server.ask(a.ctx, "/api/v1/flows/"+id); err == nil {
-			if stored, _ := stored.(map[string]any); sameFlow(stored["data"], v) {
-				return nil
-			}
+		if stored, err := a.stored(id); err == nil && sameFlow(stored["data"], v) {
+			return nil, nil
 		}
 	}
-	return rejectEdit(said)
+	return nil, rejectEdit(said + "; a flow that this client could not have written stays as it is, all of it")
+}
+
+// known are the server's own plain components.
+func (a *asked) known() (map[string]component, *objection) {
+	known, err := a.server.components(a.ctx)
+	if err != nil {
+		return nil, unreachable("the server's own components can't be had, and so the flow can't be checked", err)
+	}
+	return known, nil
 }
 
 // plainFlow says what of a flow is not plain, "" if all is.
@@ -214,6 +290,14 @@ func plainFlow(v any, known map[string]component) string {
 	types := map[string]string{} // of nodes, by their ids
 	fields := map[string][]string{}
 	nodes, _ := flow["nodes"].([]any)
+	// That comes first: what else is said of such a flow would be of a component that
+	// is no reason.
+	for _, n := range nodes {
+		kind, _ := inner(n, "data", "type").(string)
+		if _, ok := known[kind]; !ok && inner(n, "type") == "genericNode" {
+			return fmt.Sprintf("the flow has the component %.60q, a %.60q, which may run code or reach further with values alone", inner(n, "id"), kind)
+		}
+	}
 	for _, n := range nodes {
 		node, _ := n.(map[string]any)
 		id, _ := node["id"].(string)
@@ -259,7 +343,7 @@ func plainFlow(v any, known map[string]component) string {
 func plainNode(kind string, v any, known map[string]component) (fields []string, said string) {
 	own, ok := known[kind]
 	if !ok {
-		return nil, fmt.Sprintf("is a %.60q, which may run code or reach further with values alone: it can stay as it is in its own flow, and not be changed", kind)
+		return nil, fmt.Sprintf("is a %.60q, which may run code or reach further with values alone", kind)
 	}
 	node, _ := v.(map[string]any)
 	if f, _ := node["flow"].(map[string]any); len(f) > 0 || node["flow"] != nil && f == nil {
@@ -391,9 +475,12 @@ func sameFlow(stored, sent any) bool {
 			return false
 		}
 	}
-	return sameJSON(essence(a["nodes"], "id", "type", "data", "parentNode"), essence(b["nodes"], "id", "type", "data", "parentNode")) &&
+	return sameJSON(essence(a["nodes"], nodeFields...), essence(b["nodes"], nodeFields...)) &&
 		sameJSON(essence(a["edges"], "source", "target", "sourceHandle", "targetHandle", "data"), essence(b["edges"], "source", "target", "sourceHandle", "targetHandle", "data"))
 }
+
+// nodeFields are those of a node that count when a flow runs.
+var nodeFields = []string{"id", "type", "data", "parentNode"}
 
 // essence has of each object of a list the named fields.
 func essence(v any, names ...string) any {
@@ -452,35 +539,46 @@ type component struct {
 // upstreamAsk asks the profile's server, as its account.
 type upstreamAsk struct {
 	h       *Handler
-	get     func(ctx context.Context, path string) (*http.Response, error)
+	get     func(ctx context.Context, path, query string) (*http.Response, error)
 	version string
 }
 
 // ask returns what a GET is answered.
-func (u upstreamAsk) ask(ctx context.Context, path string) (any, error) {
+func (u upstreamAsk) ask(ctx context.Context, path string) (v any, err error) {
+	err = u.read(ctx, path, "", answerBytes, func(answer io.Reader) error {
+		said, err := io.ReadAll(answer)
+		if err != nil {
+			return err
+		}
+		if len(said) > answerBytes {
+			return fmt.Errorf("%s is answered with more than %d bytes", path, answerBytes)
+		}
+		v, err = parseJSON(said)
+		return err
+	})
+	return v, err
+}
+
+// read has take read what a GET is answered, most bytes and one more, within a
+// minute.
+func (u upstreamAsk) read(ctx context.Context, path, query string, most int64, take func(answer io.Reader) error) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	res, err := u.get(ctx, path)
+	res, err := u.get(ctx, path, query)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer res.Body.Close()
 	var body io.Reader = res.Body
 	if strings.EqualFold(res.Header.Get("Content-Encoding"), "gzip") {
 		if body, err = gzip.NewReader(body); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	said, err := io.ReadAll(io.LimitReader(body, answerBytes+1))
-	switch {
-	case err != nil:
-		return nil, err
-	case res.StatusCode != http.StatusOK:
-		return nil, fmt.Errorf("%s is answered %d", path, res.StatusCode)
-	case len(said) > answerBytes:
-		return nil, fmt.Errorf("%s is answered with more than %d bytes", path, answerBytes)
+	if res.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s is answered %d", path, res.StatusCode)
 	}
-	return parseJSON(said)
+	return take(io.LimitReader(body, most+1))
 }
 
 // componentCache has what was asked last of the server's own components.
@@ -537,7 +635,7 @@ func (u upstreamAsk) components(ctx context.Context) (map[string]component, erro
 
 // asker makes what a check asks the server with.
 func (h *Handler) asker(version string) upstreamAsk {
-	return upstreamAsk{h: h, version: version, get: func(ctx context.Context, path string) (*http.Response, error) {
+	return upstreamAsk{h: h, version: version, get: func(ctx context.Context, path, query string) (*http.Response, error) {
 		upstream, transport, err := h.Source.Upstream(h.Profile)
 		if err != nil {
 			return nil, err
@@ -547,7 +645,7 @@ func (h *Handler) asker(version string) upstreamAsk {
 			return nil, err
 		}
 		u := *upstream
-		u.Path, u.RawPath = strings.TrimSuffix(upstream.Path, "/")+path, ""
+		u.Path, u.RawPath, u.RawQuery = strings.TrimSuffix(upstream.Path, "/")+path, "", query
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 		if err != nil {
 			return nil, err

@@ -117,8 +117,10 @@ func TestFlows(t *testing.T) {
 		case r.URL.Path == "/api/v1/all":
 			asked++
 			_ = json.NewEncoder(w).Encode(ownComponents())
+		case r.URL.Path == "/api/v1/flows/" && r.Method == http.MethodGet:
+			_, _ = io.WriteString(w, "[]")
 		case r.Method == http.MethodGet:
-			_ = json.NewEncoder(w).Encode(jsonObject{"id": id, "data": stored})
+			_ = json.NewEncoder(w).Encode(jsonObject{"id": id, "data": stored, "mcp_enabled": false})
 		default:
 			_, _ = io.WriteString(w, "written")
 		}

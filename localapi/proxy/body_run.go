@@ -130,7 +130,9 @@ func judgeWebhook(a *asked) *objection {
 //
 // Not among them are data, which replaces the flow's nodes with code of the
 // caller's; tweaks; globals, which replace the account's variables; files, which
-// are paths on the server; and start and stop, which make another flow of it.
+// are paths on the server; start and stop, which make another flow of it; and
+// idempotency_key, by which 1.13.0 answers with the job of an earlier run of the
+// account's, whatever that was begun with.
 var workflowFields = map[string]field{
 	"flow_id":            text,
 	"input_value":        text,
@@ -139,7 +141,7 @@ var workflowFields = map[string]field{
 	"stream_protocol":    text,
 	"expose_graph_state": falsehood,
 	"output_ids":         listOf(text),
-	"idempotency_key":    text,
+	"idempotency_key":    nothing,
 	"background":         boolean,
 	"stream":             boolean,
 	"inputs":             flatInputs,
@@ -156,7 +158,7 @@ var workflowTweakFields = with(workflowFields, map[string]field{
 	"inputs":             optionalObject,
 	"tweaks":             optionalObject,
 	"globals":            optionalObject,
-	"files":              listOf(text),
+	"files":              listOf(accountFile),
 	"start_component_id": text,
 	"stop_component_id":  text,
 })
@@ -184,13 +186,24 @@ func judgeWorkflow(a *asked) *objection {
 		if len(a.body) > 0 {
 			return reject("this request may have no body")
 		}
-		return a.queryOf(map[string]field{"job_id": text})
+		if wrong := a.queryOf(map[string]field{"job_id": text}); wrong != nil {
+			return wrong
+		}
+		job := a.query.Get("job_id")
+		if parts := strings.Split(a.route, "/"); len(parts) == 3 { // workflows/ID/events
+			job = parts[1]
+		}
+		return a.job(job)
 	case a.route == "workflows/stop":
 		if wrong := a.queryOf(nil); wrong != nil {
 			return wrong
 		}
 		stop := map[string]field{"job_id": text, "force": boolean}
-		return a.bodyOf(stop, stop)
+		if wrong := a.bodyOf(stop, stop); wrong != nil {
+			return wrong
+		}
+		job, _ := inner(a.value, "job_id").(string)
+		return a.job(job)
 	case a.route != "workflows":
 		return reject("this client may only run workflows: add a client with the scope proxy")
 	}
@@ -206,6 +219,14 @@ func judgeWorkflow(a *asked) *objection {
 		return reject(`a workflow's stream shows what its components hand to each other: send "expose_graph_state": false, or add a client with the scope tweak`)
 	}
 	return nil
+}
+
+// job holds a client that may not read what runs left behind to jobs of its own.
+func (a *asked) job(id string) *objection {
+	if a.edit || a.began(id) {
+		return nil
+	}
+	return reject("the proxy has seen no answer with that job to this client, since the agent started: it may ask for the jobs that it began; add a client with the scope edit to ask for others")
 }
 
 // with are fields, and more of them.

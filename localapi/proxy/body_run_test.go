@@ -97,7 +97,11 @@ func TestWorkflowBodies(t *testing.T) {
 		{"POST", "workflows", "", `{"flow_id":"f","mode":"background","expose_graph_state":true}`, false, true},
 		{"POST", "workflows", "", `{"flow_id":"f","tweaks":{"a":{"b":"c"}}}`, false, true},
 		{"POST", "workflows", "", `{"flow_id":"f","globals":{"A":"b"}}`, false, true},
-		{"POST", "workflows", "", `{"flow_id":"f","files":["/etc/passwd"]}`, false, true},
+		{"POST", "workflows", "", `{"flow_id":"f","files":["/etc/passwd"]}`, false, false},
+		{"POST", "workflows", "", `{"flow_id":"f","files":["11111111-1111-4111-8111-111111111111/../../secret_key"]}`, false, false},
+		{"POST", "workflows", "", `{"flow_id":"f","files":["11111111-1111-4111-8111-111111111111/a.txt"]}`, false, true},
+		{"POST", "workflows", "", `{"flow_id":"f","mode":"background","expose_graph_state":false,"idempotency_key":"order-7"}`, false, false},
+		{"POST", "workflows", "", `{"flow_id":"f","idempotency_key":null}`, true, true},
 		{"POST", "workflows", "", `{"flow_id":"f","stop_component_id":"a"}`, false, true},
 		{"POST", "workflows", "", `{"flow_id":"f","data":{"nodes":[],"edges":[]}}`, false, false},
 		{"POST", "workflows", "", `{"flow_id":"f","data":{}}`, false, false},
@@ -108,10 +112,10 @@ func TestWorkflowBodies(t *testing.T) {
 		{"POST", "workflows", "", `{"flow_id":"f","inputs":{"ChatInput-a":{"code":"b"}}}`, false, true},
 		{"POST", "workflows", "", `{"flow_id":"f","unheard":1}`, false, false},
 		{"POST", "workflows", "a=b", `{"flow_id":"f"}`, false, false},
-		{"POST", "workflows/stop", "", `{"job_id":"f"}`, true, true},
+		{"POST", "workflows/stop", "", `{"job_id":"f"}`, false, false}, // of nobody who asked here
 		{"POST", "workflows/f/resume", "", `{"decision":{}}`, false, false},
-		{"GET", "workflows", "job_id=f", "", true, true},
-		{"GET", "workflows/f/events", "", "", true, true},
+		{"GET", "workflows", "job_id=f", "", false, false},
+		{"GET", "workflows/f/events", "", "", false, false},
 	} {
 		for scope, want := range map[guard.Scope]bool{guard.Run: tt.run, guard.Tweak: tt.tweak} {
 			r := httptest.NewRequest(tt.method, "/api/v2/"+tt.route+"?"+tt.query, strings.NewReader(tt.body))

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"mime"
+	"net/http"
 	"regexp"
 	"strings"
 	"unicode/utf8"
@@ -182,4 +183,24 @@ func partHeader(name, value string) bool {
 func plainFileName(name string) bool {
 	return plain(name) && utf8.RuneCountInString(name) <= 255 && !strings.ContainsAny(name, `/\`) && !strings.Contains(name, "..") &&
 		!strings.Contains(strings.ToLower(name), "_mcp_servers")
+}
+
+// judgeNames is for DELETE /knowledge_bases, which deletes the folders that it
+// names. 1.10.3 and 1.13.0 hold them to the account's own folder.
+func judgeNames(a *asked) *objection {
+	if wrong := a.queryOf(nil); wrong != nil || a.method != http.MethodDelete {
+		return wrong
+	}
+	v, wrong := a.json()
+	if wrong != nil {
+		return wrong
+	}
+	name := func(v any) bool {
+		s, ok := v.(string)
+		return ok && strings.Trim(s, ". ") != "" && plainFileName(s)
+	}
+	if said := object(v, map[string]field{"kb_names": listOf(name)}); said != "" {
+		return reject("a knowledge base is named as its folder is, %s: add a client with the scope proxy", said)
+	}
+	return nil
 }

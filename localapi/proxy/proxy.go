@@ -74,6 +74,7 @@ type Handler struct {
 	forward *httputil.ReverseProxy
 	large   slots // for the large bodies that are looked at
 	known   componentCache
+	jobs    jobs
 }
 
 // New makes a handler. Requests must have passed guard.CheckProxy.
@@ -165,6 +166,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		p.body = body
+		if t.check == "workflow" {
+			r.Header.Set("Accept-Encoding", "identity") // the job's id is read out of the answer
+		}
 	}
 	h.Note(r, caller, what(r), nil)
 	if !examined && r.ContentLength >= 0 && r.ContentLength <= repeatable && r.Header.Get("Upgrade") == "" {
@@ -394,9 +398,13 @@ func refused(res *http.Response) bool {
 	return false
 }
 
-// back takes out of an answer what is not for the client.
+// back takes out of an answer what is not for the client, and notes the job that it
+// has begun.
 func (h *Handler) back(res *http.Response) error {
 	p := res.Request.Context().Value(proxiedRequestKey{}).(*proxiedRequest)
+	if p.check == "workflow" && p.route == "workflows" && res.Request.Method == http.MethodPost && res.StatusCode < 300 {
+		h.noteJob(p.caller, res)
+	}
 	p.incoming(res.Header)
 	return nil
 }
