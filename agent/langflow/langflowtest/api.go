@@ -284,22 +284,27 @@ func (s *Server) cookie(name, value string, lifetime time.Duration) string {
 }
 
 func (s *Server) whoAmI(r *http.Request) reply {
+	a, refused := s.byCredential(r)
+	if a == nil {
+		return refused
+	}
+	return answer(200, userJSON(a))
+}
+
+// byCredential returns the account of a request's access token or API key, or what
+// to answer instead.
+func (s *Server) byCredential(r *http.Request) (*account, reply) {
 	if token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok && token != "" {
-		a, refused := s.byToken(token)
-		if a == nil {
-			return refused
-		}
-		return answer(200, userJSON(a))
+		return s.byToken(token)
 	}
 	key := r.Header.Get("X-Api-Key")
 	if key == "" {
-		return refuse(403, s.words("No authentication credentials provided", "An API key must be passed as query or header"))
+		return nil, refuse(403, s.words("No authentication credentials provided", "An API key must be passed as query or header"))
 	}
-	a := s.byKey(key)
-	if a == nil {
-		return refuse(403, s.words("Invalid API key", "Invalid or missing API key"))
+	if a := s.byKey(key); a != nil {
+		return a, reply{}
 	}
-	return answer(200, userJSON(a))
+	return nil, refuse(403, s.words("Invalid API key", "Invalid or missing API key"))
 }
 
 // process is a route for an API key alone, which no token opens.

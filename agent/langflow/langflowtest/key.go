@@ -48,14 +48,7 @@ func (s *Server) byKey(key string) *account {
 
 // apiKeys serves /api_key/ and what is below it. mu must be held.
 func (s *Server) apiKeys(r *http.Request, id string) reply {
-	a, refused := s.byID(""), reply{}
-	if token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
-		a, refused = s.byToken(token)
-	} else if key := r.Header.Get("X-Api-Key"); key == "" {
-		refused = refuse(403, s.words("No authentication credentials provided", "An API key must be passed as query or header"))
-	} else if a = s.byKey(key); a == nil {
-		refused = refuse(403, s.words("Invalid API key", "Invalid or missing API key"))
-	}
+	a, refused := s.byCredential(r)
 	switch {
 	case a == nil:
 		return refused

@@ -6,6 +6,7 @@
 package langflowtest
 
 import (
+	"cmp"
 	"crypto/rand"
 	"crypto/rsa"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -102,20 +104,12 @@ func New(o Options) *Server {
 func NewInProcess(o Options) *Server { return newServer(o, "") }
 
 func newServer(o Options, addr string) *Server {
-	if o.AccessLifetime == 0 {
-		o.AccessLifetime = time.Hour
-	}
-	if o.RefreshLifetime == 0 {
-		o.RefreshLifetime = 7 * 24 * time.Hour
-	}
-	if o.Algorithm == "" {
-		o.Algorithm = "HS256"
-	}
+	o.AccessLifetime = cmp.Or(o.AccessLifetime, time.Hour)
+	o.RefreshLifetime = cmp.Or(o.RefreshLifetime, 7*24*time.Hour)
+	o.Algorithm = cmp.Or(o.Algorithm, "HS256")
+	o.Origin = cmp.Or(o.Origin, "https://langflow.test")
 	if o.Now == nil {
 		o.Now = time.Now
-	}
-	if o.Origin == "" {
-		o.Origin = "https://langflow.test"
 	}
 	if o.Users == nil {
 		o.Users = []User{Admin()}
@@ -194,9 +188,7 @@ func (s *Server) setKeys(key string) {
 		}
 		sign, verify = k, &k.PublicKey
 	} else {
-		if key == "" {
-			key = rand.Text()
-		}
+		key = cmp.Or(key, rand.Text())
 		sign, verify = []byte(key), []byte(key)
 	}
 	s.mu.Lock()
@@ -268,12 +260,7 @@ func (s *Server) change(name string, f func(*account)) {
 func (s *Server) DeleteUser(name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for i, a := range s.accounts {
-		if a.Name == name {
-			s.accounts = append(s.accounts[:i], s.accounts[i+1:]...)
-			return
-		}
-	}
+	s.accounts = slices.DeleteFunc(s.accounts, func(a *account) bool { return a.Name == name })
 }
 
 // AddAPIKey makes a key of an account, which never ends.
@@ -324,21 +311,18 @@ func (s *Server) Count(path string) int {
 	return n
 }
 
-// byName and byID must be called with mu held.
+// byName, byID and account must be called with mu held.
 func (s *Server) byName(name string) *account {
-	for _, a := range s.accounts {
-		if a.Name == name {
-			return a
-		}
-	}
-	return nil
+	return s.account(func(a *account) bool { return a.Name == name })
 }
 
 func (s *Server) byID(id string) *account {
-	for _, a := range s.accounts {
-		if a.id == id {
-			return a
-		}
+	return s.account(func(a *account) bool { return a.id == id })
+}
+
+func (s *Server) account(is func(*account) bool) *account {
+	if i := slices.IndexFunc(s.accounts, is); i >= 0 {
+		return s.accounts[i]
 	}
 	return nil
 }
