@@ -42,18 +42,12 @@ func result(p *client.Problem) string {
 func (m *metrics) request(route string, p *client.Problem) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.requests == nil {
-		m.requests = map[outcome]int64{}
-	}
 	m.requests[outcome{route, result(p)}]++
 }
 
 func (m *metrics) proxy(p *client.Problem) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.proxied == nil {
-		m.proxied = map[string]int64{}
-	}
 	m.proxied[result(p)]++
 }
 

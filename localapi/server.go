@@ -81,7 +81,9 @@ type Server struct {
 
 // New makes a server; give it listeners with Serve.
 func New(c Config) *Server {
-	s := &Server{Config: c, file: pageFile{path: c.PageFile}}
+	s := &Server{
+		Config: c, file: pageFile{path: c.PageFile}, metrics: metrics{requests: map[outcome]int64{}, proxied: map[string]int64{}},
+	}
 	s.routes = s.prepared()
 	s.FirstProxyPort = cmp.Or(s.FirstProxyPort, firstProxyPort)
 	s.proxies = newProxies(s)

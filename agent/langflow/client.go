@@ -4,6 +4,7 @@
 package langflow
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -47,7 +48,7 @@ func New(serverURL string, o Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Client{url: u, allowHTTP: o.AllowHTTP, transport: o.Transport, clock: o.Clock, userAgent: o.UserAgent}
+	c := &Client{url: u, allowHTTP: o.AllowHTTP, transport: o.Transport, clock: cmp.Or(o.Clock, clock.System()), userAgent: cmp.Or(o.UserAgent, "langkeep")}
 	if c.forbids(u) {
 		return nil, &Error{Op: "connect to " + u.String(), Kind: PlainHTTP}
 	}
@@ -55,12 +56,6 @@ func New(serverURL string, o Options) (*Client, error) {
 		if c.transport, err = NewTransport(nil); err != nil {
 			return nil, err
 		}
-	}
-	if c.clock == nil {
-		c.clock = clock.System()
-	}
-	if c.userAgent == "" {
-		c.userAgent = "langkeep"
 	}
 	return c, nil
 }

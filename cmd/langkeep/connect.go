@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -430,11 +431,7 @@ func (o *connectOptions) printList() error {
 	}
 	rows := [][]string{{"TOOL", "PROFILE", "TOKEN OF", "FILE"}}
 	for _, r := range all {
-		token := r.Client
-		if token == "" {
-			token = words.None
-		}
-		rows = append(rows, []string{words.Safe(r.Tool), words.Safe(r.Profile), words.Safe(token), words.Safe(r.Path)})
+		rows = append(rows, []string{words.Safe(r.Tool), words.Safe(r.Profile), words.Safe(cmp.Or(r.Client, words.None)), words.Safe(r.Path)})
 	}
 	return o.result(table(rows...))
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 
@@ -87,9 +88,5 @@ func (o *proxyOptions) run(ctx context.Context, args []string, what string, orig
 
 // proxyError says why a proxy that should be open is not.
 func proxyError(p client.Profile) error {
-	why := lower(words.Proxy(p))
-	if why == "" {
-		why = "the proxy has no port: see the agent's log"
-	}
-	return errors.New(p.Name + ": " + why)
+	return errors.New(p.Name + ": " + cmp.Or(lower(words.Proxy(p)), "the proxy has no port: see the agent's log"))
 }

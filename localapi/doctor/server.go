@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -222,10 +223,7 @@ func (s *server) tls(ctx context.Context) Finding {
 	}
 	certificate := state.PeerCertificates[0]
 	days := int(certificate.NotAfter.Sub(s.Clock.Now()) / (24 * time.Hour))
-	issuer := certificate.Issuer.CommonName
-	if issuer == "" {
-		issuer = certificate.Issuer.String()
-	}
+	issuer := cmp.Or(certificate.Issuer.CommonName, certificate.Issuer.String())
 	if days < soon {
 		return warning("Have the server's administrator renew it.", "The certificate, issued by %s, ends in %d days.", issuer, days)
 	}
@@ -391,10 +389,7 @@ func (s *server) accepted(ctx context.Context, get func(context.Context) (*langf
 // credentialFinding says why nothing is held.
 func credentialFinding(err error) Finding {
 	found, advice := words.Advice(err)
-	if advice == "" {
-		advice = "try again"
-	}
-	return Finding{Failed, words.Sentence(found), words.Sentence(advice)}
+	return Finding{Failed, words.Sentence(found), words.Sentence(cmp.Or(advice, "try again"))}
 }
 
 func (s *server) routesAny(ctx context.Context) Finding {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 
 	"github.com/jezek/xgb"
@@ -169,7 +170,7 @@ func (x *selection) answer(e xproto.SelectionRequestEvent) {
 		put(xproto.AtomAtom, 32, list)
 	case e.Target == x.hint:
 		put(x.hint, 8, []byte(hintSecret))
-	case x.gives(e.Target):
+	case slices.Contains(x.texts, e.Target):
 		put(e.Target, 8, []byte(x.text.Reveal()))
 	default:
 		property = xproto.AtomNone
@@ -178,13 +179,4 @@ func (x *selection) answer(e xproto.SelectionRequestEvent) {
 		Time: e.Time, Requestor: e.Requestor, Selection: e.Selection, Target: e.Target, Property: property,
 	}
 	xproto.SendEvent(x.conn, false, e.Requestor, 0, string(told.Bytes()))
-}
-
-func (x *selection) gives(target xproto.Atom) bool {
-	for _, atom := range x.texts {
-		if atom == target {
-			return true
-		}
-	}
-	return false
 }
