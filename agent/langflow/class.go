@@ -6,8 +6,6 @@ import (
 	"errors"
 	"net/http"
 	"strings"
-
-	"langkeep/agent/secret"
 )
 
 // Class is the routes of a server that one kind of credential opens (1.13.0). A fourth
@@ -30,10 +28,7 @@ var ErrNoRoute = errors.New("this server has no route to try that by")
 // changes nothing, and needs no flow: /process only checks the key and answers that it
 // is deprecated (1.13.0).
 func (c *Client) Opens(ctx context.Context, cred Credential, class Class) (bool, error) {
-	req := call{
-		op: "try a route", method: http.MethodGet, path: "/users/whoami",
-		header: cred.header(), secrets: []secret.Text{cred.text},
-	}
+	req := cred.on(call{op: "try a route", method: http.MethodGet, path: "/users/whoami"})
 	switch class {
 	case TokenOnly:
 		req.path = "/session"

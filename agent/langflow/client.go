@@ -169,6 +169,12 @@ func (c Credential) refused(detail string) Kind {
 	return ""
 }
 
+// on is a call with the credential, whose refusals it knows.
+func (c Credential) on(req call) call {
+	req.header, req.secrets, req.refused = c.header(), []secret.Text{c.text}, c.refused
+	return req
+}
+
 // User is an account of the server.
 type User struct {
 	ID, Username string
@@ -182,10 +188,7 @@ func (c *Client) WhoAmI(ctx context.Context, cred Credential) (User, error) {
 	if !visible(cred.text.Reveal()) {
 		return User{}, &Error{Op: op, Kind: BadRequest, Detail: "it is empty or has characters no header can carry"}
 	}
-	a, err := c.call(ctx, call{
-		op: op, method: http.MethodGet, path: "/users/whoami",
-		header: cred.header(), secrets: []secret.Text{cred.text}, refused: cred.refused,
-	})
+	a, err := c.call(ctx, cred.on(call{op: op, method: http.MethodGet, path: "/users/whoami"}))
 	if err != nil {
 		return User{}, err
 	}

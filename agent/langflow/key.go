@@ -76,10 +76,7 @@ func (c *Client) CreateKey(ctx context.Context, cred Credential, name string, ex
 	if err != nil {
 		return APIKey{}, err
 	}
-	a, err := c.call(ctx, call{
-		op: "make an api key", method: http.MethodPost, path: "/api_key/", json: body,
-		header: cred.header(), secrets: []secret.Text{cred.text}, refused: cred.refused,
-	})
+	a, err := c.call(ctx, cred.on(call{op: "make an api key", method: http.MethodPost, path: "/api_key/", json: body}))
 	if err != nil {
 		return APIKey{}, err
 	}
@@ -94,10 +91,7 @@ func (c *Client) CreateKey(ctx context.Context, cred Credential, name string, ex
 
 // Keys lists the account's API keys.
 func (c *Client) Keys(ctx context.Context, cred Credential) ([]APIKey, error) {
-	a, err := c.call(ctx, call{
-		op: "list the api keys", method: http.MethodGet, path: "/api_key/",
-		header: cred.header(), secrets: []secret.Text{cred.text}, refused: cred.refused,
-	})
+	a, err := c.call(ctx, cred.on(call{op: "list the api keys", method: http.MethodGet, path: "/api_key/"}))
 	if err != nil {
 		return nil, err
 	}
@@ -124,10 +118,7 @@ func (c *Client) DeleteKey(ctx context.Context, cred Credential, id string) erro
 	if id == "" || strings.Trim(id, "-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") != "" {
 		return &Error{Op: op, Kind: BadRequest, Detail: "that is no key's id"}
 	}
-	_, err := c.call(ctx, call{
-		op: op, method: http.MethodDelete, path: "/api_key/" + url.PathEscape(id), repeatable: true,
-		header: cred.header(), secrets: []secret.Text{cred.text}, refused: cred.refused,
-	})
+	_, err := c.call(ctx, cred.on(call{op: op, method: http.MethodDelete, path: "/api_key/" + url.PathEscape(id), repeatable: true}))
 	return err
 }
 
