@@ -1,7 +1,7 @@
 package trials
 
 import (
-	"errors"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -22,14 +22,22 @@ func TestAttackServerOrigin(t *testing.T) {
 	t.Setenv("LANGKEEP_PASSPHRASE_FILE", passphrase)
 	b := newBetrayed(t, "--store", "file")
 	evil := newUpstream(t, langflowtest.Options{Users: []langflowtest.User{{Name: "nobody", Password: "x"}}})
-	// robbed tells what of a profile the other server has got.
-	robbed := func(t *testing.T) {
+	// notRobbed wants the other server to be sent no secret of a profile's, and
+	// says it.
+	notRobbed := func(t *testing.T) (happened string) {
 		t.Helper()
+		carriers := []string{"Cookie", "Authorization", "X-Api-Key"}
 		for _, s := range evil.takeAsked() {
-			if s.header.Get("Cookie") != "" || s.header.Get("Authorization") != "" || s.header.Get("X-Api-Key") != "" || strings.Contains(s.body, password) {
-				t.Errorf("the other server is sent a secret: %s %v", s.line, s.header)
+			for _, name := range carriers {
+				if len(s.header[name]) != 0 {
+					t.Errorf("the other server is sent %s: %s %v", name, s.line, s.header)
+				}
+			}
+			if strings.Contains(s.body, password) {
+				t.Errorf("the other server is sent the password: %s", s.line)
 			}
 		}
+		return "the other server is sent no `" + strings.Join(carriers, "`, no `") + "` and no kept password"
 	}
 	// full is a profile with all that there can be: a token pair, a remembered
 	// password, a managed key.
@@ -59,9 +67,15 @@ func TestAttackServerOrigin(t *testing.T) {
 		}
 	}
 	signedOut := func(p client.Profile) bool { return p.State == client.SignedOut && p.ServerURL == evil.URL }
-	// poke has the agent ask its new server, if it would.
-	poke := func(t *testing.T, name string) {
+	// poked wants a profile to be signed out of its new server, and to send nothing
+	// when it is asked for a token, a key and a refresh.
+	poked := func(t *testing.T, name string) (happened string) {
 		t.Helper()
+		p, err := b.owner.Profile(t.Context(), name)
+		happened = inState(t, p, err, client.SignedOut)
+		if p.ServerURL != evil.URL {
+			t.Errorf("its server is %s", p.ServerURL)
+		}
 		if got, err := b.owner.Token(t.Context(), name, 0); err == nil {
 			t.Errorf("there is a token: %v", got)
 		}
@@ -69,7 +83,7 @@ func TestAttackServerOrigin(t *testing.T) {
 			t.Errorf("there is a key: %v", got)
 		}
 		_, _ = b.owner.Refresh(t.Context(), name) // an error
-		robbed(t)
+		return happened + " and has neither a token nor a key; " + notRobbed(t)
 	}
 	betrayals(t, "what is tried", b, []betrayal{
 		{"somebody has the owner change `server_url` to another port of the same computer (`PATCH`)", func(t *testing.T, b *betrayed) string {
@@ -77,8 +91,7 @@ func TestAttackServerOrigin(t *testing.T) {
 			if p, err := b.owner.ChangeProfile(t.Context(), name, client.ProfileChange{ServerURL: &evil.URL}); err != nil || !signedOut(p) {
 				t.Errorf("it is %s, %v", p.State, err)
 			}
-			poke(t, name)
-			return "signs out first: the other server gets no token, key or password"
+			return poked(t, name)
 		}},
 		{"and back again", func(t *testing.T, b *betrayed) string {
 			name := full(t)
@@ -87,29 +100,22 @@ func TestAttackServerOrigin(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if p, err := b.owner.Profile(t.Context(), name); err != nil || p.State != client.SignedOut {
-				t.Errorf("it is %s, %v", p.State, err)
-			}
-			robbed(t)
-			return "still signed out: what was kept is gone"
+			p, err := b.owner.Profile(t.Context(), name)
+			return inState(t, p, err, client.SignedOut) + "; " + notRobbed(t)
 		}},
 		{"`langkeep login NAME OTHER-URL`, which a person was talked into, with a wrong password there", func(t *testing.T, b *betrayed) string {
 			name := full(t)
 			evil.takeAsked()
 			cmd := program(t, b.paths, "login", name, evil.URL, "--username", "ann", "--password-stdin", "--no-start")
 			cmd.Stdin = strings.NewReader("typed-there\n")
-			if out, err := cmd.CombinedOutput(); err == nil {
-				t.Errorf("it signs in: %s", out)
-			}
-			robbed(t)
-			return "the other server gets what was typed for it, and nothing that was kept"
+			ended, _ := ends(t, cmd, exitSignIn)
+			return ended + "; " + notRobbed(t)
 		}},
 		{"the profile's file is edited while the agent runs", func(t *testing.T, b *betrayed) string {
 			name := full(t)
 			edit(t, name, evil.URL)
 			b.eventually(t, name, "is signed out", signedOut)
-			poke(t, name)
-			return "signed out within moments, and nothing is sent"
+			return poked(t, name)
 		}},
 		{"the profile's file is edited while the agent is stopped", func(t *testing.T, b *betrayed) string {
 			name := full(t)
@@ -118,40 +124,36 @@ func TestAttackServerOrigin(t *testing.T) {
 			evil.takeAsked()
 			b.start(all, "--store", "file")
 			b.eventually(t, name, "is signed out", signedOut)
-			poke(t, name)
-			return "signed out at the next start, and nothing is sent, though the store still has it all"
+			return because("at the next start "+poked(t, name), "the store still has it all, for the other origin")
 		}},
 		{"the same place under another name: `localhost` for `127.0.0.1`, `[::1]`, a dot at the end, https", func(t *testing.T, b *betrayed) string {
 			port := b.server.URL[strings.LastIndex(b.server.URL, ":"):]
+			var said string
 			for _, url := range []string{"http://localhost" + port, "http://[::1]" + port, "https://127.0.0.1" + port, "https://flows.example."} {
 				name := full(t)
-				if p, err := b.owner.ChangeProfile(t.Context(), name, client.ProfileChange{ServerURL: &url}); err != nil || p.State != client.SignedOut {
-					t.Errorf("%s: it is %s, %v", url, p.State, err)
-				}
+				p, err := b.owner.ChangeProfile(t.Context(), name, client.ProfileChange{ServerURL: &url})
+				said = inState(t, p, err, client.SignedOut)
 				if _, err := b.owner.RemoveProfile(t.Context(), name); err != nil {
 					t.Error(err)
 				}
 			}
-			return "another origin: signed out"
+			return because(said, "each is another origin")
 		}},
 		{"the same origin in other letters: `HTTP://`, a slash at the end, another root path", func(t *testing.T, b *betrayed) string {
+			var said string
 			for _, url := range []string{strings.Replace(b.server.URL, "http", "HTTP", 1), b.server.URL + "/", b.server.URL + "/api/v1/login", b.server.URL + "/team"} {
 				name := full(t)
-				if p, err := b.owner.ChangeProfile(t.Context(), name, client.ProfileChange{ServerURL: &url}); err != nil || p.State == client.SignedOut {
-					t.Errorf("%s: it is %s, %v", url, p.State, err)
-				}
+				p, err := b.owner.ChangeProfile(t.Context(), name, client.ProfileChange{ServerURL: &url})
+				said = inState(t, p, err, client.Fresh)
 			}
-			return "the session goes on"
+			return because(said, "it is the same origin")
 		}},
 		{"an origin that hides another: `http://127.0.0.1:PORT@evil.example`, `http://evil.example#@…`, `…?…`, with a backslash, without a scheme, `file:`", func(t *testing.T, b *betrayed) string {
-			name := full(t)
+			name, refused := full(t), ""
 			for _, url := range []string{b.server.URL + "@evil.example", "http://ann:pw@127.0.0.1", "http://evil.example#@127.0.0.1", "http://evil.example?@127.0.0.1", `http://127.0.0.1\@evil.example`, "//evil.example", "evil.example", "file:///etc/passwd",
 				"http://evil.example\n", "http://127.0.0.1:99999", "http://127.0.0.1:1:2", "http://", "http://x/../y", "http://x/%2e%2e/y", "javascript:alert(1)"} {
 				_, err := b.owner.ChangeProfile(t.Context(), name, client.ProfileChange{ServerURL: &url})
-				var problem *client.Problem
-				if !errors.As(err, &problem) || problem.Kind() != client.TypeBadRequest {
-					t.Errorf("%q: %v", url, err)
-				}
+				refused = wantProblem(t, err, http.StatusBadRequest, client.TypeBadRequest)
 			}
 			edit(t, name, b.server.URL+"@evil.example")
 			if !eventually(func() bool { return strings.Contains(b.status(t), name+".toml") }) {
@@ -160,21 +162,17 @@ func TestAttackServerOrigin(t *testing.T) {
 			if got, err := b.owner.Token(t.Context(), name, 0); err != nil || got.ServerURL != b.server.URL {
 				t.Errorf("after the edit: %s, %v", got.ServerURL, err)
 			}
-			robbed(t)
-			return "400, and the profile is as it was; in a file edited by hand too"
+			p, err := b.owner.Profile(t.Context(), name)
+			return refused + "; in a file edited by hand, `status` names the file; " + inState(t, p, err, client.Fresh) + " at its old origin, and " + notRobbed(t)
 		}},
 		{"plain http to another computer, which everybody on the way could read", func(t *testing.T, b *betrayed) string {
 			url := "http://flows.example"
 			name := full(t)
-			p, err := b.owner.ChangeProfile(t.Context(), name, client.ProfileChange{ServerURL: &url})
-			if err == nil && p.State != client.SignedOut {
-				t.Errorf("it is %s", p.State)
-			}
-			if err := b.signIn(t, name); err == nil && p.ServerURL == url {
-				t.Error("it signs in over http")
-			}
-			return "400 or a state that says so; nothing is sent unless `allow_http` is set"
+			_, err := b.owner.ChangeProfile(t.Context(), name, client.ProfileChange{ServerURL: &url})
+			refused := wantProblem(t, err, http.StatusBadRequest, client.TypeBadRequest)
+			p, err := b.owner.Profile(t.Context(), name)
+			return refused + "; " + inState(t, p, err, client.Fresh) + " at its old origin"
 		}},
 	})
-	robbed(t)
+	notRobbed(t)
 }

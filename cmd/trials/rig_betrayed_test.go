@@ -121,9 +121,28 @@ func (b *betrayed) meanwhile(path string, answer http.HandlerFunc, do func()) {
 	do()
 }
 
+// inState wants a profile to be in a state, and says it.
+func inState(t *testing.T, p client.Profile, err error, want client.State) (happened string) {
+	t.Helper()
+	if err != nil || p.State != want {
+		t.Errorf("it is %q, want %q: %v", p.State, want, err)
+	}
+	return fmt.Sprintf("the profile is `%s`", want)
+}
+
+// wantProblem wants an error of the API to be a problem of a status and a kind, and
+// says the status.
+func wantProblem(t *testing.T, err error, status int, kind string) (happened string) {
+	t.Helper()
+	if p, ok := errors.AsType[*client.Problem](err); !ok || p.Status != status || p.Kind() != kind {
+		t.Errorf("it says %v, want %d %s", err, status, kind)
+	}
+	return fmt.Sprint(status)
+}
+
 // wantReason wants an error with one of the reasons, whose words are fit for a
-// terminal.
-func wantReason(t *testing.T, err error, reasons ...string) {
+// terminal, and says them.
+func wantReason(t *testing.T, err error, reasons ...string) (happened string) {
 	t.Helper()
 	var p *client.Problem
 	switch {
@@ -135,6 +154,7 @@ func wantReason(t *testing.T, err error, reasons ...string) {
 	if err != nil {
 		decentWords(t, "an error", err.Error())
 	}
+	return "`" + strings.Join(reasons, "` or `") + "`"
 }
 
 // decentWords wants nothing in a text that moves a cursor, and no secret.

@@ -1,7 +1,9 @@
 package trials
 
 import (
+	"fmt"
 	"maps"
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -66,6 +68,17 @@ func answersSaid(wants ...string) string {
 		}
 	}
 	return strings.Join(slices.Sorted(slices.Values(all)), " or ")
+}
+
+// ends runs a command to its end, wants it to end with a code and says that. It
+// returns what the command has written.
+func ends(t *testing.T, cmd *exec.Cmd, want int) (happened string, out []byte) {
+	t.Helper()
+	out, _ = cmd.CombinedOutput() // its code tells
+	if code := cmd.ProcessState.ExitCode(); code != want {
+		t.Errorf("%.300q ends with %d, want %d: %s", cmd.Args[1:], code, want, out)
+	}
+	return fmt.Sprintf("exit code %d", want), out
 }
 
 // because adds to what has happened why that is right, which may be empty.
