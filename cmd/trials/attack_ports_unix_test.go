@@ -5,12 +5,14 @@ package trials
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -22,17 +24,16 @@ func TestAttackPorts(t *testing.T) {
 	runTrials(t, []trial{
 		{"the port is held, on 127.0.0.1, `::1`, 0.0.0.0 or `::`, whichever of the two loopback addresses the agent asks for",
 			func(t *testing.T) string {
+				var said string
 				for _, holder := range []string{"127.0.0.1", "::1", "0.0.0.0", "::"} {
 					l, port := hold(t, holder)
 					for _, host := range []string{"127.0.0.1", "::1", "localhost"} {
 						a := launch(t, homeFor(t), "--listen", net.JoinHostPort(host, port))
-						if a.url != "" || a.ProcessState.ExitCode() != exitFailed || !strings.Contains(a.said, ":"+port) || !strings.Contains(a.said, "--listen") {
-							t.Errorf("%s is held, and the agent at %s says %q", l.Addr(), host, a.said)
-						}
+						said = a.endedWith(t, exitFailed, named{"the port", ":" + port}, named{"`--listen`", "--listen"})
 					}
 					_ = l.Close()
 				}
-				return "the agent does not start, and names the address: who says `localhost` could reach the other program"
+				return because(said, "who says `localhost` could reach the other program")
 			}},
 		{"while the agent runs somebody takes its port on another address, or on the same one with `SO_REUSEADDR` and `SO_REUSEPORT`", func(t *testing.T) string {
 			if runtime.GOOS != "linux" {
@@ -46,13 +47,17 @@ func TestAttackPorts(t *testing.T) {
 				})
 				return errors.Join(err, controlErr)
 			}}
+			const refused = syscall.EADDRINUSE
 			for _, host := range []string{"127.0.0.1", "::1", "0.0.0.0", "::"} {
-				if l, err := reuse.Listen(t.Context(), "tcp", net.JoinHostPort(host, port)); err == nil {
-					t.Errorf("%s is given away", l.Addr())
+				l, err := reuse.Listen(t.Context(), "tcp", net.JoinHostPort(host, port))
+				if err == nil {
 					_ = l.Close()
 				}
+				if !errors.Is(err, refused) {
+					t.Errorf("%s: %v, want: %v", host, err, refused)
+				}
 			}
-			return "the system refuses"
+			return "the system refuses: `" + refused.Error() + "`"
 		}},
 		{"the agent is killed, and somebody listens where it was, and answers as it would", func(t *testing.T) string {
 			a := launch(t, homeFor(t))
@@ -62,23 +67,28 @@ func TestAttackPorts(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			var asked atomic.Int32
 			stranger := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				t.Errorf("it is sent %s %s", r.Method, r.URL)
+				asked.Add(1)
 				_, _ = io.WriteString(w, `{"profiles":[{"name":"prod","state":"fresh"}]}`)
 			})}
 			go func() { _ = stranger.Serve(l) }()
 			t.Cleanup(func() { _ = stranger.Close() })
+			var said string
 			for _, args := range []string{"status", "token prod", "login prod --username admin --password-stdin", "refresh prod"} {
 				cmd := program(t, a.paths, append(strings.Fields(args), "--no-start")...)
 				cmd.Stdin = strings.NewReader("hunter2\n")
-				out, _ := cmd.CombinedOutput() // its code tells
-				if code := cmd.ProcessState.ExitCode(); code != exitNoAgent {
-					t.Errorf("%s ends with %d: %s", args, code, out)
-				}
+				said, _ = ends(t, cmd, exitNoAgent)
 			}
-			return "no command sends anything there: exit code 5"
+			const want = 0
+			if n := asked.Load(); n != want {
+				t.Errorf("%d requests come there", n)
+			}
+			return fmt.Sprintf("%s for each command, and %d requests come there", said, want)
 		}},
 		{"a proxy's port is held, on either address, when the agent starts", func(t *testing.T) string {
+			const reason = "port-taken"
+			var again string
 			for _, holder := range []string{"127.0.0.1", "::1"} {
 				_, port := hold(t, holder)
 				p := homeFor(t)
@@ -90,33 +100,32 @@ func TestAttackPorts(t *testing.T) {
 					t.Fatal(err)
 				}
 				a := launch(t, p)
-				if !eventually(func() bool { return strings.Contains(a.status(t), `"proxy_reason":"port-taken"`) }) || !strings.Contains(a.status(t), `"proxy_url":null`) {
+				if !eventually(func() bool { return strings.Contains(a.status(t), `"proxy_reason":"`+reason+`"`) }) || !strings.Contains(a.status(t), `"proxy_url":null`) {
 					t.Errorf("%s is held: %s", holder, a.status(t))
 				}
-				if out, err := program(t, p, "proxy", "prod", "on").CombinedOutput(); err != nil || bytes.Contains(out, []byte(":"+port)) || !bytes.Contains(out, []byte("http://127.0.0.1:")) {
-					t.Errorf("asked for again: %s, %v", out, err)
+				var out []byte
+				again, out = ends(t, program(t, p, "proxy", "prod", "on"), exitDone)
+				if bytes.Contains(out, []byte(":"+port)) || !bytes.Contains(out, []byte("http://127.0.0.1:")) {
+					t.Errorf("asked for again: %s", out)
 				}
 			}
-			return "the proxy does not open: `proxy_reason` is `port-taken`; asked for again, it takes another port"
+			return "`proxy_url` is null and `proxy_reason` is `" + reason + "`; asked for again, the proxy takes another port: " + again
 		}},
 		{"`--listen` with an address that others can reach, or that only looks like this computer's: 0.0.0.0, `::`, 127.0.0.2, a name", func(t *testing.T) string {
+			var said string
 			for _, address := range []string{"0.0.0.0:0", "[::]:0", ":0", "127.0.0.2:0", "localhost.evil.example:0", "[::ffff:127.0.0.1]:0", "192.0.2.1:0"} {
-				if a := launch(t, homeFor(t), "--listen", address); a.url != "" || a.ProcessState.ExitCode() != exitUsage {
-					t.Errorf("%s: %s", address, a.said)
-				}
+				said = launch(t, homeFor(t), "--listen", address).endedWith(t, exitUsage)
 			}
-			return "refused: exit code 2"
+			return said
 		}},
 		{"`LANGKEEP_URL` names another computer, by a number or a name", func(t *testing.T) string {
+			var said string
 			for _, url := range []string{"http://192.0.2.1:17860", "http://evil.example:17860", "https://127.0.0.1:17860", "http://127.0.0.1:17860@evil.example", "http://localhost.evil.example"} {
 				cmd := program(t, homeFor(t), "status", "--no-start")
 				cmd.Env = append(cmd.Env, "LANGKEEP_URL="+url, "LANGKEEP_TOKEN=lk_x")
-				out, _ := cmd.CombinedOutput() // its code tells
-				if code := cmd.ProcessState.ExitCode(); code != exitUsage {
-					t.Errorf("%s ends with %d: %s", url, code, out)
-				}
+				said, _ = ends(t, cmd, exitUsage)
 			}
-			return "refused: exit code 2, and nothing is sent"
+			return said
 		}},
 	})
 }

@@ -124,6 +124,26 @@ func launch(t *testing.T, p paths.Paths, flags ...string) launched {
 	return l
 }
 
+// named is something that an agent must say, and how the document calls it.
+type named struct{ as, is string }
+
+// endedWith wants an agent not to have started but to have ended with a code, and
+// with words that name something, and says so.
+func (l launched) endedWith(t *testing.T, want int, names ...named) (happened string) {
+	t.Helper()
+	if code := l.ProcessState.ExitCode(); l.url != "" || code != want { // -1: it runs
+		t.Errorf("%q: exit code %d, want %d: %s", l.Args[1:], code, want, l.said)
+	}
+	happened = fmt.Sprintf("the agent does not start: exit code %d", want)
+	for i, name := range names {
+		if !strings.Contains(l.said, name.is) {
+			t.Errorf("%q is not named: %s", name.is, l.said)
+		}
+		happened += []string{", and it names ", " and "}[min(i, 1)] + name.as
+	}
+	return happened
+}
+
 // victim is an agent that is attacked. It is signed in to a stand-in with the
 // profiles prod and other, and the attackers know more than they should: each
 // {name} in what they send is one of its words.
