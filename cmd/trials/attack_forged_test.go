@@ -86,8 +86,7 @@ func TestAttackForged(t *testing.T) {
 			if _, err := c.Status(t.Context()); !errors.Is(err, client.ErrNoAgent) {
 				t.Errorf("a client is answered: %v", err)
 			}
-			f.learnt(t, v.words["owner"], v.words["reader"])
-			return "the owner's token is not sent"
+			return because(f.learntNothing(t, v.words["owner"], v.words["reader"]), client.ErrNoAgent.Error())
 		}},
 		{tried: "takes a proxy's port, through which a `langkeep mcp` that goes on speaks", run: func(t *testing.T, _ *victim) string {
 			v := newVictim(t) // one of its own, to be killed
@@ -125,31 +124,35 @@ func TestAttackForged(t *testing.T) {
 			_ = v.Process.Kill()
 			_ = v.Wait() // an error: it was killed
 			f := forgeAt(t, strings.TrimPrefix(*p.ProxyURL, "http://"), func([]byte) (int, string) { return http.StatusOK, `{"proof":"AAAA"}` })
-			if answer := say(typedPassword); !strings.Contains(answer, `"error"`) || strings.Contains(answer, "forged") {
+			const member = `"error"`
+			if answer := say(typedPassword); !strings.Contains(answer, member) || strings.Contains(answer, "forged") {
 				t.Errorf("the MCP client gets %q", answer)
 			}
-			f.learnt(t, typedPassword, "lk_", "pi-Key")
-			return "no token and no message is sent; the MCP client gets an error"
+			return f.learntNothing(t, typedPassword, "lk_", "pi-Key") + ", and the MCP client gets `" + member + "`"
 		}},
 		{tried: "asks the real agent for proofs: of no token, of a part of a key, with a short nonce, none, a long one", run: func(t *testing.T, v *victim) string {
 			key := proof.Of(secret.New(v.words["owner"])).ID()
 			nonce := strings.Repeat("A", 43)
-			for _, bad := range []client.ProofRequest{
-				{Key: "", Nonce: nonce}, {Key: key[:21], Nonce: nonce}, {Key: v.words["owner"], Nonce: nonce},
-				{Key: key, Nonce: "AAAA"}, {Key: key}, {Key: key, Nonce: strings.Repeat("A", 4000)},
+			var wants []string
+			for bad, want := range map[client.ProofRequest]int{
+				{Key: "", Nonce: nonce}: 401, {Key: key[:21], Nonce: nonce}: 401, {Key: v.words["owner"], Nonce: nonce}: 401,
+				{Key: key, Nonce: "AAAA"}: 400, {Key: key}: 400, {Key: key, Nonce: strings.Repeat("A", 4000)}: 400,
 			} {
 				text, err := json.Marshal(bad)
 				if err != nil {
 					t.Fatal(err)
 				}
-				if status, answer := v.proves(t, text); status != http.StatusBadRequest && status != http.StatusUnauthorized {
-					t.Errorf("%s: %d %s", text, status, answer)
+				status, answer := v.proves(t, text)
+				if status != want || strings.Contains(answer, `"proof":`) || strings.Contains(answer, v.words["owner"]) {
+					t.Errorf("%s: %d %s, want %d", text, status, answer, want)
 				}
+				wants = append(wants, fmt.Sprint(want))
 			}
-			if status, answer := v.proves(t, v.question()); status != http.StatusOK {
+			const good = http.StatusOK
+			if status, answer := v.proves(t, v.question()); status != good {
 				t.Errorf("a right question: %d %s", status, answer)
 			}
-			return "400 or 401, and nothing of any token"
+			return fmt.Sprintf("%s, without a proof or the token; a right question: %d", answersSaid(wants...), good)
 		}},
 	})
 }

@@ -69,9 +69,9 @@ func forgeAt(t *testing.T, address string, prove func(question []byte) (status i
 	return f
 }
 
-// learnt fails the test if the forger was sent a token, a password or anything but
-// questions for a proof, or nothing at all.
-func (f *forger) learnt(t *testing.T, secrets ...string) {
+// learntNothing fails the test if the forger was sent a token, a password or anything
+// but questions for a proof, or nothing at all, and says so.
+func (f *forger) learntNothing(t *testing.T, secrets ...string) (happened string) {
 	t.Helper()
 	f.Close() // what is under way ends
 	f.mu.Lock()
@@ -88,6 +88,7 @@ func (f *forger) learnt(t *testing.T, secrets ...string) {
 			t.Errorf("the forger has %q", s)
 		}
 	}
+	return "nothing but the question is sent"
 }
 
 // typedPassword is what the commands that are attacked are given on stdin.
@@ -113,8 +114,7 @@ func (v *victim) fooled(t *testing.T, f *forger, want int) (happened string) {
 			t.Errorf("langkeep %s ends with %d, want %d: %s", args, code, want, out)
 		}
 	}
-	f.learnt(t, v.words["owner"], typedPassword)
-	return fmt.Sprintf("nothing but the question is sent, and each command ends with %d", want)
+	return fmt.Sprintf("%s, and each command ends with %d", f.learntNothing(t, v.words["owner"], typedPassword), want)
 }
 
 // question is one for a proof of the owner's token.
@@ -149,6 +149,5 @@ func (v *victim) asked(t *testing.T, f *forger, want error) (happened string) {
 	if _, err := c.Login(t.Context(), "prod", login); !errors.Is(err, want) {
 		t.Errorf("it is answered: %v", err)
 	}
-	f.learnt(t, v.words["owner"], typedPassword)
-	return "nothing but the question is sent: " + want.Error()
+	return because(f.learntNothing(t, v.words["owner"], typedPassword), want.Error())
 }
