@@ -41,12 +41,14 @@ func TestAttackBearer(t *testing.T) {
 			each: []string{"prod", "prod/token", "prod/api-key", "prod/keys", "nothing", "nothing/token"}, why: "whether it is there or not"},
 		{tried: "its lists, and the metrics",
 			run: func(t *testing.T, v *victim) string {
-				for _, route := range []string{"/v1/status", "/v1/profiles", "/metrics", "/v1/events/recent"} {
-					if said := v.ask(t, "GET", route, v.words["other"]); strings.Contains(said, "prod") || said == "" {
+				const name = "prod"
+				routes := []string{"/v1/status", "/v1/profiles", "/metrics", "/v1/events/recent"}
+				for _, route := range routes {
+					if said := v.ask(t, "GET", route, v.words["other"]); strings.Contains(said, name) || said == "" {
 						t.Errorf("%s says %s", route, said)
 					}
 				}
-				return "have nothing of this one"
+				return "`" + strings.Join(routes, "`, `") + "` answer, and none has the name `" + name + "`"
 			}},
 		{tried: "a client with the scope `read`: a token, a key, keys, a refresh, a sign-out, the clients, the audit log, the settings, a code for the page, a probe, a stop",
 			request: "{it} HTTP/1.1\nHost: {host}\n" + asReader + "\n", want: "403 forbidden",
