@@ -88,24 +88,24 @@ func TestAttackProxyBodies(t *testing.T) {
 		{tried: "a webhook with tweaks in it", run: all("200", asRunner, `/api/v1/webhook/x {"tweaks":{"a":{"code":"b"}},"load_from_db":true}`), why: "all of it is one string there, and an input"},
 		{tried: "to read files by MCP, with `run` and with `edit`: `resources/list`, `resources/read`, `resources/templates/list`, escaped, in a batch, over each way to MCP. 1.4.3 reads any file of the server's so: `http://x/a/%2Fetc%2Fhostname`, `…/profile_pictures/..%2Fsecret_key`",
 			run: func(t *testing.T, b *between) string {
+				var said []string
 				for _, target := range []string{"/api/v1/mcp/streamable", "/api/v1/mcp/streamable/", "/api/v1/mcp/project/p/streamable", "/api/v1/mcp/?session_id=a", "/api/v1/mcp/project/p/?session_id=a", "/api/mcp/?session_id=a"} {
 					for _, uri := range []string{"http://x/a/%2Fetc%2Fhostname", "http://x/profile_pictures/..%2Fsecret_key", "http://localhost/api/v1/files/download/x/y"} {
-						b.answersRPC(t, "editor", target, `{"jsonrpc":"2.0","id":41,"method":"resources/read","params":{"uri":"`+uri+`"}}`, "41")
+						notes(&said, b.answersRPC(t, "editor", target, `{"jsonrpc":"2.0","id":41,"method":"resources/read","params":{"uri":"`+uri+`"}}`, "41"))
 					}
 					for _, method := range []string{"resources/list", "resources/read", `resources\/read`, `resour\u0063es/list`, "resources/templates/list", "resources/subscribe", "completion/complete", "tasks/list", "Tools/list", ""} {
-						b.answersRPC(t, "editor", target, fmt.Sprintf(`{"jsonrpc":"2.0","id":41,"method":"%s"}`, method), "41")
-						b.answersRPC(t, "run", target, fmt.Sprintf(`{"jsonrpc":"2.0","id":41,"method":"%s","params":{"uri":"http://localhost/api/v1/files/download/x/y"}}`, method), "41")
+						notes(&said, b.answersRPC(t, "editor", target, fmt.Sprintf(`{"jsonrpc":"2.0","id":41,"method":"%s"}`, method), "41"))
+						notes(&said, b.answersRPC(t, "run", target, fmt.Sprintf(`{"jsonrpc":"2.0","id":41,"method":"%s","params":{"uri":"http://localhost/api/v1/files/download/x/y"}}`, method), "41"))
 					}
-					b.answersRPC(t, "run", target, `[{"jsonrpc":"2.0","id":41,"method":"resources/list"}]`, "null")
-					b.answersRPC(t, "run", target, `{"jsonrpc":"2.0","id":41,"method":"tools/list","method":"resources/list"}`, "null")
+					notes(&said, b.answersRPC(t, "run", target, `[{"jsonrpc":"2.0","id":41,"method":"resources/list"}]`, "null"))
+					notes(&said, b.answersRPC(t, "run", target, `{"jsonrpc":"2.0","id":41,"method":"tools/list","method":"resources/list"}`, "null"))
 				}
-				return "an error of JSON-RPC with the request's id, which clients show, and nothing is sent"
+				return strings.Join(said, ", or ") + "; " + b.nothingSent(t)
 			}},
 		{tried: "to have a tool's arguments be tweaks (1.13 makes some of them): `{\"sender_name\": {\"value\": \"NAME\", \"load_from_db\": true}}`",
 			run: func(t *testing.T, b *between) string {
 				b.answersRPC(t, "run", "/api/v1/mcp/streamable", `{"jsonrpc":"2.0","id":"a","method":"tools/call","params":{"name":"x","arguments":{"sender_name":`+variable+`}}}`, `"a"`)
-				b.answersRPC(t, "run", "/api/v1/mcp/project/p/streamable", `{"jsonrpc":"2.0","id":"a","method":"tools/call","params":{"name":"x","arguments":{"files":[`+variable+`]}}}`, `"a"`)
-				return "an error of JSON-RPC, and nothing is sent"
+				return b.answersRPC(t, "run", "/api/v1/mcp/project/p/streamable", `{"jsonrpc":"2.0","id":"a","method":"tools/call","params":{"name":"x","arguments":{"files":[`+variable+`]}}}`, `"a"`) + "; " + b.nothingSent(t)
 			}},
 		{tried: "tweaks, with a client that has the scope `tweak`, and the same in a way that can be read twice",
 			run: func(t *testing.T, b *between) string {
@@ -138,8 +138,9 @@ func TestAttackProxyBodies(t *testing.T) {
 					return `{"name":"x","data":{"nodes":[{"id":"a","type":"genericNode","data":{"id":"a","type":"` + kind + `","node":{"template":{` + template + `},` + output + `}}}],"edges":[]` + more + `}}`
 				}
 				plain := flow("ChatInput", code+","+field+","+file, "")
+				var honest, refused string
 				for target, wrap := range map[string]string{"/api/v1/flows/ ": "%s", "/api/v1/flows/batch/ ": `{"flows":[%s]}`} {
-					all("200", asEditor, target+fmt.Sprintf(wrap, plain))(t, b)
+					honest = all("200", asEditor, target+fmt.Sprintf(wrap, plain))(t, b)
 					for _, hostile := range []string{
 						flow("ChatInput", `"_type":"Component","code":{"type":"code","value":"import os"}`, ""), flow("CustomComponent", code, ""), flow("PythonREPLComponent", code, ""), flow("MCPTools", code, ""),
 						flow("ChatInput", code+`,"input_value":{"type":"str","value":"SECRET","load_from_db":true}`, ""), flow("ChatInput", code+`,"files":{"type":"file","value":"","file_path":"/etc/passwd"}`, ""),
@@ -147,12 +148,13 @@ func TestAttackProxyBodies(t *testing.T) {
 						strings.Replace(plain, `"edges":[]`, `"edges":[{"source":"a","target":"a","data":{"sourceHandle":{"id":"a","name":"message"},"targetHandle":{"id":"a","fieldName":"code"}}}]`, 1),
 						strings.Replace(plain, `"name":"x"`, `"name":"x","fs_path":"/tmp/x"`, 1), strings.Replace(plain, `"name":"x"`, `"name":"x","access_type":"PUBLIC"`, 1),
 					} {
-						all("403 forbidden", asEditor, target+fmt.Sprintf(wrap, hostile))(t, b)
+						refused = all("403 forbidden", asEditor, target+fmt.Sprintf(wrap, hostile))(t, b)
 					}
 				}
 				all("403 forbidden", asEditor, "/api/v1/flows/upload/ {}", "/api/v1/projects/upload/ {}", `/api/v1/projects/ {"name":"x","auth_settings":{"auth_type":"none"}}`,
 					"/api/v1/build/11111111-1111-4111-8111-111111111111/flow "+strings.Replace(flow("CustomComponent", code, ""), `"name":"x",`, "", 1), `/api/v1/build/x/flow {"files":["/etc/passwd"]}`)(t, b)
-				return "403, and the component is named that makes the flow off limits; a flow of plain components with the server's own code is 200"
+				const component = "CustomComponent"
+				return refused + b.naming(t, posted("/api/v1/flows/", asEditor, flow(component, code, "")), component) + "; a flow of a plain component with the server's own code: " + honest
 			}},
 		{tried: "to say, with `edit`, what another flow's component came to, which that flow hands to its next one, a Python component for example: Langflow keeps results by the components' ids (1.13.0: and by user), and takes them where one is frozen. The id of a frozen component, of one that may be frozen later, `\"frozen\": true`, in a flow, a batch, a build, a version",
 			run: func(t *testing.T, b *between) string {
@@ -259,8 +261,8 @@ func accountOf(b *between, w http.ResponseWriter, r *http.Request) {
 }
 
 // answersRPC sends an MCP message that may not be sent on, and wants an error for
-// an id.
-func (b *between) answersRPC(t *testing.T, client, target, message, id string) {
+// an id, which it says, and nothing to be sent.
+func (b *between) answersRPC(t *testing.T, client, target, message, id string) (happened string) {
 	t.Helper()
 	b.server.take()
 	req, err := http.NewRequest(http.MethodPost, "http://"+b.words["prod"]+target, strings.NewReader(message))
@@ -282,10 +284,13 @@ func (b *between) answersRPC(t *testing.T, client, target, message, id string) {
 		ID    json.RawMessage
 		Error struct{ Message string }
 	}
-	if err := json.Unmarshal(said, &answer); err != nil || string(answer.ID) != id || answer.Error.Message == "" || res.StatusCode != 200 && res.StatusCode != 400 {
-		t.Errorf("%s %s: %d %s", target, message, res.StatusCode, said)
+	want := http.StatusOK
+	if id == "null" || strings.Contains(target, "session_id") { // no request, or one whose answers come over SSE
+		want = http.StatusBadRequest
 	}
-	if reached := b.server.take(); len(reached) != 0 {
-		t.Errorf("%s %s: %v reached the server", target, message, reached)
+	if err := json.Unmarshal(said, &answer); err != nil || string(answer.ID) != id || answer.Error.Message == "" || res.StatusCode != want {
+		t.Errorf("%s %s: %d %s, want %d", target, message, res.StatusCode, said, want)
 	}
+	b.nothingSent(t)
+	return fmt.Sprintf("%d with an error of JSON-RPC whose id is `%s`", want, id)
 }

@@ -1,7 +1,10 @@
 package trials
 
 import (
+	"bufio"
+	"bytes"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -247,6 +250,32 @@ func (b *between) dial(t *testing.T, to string) net.Conn {
 func (b *between) send(t *testing.T, to, text string, n int) string {
 	t.Helper()
 	return answers(t, b.dial(t, to), fill(b.words, text), n, b.harmless, http.StatusNotFound)
+}
+
+// nothingSent wants no request to have reached the server prod since the last look,
+// and says so.
+func (b *between) nothingSent(t *testing.T) (happened string) {
+	t.Helper()
+	if reached := b.server.take(); len(reached) != 0 {
+		t.Errorf("%d requests reached the server: %v", len(reached), reached)
+	}
+	return "nothing is sent"
+}
+
+// naming wants the answer to a request at prod's proxy to have a name in it, and says so.
+func (b *between) naming(t *testing.T, request, name string) (happened string) {
+	t.Helper()
+	c := b.dial(t, "prod")
+	_, _ = io.WriteString(c, fill(b.words, request)) // that it fails shows below
+	res, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if body, err := io.ReadAll(res.Body); err != nil || !bytes.Contains(body, []byte(name)) {
+		t.Errorf("%q is not named: %s, %v", name, body, err)
+	}
+	return ", and the answer names `" + name + "`"
 }
 
 // harmless checks what no answer may have.

@@ -81,6 +81,13 @@ func ends(t *testing.T, cmd *exec.Cmd, want int) (happened string, out []byte) {
 	return fmt.Sprintf("exit code %d", want), out
 }
 
+// notes adds one to a list that lacks it.
+func notes(list *[]string, one string) {
+	if !slices.Contains(*list, one) {
+		*list = append(*list, one)
+	}
+}
+
 // because adds to what has happened why that is right, which may be empty.
 func because(happened, why string) string {
 	if why == "" {
