@@ -2,6 +2,7 @@ package trials
 
 import (
 	"bufio"
+	"fmt"
 	"io"
 	"maps"
 	"net"
@@ -40,7 +41,7 @@ func TestAttackProxySmuggling(t *testing.T) {
 					b.words["it"] = it
 					b.try(t, trick{request: run + "{it}\n\nbody" + second, want: want})
 				}
-				return answersSaid(slices.Collect(maps.Values(wants))...) + ", and nothing is sent"
+				return answersSaid(slices.Collect(maps.Values(wants))...) + "; " + b.nothingSent(t)
 			}},
 		{tried: "a body that is longer than it says, which ends in a second request", want: "200, 401 unauthorized",
 			request: run + "Content-Length: 4\n\nbody" + second, sent: whole("body"), why: "the rest is a request of its own"},
@@ -51,15 +52,13 @@ func TestAttackProxySmuggling(t *testing.T) {
 				t.Fatal(err)
 			}
 			_, _ = io.ReadAll(c) // whatever is said
-			if got := b.server.take(); len(got) != 0 {
-				t.Errorf("the server is asked for %v", got)
-			}
-			return "nothing is sent"
+			return b.nothingSent(t)
 		}},
 		{tried: "requests in one packet, the second of another client, the third of none", want: "200, 403 forbidden",
 			request: "GET /api/v1/flows/" + toProd + asWhole + "\nGET /api/v1/flows/" + toProd + asRunner + "\n" + second, why: "each is judged for itself"},
 		{tried: "a stray byte, a line's end, half a request or a whole one behind a request whose answer is silent for long; then the client leaves",
 			run: func(t *testing.T, b *between) string {
+				const limit = soon
 				ended := make(chan struct{})
 				b.server.answers(func(w http.ResponseWriter, r *http.Request) {
 					_ = http.NewResponseController(w).Flush() // fails only if the proxy has gone
@@ -77,11 +76,11 @@ func TestAttackProxySmuggling(t *testing.T) {
 					_ = c.Close()
 					select {
 					case <-ended:
-					case <-time.After(time.Second + soon):
+					case <-time.After(limit):
 						t.Fatalf("behind %q it goes on", late)
 					}
 				}
-				return "the server's stream ends within a second, as without them"
+				return fmt.Sprintf("the request to the server ends, after %.0f s at most, as without them", limit.Seconds())
 			}},
 		{tried: "`Connection` that names what the proxy adds, or what frames the body: `Connection: x-api-key, host, content-length, authorization`",
 			want:    "200",
