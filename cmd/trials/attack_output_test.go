@@ -20,10 +20,12 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"langkeep/agent/paths"
 	"langkeep/localapi/client"
 )
 
@@ -66,9 +68,69 @@ func (b *betrayed) say(t *testing.T, stdin string, args ...string) (stdout, stde
 	return out.String(), words.String()
 }
 
-// tame wants a text to be lines that can be read, none of which is the server's.
-func tame(t *testing.T, what, text string) {
+// looked is where a trial has looked for a hostile text, and what it has found there.
+type looked struct{ tame, kept, lines []string }
+
+// happened says it.
+func (l looked) happened() string {
+	var said []string
+	if len(l.tame) > 0 {
+		said = append(said, "printable lines, none of them the attacker's, in `"+strings.Join(l.tame, "`, `")+"`")
+	}
+	if len(l.lines) > 0 {
+		said = append(said, "lines of JSON without control characters in `"+strings.Join(l.lines, "`, `")+"`")
+	}
+	if len(l.kept) > 0 {
+		slices.Sort(l.kept)
+		said = append(said, "what can be printed is there: `"+strings.Join(l.kept, "`, `")+"`")
+	}
+	return strings.Join(said, "; ")
+}
+
+// wantKept wants a part of a text that can be printed to be there.
+func (l *looked) wantKept(t *testing.T, text, part string) {
 	t.Helper()
+	if !strings.Contains(text, part) {
+		t.Errorf("%q is lost: %s", part, text)
+	}
+	notes(&l.kept, part)
+}
+
+// wantLines wants each line of a text to be JSON that moves no cursor.
+func (l *looked) wantLines(t *testing.T, what string, text []byte) {
+	t.Helper()
+	for line := range bytes.Lines(text) {
+		if !json.Valid(line) || bytes.ContainsAny(bytes.TrimSuffix(line, []byte("\n")), "\x1b\r\x00\x7f") {
+			t.Errorf("%s has the line %q", what, line)
+		}
+	}
+	notes(&l.lines, what)
+}
+
+// wantLogs wants the log and the audit log to be tame.
+func (l *looked) wantLogs(t *testing.T, p paths.Paths) {
+	t.Helper()
+	text, err := os.ReadFile(p.Log())
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.wantTame(t, filepath.Base(p.Log()), string(text))
+	for line := range strings.Lines(string(text)) {
+		if !strings.HasPrefix(line, "time=") {
+			t.Errorf("the log has the line %q", line)
+		}
+	}
+	entries, err := os.ReadFile(p.Audit())
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.wantLines(t, filepath.Base(p.Audit()), entries)
+}
+
+// wantTame wants a text to be lines that can be read, none of which is the server's.
+func (l *looked) wantTame(t *testing.T, what, text string) {
+	t.Helper()
+	notes(&l.tame, what)
 	if text == "" {
 		t.Errorf("%s is empty", what)
 	}
@@ -111,105 +173,107 @@ func TestAttackOutput(t *testing.T) {
 	whole := t
 	cases := []betrayal{
 		{"its version, the account's name and the package's", func(t *testing.T, b *betrayed) string {
+			var in looked
 			for _, args := range [][]string{{"status"}, {"status", name}, {"status", name, "--json"}, {"status", "--json"}} {
 				out, _ := b.say(t, "", args...)
-				tame(t, strings.Join(args, " "), out)
+				in.wantTame(t, strings.ReplaceAll(strings.Join(args, " "), name, "NAME"), out)
 			}
 			out, _ := b.say(t, "", "status", name)
-			if !strings.Contains(out, "1.13.0") {
-				t.Errorf("what can be printed is lost: %s", out)
-			}
+			in.wantKept(t, out, "1.13.0")
 			for _, route := range []string{"/v1/page/events", "/v1/events", "/v1/events/recent", "/metrics"} {
-				tame(t, route, b.first(t, route))
+				in.wantTame(t, route, b.first(t, route))
 			}
-			return "`status`, `status NAME`, `--json`, the page's and the API's events show the printable rest"
+			return in.happened()
 		}},
 		{"the names, ids and masked keys of the account's API keys", func(t *testing.T, b *betrayed) string {
+			var in looked
 			out, _ := b.say(t, "", "keys", name)
-			tame(t, "keys", out)
-			if n := strings.Count(out, "\n"); n != 3 {
+			in.wantTame(t, "keys", out)
+			const lines = 1 + 2
+			if n := strings.Count(out, "\n"); n != lines {
 				t.Errorf("a table of two keys has %d lines:\n%s", n, out)
 			}
 			out, _ = b.say(t, "", "keys", name, "--json")
-			tame(t, "keys --json", out)
-			return "`keys` shows each in one line of its table"
+			in.wantTame(t, "keys --json", out)
+			return in.happened() + fmt.Sprintf("; the table of two keys has %d lines, with its head", lines)
 		}},
 		{"the `detail` of a refusal, at a refresh and at a sign-in", func(t *testing.T, b *betrayed) string {
+			var in looked
 			_, words := b.say(t, "", "refresh", name)
-			tame(t, "refresh", words)
-			if !strings.Contains(words, "all is well") {
-				t.Errorf("what the server said is lost: %s", words)
-			}
+			in.wantTame(t, "refresh", words)
+			in.wantKept(t, words, "all is well")
 			out, _ := b.say(t, "", "status", name)
-			tame(t, "status NAME", out)
+			in.wantTame(t, "status NAME", out)
 			for _, route := range []string{"/v1/page/events", "/v1/events/recent"} {
-				tame(t, route, b.first(t, route))
+				in.wantTame(t, route, b.first(t, route))
 			}
 			out, words = b.say(t, "", "doctor", name)
-			tame(t, "doctor", out+words)
+			in.wantTame(t, "doctor", out+words)
 			out, _ = b.say(t, "", "doctor", name, "--json")
-			tame(t, "doctor --json", out)
+			in.wantTame(t, "doctor --json", out)
 			b.meanwhile("/login", jsonAnswer(400, `{"detail":"`+inJSON(hostile)+`"}`), func() {
 				_, words := b.say(t, password+"\n", "login", "fresh", b.server.URL, "--username", "ann", "--password-stdin")
-				tame(t, "login", words)
+				in.wantTame(t, "login", words)
 			})
 			b.server.answersAgent(talkative)
-			return "`status NAME`, `refresh`, `login`, `doctor NAME` show the printable rest, in one line"
+			return in.happened()
 		}},
 		{"the token itself", func(t *testing.T, b *betrayed) string {
+			var in looked
+			const printed = 0
 			b.meanwhile("/login", jsonAnswer(200, `{"access_token":"eyJ`+inJSON(hostile)+`","refresh_token":"x"}`), func() {
 				out, words := b.say(t, password+"\n", "login", "odd", b.server.URL, "--username", "ann", "--password-stdin")
-				tame(t, "login", words)
+				in.wantTame(t, "login", words)
 				for _, args := range [][]string{{"token", "odd"}, {"token", "odd", "--output", "header"}, {"key", "odd"}} {
-					printed, words := b.say(t, "", args...)
-					tame(t, args[0], words)
-					out += printed
+					more, words := b.say(t, "", args...)
+					in.wantTame(t, args[0], words)
+					out += more
 				}
-				if out != "" {
+				if len(out) != printed {
 					t.Errorf("stdout has %q", out)
 				}
 			})
 			b.server.answersAgent(talkative)
-			return "`login` fails, `token` prints nothing on stdout"
+			return fmt.Sprintf("%s; %d bytes are printed on stdout", in.happened(), printed)
 		}},
 		{"the address that it redirects to", func(t *testing.T, b *betrayed) string {
+			var in looked
 			b.meanwhile("/login", func(w http.ResponseWriter, r *http.Request) {
 				w.Header().Set("Location", "https://elsewhere.example/%1b%5b2J%0d%0alangkeep:%20all%20is%20well\u202e")
 				w.WriteHeader(http.StatusTemporaryRedirect)
 			}, func() {
 				_, words := b.say(t, password+"\n", "login", "moved", b.server.URL, "--username", "ann", "--password-stdin")
-				tame(t, "login", words)
+				in.wantTame(t, "login", words)
 			})
 			b.server.answersAgent(talkative)
-			return "`login` shows the printable rest, in one line"
+			return in.happened()
 		}},
 		{"the issuer of its certificate", func(t *testing.T, b *betrayed) string {
+			var in looked
 			server := hostileTLS(t)
 			_, words := b.say(t, password+"\n", "login", "tls", server, "--username", "ann", "--password-stdin")
-			tame(t, "login", words)
+			in.wantTame(t, "login", words)
 			if _, err := b.owner.AddProfile(t.Context(), client.NewProfile{Name: "tls", ServerURL: server}); err != nil {
 				t.Fatal(err)
 			}
 			out, words := b.say(t, "", "doctor", "tls")
-			tame(t, "doctor", out+words)
-			return "the same, in `login` and `doctor`"
+			in.wantTame(t, "doctor", out+words)
+			return in.happened()
 		}},
 		{"an error of MCP through the proxy", func(t *testing.T, b *betrayed) string {
+			var in looked
 			b.server.answers(jsonAnswer(500, `{"detail":"`+inJSON(hostile)+`"}`))
 			defer b.server.answers(nil)
 			cmd := program(t, b.paths, "mcp", name, "--no-start")
 			var out, words bytes.Buffer
 			cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"initialize"}`+"\n"+`{"jsonrpc":"2.0","method":"notifications/x"}`+"\n"), &out, &words
 			_ = cmd.Run()
-			tame(t, "stderr", words.String())
-			for line := range bytes.Lines(out.Bytes()) {
-				if !json.Valid(line) || bytes.ContainsAny(bytes.TrimSuffix(line, []byte("\n")), "\x1b\r\n\x00") {
-					t.Errorf("stdout has %q", line)
-				}
-			}
-			return "`mcp` writes it as JSON on stdout, and its printable rest on stderr"
+			in.wantTame(t, "stderr of mcp", words.String())
+			in.wantLines(t, "stdout of mcp", out.Bytes())
+			return in.happened()
 		}},
 		{"a request with a method, a path, a Host, an Origin that want to be lines of a log", func(t *testing.T, b *betrayed) string {
+			var in looked
 			host := strings.TrimPrefix(b.url, "http://")
 			for _, request := range []string{
 				"GET /v1/x\x1b[2J HTTP/1.1\r\nHost: " + host + "\r\n\r\n", "GET /v1/%1b%5b2J%0alangkeep HTTP/1.1\r\nHost: " + host + "\r\n\r\n", "GET / HTTP/1.1\r\nHost: \u202eevil\u009b\r\n\r\n",
@@ -218,9 +282,11 @@ func TestAttackOutput(t *testing.T) {
 			} {
 				between{words: map[string]string{"it": ""}}.shout(t, host, request)
 			}
-			return "the log and the audit log have them quoted, cut or not at all"
+			in.wantLogs(t, b.paths)
+			return in.happened()
 		}},
 		{"a program whose file's name is hostile asks for something", func(t *testing.T, b *betrayed) string {
+			var in looked
 			if runtime.GOOS != "linux" {
 				t.Skip("which program asks is known on Linux alone")
 			}
@@ -241,31 +307,31 @@ func TestAttackOutput(t *testing.T) {
 			for limit := time.Now().Add(10 * time.Second); !strings.Contains(out, "all is well") && time.Now().Before(limit); time.Sleep(50 * time.Millisecond) {
 				out, _ = b.say(t, "", "audit")
 			}
-			tame(t, "audit", out)
-			if !strings.Contains(out, "all is well") {
-				t.Errorf("the program is not in the log:\n%s", out)
-			}
-			return "`audit` shows it in one line, and audit.jsonl has it as JSON"
+			in.wantTame(t, "audit", out)
+			in.wantKept(t, out, "all is well")
+			in.wantLogs(t, b.paths)
+			return in.happened()
 		}},
 		{"a name for a client or a profile that is hostile, through the API and on the command line", func(t *testing.T, b *betrayed) string {
-			if _, _, err := b.owner.AddClient(t.Context(), client.NewClient{Name: hostile, Scopes: []string{"read"}, Profiles: []string{name}}); err == nil {
-				t.Error("there is such a client")
-			} else {
-				decentWords(t, "the refusal", err.Error())
-			}
-			if _, err := b.owner.AddProfile(t.Context(), client.NewProfile{Name: hostile, ServerURL: b.server.URL}); err == nil {
-				t.Error("there is such a profile")
-			} else {
-				decentWords(t, "the refusal", err.Error())
+			var in looked
+			_, _, noClient := b.owner.AddClient(t.Context(), client.NewClient{Name: hostile, Scopes: []string{"read"}, Profiles: []string{name}})
+			_, noProfile := b.owner.AddProfile(t.Context(), client.NewProfile{Name: hostile, ServerURL: b.server.URL})
+			var refused string
+			for _, err := range []error{noClient, noProfile} {
+				refused = wantProblem(t, err, http.StatusBadRequest, client.TypeBadRequest)
+				in.wantTame(t, "detail", err.Error())
 			}
 			odd := strings.Trim(hostile, "\x00\x7f")
-			for _, args := range [][]string{{"status", odd}, {"client", "add", odd, "--profile", name, "--scope", "read"}, {"client", "revoke", odd}, {"login", odd, b.server.URL}, {"keys", name, "--revoke", odd}, {"token", odd}, {odd}} {
+			for _, args := range [][]string{{"status", odd}, {"client", "add", odd, "--profile", name, "--scope", "read"}, {"client", "revoke", odd}, {"login", odd, b.server.URL}, {"keys", name, "--revoke", odd}, {"token", odd}} {
 				out, words := b.say(t, "", args...)
-				tame(t, args[0], out+words)
+				in.wantTame(t, args[0], out+words)
 			}
-			return "refused, in words that show none of it raw"
+			out, words := b.say(t, "", odd)
+			in.wantTame(t, "a command of such a name", out+words)
+			return refused + "; " + in.happened()
 		}},
 		{"files of settings that are hostile in their names, keys and values", func(t *testing.T, b *betrayed) string {
+			var in looked
 			name := "x\x1b[2J\nlangkeep: all is well.toml"
 			if runtime.GOOS == "windows" {
 				name = "x\u202eall is well.toml" // which has no names with control characters
@@ -283,36 +349,20 @@ func TestAttackOutput(t *testing.T) {
 				for limit := time.Now().Add(10 * time.Second); words == "" && time.Now().Before(limit); time.Sleep(50 * time.Millisecond) {
 					_, words = b.say(t, "", "status")
 				}
-				tame(t, "status", words)
+				in.wantTame(t, "status", words)
+				parts := strings.FieldsFunc(filepath.Base(file), func(r rune) bool { return r == '\n' || r == '\u202e' })
+				in.wantKept(t, words, parts[len(parts)-1])
 				_ = os.Remove(file)
 				for limit := time.Now().Add(10 * time.Second); words != "" && time.Now().Before(limit); time.Sleep(50 * time.Millisecond) {
 					_, words = b.say(t, "", "status")
 				}
 			}
-			return "`status` says which file is wrong, in one line"
+			return in.happened()
 		}},
 	}
 	betrayals(t, "where the text is", b, cases)
 	// And all that was written down meanwhile.
-	text, err := os.ReadFile(b.paths.Log())
-	if err != nil {
-		whole.Fatal(err)
-	}
-	tame(whole, "the log", string(text))
-	for line := range strings.Lines(string(text)) {
-		if !strings.HasPrefix(line, "time=") {
-			whole.Errorf("the log has the line %q", line)
-		}
-	}
-	entries, err := os.ReadFile(b.paths.Audit())
-	if err != nil {
-		whole.Fatal(err)
-	}
-	for line := range bytes.Lines(entries) {
-		if !json.Valid(line) || bytes.ContainsAny(bytes.TrimSuffix(line, []byte("\n")), "\x1b\r\x00\x7f") {
-			whole.Errorf("the audit log has the line %q", line)
-		}
-	}
+	new(looked).wantLogs(whole, b.paths)
 }
 
 // shout writes raw bytes to an address and waits for the end of what comes back.
