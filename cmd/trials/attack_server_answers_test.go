@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -20,14 +21,14 @@ func TestAttackServerAnswers(t *testing.T) {
 	// each tries answers to a sign-in, which must be refused.
 	each := func(reasons []string, answers ...http.HandlerFunc) func(*testing.T, *betrayed) string {
 		return func(t *testing.T, b *betrayed) string {
+			var said, then string
 			for _, answer := range answers {
 				name := b.profile(t)
-				b.meanwhile("/login", answer, func() { wantReason(t, b.signIn(t, name), reasons...) })
-				if p, err := b.owner.Profile(t.Context(), name); err != nil || p.State != client.SignedOut {
-					t.Errorf("then it is %s, %v", p.State, err)
-				}
+				b.meanwhile("/login", answer, func() { said = wantReason(t, b.signIn(t, name), reasons...) })
+				p, err := b.owner.Profile(t.Context(), name)
+				then = inState(t, p, err, client.SignedOut)
 			}
-			return "the sign-in fails, for `" + strings.Join(reasons, "` or `") + "`, and the profile is `signed-out`"
+			return "the sign-in fails, for " + said + ", and " + then
 		}
 	}
 	redirects := func(t *testing.T, path string, do func()) {
@@ -48,27 +49,34 @@ func TestAttackServerAnswers(t *testing.T) {
 		{"redirects a sign-in: to another port of this computer, the metadata addresses, another scheme, `//host`, `localhost`, behind an `@`, `file:`, nowhere, with 300 to 308",
 			func(t *testing.T, b *betrayed) string {
 				name := b.profile(t)
-				redirects(t, "/login", func() { wantReason(t, b.signIn(t, name), "moved", "gateway", "not-langflow") })
-				return "the password goes to the profile's own origin alone. A new address is asked for its version, without a credential, and only with TLS or on this computer; it is told as the new one if Langflow answers there"
+				var said string
+				redirects(t, "/login", func() { said = wantReason(t, b.signIn(t, name), "moved", "gateway", "not-langflow") })
+				return "the sign-in fails, for " + said + "; " + b.nothingCarried(t)
 			}},
 		{"redirects a refresh in the same ways, which carries the refresh token", func(t *testing.T, b *betrayed) string {
 			// At most one refresh every 5 s is forced: each is of a profile of its own.
+			var said string
 			for _, to := range []string{b.elsewhere.url, "http://169.254.169.254/", "//evil.example/", strings.Replace(b.server.URL, "127.0.0.1", "localhost", 1)} {
 				name := b.signedIn(t)
+				before, err := b.owner.Token(t.Context(), name, 0)
+				if err != nil {
+					t.Fatal(err)
+				}
 				b.meanwhile("/refresh", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, to, http.StatusTemporaryRedirect) }, func() {
 					_, err := b.owner.Refresh(t.Context(), name)
-					wantReason(t, err, "moved", "gateway", "not-langflow")
+					said = wantReason(t, err, "moved", "gateway", "not-langflow")
 				})
-				if got, err := b.owner.Token(t.Context(), name, 0); err != nil || got.AccessToken.Empty() {
+				if got, err := b.owner.Token(t.Context(), name, 0); err != nil || got.AccessToken.Reveal() != before.AccessToken.Reveal() {
 					t.Errorf("the session is lost: %v", err)
 				}
 			}
-			return "it goes nowhere else, and the session goes on"
+			return "the refresh fails, for " + said + ", and the access token is still served; " + b.nothingCarried(t)
 		}},
 		{"redirects what carries a token or a key: `GET` and `POST /api_key/`, `/version` and `/auto_login` of a probe", func(t *testing.T, b *betrayed) string {
+			var said string
 			redirects(t, "/api_key/", func() {
 				_, err := b.owner.Keys(t.Context(), honest)
-				wantReason(t, err, "moved", "gateway", "not-langflow")
+				said = wantReason(t, err, "moved", "gateway", "not-langflow")
 			})
 			name := b.signedIn(t)
 			redirects(t, "/api_key/", func() {
@@ -76,7 +84,7 @@ func TestAttackServerAnswers(t *testing.T) {
 					t.Errorf("there is a key: %v", key)
 				}
 			})
-			return "it goes nowhere else"
+			return "the list of keys fails, for " + said + ", and there is no key; " + b.nothingCarried(t)
 		}},
 		{"redirects to itself without end", func(t *testing.T, b *betrayed) string {
 			b.server.takeAsked()
@@ -89,15 +97,17 @@ func TestAttackServerAnswers(t *testing.T) {
 			for _, asked := range b.server.takeAsked() {
 				longest = max(longest, len(asked.line)-len(strings.TrimRight(asked.line, "x")))
 			}
-			if longest != 5 {
-				t.Errorf("%d redirects are followed", longest)
+			const want = 5
+			if longest != want {
+				t.Errorf("%d redirects are followed, want %d", longest, want)
 			}
-			return "five are followed"
+			return fmt.Sprintf("%d are followed", want)
 		}},
 		{"a body of 100 MB, and one that is compressed to a thousandth", func(t *testing.T, b *betrayed) string {
+			const most = 48
 			before := b.memory()
 			bomb := gzipped(strings.Repeat(" ", 100<<20))
-			each([]string{"not-langflow", "unreachable"},
+			said := each([]string{"not-langflow", "unreachable"},
 				func(w http.ResponseWriter, r *http.Request) {
 					chunk := bytes.Repeat([]byte(" "), 1<<20)
 					for range 100 {
@@ -111,10 +121,10 @@ func TestAttackServerAnswers(t *testing.T) {
 					_, _ = w.Write(bomb)
 				},
 			)(t, b)
-			if grown := b.memory() - before; grown > 48<<20 {
+			if grown := b.memory() - before; grown > most<<20 {
 				t.Errorf("the agent has grown by %d bytes", grown)
 			}
-			return "a megabyte is read, unpacked: the agent's memory does not grow by it"
+			return fmt.Sprintf("%s; the agent's memory grows by at most %d MiB", said, most)
 		}},
 		{"a megabyte of headers, early hints without end, a header with an escape or a NUL in it", each([]string{"unreachable"},
 			hijacked("HTTP/1.1 401 \x1b[2J\nSet-Cookie: \x1b[2J=1\nContent-Length: 2\n\n{}"), hijacked("HTTP/1.1 401 No\nX: a\x00b\nContent-Length: 2\n\n{}"),
@@ -128,33 +138,42 @@ func TestAttackServerAnswers(t *testing.T) {
 			jsonAnswer(200, `{"access_token":"`), jsonAnswer(200, strings.Repeat(`{"a":`, 100_000)), jsonAnswer(200, strings.Repeat("[", 100_000)), jsonAnswer(200, `[]`), jsonAnswer(200, `"x"`), jsonAnswer(200, `null`), jsonAnswer(200, `{}{}`),
 			jsonAnswer(200, `{"access_token":1}`), jsonAnswer(200, `{"access_token":null}`), jsonAnswer(200, `{"access_token":""}`), jsonAnswer(200, `{"access_token":{"a":"b"}}`), jsonAnswer(200, ""), jsonAnswer(200, "\xff\xfe{}"))},
 		{"a page of HTML that says it is JSON; JSON that says it is HTML", func(t *testing.T, b *betrayed) string {
-			each([]string{"not-langflow", "gateway"}, jsonAnswer(200, "<html>"), jsonAnswer(401, "<html>"))(t, b)
+			said := each([]string{"not-langflow", "gateway"}, jsonAnswer(200, "<html>"), jsonAnswer(401, "<html>"))(t, b)
+			name := b.profile(t)
 			b.meanwhile("/login", func(w http.ResponseWriter, r *http.Request) {
 				w.Header().Set("Content-Type", "text/html")
 				fmt.Fprintf(w, pair, good, good)
 			}, func() {
-				if err := b.signIn(t, b.profile(t)); err != nil {
+				if err := b.signIn(t, name); err != nil {
 					t.Error(err)
 				}
 			})
-			return "the first is not Langflow; the second is taken for what it is, since gateways get that wrong"
+			p, err := b.owner.Profile(t.Context(), name)
+			return "HTML: " + said + "; JSON: " + because(inState(t, p, err, client.Fresh), "gateways get the type wrong")
 		}},
 		{"a token with a line's end, an escape, a NUL, a blank, a letter that is not ASCII: as access token, as refresh token", func(t *testing.T, b *betrayed) string {
+			var said string
 			for _, odd := range []string{`a\nX: y`, `a\r\nX: y`, `a\u0000b`, `a\u001b[2Jb`, `a b`, `a\tb`, `a\u007f`, `\u00e9`, `a\u202eb`, `\ud800`} {
 				each([]string{"not-langflow"}, jsonAnswer(200, fmt.Sprintf(pair, odd, good)), jsonAnswer(200, fmt.Sprintf(pair, good, odd)))(t, b)
 			}
 			for _, odd := range []string{`;`, `,`, `\"`, `\\`, `a; evil=1`} {
-				each([]string{"not-langflow"}, jsonAnswer(200, fmt.Sprintf(pair, good, odd)))(t, b)
+				said = each([]string{"not-langflow"}, jsonAnswer(200, fmt.Sprintf(pair, good, odd)))(t, b)
 			}
-			return "not Langflow: no such token is held, printed or sent"
+			return said
 		}},
 		{"such an API key, and one whose id is a path: `../logout`, `..`, `x/../../users/me`, `?x`", func(t *testing.T, b *betrayed) string {
-			for _, odd := range []string{`sk-a\nX: y`, `sk-\u001b[2J`, `sk-a b`, ``} {
+			const keys, deleted = 0, 0
+			handed := 0
+			odds := []string{`sk-a\nX: y`, `sk-\u001b[2J`, `sk-a b`, ``}
+			for _, odd := range odds {
 				b.meanwhile("/api_key/", jsonAnswer(200, `{"id":"1","name":"n","api_key":"`+odd+`","expires_at":"2036-01-02T03:04:05Z","is_active":true}`), func() {
 					if _, err := b.owner.Key(t.Context(), b.signedIn(t), 0); err == nil {
-						t.Errorf("a key %q is handed out", odd)
+						handed++
 					}
 				})
+			}
+			if handed != keys {
+				t.Errorf("%d odd keys are handed out", handed)
 			}
 			for _, id := range []string{"../logout", "x/../../users/me", "..", "?x", "#", "%2e%2e", `\\..\\x`} {
 				name := b.signedIn(t)
@@ -169,19 +188,20 @@ func TestAttackServerAnswers(t *testing.T) {
 						t.Errorf("%s: %v", id, err)
 					}
 				})
-				for _, s := range b.server.takeAsked() {
-					if strings.HasPrefix(s.line, "DELETE ") {
-						t.Errorf("the id %q leads to %s", id, s.line)
-					}
+				asked := slices.DeleteFunc(b.server.takeAsked(), func(s seen) bool { return !strings.HasPrefix(s.line, "DELETE ") })
+				if len(asked) != deleted {
+					t.Errorf("the id %q leads to %v", id, asked)
 				}
 			}
-			return "no such key is handed out, and nothing is asked for under such an id"
+			return fmt.Sprintf("%d of %d such keys are handed out; at the sign-out %d requests `DELETE` go out for such an id", keys, len(odds), deleted)
 		}},
 		{"cookies of other domains and paths, with odd names, a thousand of them", func(t *testing.T, b *betrayed) string {
 			var many []string
 			for n := range 500 {
 				many = append(many, fmt.Sprintf("c%d=%d; Domain=evil.example", n, n))
 			}
+			const cookie, token = "refresh_token_lf", "the-refresh-token"
+			var wants []string
 			for name, cookies := range map[string][]string{
 				"refresh_token_lf":        {"session=evil; Domain=.example.com", "other=1; Domain=127.0.0.1; Path=/", "=", "refresh_token=x", "__Host-refresh_token_lf=1"},
 				"refresh_token_lf_evil":   {"refresh_token_lf_evil=1; Domain=evil.example; Path=/elsewhere"},
@@ -191,7 +211,7 @@ func TestAttackServerAnswers(t *testing.T) {
 				p := b.profile(t)
 				b.meanwhile("/login", func(w http.ResponseWriter, r *http.Request) {
 					w.Header()["Set-Cookie"] = cookies
-					jsonAnswer(200, fmt.Sprintf(pair, good, "the-refresh-token"))(w, r)
+					jsonAnswer(200, fmt.Sprintf(pair, good, token))(w, r)
 				}, func() {
 					if err := b.signIn(t, p); err != nil {
 						t.Error(err)
@@ -206,18 +226,21 @@ func TestAttackServerAnswers(t *testing.T) {
 						continue
 					}
 					sent := s.header["Cookie"]
-					want := "refresh_token_lf"
-					if name == "refresh_token_lf_evil" {
-						want += "=the-refresh-token; " + name
+					want := cookie + "=" + token
+					if name == cookie+"_evil" { // it could be one of Langflow's
+						want += "; " + name + "=" + token
 					}
-					if len(sent) != 1 || sent[0] != want+"=the-refresh-token" {
+					notes(&wants, strings.ReplaceAll(want, token, "TOKEN"))
+					if len(sent) != 1 || sent[0] != want {
 						t.Errorf("after %.80q it sends %q", cookies, sent)
 					}
 				}
 			}
-			return "only what is named like Langflow's refresh cookie counts, and the next refresh sends it alone, to the same origin"
+			slices.Sort(wants)
+			return "the next refresh sends `" + strings.Join(wants, "` or `") + "`, and no other cookie; " + b.nothingCarried(t)
 		}},
 		{"a token that ends in the year 10⁹⁹, in 1970, never, at `\"soon\"`", func(t *testing.T, b *betrayed) string {
+			const years = 10
 			for _, exp := range []string{"1e99", "-1e99", "1e308", "0", "1", `"soon"`, "null", "99999999999999999999", "[]"} {
 				name, odd := b.profile(t), jwt(`{"sub":"1","type":"access","exp":`+exp+`}`)
 				b.meanwhile("/login", jsonAnswer(200, fmt.Sprintf(pair, odd, odd)), func() {
@@ -226,16 +249,17 @@ func TestAttackServerAnswers(t *testing.T) {
 					}
 				})
 				p, err := b.owner.Profile(t.Context(), name)
-				if err != nil || p.AccessExpiresAt != nil && p.AccessExpiresAt.After(time.Now().AddDate(10, 0, 1)) {
+				if err != nil || p.AccessExpiresAt != nil && p.AccessExpiresAt.After(time.Now().AddDate(years, 0, 1)) {
 					t.Errorf("exp %s: %v, %v", exp, p.AccessExpiresAt, err)
 				}
 				if _, err := b.owner.RemoveProfile(t.Context(), name); err != nil {
 					t.Error(err)
 				}
 			}
-			return "it is served; what is told of it is ten years at most"
+			return fmt.Sprintf("the sign-in succeeds; no end that is told is more than %d years away", years)
 		}},
 		{"a `Date` of the year 9999, of the year 1, or none, with a token to fit; a key that ends in the year 10000", func(t *testing.T, b *betrayed) string {
+			const years = 100
 			for date, exp := range map[string]string{"Fri, 31 Dec 9999 23:59:59 GMT": "253402300900", "Mon, 01 Jan 0001 00:00:00 GMT": "3600", "soon": "0", "": "-1"} {
 				name, odd := b.profile(t), jwt(`{"sub":"1","type":"access","exp":`+exp+`}`)
 				b.meanwhile("", func(w http.ResponseWriter, r *http.Request) {
@@ -248,13 +272,15 @@ func TestAttackServerAnswers(t *testing.T) {
 					_, _ = b.owner.Key(t.Context(), name, 0) // a key without an end, or none
 					b.well(t)
 				})
-				if p, err := b.owner.RemoveProfile(t.Context(), name); err != nil || p.ClockOffsetSeconds != nil && max(*p.ClockOffsetSeconds, -*p.ClockOffsetSeconds) > 100*366*24*3600 {
+				if p, err := b.owner.RemoveProfile(t.Context(), name); err != nil || p.ClockOffsetSeconds != nil && max(*p.ClockOffsetSeconds, -*p.ClockOffsetSeconds) > years*366*24*3600 {
 					t.Errorf("Date %s: %v, %v", date, p.ClockOffsetSeconds, err)
 				}
 			}
-			return "a clock more than a century off is not believed, and every profile's state can still be told"
+			return fmt.Sprintf("the sign-in succeeds; no clock offset that is told is more than %d years; the status of all profiles and the metrics are served", years)
 		}},
 		{"`Retry-After` of the year 9999, of 10⁹⁹ s, negative, in words", func(t *testing.T, b *betrayed) string {
+			const limit = time.Hour
+			var said string
 			for _, after := range []string{"Fri, 31 Dec 9999 23:59:59 GMT", strings.Repeat("9", 99), "-5", "soon", "1e9"} {
 				name := b.signedIn(t)
 				b.meanwhile("/refresh", func(w http.ResponseWriter, r *http.Request) {
@@ -262,19 +288,20 @@ func TestAttackServerAnswers(t *testing.T) {
 					jsonAnswer(429, `{"detail":"wait"}`)(w, r)
 				}, func() {
 					_, err := b.owner.Refresh(t.Context(), name)
-					wantReason(t, err, "rate-limited")
+					said = wantReason(t, err, "rate-limited")
 				})
 				p, err := b.owner.Profile(t.Context(), name)
-				if err != nil || p.NextAttemptAt == nil || time.Until(*p.NextAttemptAt) > time.Hour+time.Minute {
+				if err != nil || p.NextAttemptAt == nil || time.Until(*p.NextAttemptAt) > limit+time.Minute {
 					t.Errorf("%s: it tries again at %v, %v", after, p.NextAttemptAt, err)
 				}
 			}
-			return "it waits for an hour at most"
+			return fmt.Sprintf("the refresh fails, for %s, and is tried again after %.0f h at most", said, limit.Hours())
 		}},
 		{"the token twice in one answer, with other case, with fields that nobody knows", func(t *testing.T, b *betrayed) string {
-			for _, body := range []string{
+			bodies := []string{
 				`{"access_token":"first","access_token":"` + good + `"}`, `{"ACCESS_TOKEN":"` + good + `"}`, `{"access_token":"` + good + `","__proto__":{"admin":true},"scope":"*"}`,
-			} {
+			}
+			for _, body := range bodies {
 				name := b.profile(t)
 				b.meanwhile("/login", jsonAnswer(200, body), func() {
 					if err := b.signIn(t, name); err != nil {
@@ -285,7 +312,7 @@ func TestAttackServerAnswers(t *testing.T) {
 					t.Errorf("%s: %v", body, err)
 				}
 			}
-			return "one of them counts, and nothing else is kept"
+			return fmt.Sprintf("each of the %d sign-ins succeeds, with the token that comes last", len(bodies))
 		}},
 	})
 	if got, err := b.owner.Token(t.Context(), honest, 0); err != nil || got.AccessToken.Empty() {

@@ -190,9 +190,17 @@ func (b *betrayed) well(t *testing.T) {
 		}
 		decentWords(t, route, string(body))
 	}
+	b.nothingCarried(t)
+}
+
+// nothingCarried wants nothing to have gone elsewhere but questions for a version, which
+// carry no credential, and says so.
+func (b *betrayed) nothingCarried(t *testing.T) (happened string) {
+	t.Helper()
 	if carried := b.elsewhere.carried(); len(carried) > 0 {
 		t.Errorf("this went elsewhere: %q", carried)
 	}
+	return "nothing goes elsewhere but a question for a version, without a credential"
 }
 
 // memory is what the agent's process has at most had resident, in bytes; 0 where
