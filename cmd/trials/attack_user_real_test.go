@@ -7,11 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -129,28 +131,26 @@ func TestAttackOtherUser(t *testing.T) {
 		}},
 		{"langkeep itself, with a stolen `LANGKEEP_TOKEN`", func(t *testing.T) string {
 			out := asNobody(t, fmt.Sprintf("LANGKEEP_HOME=/nonexistent LANGKEEP_URL=%s LANGKEEP_TOKEN=%s %s token prod 2>/dev/null; echo code $?\n", v.url, v.words["owner"], v.Path), "sh")
-			if out != "code 7\n" {
+			if out != fmt.Sprintf("code %d\n", exitNotAllowed) {
 				t.Errorf("it prints %q", out)
 			}
-			return "exit code 7"
+			return fmt.Sprintf("exit code %d", exitNotAllowed)
 		}},
 		{"requests whose sender is gone before anybody can look who it was, with the owner's token", func(t *testing.T) string {
 			script := fmt.Sprintf("for n in $(seq 50); do exec 3<>/dev/tcp/127.0.0.1/%s && printf 'POST /v1/profiles/prod/logout HTTP/1.1\\r\\nHost: %s\\r\\nAuthorization: Bearer %s\\r\\n\\r\\n' >&3; exec 3>&-; done\n",
 				v.words["port"], v.words["host"], v.words["owner"])
 			asNobody(t, script, "bash")
+			const entry = `"what":"POST /v1/profiles/{name}/logout","refused":"` + client.TypeForbidden + `"`
 			said := func() string { return v.ask(t, "GET", "/v1/audit", v.words["owner"]) }
-			if !eventually(func() bool {
-				return strings.Contains(said(), `"what":"POST /v1/profiles/{name}/logout","refused":"forbidden"`)
-			}) {
+			if !eventually(func() bool { return strings.Contains(said(), entry) }) {
 				t.Errorf("the audit log does not tell: %s", said())
 			}
-			if s := v.status(t); strings.Contains(s, string(client.SignedOut)) {
-				t.Errorf("it is signed out: %s", s)
-			}
-			return "refused: nothing has changed"
+			p, err := v.owner.Profile(t.Context(), "prod")
+			return "the audit log has `" + entry + "`; " + inState(t, p, err, client.Fresh)
 		}},
 		{"the socket, with the owner's token and without", func(t *testing.T) string {
 			at := []string{"--unix-socket", v.paths.Socket(), "http://localhost/v1/status"}
+			const opened fs.FileMode = 0o666
 			if a := curlAsNobody(t, "", at...); a.status != 0 {
 				t.Errorf("it is answered %d", a.status)
 			}
@@ -158,20 +158,17 @@ func TestAttackOtherUser(t *testing.T) {
 			if a := curlAsNobody(t, "", at...); a.status != 0 { // its own mode
 				t.Errorf("where the folders are open it is answered %d", a.status)
 			}
-			if err := os.Chmod(v.paths.Socket(), 0o666); err != nil {
+			if err := os.Chmod(v.paths.Socket(), opened); err != nil {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { _ = os.Chmod(v.paths.Socket(), 0o600) })
 			forbidden(t, curlAsNobody(t, "", at...))
-			forbidden(t, curlAsNobody(t, bearerConfig(v.words["owner"]), at...))
-			return "nobody gets into its folder; where the folders are open, 403"
+			said := forbidden(t, curlAsNobody(t, bearerConfig(v.words["owner"]), at...))
+			return fmt.Sprintf("no answer, in open folders too; where the socket's mode is %04o as well, %s", opened, said)
 		}},
 		{"reading, writing and replacing each file: " + fileNames(v.paths, files), func(t *testing.T) string {
 			dirs := []string{v.paths.Config, v.paths.ProfilesDir(), v.paths.State, v.paths.Run}
-			if got := touched(t, append(dirs, files...)); got != "" {
-				t.Errorf("the other user can reach\n%s", got)
-			}
-			return "none can be, and no folder can be listed"
+			return untouched(t, append(dirs, files...))
 		}},
 		{"the same where somebody has opened the folders", func(t *testing.T) string {
 			for _, file := range files {
@@ -180,9 +177,7 @@ func TestAttackOtherUser(t *testing.T) {
 				}
 				v.opened(t, file)
 			}
-			if got := touched(t, files); got != "" {
-				t.Errorf("the other user can reach\n%s", got)
-			}
+			said := untouched(t, files)
 			// What finds nothing must be able to find.
 			bait := filepath.Join(v.paths.State, "bait")
 			plantFile(0o644, "").do(t, bait)
@@ -190,28 +185,25 @@ func TestAttackOtherUser(t *testing.T) {
 			if got := touched(t, []string{bait}); !strings.HasPrefix(got, "read ") {
 				t.Errorf("an open file is not found: %q", got)
 			}
-			return "none can be read or written"
+			return said
 		}},
 		{"the agent's memory, environment and open files under `/proc`, and a signal to it", func(t *testing.T) string {
 			script := fmt.Sprintf("cd /proc/%d || exit; for f in environ mem maps fd/1 task/*/environ; do head -c 1 $f >/dev/null 2>&1 && echo reads $f; done; ls fd 2>/dev/null; readlink cwd exe 2>/dev/null; "+
 				"kill -STOP %[1]d 2>/dev/null && echo stops; tr '\\0' ' ' <cmdline\n", v.Process.Pid)
-			if out := asNobody(t, script, "bash"); !strings.HasSuffix(out, "langkeep.exe run --headless --store memory --listen 127.0.0.1:0 --store file ") || strings.Count(out, "\n") != 0 {
+			const arguments = "run --headless --store memory --listen 127.0.0.1:0 --store file"
+			if out := asNobody(t, script, "bash"); !strings.HasSuffix(out, "langkeep.exe "+arguments+" ") || strings.Count(out, "\n") != 0 {
 				t.Errorf("it prints %q", out)
 			}
-			return "none can be had; its arguments, which everybody can read, hold no secret"
+			return "its arguments are all that can be read: `" + arguments + "`"
 		}},
 		{"the code of `langkeep open`, read out of the browser's arguments, at once and many times", func(t *testing.T) string {
-			v.raced(t)
-			return "403 each time, and the person's own browser still gets in"
+			return v.raced(t)
 		}},
 		{"an agent of the other user's own at our port", func(t *testing.T) string {
 			l, port := hold(t, "127.0.0.1")
 			_ = l.Close() // it is free, and theirs now
 			theirs(t, port)
-			if a := launch(t, homeFor(t), "--listen", "127.0.0.1:"+port); a.url != "" || !strings.Contains(a.said, ":"+port) {
-				t.Errorf("it says %q", a.said)
-			}
-			return "ours does not start, and names the port"
+			return launch(t, homeFor(t), "--listen", "127.0.0.1:"+port).endedWith(t, exitFailed, named{"the port", ":" + port})
 		}},
 		{"the other user holds the port of a proxy, where tools send their tokens", func(t *testing.T) string {
 			v := newVictim(t)
@@ -223,20 +215,26 @@ func TestAttackOtherUser(t *testing.T) {
 			_ = v.Wait() // an error: it was killed
 			_, port, _ := net.SplitHostPort(strings.TrimPrefix(*p.ProxyURL, "http://"))
 			theirs(t, port)
+			const reason = "port-of-another-user"
 			a := launch(t, v.paths)
-			if !eventually(func() bool { return strings.Contains(a.status(t), `"proxy_reason":"port-of-another-user"`) }) {
+			if !eventually(func() bool { return strings.Contains(a.status(t), `"proxy_reason":"`+reason+`"`) }) {
 				t.Errorf("the status is %s", a.status(t))
 			}
-			if a.ask(t, "GET", "/v1/status", v.words["reader"]) != "" {
-				t.Error("a token that may have been sent there is good")
+			good := []string{}
+			for _, name := range []string{"reader", "other"} {
+				if a.ask(t, "GET", "/v1/status", v.words[name]) != "" {
+					good = append(good, name)
+				}
 			}
-			if a.ask(t, "GET", "/v1/status", v.words["other"]) == "" {
-				t.Error("another profile's is not")
+			want := []string{"other"} // whose profile is another one
+			if !slices.Equal(good, want) {
+				t.Errorf("the tokens of %q are good, want %q", good, want)
 			}
-			return "`proxy_reason` is `port-of-another-user`, and the tokens of the profile's clients are taken back"
+			return fmt.Sprintf("`proxy_reason` is `%s`; of the profile's client `reader` and of `other`, another profile's, the token of `%s` alone is good", reason, want[0])
 		}},
 		{"`config.toml`, a profile or `clients.json` that the other user has made, in a folder that was open", func(t *testing.T) string {
 			profile := func(p paths.Paths) string { return p.ProfileFile("prod") }
+			var said []string
 			for name, a := range map[string]planted{
 				"config":  {at: paths.Paths.ConfigFile, plant: plantFile(0o644, "allow_users = ['nobody']\n"), says: "belongs to another user"},
 				"profile": {at: profile, plant: plantFile(0o644, "server_url = 'https://evil.example'\n"), check: told("belongs to another user")},
@@ -247,11 +245,13 @@ func TestAttackOtherUser(t *testing.T) {
 					}
 				}}},
 			} {
-				t.Run(name, func(t *testing.T) { a.ofNobody().tryIt(t) })
+				t.Run(name, func(t *testing.T) { notes(&said, a.ofNobody().tryIt(t)) })
 			}
-			return "it is not believed: the agent does not start, `status` names the file, no client is let in"
+			slices.Sort(said)
+			return strings.Join(said, "; or ")
 		}},
 		{"one of the folders is the other user's", func(t *testing.T) string {
+			var said []string
 			for name, at := range map[string]func(paths.Paths) string{
 				"home": func(p paths.Paths) string { return p.Home }, "config": func(p paths.Paths) string { return p.Config }, "profiles": paths.Paths.ProfilesDir,
 				"state": func(p paths.Paths) string { return p.State }, "run": func(p paths.Paths) string { return p.Run },
@@ -260,9 +260,12 @@ func TestAttackOtherUser(t *testing.T) {
 				if name == "home" {
 					says = "is shared with other users"
 				}
-				t.Run(name, func(t *testing.T) { planted{at: at, plant: plantFolder(0o700), says: says}.ofNobody().tryIt(t) })
+				t.Run(name, func(t *testing.T) {
+					notes(&said, planted{at: at, plant: plantFolder(0o700), says: says}.ofNobody().tryIt(t))
+				})
 			}
-			return "the agent does not start, and names it"
+			slices.Sort(said)
+			return strings.Join(said, "; or ")
 		}},
 	})
 	if end := v.state(t); end != v.begin {
@@ -290,6 +293,15 @@ func touched(t *testing.T, files []string) string {
 		(: >"$f.evil") 2>/dev/null && echo "make $f.evil"
 		mv "$f" "$f.evil" 2>/dev/null && echo "move $f"
 	done`)
+}
+
+// untouched wants the other user to reach none of the paths, and says so.
+func untouched(t *testing.T, files []string) (happened string) {
+	t.Helper()
+	if got := touched(t, files); got != "" {
+		t.Errorf("the other user can reach\n%s", got)
+	}
+	return fmt.Sprintf("none of the %d can be read, listed, written, moved or have a file put beside it", len(files))
 }
 
 // ofNobody has it planted by the other user.
@@ -332,8 +344,9 @@ func theirs(t *testing.T, port string) {
 }
 
 // raced opens the control page with a browser that is slow, while the other user
-// reads its arguments.
-func (v *victim) raced(t *testing.T) {
+// reads its arguments, and says how far that one must get.
+func (v *victim) raced(t *testing.T) (happened string) {
+	const tried, refused = 20, http.StatusForbidden
 	bin := t.TempDir()
 	if err := os.WriteFile(filepath.Join(bin, "xdg-open"), []byte("#!/bin/sh\nsleep 8\n"), 0o755); err != nil {
 		t.Fatal(err)
@@ -347,10 +360,10 @@ for n in $(seq 2000); do
 	sleep 0.01
 done
 echo "$code"
-for n in $(seq 20); do
-	curl -s --noproxy '*' -o /dev/null -w '%%{http_code}\n' -H 'Origin: %s' -d "{\"code\":\"$code\"}" %[2]s/v1/page/token
+for n in $(seq %[3]d); do
+	curl -s --noproxy '*' -o /dev/null -w '%%{http_code}\n' -H 'Origin: %[1]s' -d "{\"code\":\"$code\"}" %[2]s/v1/page/token
 done
-`, v.url, v.url), "bash")
+`, v.url, v.url, tried), "bash")
 	}()
 	open := program(t, v.paths, "open")
 	open.Env = append(open.Env, "PATH="+bin+":"+os.Getenv("PATH"))
@@ -362,10 +375,11 @@ done
 	if len(code) != 46 {
 		t.Fatal("the other user has not seen the code: nothing was tried")
 	}
-	if want := strings.Repeat("403\n", 20); tries != want {
+	if want := strings.Repeat(fmt.Sprintln(refused), tried); tries != want {
 		t.Errorf("the other user is answered %q", tries)
 	}
 	if v.exchange(t, code) == "" {
 		t.Error("the person's own browser does not get in")
 	}
+	return fmt.Sprintf("%d, %d times; after that the code is good in the person's own browser", refused, tried)
 }
