@@ -18,10 +18,10 @@ import (
 	"langkeep/localapi/guard"
 )
 
-// metrics are counted here; the rest of /metrics is looked up when it is asked
-// for. A library for them is 1 MB and more, of a program of 14.
+// metrics are the counters of the server; the rest of /metrics is computed for each
+// request. A library would add at least 1 MB to a program of 14.
 type metrics struct {
-	streams atomic.Int64 // proxied requests that are under way
+	streams atomic.Int64 // proxied requests under way
 
 	mu       sync.Mutex // protects the following
 	requests map[outcome]int64
@@ -88,7 +88,7 @@ func (e *exposition) counters(name, help, label string, counts map[string]int64)
 	}
 }
 
-// states are all of them, so that a count that falls to 0 is told.
+// states are all states, so that /metrics also shows a count of 0.
 var states = []client.State{
 	client.Fresh, client.Retrying, client.Stale, client.SignInRequired, client.KeychainLocked, client.SignedOut,
 }
@@ -128,8 +128,8 @@ func (s *Server) metricsText(w http.ResponseWriter, _ *http.Request, caller *gua
 	return nil
 }
 
-// totals are what is counted over all profiles, and so is not for a client of
-// some.
+// totals writes the counts over all profiles. A client with only some profiles does not
+// get them.
 func (s *Server) totals(e *exposition) {
 	counts := s.Agent.Counts()
 	e.single("langkeep_token_pairs_total", "counter", "Token pairs that servers gave, at a sign-in or a refresh.", float64(counts.Pairs))
@@ -162,8 +162,8 @@ func (s *Server) totals(e *exposition) {
 	process(e)
 }
 
-// process are the figures that programs have in common, by the names that
-// Prometheus' own libraries give them.
+// process writes the figures that all programs have, with the names of Prometheus' own
+// libraries.
 func process(e *exposition) {
 	e.single("go_goroutines", "gauge", "Goroutines of the agent.", float64(runtime.NumGoroutine()))
 	live := []runtimemetrics.Sample{{Name: "/gc/heap/live:bytes"}}

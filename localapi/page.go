@@ -57,13 +57,13 @@ func (s *Server) page(w http.ResponseWriter, r *http.Request, _ *guard.Caller, _
 	return nil
 }
 
-// wordsChange is how often the page's words are looked at again: what is left is
-// told in seconds at its end.
+// wordsChange is the time between two looks at the page's words: a time left is in
+// seconds at its end.
 const wordsChange = time.Second
 
-// pageEvents streams what the control page shows as Server-Sent Events: about,
-// a card for every profile, recent, then ready; after that each of them again
-// when it has changed, and removed.
+// pageEvents streams the control page's content as Server-Sent Events: about, a card
+// for every profile, recent, then ready. After that it sends each of them again on a
+// change, and removed.
 func (s *Server) pageEvents(w http.ResponseWriter, r *http.Request, caller *guard.Caller, _ string) error {
 	out := eventWriter{w: w, sent: map[string][]byte{}, quiet: time.Now()}
 	profiles := map[string]client.Profile{}
@@ -99,13 +99,13 @@ func (s *Server) pageEvents(w http.ResponseWriter, r *http.Request, caller *guar
 type eventWriter struct {
 	w     http.ResponseWriter
 	sent  map[string][]byte // by kind and name: the data last written
-	quiet time.Time         // when something was last written
+	quiet time.Time         // when an event was last written
 }
 
 func (o *eventWriter) put(kind, name string, data any) {
 	body, err := json.Marshal(data)
 	if err != nil {
-		panic(err) // structs of strings and numbers
+		panic(err) // structs of strings and numbers, so it can't fail
 	}
 	key := kind + " " + name
 	if bytes.Equal(o.sent[key], body) {
@@ -117,8 +117,8 @@ func (o *eventWriter) put(kind, name string, data any) {
 
 func (o *eventWriter) forget(kind, name string) { delete(o.sent, kind+" "+name) }
 
-// stopped is closed when the server ends its streams; nil for a request that
-// came another way.
+// stopped is closed when the server ends its streams; nil for a request that did not
+// come through Serve.
 func stopped(ctx context.Context) <-chan struct{} {
 	if streams, ok := ctx.Value(streamsKey{}).(context.Context); ok {
 		return streams.Done()
@@ -126,8 +126,8 @@ func stopped(ctx context.Context) <-chan struct{} {
 	return nil
 }
 
-// over tells whether a stream must end because its token has ended or was
-// revoked. A request that came another way has none.
+// over tells whether a stream must end because its token has ended or was revoked. It is
+// false for a request that did not come through Serve.
 func (s *Server) over(r *http.Request) bool {
 	if stopped(r.Context()) == nil {
 		return false
@@ -140,8 +140,8 @@ func (s *Server) over(r *http.Request) bool {
 	return problem != nil
 }
 
-// about is the status without its profiles. What is wrong with a file names it,
-// and with it a profile that the caller may not see.
+// about is the status without its profiles. Only some callers get the files' errors,
+// since a file's name may be that of a profile that the caller must not see.
 func (s *Server) about(caller *guard.Caller) client.Status {
 	status := client.Status{Version: s.Version, StartedAt: *moment(s.Started), URL: s.URL, Store: s.Store, Profiles: []client.Profile{}, NarrowedClients: []string{}}
 	if caller.Has(guard.Owner) {
@@ -170,12 +170,12 @@ func card(p client.Profile, now time.Time) client.Card {
 		c.LastRefresh = words.Clock(*p.LastRefreshAt, now)
 	}
 	if p.State == client.SignInRequired || p.State == client.KeychainLocked {
-		// What may be left of the last token is nothing to count on.
+		// The last token may be refused, so show no time left.
 		c.NeedsYou, c.TokenLeft, c.SessionLeft = true, words.None, words.None
 		return c
 	}
 	if share, ok := words.TokenShare(p, now); ok {
-		const steps = 200 // of half a percent, which is less than a pixel or two
+		const steps = 200 // of half a percent, about a pixel
 		c.Share = new(float64(int(share*steps)) / steps)
 	}
 	return c

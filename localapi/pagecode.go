@@ -30,8 +30,8 @@ type pageTokenAnswer struct {
 	Token string `json:"token"`
 }
 
-// pageCode makes a code for a browser. It is the owner's alone: the page would
-// outlive its 12 hours by it.
+// pageCode makes a code for a browser. Only the owner may: with it a page could live
+// longer than its 12 hours.
 func (s *Server) pageCode(w http.ResponseWriter, _ *http.Request, caller *guard.Caller, _ string) error {
 	if !caller.Owner {
 		return client.NewProblem(client.TypeForbidden, "only the owner opens the control page: run langkeep open")
@@ -45,11 +45,11 @@ func (s *Server) pageCode(w http.ResponseWriter, _ *http.Request, caller *guard.
 	})
 }
 
-// OpenURL is what a browser is to open for the control page, within 30 s, at
-// "add", "sign-in/NAME", "about" or, with nothing, its beginning. Other
-// users can read a program's arguments: the code is of no use to them, because
-// their connections are refused, or where the user behind a connection can't be
-// told it is in a file that they can't read.
+// OpenURL returns the URL that opens the control page in a browser, within 30 s, at
+// "add", "sign-in/NAME", "about" or, with "", its beginning. Other users can read a
+// program's arguments. The code in the URL is of no use to them, because the guard
+// refuses their connections. On systems that can't tell a connection's user, the URL
+// names a file instead, which other users can't read.
 func (s *Server) OpenURL(at string) (secret.Text, error) {
 	byFile := s.Guard.PeerLookup() != nil
 	link := s.URL + "/#code=" + s.Pages.NewCode(byFile).Reveal()
@@ -74,8 +74,8 @@ func fileURL(path string) string {
 	return (&url.URL{Scheme: "file", Path: path}).String()
 }
 
-// pageToken exchanges a code. That the request comes from a page of our own was
-// seen to by the guard.
+// pageToken exchanges a code. The guard has checked that the request comes from the
+// control page.
 func (s *Server) pageToken(w http.ResponseWriter, r *http.Request, _ *guard.Caller, _ string) error {
 	var body client.PageExchange
 	if err := read(r, &body); err != nil {
@@ -125,7 +125,8 @@ func (f *pageFile) write(link string) error {
 	return nil
 }
 
-// remove takes the file away. One that can't be removed is dead all the same.
+// remove deletes the file. A file that can't be deleted does no harm: its code has
+// ended.
 func (f *pageFile) remove() {
 	f.mu.Lock()
 	defer f.mu.Unlock()

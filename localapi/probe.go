@@ -13,8 +13,7 @@ import (
 	"langkeep/localapi/guard"
 )
 
-// probe asks a server what it offers, before there is a profile for it or to
-// sign in again.
+// probe asks a server for its methods of sign-in, for a new profile or a new sign-in.
 func (s *Server) probe(w http.ResponseWriter, r *http.Request, _ *guard.Caller, _ string) error {
 	var body client.Probe
 	if err := read(r, &body); err != nil {
@@ -43,7 +42,7 @@ func (s *Server) probe(w http.ResponseWriter, r *http.Request, _ *guard.Caller, 
 	return answer(w, http.StatusOK, answered)
 }
 
-// freeName makes a profile's name of a server's: flows for flows.example.org,
+// freeName makes a free profile name from a server's name: flows for flows.example.org,
 // local for this computer.
 func (s *Server) freeName(serverURL string) string {
 	name := "langflow"

@@ -6,8 +6,8 @@ import (
 	"strconv"
 )
 
-// processFigures are what the system knows of the agent: its open files and the
-// bytes of its memory that are in RAM.
+// processFigures returns the agent's open files and the bytes of its memory that are in
+// RAM.
 func processFigures() (files, resident float64, ok bool) {
 	open, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
@@ -22,6 +22,6 @@ func processFigures() (files, resident float64, ok bool) {
 		return 0, 0, false
 	}
 	pages, err := strconv.ParseInt(string(fields[1]), 10, 64)
-	// One of the files was the folder itself, while it was read.
+	// One of the open files was the folder itself.
 	return float64(len(open) - 1), float64(pages * int64(os.Getpagesize())), err == nil
 }

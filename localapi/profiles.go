@@ -40,7 +40,7 @@ func Present(s agent.Snapshot) client.Profile {
 	return p
 }
 
-// set gives a field the value that a request has for it, if it has one.
+// set sets a field to a request's value, if the request has one.
 func set[T any](field, to *T) {
 	if to != nil {
 		*field = *to
@@ -83,7 +83,7 @@ func (s *Server) profiles(w http.ResponseWriter, _ *http.Request, caller *guard.
 	return answer(w, http.StatusOK, client.Profiles{Profiles: s.seen(caller)})
 }
 
-// show answers with a profile, or with what went wrong.
+// show answers with a profile, or returns the error.
 func show(w http.ResponseWriter, status int, snapshot agent.Snapshot, err error) error {
 	if err != nil {
 		return err
@@ -105,8 +105,8 @@ func (s *Server) addProfile(w http.ResponseWriter, r *http.Request, _ *guard.Cal
 		Name: body.Name, ServerURL: body.ServerURL, CAFile: body.CAFile, AllowHTTP: body.AllowHTTP,
 	})
 	if err == nil {
-		// Whoever was let in to an earlier profile of its name, whose file was
-		// deleted by hand or in a crash, has no part in this one.
+		// An earlier profile of this name may have been deleted by hand or in a crash:
+		// its clients must not get this one.
 		err = s.Clients.Forget(body.Name)
 	}
 	return show(w, http.StatusCreated, snapshot, err)
@@ -136,7 +136,7 @@ func (s *Server) changeProfile(w http.ResponseWriter, r *http.Request, _ *guard.
 			p.ProxyOrigins = strings.Join(*body.ProxyAllowOrigins, " ")
 		}
 		if body.Proxy != nil && *body.Proxy && s.proxies.taken(name) {
-			p.ProxyPort = 0 // for another one
+			p.ProxyPort = 0 // the next opening chooses another one
 		}
 	})
 	if err == nil && body.Proxy != nil {
@@ -149,7 +149,7 @@ func (s *Server) changeProfile(w http.ResponseWriter, r *http.Request, _ *guard.
 func (s *Server) removeProfile(w http.ResponseWriter, r *http.Request, _ *guard.Caller, name string) error {
 	snapshot, err := s.Agent.Remove(r.Context(), name)
 	if err == nil {
-		// A crash just here leaves them: addProfile does the same.
+		// A crash just before this leaves the clients; addProfile forgets them too.
 		err = s.Clients.Forget(name)
 	}
 	return show(w, http.StatusOK, snapshot, err)
@@ -180,8 +180,8 @@ func (s *Server) logout(w http.ResponseWriter, r *http.Request, _ *guard.Caller,
 	return show(w, http.StatusOK, snapshot, err)
 }
 
-// refresh may ask a person to unlock the keychain, but not on behalf of a
-// program.
+// refresh renews the token. It may ask a person to unlock the keychain, but not for a
+// program's request.
 func (s *Server) refresh(w http.ResponseWriter, r *http.Request, caller *guard.Caller, name string) error {
 	snapshot, err := s.Agent.Refresh(r.Context(), name, caller.Owner || caller.Page)
 	return show(w, http.StatusOK, snapshot, err)

@@ -10,9 +10,8 @@ import (
 	"langkeep/localapi/proof"
 )
 
-// prove answers a nonce as only the agent can, which is asked for before it is
-// sent a bearer. What it answers tells nothing of the token, which has 256
-// random bits.
+// prove answers a nonce with the agent's proof, before a client sends its bearer. The
+// proof reveals nothing of the token, which has 256 random bits.
 func (s *Server) prove(w http.ResponseWriter, r *http.Request, _ *guard.Caller, _ string) error {
 	var body client.ProofRequest
 	if err := read(r, &body); err != nil {

@@ -24,39 +24,39 @@ import (
 
 const (
 	firstProxyPort = 17861
-	proxyPorts     = 1000             // that are tried from there on
+	proxyPorts     = 1000             // tried from that port on
 	reopenEvery    = 10 * time.Second // while a proxy's port is taken
 )
 
 // proxies opens and closes the profiles' proxies, as their settings say.
 type proxies struct {
 	*Server
-	reconciling sync.WaitGroup // what watch has begun
+	reconciling sync.WaitGroup // the reconciliations that watch has begun
 
 	mu    sync.Mutex // protects the following; never held over anything that waits
 	open  map[string]*openProxy
-	turns map[string]chan struct{} // by profile: held by whoever opens or closes its proxy; capacity 1
+	turns map[string]chan struct{} // by profile: full while its proxy is opened or closed; capacity 1
 	soon  map[string]bool          // profiles that watch is about to reconcile
-	over  bool                     // no more are opened
+	over  bool                     // the server stops: no proxy is opened any more
 }
 
 func newProxies(s *Server) *proxies {
 	return &proxies{Server: s, open: map[string]*openProxy{}, turns: map[string]chan struct{}{}, soon: map[string]bool{}}
 }
 
-// openProxy is a proxy that is open, or would be if its port were free.
+// openProxy is an open proxy, or one that waits for its port.
 type openProxy struct {
 	port   int
 	server *http.Server // nil: the port is taken
 	end    context.CancelFunc
 }
 
-// watch keeps the proxies as their profiles want them, until ctx ends; then all
-// are closed.
+// watch opens and closes the proxies as their profiles say, until ctx ends; then it
+// closes all.
 func (p *proxies) watch(ctx context.Context) {
 	changes := p.Agent.Subscribe()
 	defer p.Agent.Unsubscribe(changes)
-	var again <-chan time.Time // nil where every port is open: there is nothing to wake up for
+	var again <-chan time.Time // nil while no proxy waits for its port, so that no timer wakes the agent
 	for {
 		if again == nil && len(p.waiting()) > 0 {
 			again = time.After(reopenEvery)
@@ -79,8 +79,8 @@ func (p *proxies) watch(ctx context.Context) {
 	}
 }
 
-// reconcileSoon reconciles a profile's proxy without waiting for that: to write down
-// a port may take as long as a sign-in of the profile that is under way.
+// reconcileSoon reconciles a profile's proxy in the background: writing a port down
+// waits for a sign-in of the profile that is under way.
 func (p *proxies) reconcileSoon(ctx context.Context, name string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -91,7 +91,7 @@ func (p *proxies) reconcileSoon(ctx context.Context, name string) {
 	p.reconciling.Go(func() {
 		release := p.turn(ctx, name)
 		p.mu.Lock()
-		delete(p.soon, name) // from here on a change is another one
+		delete(p.soon, name) // a later change needs another reconciliation
 		p.mu.Unlock()
 		if release != nil {
 			defer release()
@@ -100,7 +100,7 @@ func (p *proxies) reconcileSoon(ctx context.Context, name string) {
 	})
 }
 
-// reconcile opens or closes one profile's proxy if need be.
+// reconcile opens or closes one profile's proxy as its settings say.
 func (p *proxies) reconcile(ctx context.Context, name string) {
 	if release := p.turn(ctx, name); release != nil {
 		defer release()
@@ -108,8 +108,8 @@ func (p *proxies) reconcile(ctx context.Context, name string) {
 	}
 }
 
-// turn waits until nobody else opens or closes a profile's proxy, and returns
-// what ends the turn; nil if ctx ends first.
+// turn waits for the turn to open or close a profile's proxy, and returns the function
+// that ends it; nil if ctx ends first.
 func (p *proxies) turn(ctx context.Context, name string) (release func()) {
 	p.mu.Lock()
 	turn := p.turns[name]
@@ -126,14 +126,14 @@ func (p *proxies) turn(ctx context.Context, name string) (release func()) {
 	}
 }
 
-// get is what is open for a profile, or would be; nil if there is nothing.
+// get returns a profile's openProxy; nil if there is none.
 func (p *proxies) get(name string) *openProxy {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.open[name]
 }
 
-// put notes what is open for a profile, unless no more are opened.
+// put stores a profile's openProxy, unless the server stops.
 func (p *proxies) put(name string, o *openProxy) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -166,17 +166,17 @@ func (p *proxies) reconcileInTurn(ctx context.Context, name string) {
 	}
 }
 
-// refused notes that a proxy's port can't be had. If another user holds it,
-// tokens may have been sent there: those that could have been are taken back.
-// It may come to that later, while the port is waited for. The caller has the
-// turn.
+// refused notes that a proxy's port is taken. If another user holds the port, tools may
+// have sent their tokens there, so refused revokes the tokens of all clients that could
+// have. Another user may also take the port later, while the proxy waits for it. The
+// caller has the turn.
 func (p *proxies) refused(snapshot agent.Snapshot, err error) {
 	name, port := snapshot.Name, snapshot.ProxyPort
 	if !p.put(name, &openProxy{port: port}) {
 		return
 	}
 	if snapshot.ProxyReason == vocabulary.PortOfAnotherUser {
-		return // that was seen to
+		return // the tokens were revoked already
 	}
 	if !p.Guard.HeldByOther(uint16(port)) {
 		if snapshot.ProxyReason == "" {
@@ -193,8 +193,8 @@ func (p *proxies) refused(snapshot agent.Snapshot, err error) {
 	p.Agent.ProxyIs(name, false, vocabulary.PortOfAnotherUser)
 }
 
-// choose takes the first free port that no other profile keeps, and writes it
-// down. The caller has the turn.
+// choose takes the first free port that no other profile keeps, and writes it into the
+// profile. The caller has the turn.
 func (p *proxies) choose(ctx context.Context, name string) {
 	kept := map[int]bool{}
 	for _, s := range p.Agent.Profiles() {
@@ -208,7 +208,7 @@ func (p *proxies) choose(ctx context.Context, name string) {
 		if err != nil {
 			continue
 		}
-		// Before it is said to be open.
+		// Write the port before the proxy is announced as open.
 		if _, err := p.Agent.Change(ctx, name, func(p *config.Profile) { p.ProxyPort = port }); err != nil {
 			p.Log.Warn("the proxy's port can't be written down", "profile", name, "error", err)
 			closeUnused(listeners)
@@ -266,13 +266,13 @@ func (p *proxies) serve(name string, port int, listeners []net.Listener) {
 		return
 	}
 	for _, l := range listeners {
-		go func() { _ = server.Serve(l) }() // until it is closed
+		go func() { _ = server.Serve(l) }() // returns when the server is closed
 	}
 	p.Log.Info("the proxy is open", "profile", name, "port", port)
 	p.Agent.ProxyIs(name, true, "")
 }
 
-// shut closes a profile's proxy and ends what goes through it.
+// shut closes a profile's proxy and ends its requests.
 func (p *proxies) shut(name string) {
 	p.mu.Lock()
 	now := p.open[name]
@@ -309,9 +309,8 @@ func (s *Server) SetProxy(ctx context.Context, name string, on bool) error {
 	return err
 }
 
-// openProxy opens a profile's proxy if it is not, on another port if its own is
-// taken. The error is for a profile that is not there, or for a computer without
-// a free port.
+// openProxy opens a profile's proxy if it is closed, on another port if its own is
+// taken. The error means that there is no such profile, or no free port.
 func (s *Server) openProxy(ctx context.Context, name string) (agent.Snapshot, error) {
 	snapshot, err := s.Agent.Profile(name)
 	if err != nil || snapshot.ProxyOpen {
@@ -356,7 +355,7 @@ func (p *proxies) needs(name string) proxy.Needs {
 	return proxy.Needs{Origins: strings.Fields(needs.Origins), Version: needs.Version, UnknownRoutes: needs.UnknownRoutes}
 }
 
-// proxyURL is where a profile's proxy answers, nil if it does not.
+// proxyURL is the address of a profile's proxy, nil if it is not open.
 func proxyURL(s agent.Snapshot) *string {
 	u, err := url.Parse(s.ServerURL)
 	if err != nil || !s.ProxyOpen || s.ProxyPort == 0 {
@@ -367,7 +366,7 @@ func proxyURL(s agent.Snapshot) *string {
 	}).String())
 }
 
-// credentials is the agent as the proxy needs it.
+// credentials is the proxy's view of the agent.
 type credentials struct{ *agent.Agent }
 
 // Key implements proxy.Source.

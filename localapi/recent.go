@@ -13,18 +13,16 @@ import (
 	"langkeep/localapi/words"
 )
 
-// recentKept bounds the list of what has happened.
+// recentKept bounds the list of recent events.
 const recentKept = 50
 
-// recent is what has happened to the profiles since the agent was started, in
-// memory alone.
+// recent is the list of the profiles' events since the agent's start, in memory only.
 type recent struct {
 	mu     sync.Mutex // protects the following
 	events []client.RecentEvent
 }
 
-// watch notes changes until ctx ends. What the profiles are at first is no
-// change.
+// watch notes changes until ctx ends. The profiles' first states are no changes.
 func (l *recent) watch(ctx context.Context, a *agent.Agent) {
 	changes := a.Subscribe()
 	defer a.Unsubscribe(changes)
@@ -58,8 +56,8 @@ func (l *recent) watch(ctx context.Context, a *agent.Agent) {
 	}
 }
 
-// note adds an event. The same that comes to a profile again in a row is told
-// once: refreshes would fill the list.
+// note adds an event. Equal events of a profile in a row become one entry, or else
+// refreshes would fill the list.
 func (l *recent) note(profile string, state client.State, said string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -18,15 +18,15 @@ type route struct {
 	handle func(w http.ResponseWriter, r *http.Request, caller *guard.Caller, name string) error
 }
 
-// entry is a line as it is used, with what is made of it once.
+// entry is a route with its prepared values.
 type entry struct {
 	route
-	what    string // in the audit log and the metrics
+	what    string // the route's name in the audit log and the metrics
 	noted   noting
 	pattern pattern
 }
 
-// wayIn is the row of the guard's table that a request comes in by.
+// wayIn is the way that a request comes in by.
 func wayIn(r *http.Request) guard.Way {
 	way := guard.WayIn(r)
 	switch {
@@ -42,7 +42,7 @@ func wayIn(r *http.Request) guard.Way {
 	return way
 }
 
-// The paths that are more than a line of the table.
+// The paths that other code needs too.
 const (
 	exchangePath = "/v1/page/token"
 	sealedPath   = "/v1/page/sealed"
@@ -52,8 +52,8 @@ const (
 	leasePath    = "/v1/lease"
 )
 
-// table lists every route, with the scope that it needs. openapi.yaml has the
-// same, and a test holds them together.
+// table lists every route, with the scope that it needs. A test compares it with
+// openapi.yaml.
 func (s *Server) table() []route {
 	return []route{
 		{"GET", "/v1/status", guard.Read, s.status},
@@ -98,7 +98,7 @@ func (s *Server) table() []route {
 	}
 }
 
-// prepared is the table as it is used.
+// prepared makes the entries of the table.
 func (s *Server) prepared() []entry {
 	var entries []entry
 	for _, r := range s.table() {
@@ -121,7 +121,7 @@ func (s *Server) lookUp(r *http.Request) (*entry, string) {
 	return nil, ""
 }
 
-// unknown tells why there is no line for a request.
+// unknown is the problem of a request without a line.
 func (s *Server) unknown(w http.ResponseWriter, r *http.Request) *client.Problem {
 	var allowed []string
 	for _, route := range s.routes {

@@ -15,10 +15,10 @@ import (
 	"langkeep/localapi/proof"
 )
 
-// pageSealed is the one request that the control page makes: another one of this
-// API, sealed with the secret that it shares with the agent, and so is the
-// answer. Who takes the agent's port can neither read the request nor answer it,
-// however it times that. With a code's secret it is the exchange of the code.
+// pageSealed answers the only kind of request that the control page makes: a request of
+// this API, sealed with the secret that page and agent share. The answer is sealed too.
+// So a program that takes the agent's port, at whatever moment, can neither read the
+// request nor answer it. With a code's secret the request is the exchange of the code.
 func (s *Server) pageSealed(w http.ResponseWriter, r *http.Request, _ *guard.Caller, _ string) error {
 	var body client.Sealed
 	if err := read(r, &body); err != nil {
@@ -64,18 +64,17 @@ func (s *Server) pageSealed(w http.ResponseWriter, r *http.Request, _ *guard.Cal
 	return nil
 }
 
-// sealedKey finds the secret that a request was sealed with.
+// sealedKey is the context's key for the secret that a request was sealed with.
 type sealedKey struct{}
 
-// sealedRequest is what is inside.
+// sealedRequest is the request inside.
 type sealedRequest struct {
 	Method string          `json:"method"`
 	Path   string          `json:"path"` // and query
 	Body   json.RawMessage `json:"body"`
 }
 
-// unsealed is the request that was sealed in r, whose connection and headers it
-// shares.
+// unsealed returns the request inside r. It shares r's connection and headers.
 func unsealed(r *http.Request, text []byte) (*http.Request, *client.Problem) {
 	var in sealedRequest
 	d := json.NewDecoder(bytes.NewReader(text))
@@ -94,9 +93,9 @@ func unsealed(r *http.Request, text []byte) (*http.Request, *client.Problem) {
 	return inner, nil
 }
 
-// sealedAnswer seals what a handler writes: first its status, then its body, a
-// piece at each flush. Its headers are not passed on, since nobody would believe
-// them.
+// sealedAnswer seals a handler's answer: first its status, then its body, a piece at
+// each flush. It drops the headers, since they can't be sealed and the page could not
+// trust them.
 type sealedAnswer struct {
 	http.ResponseWriter
 	header http.Header
@@ -145,7 +144,7 @@ func (a *sealedAnswer) FlushError() error {
 // Unwrap is for http.ResponseController.
 func (a *sealedAnswer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
-// end writes what is left, as the last piece.
+// end writes the rest, as the last piece.
 func (a *sealedAnswer) end() {
 	a.WriteHeader(http.StatusOK)
 	a.put(a.body.Bytes(), true)

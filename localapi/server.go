@@ -1,5 +1,5 @@
-// Package localapi serves Langkeep's local API: every request goes through the
-// guard, then by the table of routes to a handler.
+// Package localapi serves Langkeep's local API: every request goes through the guard,
+// then through the table of routes to a handler.
 package localapi
 
 import (
@@ -38,32 +38,32 @@ type Config struct {
 	Version string
 	Started time.Time
 	Store   string // the kind of store in use
-	// ConfigError is what is wrong with the files edited by hand, nil if
-	// nothing is.
+	// ConfigError returns the errors of the files edited by hand, nil if there are
+	// none.
 	ConfigError func() error
-	// Settings are those of config.toml, which the API can change.
+	// Settings are the settings of config.toml that the API can change.
 	Settings Settings
 	// Clients are the programs that may ask; the Guard must know their tokens.
 	Clients *clients.List
-	// Audit is told who asked for what.
+	// Audit is the audit log.
 	Audit *auditlog.Log
 	// Pages gives the control page its tokens; the Guard must know it too.
 	Pages *guard.Pages
 	// URL is the local API's address, for browsers.
 	URL string
-	// PageFile is where a code is left for the browser if it must not be seen
-	// among its arguments.
+	// PageFile is the path of the file that leads a browser to the page where a code
+	// must not be among the browser's arguments.
 	PageFile string
 	// FirstProxyPort is where the search for a proxy's port begins; 0 is 17861.
 	FirstProxyPort int
-	// Doctor answers who asks what is wrong.
+	// Doctor makes the checks of POST /v1/doctor.
 	Doctor Doctor
 	// Stop is called when the owner asks the agent to stop. It must not wait
 	// for the server.
 	Stop func()
 }
 
-// Settings are what holds for all profiles.
+// Settings reads and changes config.toml.
 type Settings interface {
 	Get() config.Config
 	Change(config.Change) (config.Config, error)
@@ -90,8 +90,8 @@ func New(c Config) *Server {
 	return s
 }
 
-// Serve answers on the guarded listeners until ctx ends, then lets what is
-// under way finish for a few seconds. Streams end at once.
+// Serve answers on the guarded listeners until ctx ends. Then it gives the requests
+// under way a few seconds to finish, and ends streams at once.
 func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 	server := guard.NewServer(guard.ServerConfig{Handler: s, Log: s.Log})
 	streams, endStreams := context.WithCancel(context.WithoutCancel(ctx))
@@ -102,7 +102,7 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 	watching.Go(func() { s.recent.watch(streams, s.Agent) })
 	watching.Go(func() { s.proxies.watch(streams) })
 	watching.Go(func() { s.Clients.Run(streams) })
-	// It outlives the others: what is answered at last is noted, too.
+	// The audit log runs longer than the rest, so that the last requests are noted too.
 	auditing, endAuditing := context.WithCancel(context.WithoutCancel(ctx))
 	watching.Go(func() { s.Audit.Run(auditing) })
 	defer watching.Wait()
@@ -122,7 +122,7 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
 	defer cancel()
 	if server.Shutdown(last) != nil {
-		_ = server.Close() // whoever still waits is cut off
+		_ = server.Close() // cuts off the requests that are left
 	}
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
@@ -130,7 +130,8 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 	return err
 }
 
-// streamsKey finds the context that ends all streams when the server stops.
+// streamsKey is the context's key for the context that ends all streams when the server
+// stops.
 type streamsKey struct{}
 
 // ServeHTTP implements http.Handler: guard, route, scope, handler.
@@ -139,15 +140,14 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.route(w, r, caller, problem)
 }
 
-// route answers a request of a caller that the guard has let in, or with the
-// problem that it has.
+// route answers a request of an admitted caller, or with the guard's problem.
 func (s *Server) route(w http.ResponseWriter, r *http.Request, caller *guard.Caller, problem *client.Problem) {
 	route, name := s.lookUp(r)
 	switch {
 	case problem != nil:
 	case route == nil:
 		problem = s.unknown(w, r)
-	// The page refreshes without the right to a token: the answer has none.
+	// The page may refresh without the scope token: the answer has no token.
 	case !(caller.Page && route.path == refreshPath):
 		problem = s.Guard.Require(caller, route.scope, name)
 	}
@@ -175,8 +175,8 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request, caller *guard.Cal
 	s.metrics.request(route.what, problem)
 }
 
-// checkQuery refuses a query that can't be read, or that has a parameter twice: one
-// of the two would count in silence.
+// checkQuery refuses a query that can't be read, or that has a parameter twice: one of
+// the two would be ignored in silence.
 func checkQuery(r *http.Request) *client.Problem {
 	if r.URL.RawQuery == "" {
 		return nil
@@ -193,16 +193,15 @@ func checkQuery(r *http.Request) *client.Problem {
 	return nil
 }
 
-// refuse answers who is not heard.
+// refuse answers a refused request, and notes it.
 func (s *Server) refuse(w http.ResponseWriter, u use, problem *client.Problem) {
 	guard.WriteProblem(w, problem)
 	s.note(u, problem)
 	s.metrics.request(u.What, problem)
 }
 
-// fail answers with the problem that an error is. Whoever has only ended their
-// own half of the connection still hears it, and must not take silence for a
-// success.
+// fail answers with an error's problem. It also answers a client that has ended its own
+// half of the connection: silence could pass for a success.
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, name string, err error) *client.Problem {
 	snapshot, _ := s.Agent.Profile(name) // an empty one will do
 	problem := problemOf(err, snapshot.ServerURL)
@@ -213,8 +212,8 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, name string, err e
 	return problem
 }
 
-// problemOf maps the agent's errors to the API's. serverURL is that of the
-// profile that they are about, "" if there is none.
+// problemOf maps the agent's errors to the API's. serverURL is the server of the
+// error's profile, "" if there is none.
 func problemOf(err error, serverURL string) *client.Problem {
 	var problem *client.Problem
 	if errors.As(err, &problem) {
@@ -226,7 +225,7 @@ func problemOf(err error, serverURL string) *client.Problem {
 	}
 	problem = client.NewProblem(string(e.Kind), words.Error(e))
 	problem.Reason, problem.Gateway = e.Reason, e.Gateway
-	retryAfter := e.RetryAfter // of an error that others are told as well
+	retryAfter := e.RetryAfter // a copy: other callers share the error
 	defer func() { problem.Words = sentence(problem, e, serverURL) }()
 	switch e.Kind {
 	case agent.LifetimeTooShort:
@@ -237,15 +236,15 @@ func problemOf(err error, serverURL string) *client.Problem {
 		fallthrough
 	case agent.TooManyRequests:
 		if retryAfter > 0 {
-			// Rounded up: who comes back then must not be too early.
+			// Round up, so that a retry then is not too early.
 			problem.RetryAfter = new(wholeSeconds(retryAfter + time.Second - 1))
 		}
 	}
 	return problem
 }
 
-// sentence is a problem in the words of the page, and notes where a server that
-// has moved is.
+// sentence is a problem in the page's words. For a moved server it also notes the new
+// address in the problem.
 func sentence(p *client.Problem, e *agent.Error, serverURL string) string {
 	detail := ""
 	if lf, ok := errors.AsType[*langflow.Error](e); ok {
@@ -276,10 +275,10 @@ func answer(w http.ResponseWriter, status int, v any) error {
 	return nil
 }
 
-// read takes the JSON object of a request's body. Fields that the API does not
-// know are refused: they are most likely misspelt. So is null, which would pass
-// for a field that is left out where a person may have meant the default, and a
-// field that is there twice, of which one would count in silence.
+// read parses the JSON object of a request's body. It refuses unknown fields, which are
+// most likely misspelt. It refuses null, which would count as an absent field although
+// a person may have meant the default. It refuses a field that comes twice, of which
+// one would be ignored in silence.
 func read(r *http.Request, v any) error {
 	var body bytes.Buffer
 	d := json.NewDecoder(io.TeeReader(r.Body, &body))
@@ -309,8 +308,8 @@ func read(r *http.Request, v any) error {
 	}
 }
 
-// ambiguous tells what in a JSON object can be taken in two ways: null, and a field
-// that is there twice, in any case since encoding/json ignores it. "" if nothing is.
+// ambiguous returns the fault of a JSON object with two readings: null, or a field that
+// comes twice, whatever its case, since encoding/json ignores case. "" means none.
 func ambiguous(text []byte) string {
 	d := json.NewDecoder(bytes.NewReader(text))
 	var open []map[string]bool // the names in each object that is open; nil for an array

@@ -19,7 +19,8 @@ func (s *Server) changeSettings(w http.ResponseWriter, r *http.Request, _ *guard
 	if err := read(r, &body); err != nil {
 		return err
 	}
-	// One that was removed since may stay, since that changes nothing.
+	// A default profile that was removed since may stay: sending it again changes
+	// nothing.
 	if name := body.DefaultProfile; name != nil && *name != "" && *name != s.Settings.Get().DefaultProfile && !s.Agent.Has(*name) {
 		return client.NewProblem(client.TypeBadRequest, fmt.Sprintf("default_profile: there is no profile %.64q; make it first, or name another", *name))
 	}
@@ -30,7 +31,7 @@ func (s *Server) changeSettings(w http.ResponseWriter, r *http.Request, _ *guard
 	if errors.Is(err, config.ErrValue) {
 		return client.NewProblem(client.TypeBadRequest, err.Error())
 	}
-	if err != nil { // of the file, which names its line
+	if err != nil { // the file's error, which names the line
 		return client.NewProblem(client.TypeConflict, err.Error())
 	}
 	return answer(w, http.StatusOK, presentSettings(changed))

@@ -32,16 +32,15 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request, _ *guard.Caller, 
 	return nil
 }
 
-// Made once, as http.Header.Set would make them for every answer. They are never
-// changed.
+// Made once: http.Header.Set would allocate them for every answer. They never change.
 var (
 	jsonType  = []string{"application/json"}
 	plainText = []string{"text/plain; charset=utf-8"}
 )
 
-// appendToken appends client.Token as it is sent: the one place where a token
-// leaves its redacting type. Reading a token is what programs do all the time,
-// and encoding/json alone costs it a twentieth of its requests a second.
+// appendToken appends client.Token as JSON. It is the only place where a token leaves
+// its redacting type. It exists for speed: programs read tokens all the time, and
+// encoding/json costs a twentieth of the requests a second.
 func appendToken(b []byte, g agent.Grant) []byte {
 	const others = 192 // bytes: names, times and quotes
 	b = slices.Grow(b, others+len(g.Profile)+len(g.ServerURL)+len(g.Token.Reveal()))

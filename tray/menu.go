@@ -1,6 +1,5 @@
-// Package tray shows the agent's profiles in the desktop's tray. It is a view:
-// what it shows is computed anew from the profiles each time, and a click calls
-// one of Actions.
+// Package tray shows the agent's profiles in the desktop's tray. It is a view: it
+// computes its menu anew from the profiles each time, and a click calls one of Actions.
 package tray
 
 import (
@@ -16,11 +15,11 @@ import (
 	"langkeep/localapi/words"
 )
 
-// The icons, by what the profiles' worst state asks of a person.
+// The icons, by the need of the profiles' worst state.
 const (
 	iconFresh     = "fresh"     // nothing
-	iconAttention = "attention" // needs you
-	iconOffline   = "offline"   // nothing, it comes back by itself
+	iconAttention = "attention" // a person is needed
+	iconOffline   = "offline"   // nothing to do, it comes back by itself
 )
 
 const (
@@ -29,7 +28,7 @@ const (
 	tooltipLimit = 127 // UTF-16 units, of Windows' NOTIFYICONDATA without its final zero
 )
 
-// verb is what a click asks for.
+// verb is a click's action.
 type verb int
 
 const (
@@ -48,7 +47,7 @@ const (
 	quit
 )
 
-// view is what a menu is made from.
+// view is the data for a menu.
 type view struct {
 	profiles []client.Profile
 	now      time.Time
@@ -56,20 +55,20 @@ type view struct {
 	can      offers
 }
 
-// offers are the parts of the menu that are not everywhere.
+// offers are the optional parts of the menu.
 type offers struct {
 	page, clipboard, startAtLogin bool
 	startsAtLogin                 bool // the check mark
 }
 
-// menu is all that the tray shows.
+// menu is the whole content of the tray.
 type menu struct {
 	icon     string
 	tooltip  string
 	profiles []profileLine
 	more     []profileLine // in a submenu
 	moreLine entry         // opens it
-	beyond   entry         // at its top: how many are on the control page only
+	beyond   entry         // at its top: the number of profiles on the control page only
 	empty    entry         // in the place of profiles, where there are none
 	entries  []entry       // below the profiles
 }
@@ -90,8 +89,8 @@ type entry struct {
 	checked  bool
 }
 
-// compose makes the menu. Entries have the same verbs in the same places
-// whatever the view is, so that the tray can keep a fixed pool of items.
+// compose makes the menu. Each place has the same verb in every view, so that the tray
+// can keep a fixed pool of items.
 func compose(v view) menu {
 	m := menu{
 		icon: worst(v.profiles), tooltip: tooltip(v),
@@ -106,7 +105,7 @@ func compose(v view) menu {
 	}
 	profiles := slices.Clone(v.profiles)
 	if len(profiles) > topProfiles {
-		// Who needs a person must not be hidden in a submenu.
+		// A profile that needs a person must not be hidden in a submenu.
 		slices.SortStableFunc(profiles, func(a, b client.Profile) int { return cmp.Compare(rank(a.State), rank(b.State)) })
 	}
 	beyond := max(0, len(profiles)-topProfiles-moreProfiles)
@@ -159,8 +158,8 @@ func offered(p client.Profile, can offers) []entry {
 	}
 }
 
-// browsable tells whether a browser may be sent there: the files of profiles
-// are edited by hand, and other schemes start other programs.
+// browsable tells whether a browser may open the address: profiles' files are edited by
+// hand, and other schemes start other programs.
 func browsable(server string) bool {
 	u, err := url.Parse(server)
 	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
@@ -181,8 +180,8 @@ func rank(s client.State) int {
 	return 4 // signed out, on purpose
 }
 
-// worst is the icon for all profiles together. The closed ring means that a
-// session is kept: where there is none, a person has to begin.
+// worst is the icon for all profiles together. The closed ring means that a session is
+// kept; without any session a person is needed.
 func worst(profiles []client.Profile) string {
 	most := rank(client.SignedOut)
 	for _, p := range profiles {
@@ -197,7 +196,7 @@ func worst(profiles []client.Profile) string {
 	return iconAttention
 }
 
-// tooltip names what is not fresh, the worst first, and counts the rest.
+// tooltip names the profiles that are not fresh, the worst first, and counts the rest.
 func tooltip(v view) string {
 	const name = "Langkeep"
 	switch len(v.profiles) {

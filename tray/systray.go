@@ -18,16 +18,16 @@ import (
 )
 
 const (
-	refreshEvery = 15 * time.Second // for what is left of tokens; the menu is also made anew when it opens
+	refreshEvery = 15 * time.Second // for the times left; the menu is also made anew when it opens
 	exitLimit    = 4 * time.Second  // Windows ends a program 5 s after it was told that the session ends
 )
 
-// Run shows the tray until stopped is closed. It must be called on main's
-// goroutine, at most once in a process. Where there is no desktop it returns
-// ErrNoDesktop at once; one that goes away later is said once, and Run goes on.
+// Run shows the tray until stopped is closed. It must be called on main's goroutine, at
+// most once in a process. Without a desktop it returns ErrNoDesktop at once. If the
+// desktop goes away later Run says so once, and goes on.
 //
-// When the desktop session ends Run calls Actions.Quit, and holds the session
-// up until stopped is closed.
+// When the desktop session ends Run calls Actions.Quit, and delays the session's end
+// until stopped is closed.
 func Run(c Config, stopped <-chan struct{}) error {
 	gone := make(chan struct{})
 	shown := sync.OnceFunc(func() {
@@ -46,7 +46,7 @@ func Run(c Config, stopped <-chan struct{}) error {
 		return err
 	}
 	defer leave()
-	// What systray prints is for the log, not for people.
+	// Send systray's messages to the log, not to people.
 	log.SetFlags(0)
 	log.SetOutput(slog.NewLogLogger(c.Log.Handler(), slog.LevelInfo).Writer())
 	t := &binding{Config: c, clicks: make(chan click), stopped: stopped, gone: gone}
@@ -76,8 +76,8 @@ func Run(c Config, stopped <-chan struct{}) error {
 		case <-time.After(exitLimit):
 		}
 	}
-	// Without a connection to the bus Run ends in a nil dereference
-	// (v1.12.2); it can have gone since watch looked.
+	// Without a connection to the bus Run ends in a nil dereference (v1.12.2); the bus
+	// may have gone since watch looked.
 	defer func() {
 		if r := recover(); r != nil {
 			c.Log.Warn("the tray ended", "reason", r)
@@ -106,7 +106,7 @@ type binding struct {
 	entries       []*line
 }
 
-// line is one item of the fixed pool, with what it shows: items are never
+// line is one item of the fixed pool, with its present content. Items are never
 // removed, since that races with clicks.
 type line struct {
 	item *systray.MenuItem
@@ -120,8 +120,8 @@ type profileItems struct {
 	entries []*line
 }
 
-// click is a click on an item. Which profile it is about says the profileItems
-// that it belongs to, nil for none.
+// click is a click on an item. in is the profile's items that the item belongs to, nil
+// for none.
 type click struct {
 	line *line
 	in   *profileItems
@@ -154,8 +154,8 @@ func (t *binding) addProfile(parent *systray.MenuItem) *profileItems {
 	return p
 }
 
-// add adds one item, and a receiver of its clicks: those that nobody waits for
-// are dropped.
+// add adds one item, and a goroutine that receives its clicks. systray
+// drops clicks that come while that one waits for the loop.
 func (t *binding) add(parent *systray.MenuItem, e entry, in *profileItems) *line {
 	l := &line{entry: e}
 	title := label(e.title)
@@ -187,7 +187,7 @@ func (t *binding) add(parent *systray.MenuItem, e entry, in *profileItems) *line
 	return l
 }
 
-// set shows an entry in a line, and touches only what differs: each call is a
+// set shows an entry in a line. It changes only differences, since each call is a
 // message to the panel.
 func (l *line) set(e entry) {
 	if e.title != l.title {
@@ -298,7 +298,7 @@ func (t *binding) loop() {
 func setIcon(name string) {
 	icon, template, err := assets.TrayIcon(name)
 	if err != nil {
-		panic(err) // one of three embedded files, and a test has seen them
+		panic(err) // can't fail: the three files are embedded, and a test reads them
 	}
 	systray.SetTemplateIcon(template, icon)
 }
@@ -321,8 +321,8 @@ func (t *binding) click(ctx context.Context, c click) {
 	}()
 }
 
-// label escapes what a menu would take for the mark of a key to press: & on
-// Windows, _ in com.canonical.dbusmenu.
+// label escapes the sign that marks a menu's access key: & on Windows, _ in
+// com.canonical.dbusmenu.
 func label(title string) string {
 	switch runtime.GOOS {
 	case "windows":

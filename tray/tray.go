@@ -13,7 +13,7 @@ import (
 // ErrNoDesktop is Run's answer where no desktop can show a tray.
 var ErrNoDesktop = errors.New("no desktop here to show the tray icon")
 
-// Config is what a tray is made of.
+// Config has the parts of a tray.
 type Config struct {
 	Profiles func() []client.Profile // by name
 	Changes  <-chan struct{}         // receives after a profile has changed
@@ -21,17 +21,17 @@ type Config struct {
 	Version  string
 	Actions  Actions
 	Log      *slog.Logger
-	// Say tells a person what they would else wonder about, each thing once.
+	// Say tells a person why the tray behaves oddly, each reason once.
 	Say func(string)
 	// Shown is called once the desktop shows the icon; it may be nil.
 	Shown func()
 }
 
-// Actions are what clicks do. Each runs in a goroutine of its own.
+// Actions are the actions of clicks. Each runs in a goroutine of its own.
 type Actions struct {
 	OpenURL func(url string) error // in the browser
-	// OpenPage opens the control page at what its fragment says: nothing, "add",
-	// "sign-in/NAME" or "about". Nil leaves out the entries that need it.
+	// OpenPage opens the control page at a fragment: "", "add", "sign-in/NAME" or
+	// "about". Nil leaves out the entries that need it.
 	OpenPage  func(fragment string) error
 	CopyToken func(ctx context.Context, profile string) error // nil, as CopyKey: there is no clipboard
 	CopyKey   func(ctx context.Context, profile string) error
@@ -56,8 +56,8 @@ func (a *Actions) offers() offers {
 	return o
 }
 
-// act does what a click on an entry asks for. p is the profile in whose submenu
-// it is; Name alone is set if it has gone meanwhile.
+// act runs the action of a click on an entry. p is the profile of its submenu; only
+// Name is set if the profile has gone meanwhile.
 func (a *Actions) act(ctx context.Context, e entry, p client.Profile) error {
 	ctx, cancel := context.WithTimeout(ctx, actionLimit)
 	defer cancel()

@@ -2,8 +2,8 @@
 
 package tray
 
-// watcher is told what becomes of the place for the icon, which Windows and
-// macOS always have.
+// watcher has callbacks about the panel that shows the icon, which Windows and macOS
+// always have.
 type watcher struct{ shown, absent, gone func() }
 
 func watch(w watcher) (leave func(), err error) {
@@ -11,5 +11,5 @@ func watch(w watcher) (leave func(), err error) {
 	return func() {}, nil
 }
 
-// prepare does nothing: here all can only be set once systray runs.
+// prepare does nothing: on this system everything is set once systray runs.
 func prepare(menu) {}

@@ -13,18 +13,18 @@ import (
 	"langkeep/agent/sessionbus"
 )
 
-// trayHost is the bus name of who shows icons: org.kde.StatusNotifierWatcher,
-// of the StatusNotifierItem specification.
+// trayHost is the bus name of the panel's watcher, by the StatusNotifierItem
+// specification.
 const trayHost = "org.kde.StatusNotifierWatcher"
 
 const busLimit = 3 * time.Second // for the session bus to answer
 
-// watcher is told what becomes of the place for the icon: shown each time there
-// is one, absent if there is none at first, gone at the end of the session bus.
+// watcher has callbacks about the panel that shows the icon: shown each time there is
+// one, absent if there is none at first, gone at the end of the session bus.
 type watcher struct{ shown, absent, gone func() }
 
-// watch looks whether there is a session bus, on a connection of its own that
-// never starts one: systray, without a bus, blocks and then panics at its end.
+// watch checks for a session bus, on a connection of its own that never starts one:
+// without a bus systray blocks, and then panics at its end.
 func watch(w watcher) (leave func(), err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), busLimit)
 	defer cancel()
@@ -70,9 +70,9 @@ func watch(w watcher) (leave func(), err error) {
 	}, nil
 }
 
-// prepare sets what systray exports when it starts; a menu set later may not be
-// seen before startTime is over. The title becomes the item's id, by which panels keep its
-// place.
+// prepare sets the menu that systray exports at its start; panels may not see a later
+// menu before startTime is over. The title becomes the item's id, by which panels keep
+// its place.
 func prepare(m menu) {
 	systray.SetTitle("langkeep")
 	systray.SetTooltip(m.tooltip)

@@ -22,7 +22,7 @@ type LocalClient struct {
 	ExpiresAt *time.Time `json:"expires_at"` // null: with its lease
 	Lease     bool       `json:"lease"`      // of one running program; it ends with the program
 	May       string     `json:"may"`        // its scopes in words, behind "may"
-	Narrowed  bool       `json:"narrowed"`   // its scope run was given when that allowed tweaks and uploads, and nobody has seen that
+	Narrowed  bool       `json:"narrowed"`   // it got the scope run when run allowed tweaks and uploads, and nobody has seen that
 }
 
 // LocalClients is the body of GET /v1/clients.

@@ -15,14 +15,14 @@ import (
 	"langkeep/localapi/words"
 )
 
-// Files looks at the mode and owner of every file and folder.
+// Files checks the mode and owner of every file and folder.
 func Files(p paths.Paths) Check {
 	return Check{Name: "files", Look: func(context.Context) Finding {
 		seen, faults := p.Faults()
 		if len(faults) == 0 {
 			return ok("%d files and folders, for you alone.", seen)
 		}
-		// The worst first.
+		// Tell the worst fault first.
 		mild := slices.DeleteFunc(slices.Clone(faults), func(f paths.Fault) bool { return !f.Mild })
 		faults = append(slices.DeleteFunc(faults, func(f paths.Fault) bool { return f.Mild }), mild...)
 		var found, advice []string
@@ -55,7 +55,7 @@ func Settings(p paths.Paths) Check {
 	}}
 }
 
-// Autostart looks at what status says of the entry.
+// Autostart checks the entry that starts the agent at login.
 func Autostart(status func() (autostart.Status, error)) Check {
 	return Check{Name: "autostart", Look: func(context.Context) Finding {
 		s, err := status()
@@ -71,7 +71,7 @@ func Autostart(status func() (autostart.Status, error)) Check {
 	}}
 }
 
-// PeerLookup looks whether the users behind TCP connections can be told.
+// PeerLookup checks whether the system tells the users behind TCP connections.
 func PeerLookup(lookup func() error) Check {
 	return Check{Name: "peer-lookup", Look: func(context.Context) Finding {
 		if err := lookup(); err != nil {
@@ -82,9 +82,9 @@ func PeerLookup(lookup func() error) Check {
 	}}
 }
 
-// ProxyVariables looks whether this shell's programs would send requests for
-// this computer, and with them their tokens, to a proxy: httpx, requests and
-// curl do (tried).
+// ProxyVariables checks whether this shell's programs would send requests for this
+// computer, and their tokens with them, to a forward proxy: httpx, requests and curl do
+// (tried).
 func ProxyVariables(getenv func(string) string) Check {
 	return Check{Name: "proxy-variables", Look: func(context.Context) Finding {
 		var proxies, faults []string
@@ -136,7 +136,7 @@ func ProxyVariables(getenv func(string) string) Check {
 	}}
 }
 
-// uncovered are the names of this computer that a NO_PROXY leaves out.
+// uncovered returns this computer's names that a NO_PROXY lacks.
 func uncovered(noProxy string) []string {
 	var listed []string
 	for _, entry := range strings.FieldsFunc(noProxy, func(r rune) bool { return r == ',' || r == ' ' }) {

@@ -2,7 +2,7 @@ package doctor
 
 import "context"
 
-// bus is what of a session bus matters here.
+// bus is the part of a session bus that the checks need.
 type bus interface {
 	// owned tells whether a program has the name.
 	owned(ctx context.Context, name string) (bool, error)
@@ -20,9 +20,9 @@ const (
 	notificationsName = "org.freedesktop.Notifications"
 )
 
-// desktopChecks are those of a desktop that has a session bus.
+// desktopChecks are the checks of a desktop with a session bus.
 func desktopChecks(join func(context.Context) (bus, error)) []Check {
-	// on has a check look at the bus, which the first one says is there.
+	// on gives a check the bus; the first check is about the bus itself.
 	on := func(look func(context.Context, bus) Finding) func(context.Context) Finding {
 		return func(ctx context.Context) Finding {
 			b, err := join(ctx)

@@ -2,6 +2,6 @@
 
 package doctor
 
-// Desktop has nothing to look at: every desktop of this system has a tray and
-// shows notifications.
+// Desktop has no checks: every desktop of this system has a tray and shows
+// notifications.
 func Desktop() []Check { return nil }

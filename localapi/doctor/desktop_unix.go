@@ -11,7 +11,7 @@ import (
 	"langkeep/agent/sessionbus"
 )
 
-// Desktop are the checks of what shows the agent to people.
+// Desktop are the checks of the tray and notifications.
 func Desktop() []Check {
 	return desktopChecks(func(ctx context.Context) (bus, error) {
 		conn, err := sessionbus.Connect(ctx)

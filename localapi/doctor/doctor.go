@@ -1,5 +1,5 @@
-// Package doctor looks for what keeps Langkeep from working and says, in one
-// sentence each, what is so and what to do. Nothing that it says is secret.
+// Package doctor checks everything that Langkeep needs. Each check gives one sentence
+// with its finding and one with advice. None of them has a secret.
 package doctor
 
 import (
@@ -14,7 +14,7 @@ import (
 	"langkeep/localapi/client"
 )
 
-// Verdict is how a check went.
+// Verdict is the result of a check.
 type Verdict = client.Verdict
 
 // The verdicts.
@@ -24,7 +24,7 @@ const (
 	Failed  = client.CheckFailed
 )
 
-// Finding is what a check has to say.
+// Finding is a check's verdict and sentences.
 type Finding struct {
 	Verdict Verdict
 	Found   string // a sentence: what is so
@@ -35,7 +35,7 @@ type Finding struct {
 type Check struct {
 	Name string // of the table: lower case, with dashes
 	Look func(ctx context.Context) Finding
-	// Gate means that what comes after it makes no sense when it failed.
+	// Gate means that the checks after this one make no sense if it fails.
 	Gate bool
 }
 
@@ -48,8 +48,8 @@ type Result struct {
 // limit bounds one check.
 const limit = 20 * time.Second
 
-// Run makes the checks in order, up to a gate that failed. The home folder is
-// told as ~ in what they found.
+// Run makes the checks in order, up to a failed gate. It writes the home folder as ~ in
+// the findings.
 func Run(ctx context.Context, home string, checks ...Check) []Result {
 	var results []Result
 	for _, c := range checks {
@@ -65,7 +65,7 @@ func Run(ctx context.Context, home string, checks ...Check) []Result {
 	return results
 }
 
-// HomeFolder is what Run tells as ~; "" if it isn't known.
+// HomeFolder is the folder that Run writes as ~; "" if unknown.
 func HomeFolder() string {
 	home, err := os.UserHomeDir()
 	if err != nil {
@@ -106,8 +106,8 @@ func failed(advice, format string, args ...any) Finding {
 	return Finding{Failed, found(format, args), advice}
 }
 
-// found is a sentence with an error's text at its end, which on Windows has a dot
-// of its own.
+// found formats a sentence that may end with an error's text; on Windows that text has
+// a dot of its own.
 func found(format string, args []any) string {
 	s := fmt.Sprintf(format, args...)
 	if strings.HasSuffix(s, "..") {

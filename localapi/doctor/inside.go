@@ -11,17 +11,17 @@ import (
 	"langkeep/agent/paths"
 )
 
-// Inside looks at what only the agent can see: its store, its desktop, and
-// servers with the credentials that it holds.
+// Inside makes the checks that only the agent can make: of its store, its desktop, and
+// servers with the held credentials.
 type Inside struct {
 	Agent      *agent.Agent
 	Store      keychain.Store
 	PeerLookup func() error
 	Paths      paths.Paths
-	Home       string // told as ~
+	Home       string // written as ~
 	UserAgent  string
 
-	trip sync.Mutex // held during the store's round trip, which has one account
+	trip sync.Mutex // held during the check of the store, which uses one account
 }
 
 // Look makes the checks that are about no profile.
@@ -37,7 +37,8 @@ func (i *Inside) LookAt(ctx context.Context, name string) []Result {
 	return Run(ctx, i.Home, ProfileChecks(i.Paths, name, i.UserAgent, i.Agent)...)
 }
 
-// ProfileChecks are those of the profile in its file; a is nil if no agent runs.
+// ProfileChecks are the checks of a profile as its file has it; a is nil if no agent
+// runs.
 func ProfileChecks(p paths.Paths, name, userAgent string, a *agent.Agent) []Check {
 	unusable := func(err error) []Check {
 		return []Check{{Name: "server-url", Look: func(context.Context) Finding {

@@ -21,8 +21,8 @@ import (
 	"langkeep/localapi/words"
 )
 
-// Server looks at a profile's server, from the name up to what its credential
-// opens. The functions that are nil are this computer's own.
+// Server checks a profile's server, from its name up to the routes that the credential
+// opens. A nil function means this computer's own.
 type Server struct {
 	Profile   config.Profile
 	UserAgent string
@@ -30,7 +30,7 @@ type Server struct {
 	Credential func(ctx context.Context) (*langflow.Client, langflow.Credential, error)
 	// Key is Agent.KeyCredential of the profile.
 	Key func(ctx context.Context) (*langflow.Client, langflow.Credential, error)
-	// EndsKeys tells of the key that Key has returned whether the server ends it.
+	// EndsKeys tells whether the server ends the key that Key has returned.
 	EndsKeys func() bool
 
 	Clock     clock.Clock
@@ -41,15 +41,15 @@ type Server struct {
 }
 
 const (
-	soon     = 14               // days: a certificate that ends within them is told
-	farClock = 30 * time.Second // a clock that is further off is told
+	soon     = 14               // days: warn of a certificate that ends within them
+	farClock = 30 * time.Second // warn of a clock that is further off
 )
 
-// server is a Server with all that its checks share.
+// server is a Server with the data that its checks share.
 type server struct {
 	Server
 	url    *url.URL
-	proxy  *url.URL // nil: none on the way
+	proxy  *url.URL // nil: no forward proxy on the way
 	client *langflow.Client
 	seen   *recorder
 }
@@ -99,7 +99,7 @@ func (s Server) Checks() []Check {
 	)
 }
 
-// recorder remembers how the last answer came.
+// recorder remembers the last answer's connection.
 type recorder struct {
 	http.RoundTripper
 	mu  sync.Mutex // protects the following
@@ -157,7 +157,7 @@ func (s *server) address(context.Context) Finding {
 	return ok("%s.", s.client.URL())
 }
 
-// hop is what this computer connects to: the server, or the proxy before it.
+// hop is the host that this computer connects to: the server, or the forward proxy.
 func (s *server) hop() (host, port string) {
 	u := s.url
 	if s.proxy != nil {
@@ -230,7 +230,7 @@ func (s *server) tls(ctx context.Context) Finding {
 	return ok("The certificate, issued by %s, ends in %d days.", issuer, days)
 }
 
-// because is an error's text behind a dash of words, or nothing.
+// because formats an error's text for the end of a sentence; "" without one.
 func because(err error) string {
 	if err == nil {
 		return ""
@@ -238,7 +238,7 @@ func because(err error) string {
 	return " (" + err.Error() + ")"
 }
 
-// rootPath looks whether the path in the URL is Langflow's.
+// rootPath checks whether the path in the URL is Langflow's.
 func (s *server) rootPath(ctx context.Context) Finding {
 	if s.url.Path == "" {
 		return ok("None.")
@@ -266,7 +266,7 @@ func (s *server) version(ctx context.Context) Finding {
 	return ok("Langflow %s answers.", version)
 }
 
-// serverFinding says what an error of a server means.
+// serverFinding translates an error of a server.
 func serverFinding(err error) Finding {
 	var e *langflow.Error
 	if !errors.As(err, &e) {
@@ -322,8 +322,8 @@ func (s *server) clock(context.Context) Finding {
 	return ok("%s", found)
 }
 
-// methods asks what the server accepts. Whether there is auto login can only be
-// told by using it.
+// methods asks for the server's methods of sign-in. Only a use of auto login shows
+// whether there is one.
 func (s *server) methods(ctx context.Context) Finding {
 	const others = "a password, a refresh token or an API key"
 	_, err := s.client.AutoLogin(ctx)
@@ -335,7 +335,7 @@ func (s *server) methods(ctx context.Context) Finding {
 		return warning("Try again.", "%s", words.Sentence(err.Error()))
 	case e.Kind != langflow.AutoLoginOff:
 		f := serverFinding(e)
-		f.Verdict = Warning // a gateway may keep just this one closed
+		f.Verdict = Warning // a gateway may close this route alone
 		return f
 	case s.Profile.Method == "auto-login":
 		return failed("Run langkeep login "+s.Profile.Name+" --method password.", "This server has no auto login any more; it accepts %s.", others)
@@ -356,7 +356,7 @@ func (s *server) key(ctx context.Context) Finding {
 	if !s.byKey() {
 		f := s.accepted(ctx, s.Key, "One that ends by itself is held")
 		if f.Verdict == OK && !s.EndsKeys() {
-			// Its end is only known once it was made.
+			// The key's end is known only once the key was made.
 			f.Found = strings.Replace(f.Found, "One that ends by itself is held", "One is held that this server does not end by itself, so that Langkeep deletes it in time", 1)
 		}
 		return f
@@ -364,12 +364,12 @@ func (s *server) key(ctx context.Context) Finding {
 	return s.accepted(ctx, s.Credential, "One is held")
 }
 
-// accepted tries what is held.
+// accepted tries the held credential.
 func (s *server) accepted(ctx context.Context, get func(context.Context) (*langflow.Client, langflow.Credential, error), held string) Finding {
 	client, credential, err := get(ctx)
 	if none, ok := errors.AsType[*agent.Error](err); ok && none.Kind == agent.NotSupported {
 		f := credentialFinding(err)
-		f.Verdict = Warning // a token can be had
+		f.Verdict = Warning // a token can be had, so this is no failure
 		return f
 	}
 	if err != nil {
@@ -386,7 +386,7 @@ func (s *server) accepted(ctx context.Context, get func(context.Context) (*langf
 	return f
 }
 
-// credentialFinding says why nothing is held.
+// credentialFinding says why there is no credential.
 func credentialFinding(err error) Finding {
 	found, advice := words.Advice(err)
 	return Finding{Failed, words.Sentence(found), words.Sentence(cmp.Or(advice, "try again"))}

@@ -15,11 +15,11 @@ import (
 // with a key of 4,096 bits, in bytes.
 const secretSize = 900
 
-// account can't be a profile's, whose items all have a slash.
+// account is no profile's item: those all have a slash.
 const account = "doctor"
 
-// Keychain writes a secret of real size to the store, reads it back and deletes
-// it. Nobody is asked to unlock anything. Only one may run at a time.
+// Keychain writes a secret of real size to the store, reads it back and deletes it. It
+// asks nobody to unlock the store. Only one may run at a time.
 func Keychain(store keychain.Store) Check {
 	return Check{Name: "keychain", Look: func(ctx context.Context) Finding {
 		begin := time.Now()
@@ -33,7 +33,7 @@ func Keychain(store keychain.Store) Check {
 	}}
 }
 
-// errDiffers means that a store gave back something else than it was given.
+// errDiffers means that a store returned another secret than it was given.
 var errDiffers = errors.New("what was written does not read back")
 
 func roundTrip(ctx context.Context, store keychain.Store) (err error) {

@@ -12,7 +12,7 @@ import (
 // section 8.1, lets a reader ignore it).
 var byteOrderMark = []byte("\ufeff")
 
-// envelope is what must be known of a JSON-RPC 2.0 message.
+// envelope has the parts of a JSON-RPC 2.0 message that the relay needs.
 type envelope struct {
 	id     json.RawMessage // as it is written; nil without one
 	method string
@@ -20,9 +20,9 @@ type envelope struct {
 	answer bool // it has a result or an error
 }
 
-// open looks at one message. Names of members are compared exactly: to
-// encoding/json's structs "ID" would be an id too. An error says what makes it no
-// message of JSON-RPC; then the id is nil unless an answer can carry it.
+// open reads one message's envelope. It compares names of members exactly: for
+// encoding/json's structs "ID" would be an id too. An error says why the text is no
+// message of JSON-RPC; the id is then nil unless an answer can carry it.
 func open(message []byte) (envelope, error) {
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(message, &members); err != nil || members == nil {
@@ -58,13 +58,13 @@ func (e envelope) answers(request envelope) bool {
 	if !e.answer || e.id == nil || !request.asks {
 		return false
 	}
-	a, _ := idValue(e.id) // open has looked at both
+	a, _ := idValue(e.id) // open has checked both
 	b, _ := idValue(request.id)
 	return a == b
 }
 
-// idValue is an id in a spelling that all of its value have; false for what is
-// neither a string, a number nor null.
+// idValue writes an id in one spelling for its value; false for a value that is neither
+// a string, a number nor null.
 func idValue(id json.RawMessage) (string, bool) {
 	d := json.NewDecoder(bytes.NewReader(id))
 	d.UseNumber()
@@ -83,16 +83,16 @@ func idValue(id json.RawMessage) (string, bool) {
 	return "", false
 }
 
-// numberValue writes a JSON number as digits without zeros at either end and an
-// exponent. It computes with neither: 1e999999999 costs nothing, and no digit is
-// rounded away.
+// numberValue writes a JSON number as digits without zeros at either end, and an
+// exponent. It works on the text: 1e999999999 costs nothing, and no digit is rounded
+// away.
 func numberValue(number string) string {
 	mantissa, exponent, _ := strings.Cut(number, "e")
 	power := int64(0)
 	if exponent != "" {
 		var err error
 		if power, err = strconv.ParseInt(exponent, 10, 32); err != nil {
-			return number // nobody counts that far
+			return number // no id is that large
 		}
 	}
 	mantissa, negative := strings.CutPrefix(mantissa, "-")
@@ -110,8 +110,8 @@ func numberValue(number string) string {
 	return sign + short + "e" + strconv.FormatInt(power, 10)
 }
 
-// members are the messages of a batch; nil and false for a single message. MCP
-// had batches in 2025-03-26 alone: here each member goes its own way.
+// members returns the messages of a batch; nil and false for a single message. Only MCP
+// 2025-03-26 had batches; the relay sends each member on its own.
 func members(message []byte) (batch []json.RawMessage, ok bool) {
 	if message = bytes.TrimSpace(message); len(message) == 0 || message[0] != '[' {
 		return nil, false

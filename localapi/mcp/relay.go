@@ -1,9 +1,8 @@
-// Package mcp is an MCP server on stdin and stdout that passes every message to
-// another one over streamable HTTP, and back, whatever its method is: so a client
-// whose configuration can only name a program reaches a server that wants a
-// credential. It follows the transports of MCP 2025-06-18. A message with an id is
-// answered, by the server or with an error; batches are taken apart, in both
-// directions.
+// Package mcp is an MCP server on stdin and stdout that relays every message, whatever
+// its method, to another server over streamable HTTP, and back. So a client whose
+// configuration can only name a program reaches a server that wants a credential. The
+// package follows the transports of MCP 2025-06-18. Each message with an id gets the
+// server's answer or an error; batches are split, in both directions.
 package mcp
 
 import (
@@ -26,21 +25,21 @@ import (
 
 const (
 	maxMessage = 64 << 20 // bytes
-	// away is how long a message waits for a proxy that does not listen: its
-	// agent may be starting again.
+	// away is how long a message waits for a proxy that does not listen: the agent may
+	// be restarting.
 	away      = 15 * time.Second
 	awayRetry = 200 * time.Millisecond
-	// listenRetry is between two streams of the server's own messages.
+	// listenRetry is the pause between two streams of the server's own messages.
 	listenRetry = 2 * time.Second
-	// notice is for a message that wants no answer to be taken: the next ones wait
-	// for it, so that they come in their order.
+	// notice bounds the sending of a message without an answer. Later messages wait for
+	// it, so that the order stays.
 	notice = 10 * time.Second
-	// last is for what is still to be answered, and to be said to the server,
-	// once the client has gone.
+	// last is the time for open requests, and for the end of the session, once the
+	// client has gone.
 	last = 3 * time.Second
 )
 
-// The errors of JSON-RPC 2.0, and one of those that are free for servers.
+// The errors of JSON-RPC 2.0, and one from the range that servers may use.
 const (
 	codeParse   = -32700
 	codeInvalid = -32600
@@ -52,8 +51,8 @@ type Config struct {
 	URL    string      // of the server's streamable HTTP, at the proxy
 	Token  secret.Text // a client token
 	Client *http.Client
-	In     io.Reader // the client's messages, one a line
-	Out    io.Writer // ours
+	In     io.Reader // messages of the client, one a line
+	Out    io.Writer // messages to the client, one a line
 	Warn   func(string)
 }
 
@@ -62,16 +61,16 @@ type relay struct {
 	Config
 
 	writing  sync.Mutex // held while a line is written
-	renewing sync.Mutex // held while a session is begun anew
+	renewing sync.Mutex // held while a new session begins
 
 	mu          sync.Mutex // protects the following
-	session     session    // that is under way
-	initialize  []byte     // the client's, for a server that has forgotten the session
+	session     session    // the current one
+	initialize  []byte     // the client's own, to repeat if the server has forgotten the session
 	initialized []byte     // the notification after it
 	listening   bool
 }
 
-// session is what initialize has agreed on; the zero session is none.
+// session is the result of initialize; the zero session is none.
 type session struct {
 	id      string // Mcp-Session-Id; "" on servers without
 	version string // of the protocol
@@ -83,7 +82,7 @@ func (r *relay) current() session {
 	return r.session
 }
 
-// Run passes messages until the client's end, or ctx's.
+// Run relays messages until the client's end, or ctx's.
 func Run(ctx context.Context, c Config) error {
 	r := &relay{Config: c}
 	ctx, cancel := context.WithCancel(ctx)
@@ -96,7 +95,7 @@ func Run(ctx context.Context, c Config) error {
 		for {
 			line, err := readLine(lines)
 			if err != nil {
-				// What was asked is still answered, for a moment.
+				// Answer the open requests, for a moment.
 				limit := time.AfterFunc(last, cancel)
 				defer limit.Stop()
 				ended <- err
@@ -170,8 +169,8 @@ func (r *relay) pass(ctx context.Context, line []byte, asking *sync.WaitGroup) {
 	}
 }
 
-// passOne sends one message. Those that want no answer, and initialize, are sent
-// before the next is looked at; other requests are answered in any order.
+// passOne sends one message. It finishes a message without an answer, or initialize,
+// before the next message; other requests run at the same time.
 func (r *relay) passOne(ctx context.Context, message []byte, asking *sync.WaitGroup) {
 	e, err := open(message)
 	if err != nil {
@@ -197,7 +196,7 @@ func (r *relay) passOne(ctx context.Context, message []byte, asking *sync.WaitGr
 	}
 }
 
-// ask posts a message and writes what comes back, or an error in its place.
+// ask posts a message and writes the answer, or an error.
 func (r *relay) ask(ctx context.Context, message []byte, e envelope) {
 	if !e.asks {
 		var cancel context.CancelFunc
@@ -220,10 +219,10 @@ func (r *relay) ask(ctx context.Context, message []byte, e envelope) {
 	}
 }
 
-// errForgotten is what a server says of a session that it does not know.
+// errForgotten means that the server does not know the session.
 var errForgotten = errors.New("the server has forgotten the session")
 
-// post sends a message in a session, and gives what comes back to take.
+// post sends a message in a session, and gives the answers to take.
 func (r *relay) post(ctx context.Context, in session, message []byte, e envelope, take func([]byte)) error {
 	res, err := r.send(ctx, http.MethodPost, in, message)
 	if err != nil {
@@ -297,21 +296,21 @@ func each(answer []byte, got func([]byte)) {
 	}
 }
 
-// agreed notes what an answer to initialize says.
+// agreed notes the session from an answer to initialize.
 func (r *relay) agreed(id string, message []byte) {
 	var answer struct {
 		Result struct {
 			Version string `json:"protocolVersion"`
 		} `json:"result"`
 	}
-	_ = json.Unmarshal(message, &answer) // an error has no version
+	_ = json.Unmarshal(message, &answer) // after an error the version is ""
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.session = session{id, answer.Result.Version}
 }
 
-// renew begins a new session as the client has begun the first, unless another
-// message has seen to it. forgotten is the one that is gone.
+// renew begins a new session with the client's own initialize, unless another message
+// has done so. forgotten is the lost session.
 func (r *relay) renew(ctx context.Context, forgotten session) error {
 	r.renewing.Lock()
 	defer r.renewing.Unlock()
@@ -324,9 +323,9 @@ func (r *relay) renew(ctx context.Context, forgotten session) error {
 	if initialize == nil {
 		return errForgotten
 	}
-	e, _ := open(initialize) // it was looked at before
-	// The client has had its answers to these. Until the server has agreed the
-	// old session stays, so that what fails here is tried again.
+	e, _ := open(initialize) // it was checked before
+	// The client has had its answers to these, so drop the new ones. The old session
+	// stays until the server has agreed, so that a failure here is tried again.
 	nobody := func([]byte) {}
 	err := r.post(ctx, session{}, initialize, e, nobody)
 	if err == nil && initialized != nil {
@@ -335,8 +334,8 @@ func (r *relay) renew(ctx context.Context, forgotten session) error {
 	return err
 }
 
-// listen passes on what the server says by itself, until ctx ends or the server
-// says that it does not do that.
+// listen relays the server's own messages, until ctx ends or the server refuses to
+// stream them.
 func (r *relay) listen(ctx context.Context) {
 	r.mu.Lock()
 	begun := r.listening
@@ -357,7 +356,7 @@ func (r *relay) listen(ctx context.Context) {
 				case res.StatusCode == http.StatusNotFound && in.id != "":
 					err = r.renew(ctx, in)
 				case res.StatusCode/100 == 4 || res.StatusCode == http.StatusOK:
-					_ = res.Body.Close() // it does not do that
+					_ = res.Body.Close() // the server does not stream
 					return
 				}
 				_ = res.Body.Close()
@@ -387,8 +386,8 @@ func (r *relay) leave(ctx context.Context) {
 	}
 }
 
-// send sends a request, and waits for a proxy that does not listen: nothing was
-// sent to it.
+// send sends a request. If the proxy does not listen it waits and tries again, since
+// nothing was sent.
 func (r *relay) send(ctx context.Context, method string, in session, body []byte) (*http.Response, error) {
 	for begun := time.Now(); ; {
 		req, err := http.NewRequestWithContext(ctx, method, r.URL, bytes.NewReader(body))
@@ -430,7 +429,7 @@ func unwrapped(err error) error {
 	return err
 }
 
-// refusal is what an answer other than 2xx says.
+// refusal is the error in an answer other than 2xx.
 func refusal(res *http.Response) error {
 	const most = 4 << 10 // bytes
 	body, _ := io.ReadAll(io.LimitReader(res.Body, most))
@@ -454,7 +453,7 @@ func refusal(res *http.Response) error {
 func (r *relay) write(message []byte) {
 	var line bytes.Buffer
 	if json.Compact(&line, message) != nil {
-		return // every caller has looked
+		return // not JSON; every caller has checked that
 	}
 	line.WriteByte('\n')
 	r.writing.Lock()
@@ -462,7 +461,7 @@ func (r *relay) write(message []byte) {
 	_, _ = r.Out.Write(line.Bytes()) // a client that has gone ends its messages too
 }
 
-// fail answers with an error; id is nil where none can be told.
+// fail answers with an error; id is nil if the request's id is unknown.
 func (r *relay) fail(id json.RawMessage, code int, message string) {
 	answer, err := json.Marshal(map[string]any{
 		"jsonrpc": "2.0", "id": id, "error": map[string]any{"code": code, "message": "langkeep: " + message},

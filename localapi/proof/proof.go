@@ -1,5 +1,5 @@
-// Package proof lets the agent and whoever has one of its tokens recognise each
-// other without showing the token, over connections that anybody may have taken.
+// Package proof lets the agent and the holder of one of its tokens recognise each other
+// without showing the token, over connections that any program may have taken.
 package proof
 
 import (
@@ -22,7 +22,7 @@ type Secret [Size]byte
 // Of is the secret of a token or a code.
 func Of(token secret.Text) Secret { return sha256.Sum256([]byte(token.Reveal())) }
 
-// ID names the secret, of which it tells nothing, as 22 base64url characters.
+// ID names the secret without revealing it, as 22 base64url characters.
 func (s Secret) ID() string {
 	sum := sha256.Sum256(append([]byte("langkeep-key-id"), s[:]...))
 	return base64.RawURLEncoding.EncodeToString(sum[:16])
@@ -34,10 +34,9 @@ func (s Secret) Named(id string) bool {
 	return subtle.ConstantTimeCompare([]byte(s.ID()), []byte(id)) == 1
 }
 
-// OfAgent is what only an agent that knows the secret can answer to a nonce. at
-// is the address of the agent's end of the connection, such as 127.0.0.1:17860:
-// a stranger who listens elsewhere can't pass the question on to the agent and
-// its answer back.
+// OfAgent is the agent's proof for a nonce: only an agent with the secret can make it.
+// at is the address of the agent's end of the connection, such as 127.0.0.1:17860, so
+// that a stranger who listens elsewhere can't relay the question and the answer.
 func (s Secret) OfAgent(nonce []byte, at string) []byte {
 	mac := hmac.New(sha256.New, s[:])
 	mac.Write([]byte("langkeep-agent\n" + at + "\n"))

@@ -8,7 +8,7 @@ import (
 	"encoding/binary"
 )
 
-// SaltSize is how many random bytes each side gives to the keys of a request.
+// SaltSize is the number of random bytes that each side adds to the keys of a request.
 const SaltSize = 16
 
 // The uses of a secret's keys, one for each direction.
@@ -17,28 +17,28 @@ const (
 	answerKey  = "langkeep-page-answer"
 )
 
-// Open is a request that was sealed with the secret and a fresh salt: AES-256-GCM
+// Open decrypts a request that was sealed with the secret and a fresh salt: AES-256-GCM
 // under a key that is used once, so its nonce is zero.
 func (s Secret) Open(salt, sealed []byte) (text []byte, ok bool) {
 	text, err := s.aead(requestKey, salt).Open(nil, make([]byte, nonceSize), sealed, nil)
 	return text, err == nil
 }
 
-// Answer begins the answer to the request with that salt. Its key also has a
-// salt of ours in it, so that a request that is sent twice has two keys.
+// Answer begins the answer to the request with that salt. Its key depends on a second,
+// fresh salt too, so that a repeated request gets another key.
 func (s Secret) Answer(salt []byte) *Answer {
 	own := make([]byte, SaltSize)
 	_, _ = rand.Read(own) // never fails: crypto/rand ends the program instead
 	return &Answer{aead: s.aead(answerKey, append(append([]byte(nil), salt...), own...)), salt: own}
 }
 
-// Answer is sealed in lines, which can be read as they come: the salt, then the
-// pieces. A piece's nonce has its number and whether it is the last one, so none
-// can be left out, repeated or be of another answer. Not safe for use by
-// several goroutines.
+// Answer seals an answer in lines, which the page can read as they come: the salt, then
+// the pieces. A piece's nonce has its number and whether it is the last one, so no
+// piece can be left out, repeated or come from another answer. It is not safe for use
+// by several goroutines.
 type Answer struct {
 	aead cipher.AEAD
-	salt []byte // nil once it was given
+	salt []byte // nil once Seal has returned it
 	next uint64 // piece
 }
 

@@ -12,8 +12,8 @@ import (
 	"langkeep/agent/vocabulary"
 )
 
-// Error is an error for a line of a program: lower case, with the profile and what to do
-// next. One that is neither the agent's nor package langflow's says what it says.
+// Error is an error for a line of a program: lower case, with the profile and what to
+// do next. Other errors than those of packages agent and langflow keep their text.
 func Error(err error) string {
 	found, advice := Advice(err)
 	if advice != "" {
@@ -35,7 +35,7 @@ func ErrorSentence(err error) string {
 	return Sentence(found)
 }
 
-// Advice is what an error says, and what to do about it; "" if there is nothing.
+// Advice splits an error into its finding and its advice; "" if there is none.
 func Advice(err error) (found, advice string) {
 	var e *agent.Error
 	var lf *langflow.Error
@@ -48,7 +48,7 @@ func Advice(err error) (found, advice string) {
 	return err.Error(), ""
 }
 
-// told is what an error says and what to do about it, without the profile.
+// told returns an error's finding and advice, without the profile.
 func told(e *agent.Error) (found, advice string) {
 	switch e.Code {
 	case agent.NoProfile:
@@ -141,7 +141,7 @@ func ofSignIn(e *agent.Error) (found, advice string) {
 
 // ofServer says why the server could not be asked.
 func ofServer(e *agent.Error) (found, advice string) {
-	// advised has a detail that says itself what to do.
+	// advised takes the advice from the detail.
 	advised := func(found string) (string, string) {
 		why, todo := langflow.SplitDetail(e.Detail)
 		return found + bracketed(why), todo

@@ -2,8 +2,8 @@ package words
 
 import "strings"
 
-// scopeWords say what a client of a scope may do, behind "may". They name code
-// and credentials wherever a scope gives them.
+// scopeWords complete "a client may …" for each scope. They name code and credentials
+// wherever a scope gives them.
 var scopeWords = map[string]string{
 	"read":    "see how the sessions are",
 	"token":   "get access tokens",

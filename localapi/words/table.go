@@ -10,8 +10,8 @@ import (
 	"langkeep/localapi/client"
 )
 
-// Width is how many characters a table may have where the terminal does not
-// say, or says less.
+// Width is the least width of a table in characters, for a terminal that is narrower or
+// whose width is unknown.
 const Width = 80
 
 // The columns of the table.
@@ -27,13 +27,13 @@ const (
 
 const (
 	gap         = 2  // between two columns
-	leastServer = 12 // what a server's address is never cut below
+	leastServer = 12 // the least width of a server's address
 	leastName   = 8
 )
 
-// Table writes what `langkeep status` shows, at most width characters wide.
-// Where that is too little, servers are shortened first, then what to do next,
-// then names. The colours of state say nothing that its words don't.
+// Table writes the table of `langkeep status`, at most width characters wide. If that
+// is too little it shortens servers first, then the column NEXT, then names. The
+// colours repeat the state's words.
 func Table(w io.Writer, profiles []client.Profile, now time.Time, width int, colour bool) error {
 	rows := [][columns]string{{"PROFILE", "SERVER", "STATE", "TOKEN", "SESSION", "NEXT"}}
 	for _, p := range profiles {
@@ -91,8 +91,8 @@ func measure(rows [][columns]string, width int) (widths [columns]int, over int) 
 	return widths, max(over, 0)
 }
 
-// paint colours a state: green all is well, yellow it sees to itself, red a
-// person is needed.
+// paint colours a state: green for well, yellow for a state that mends itself, red for
+// one that needs a person.
 func paint(s client.State, cell string) string {
 	code := 31
 	switch s {
@@ -106,8 +106,8 @@ func paint(s client.State, cell string) string {
 	return fmt.Sprintf("\x1b[%dm%s\x1b[0m", code, cell)
 }
 
-// server shortens a URL to width characters: without https://, which goes
-// without saying, then in its middle.
+// server shortens a URL to width characters: it drops https:// first, then cuts in the
+// middle.
 func server(u string, width int) string {
 	if utf8.RuneCountInString(u) <= width {
 		return u
@@ -115,7 +115,7 @@ func server(u string, width int) string {
 	return middle(strings.TrimPrefix(u, "https://"), width)
 }
 
-// middle cuts in the middle, where names and addresses say the least.
+// middle cuts in the middle, the least telling part of names and addresses.
 func middle(s string, width int) string {
 	r := []rune(s)
 	if len(r) <= width {

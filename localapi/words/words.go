@@ -1,6 +1,5 @@
-// Package words says what the local API tells in words for people, the same in
-// the terminal, the tray and the page. Whatever comes from outside goes through
-// Safe.
+// Package words turns the local API's data into words for people, the same in the
+// terminal, the tray and the page. Foreign text goes through Safe.
 package words
 
 import (
@@ -16,7 +15,7 @@ import (
 	"langkeep/localapi/client"
 )
 
-// None stands where there is nothing to tell.
+// None stands for an absent value.
 const None = "–"
 
 // Safe makes foreign text fit for a terminal: control and format characters,
@@ -34,8 +33,8 @@ func Safe(s string) string {
 	}, s))
 }
 
-// Remaining is a time that is left, rounded down: 20 s, 52 min, 5 h 10 min,
-// 22 h, 6 d 4 h, 359 d.
+// Remaining formats a time left, rounded down: 20 s, 52 min, 5 h 10 min, 22 h, 6 d 4 h,
+// 359 d.
 func Remaining(d time.Duration) string {
 	const day = 24 * time.Hour
 	two := func(first, second int, unit, subunit string) string {
@@ -123,8 +122,8 @@ func keychainState(p client.Profile) string {
 	return "locked"
 }
 
-// Short is the state in a few words, for the tray and for changes as they come:
-// fresh, 52 min.
+// Short is the state in a few words, for the tray and for lists of changes: fresh, 52
+// min.
 func Short(p client.Profile, now time.Time) string {
 	token := TokenLeft(p, now)
 	switch {
@@ -139,8 +138,8 @@ func Short(p client.Profile, now time.Time) string {
 // login is the command that signs in, up to the profile's name.
 const login = "langkeep login "
 
-// Next is when the agent next tries something by itself, or what a person has
-// to do: in 41 min.
+// Next is the time till the agent's next attempt, or the command for a person: in 41
+// min.
 func Next(p client.Profile, now time.Time) string {
 	switch {
 	case p.State == client.SignInRequired, p.State == client.SignedOut:
@@ -205,8 +204,7 @@ func fresh(p client.Profile, now time.Time) string {
 	return who + ". Refreshes by itself; next " + in(*p.NextAttemptAt, now) + "."
 }
 
-// aboutKeys says what is unusual about the API keys that are made there; "" if
-// nothing is.
+// aboutKeys tells the unusual facts about the profile's API keys; "" if there are none.
 func aboutKeys(p client.Profile) string {
 	switch text(p.KeyReason) {
 	case "keys-forbidden":
@@ -217,12 +215,10 @@ func aboutKeys(p client.Profile) string {
 	return ""
 }
 
-// ProxyExposed is what a person must know when another user has the port that
-// tools send tokens to.
+// ProxyExposed is the sentence for a proxy whose port another user holds.
 const ProxyExposed = "Another user of this computer holds the proxy's port. The tokens that it may have been sent are revoked. Switch the proxy on again for another port."
 
-// Proxy says why a proxy that should be open is not; "" if there is nothing to
-// say.
+// Proxy says why a proxy that should be open is closed; "" if it is not.
 func Proxy(p client.Profile) string {
 	switch text(p.ProxyReason) {
 	case "port-taken":
@@ -288,7 +284,7 @@ func Host(p client.Profile) string {
 	return Safe(p.ServerURL)
 }
 
-// away tells whether the reason is that there was no answer at all.
+// away tells whether the server did not answer at all.
 func away(p client.Profile) bool {
 	switch text(p.Reason) {
 	case "", "unreachable", "timed-out":
@@ -297,8 +293,8 @@ func away(p client.Profile) bool {
 	return false
 }
 
-// Reason says why a profile is not fresh, in one or two sentences. A reason
-// from a newer agent is told by what the server said.
+// Reason says why a profile is not fresh, in one or two sentences. For an unknown
+// reason, from a newer agent, it uses the server's own words.
 func Reason(p client.Profile) string {
 	if text(p.Reason) == gateway {
 		return Gateway(text(p.Gateway), Host(p)) + " Your Langflow session is kept."
@@ -328,7 +324,7 @@ func Gateway(name, host string) string {
 	return called + " in front of " + host + " wants you to sign in."
 }
 
-// Sentence makes a line of a program, lower case and without a dot, one of text.
+// Sentence makes a sentence from a program's line, which is lower case and has no dot.
 func Sentence(line string) string {
 	line = Safe(line)
 	if line == "" {
@@ -338,8 +334,8 @@ func Sentence(line string) string {
 	return string(unicode.ToUpper(first)) + strings.TrimRight(line[size:], ".") + "."
 }
 
-// Failure says why a request to a server failed, in a sentence or two; "" for
-// what has no reason of its own. detail is what the server or the system said.
+// Failure says why a request to a server failed, in a sentence or two; "" for a problem
+// without a reason. detail is the server's or the system's text.
 func Failure(p *client.Problem, detail, host string) string {
 	if p.Reason == "" {
 		return ""
@@ -354,10 +350,10 @@ func Failure(p *client.Problem, detail, host string) string {
 	return said
 }
 
-// Change says what has happened to a profile between two snapshots, in a
-// sentence; "" if that is nothing that a person would want to know.
+// Change tells the change of a profile between two snapshots, in a sentence; "" if it
+// does not matter to a person.
 func Change(before, after client.Profile) string {
-	// A profile whose session was not looked at yet is stale for no reason.
+	// A session that was not loaded yet is stale without a reason.
 	starting := before.State == client.Stale && before.Reason == nil
 	switch {
 	case before.State == after.State:
@@ -401,14 +397,14 @@ func Refused(p *client.Problem) string {
 }
 
 func reason(code, detail, host string) string {
-	// with is detail in brackets, where there is any.
+	// with adds the detail in brackets, if there is one.
 	with := func(words string) string {
 		if detail == "" {
 			return words + "."
 		}
 		return words + " (" + detail + ")."
 	}
-	// advised is with where the detail also says what to do.
+	// advised is with for a detail that has advice.
 	advised := func(words string) string {
 		var advice string
 		detail, advice = langflow.SplitDetail(detail)
@@ -471,8 +467,8 @@ func reason(code, detail, host string) string {
 	return Safe(code) + "."
 }
 
-// Problem is an error of the API as one line, lower case, with what the token
-// route tells beside it. The longest life of a token is in its detail.
+// Problem is an error of the API as one line, lower case, with the times that the token
+// route adds. The detail has the longest life of a token already.
 func Problem(p *client.Problem) string {
 	line := Safe(p.Error())
 	seconds := func(n *int64) string { return Remaining(time.Duration(*n) * time.Second) }

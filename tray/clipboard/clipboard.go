@@ -9,12 +9,13 @@ import (
 	"langkeep/agent/secret"
 )
 
-// Keep is how long a secret stays, if nothing else is copied meanwhile.
+// Keep is how long a secret stays on the clipboard, if nothing else is copied
+// meanwhile.
 const Keep = 30 * time.Second
 
 const closeLimit = 2 * time.Second // for the display to answer at the end
 
-// ErrUnavailable means that there is no clipboard that could be cleared again.
+// ErrUnavailable means that there is no clipboard that can be cleared again.
 var ErrUnavailable = errors.New("no clipboard here: on Wayland install wl-clipboard")
 
 // Clipboard holds at most one secret.
@@ -22,13 +23,13 @@ type Clipboard struct {
 	put putter
 
 	mu    sync.Mutex // protects the following
-	take  func()     // takes the last secret away
+	take  func()     // removes the last secret
 	timer *time.Timer
-	count int // of secrets put there
+	count int // secrets copied so far
 }
 
-// putter puts a secret on the clipboard. What it returns takes it away, if it is
-// still there, and may be called once.
+// putter puts a secret on the clipboard. take removes it, if it is still there, and may
+// be called once.
 type putter func(secret.Text) (take func(), err error)
 
 // New finds the desktop's clipboard, or returns ErrUnavailable.
@@ -40,7 +41,7 @@ func New(getenv func(string) string) (*Clipboard, error) {
 	return &Clipboard{put: put}, nil
 }
 
-// Copy puts a secret on the clipboard, from where it goes after Keep.
+// Copy puts a secret on the clipboard, and removes it after Keep.
 func (c *Clipboard) Copy(s secret.Text) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -62,8 +63,8 @@ func (c *Clipboard) Copy(s secret.Text) error {
 	return nil
 }
 
-// Close takes away what is still there. It does not wait for a display that
-// hangs: that loses the secret with the process, whose connection it is on.
+// Close removes a secret that is still there. It does not wait for a hanging display,
+// which loses the secret with the process' connection.
 func (c *Clipboard) Close() {
 	cleared := make(chan struct{})
 	go func() {

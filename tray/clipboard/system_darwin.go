@@ -8,7 +8,7 @@ import (
 	"langkeep/agent/secret"
 )
 
-// system takes the two programs that come with macOS.
+// system uses the two programs that come with macOS.
 func system(func(string) string) (putter, error) {
 	return func(s secret.Text) (func(), error) {
 		if err := paste(s.Reveal()); err != nil {
@@ -16,7 +16,7 @@ func system(func(string) string) (putter, error) {
 		}
 		return func() {
 			if there, err := exec.Command("/usr/bin/pbpaste").Output(); err == nil && string(there) == s.Reveal() {
-				_ = paste("") // it stays, then; nothing else can be done
+				_ = paste("") // on an error the secret stays; nothing else can be done
 			}
 		}, nil
 	}, nil

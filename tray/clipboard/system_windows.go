@@ -73,7 +73,7 @@ func (a *api) put(s secret.Text) (func(), error) {
 	mine, _, _ := a.sequenceNumber.Call()
 	return func() {
 		if now, _, _ := a.sequenceNumber.Call(); now == mine {
-			_ = a.opened(func() error { return nil }) // it stays, then; nothing else can be done
+			_ = a.opened(func() error { return nil }) // on an error the secret stays; nothing else can be done
 		}
 	}, nil
 }

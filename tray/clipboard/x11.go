@@ -30,7 +30,7 @@ func ownSelection(s secret.Text) (func(), error) {
 	if len(s.Reveal()) > selectionLimit {
 		return nil, fmt.Errorf("can't copy more than %d bytes", selectionLimit)
 	}
-	xgb.Logger.SetOutput(io.Discard) // a display that goes away is no news
+	xgb.Logger.SetOutput(io.Discard) // don't log a display that goes away
 	conn, err := xgb.NewConn()
 	if err != nil {
 		return nil, fmt.Errorf("reach the display: %w", err)
@@ -130,8 +130,8 @@ func (x *selection) now() (xproto.Timestamp, error) {
 	}
 }
 
-// serve gives the text to who asks, until another program copies or the
-// connection ends.
+// serve answers requests for the text, until another program copies or the connection
+// ends.
 func (x *selection) serve() {
 	defer x.conn.Close()
 	for {
@@ -150,8 +150,8 @@ func (x *selection) serve() {
 	}
 }
 
-// answer puts what was asked for into the asker's property, and says where;
-// property None refuses.
+// answer puts the requested text into the requestor's property, and names the property;
+// None refuses.
 func (x *selection) answer(e xproto.SelectionRequestEvent) {
 	property := e.Property
 	if property == xproto.AtomNone {

@@ -19,9 +19,10 @@ func Desktop(icon any) func(title, text string) error {
 	}
 }
 
-// plain drops what macOS' AppleScript could take for more than text, markup that
-// daemons on Linux would render, and what PowerShell, by which beeep (v0.11.3)
-// shows it where Windows' own way fails, would run: a server's words may be in it.
+// plain makes a text safe to show, since it may have a server's words. It drops
+// characters that macOS' AppleScript could take for more than text, markup that daemons
+// on Linux would render, and characters that PowerShell would run: beeep (v0.11.3) uses
+// PowerShell if Windows' own way fails.
 func plain(s string) string {
 	return strings.Map(func(r rune) rune {
 		switch {

@@ -10,8 +10,8 @@ import (
 	"langkeep/agent/config"
 )
 
-// waiting is how many notifications may wait for a slow desktop; more are
-// dropped. A server that changes its secret key can end many sessions at once.
+// waiting is the most notifications that wait for a slow desktop; more are dropped. A
+// server that changes its secret key can end many sessions at once.
 const waiting = 100
 
 // Changes are an agent.Subscription.
@@ -23,7 +23,7 @@ type Changes interface {
 // Config is what Run needs.
 type Config struct {
 	Changes Changes
-	Wanted  func() config.Notify        // as it is by now
+	Wanted  func() config.Notify        // the current settings
 	SignIn  func(profile string) string // a sentence on how to sign in, for people
 	Show    func(title, text string) error
 	Clock   clock.Clock

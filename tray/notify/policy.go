@@ -1,6 +1,6 @@
-// Package notify tells a person of what they would else wait for without
-// knowing. It is a view of the agent's events: it decides what is worth a
-// notification, and has it shown on the desktop, best effort.
+// Package notify shows notifications of changes that a person would otherwise wait for
+// without knowing. It is a view of the agent's events: it decides which ones are worth
+// a notification, and shows those on the desktop, best effort.
 package notify
 
 import (
@@ -16,11 +16,11 @@ import (
 
 const (
 	pause  = 10 * time.Minute // between two of one profile and kind
-	urgent = 24 * time.Hour   // before the refresh token's end, being offline is worth telling
-	steady = time.Minute      // how long a gateway must be in the way: a network's own sign-in page comes and goes
+	urgent = 24 * time.Hour   // tell of an offline server only this long before the refresh token's end
+	steady = time.Minute      // how long a gateway must be in the way before it is told: a network's own sign-in page comes and goes
 )
 
-// kind is what a notification is about.
+// kind is the subject of a notification.
 type kind int
 
 const (
@@ -31,14 +31,15 @@ const (
 	backToNormal
 )
 
-// notification is what a person reads.
+// notification is a title and text for a person.
 type notification struct {
 	title string // the profile
 	text  string // one sentence or two; never a secret
 }
 
-// policy decides. It compares what is so with what a person was told last, and
-// so tells of changes only, also of one that had to wait.
+// policy decides which notifications to show. It compares a profile's condition with
+// the one that the person was told last, so it tells only changes, including one that
+// had to wait.
 type policy struct {
 	wanted   func() config.Notify
 	signIn   func(profile string) string // how to sign in, a sentence
@@ -47,9 +48,9 @@ type policy struct {
 
 type profile struct {
 	snapshot agent.Snapshot
-	trouble  kind // the one that a person knows of, or none
-	silent   bool // they were not told of it, since they don't want that kind
-	exposed  bool // they were told that another user holds the proxy's port
+	trouble  kind // the trouble that the person knows of, or none
+	silent   bool // the person does not want that kind, so was not told
+	exposed  bool // the person was told that another user holds the proxy's port
 	last     map[kind]time.Time
 }
 
@@ -71,7 +72,7 @@ func (o *policy) take(e agent.Event) {
 	p.snapshot = e.Snapshot
 }
 
-// due returns what is to be told now, and when to ask again if nothing happens;
+// due returns the notifications to show now, and when to ask again if no event comes;
 // zero means never.
 func (o *policy) due(now time.Time) (tell []notification, again time.Time) {
 	for _, p := range o.profiles {
@@ -95,17 +96,17 @@ func (o *policy) due(now time.Time) (tell []notification, again time.Time) {
 func (o *policy) look(p *profile, now time.Time) (tell *notification, again time.Time) {
 	is, again := condition(p.snapshot, now)
 	if p.snapshot.State == agent.SignedOut {
-		p.trouble, p.silent = none, false // a person did that
+		p.trouble, p.silent = none, false // a person did that, so there is nothing to tell
 	}
 	switch {
 	case is == none, is == p.trouble, is == backToNormal && p.trouble == none:
 		return nil, again
 	case (is == offline || is == gateway) && p.trouble == signInRequired, is == offline && p.trouble == gateway:
-		return nil, again // it is tried now and then, and they know the worse
+		return nil, again // the agent tries now and then, and the person knows the worse state
 	}
 	heard := o.wants(is) && !(is == backToNormal && p.silent)
 	if heard {
-		// A clock that was set back must not silence it for longer.
+		// A clock that was set back must not make the pause longer.
 		if since := now.Sub(p.last[is]); since >= 0 && since < pause {
 			return nil, p.last[is].Add(pause)
 		}
@@ -121,7 +122,7 @@ func (o *policy) look(p *profile, now time.Time) (tell *notification, again time
 	return &notification{title: p.snapshot.Name, text: o.text(p.snapshot, is, now)}, again
 }
 
-// condition is which kind a snapshot calls for, or none, and when to look again
+// condition is the kind that a snapshot calls for, or none, and when to look again
 // because of the clock alone.
 func condition(s agent.Snapshot, now time.Time) (is kind, again time.Time) {
 	switch s.State {
@@ -139,8 +140,8 @@ func condition(s agent.Snapshot, now time.Time) (is kind, again time.Time) {
 		if s.State == agent.Retrying {
 			return none, time.Time{}
 		}
-		// Without a failure it waits for something else, such as its first look at
-		// the store.
+		// Without a failure the session waits for another step, such as its first load
+		// from the store.
 		if s.FailingSince.IsZero() || s.RefreshExpires.IsZero() {
 			return none, time.Time{}
 		}
