@@ -52,7 +52,7 @@ type outcome struct {
 
 const aPerson time.Duration = -1
 
-// What can be lost.
+// The losses.
 const (
 	nothing     = "nothing"
 	silently    = "; it signs in by itself"

@@ -557,8 +557,8 @@ func tokenAndKeyTriedApart(t *testing.T) {
 	})
 }
 
-// What says "not found" may be a gateway: a key that Langflow still lists is
-// still to be deleted.
+// A "not found" may be a gateway's: a key that Langflow still lists must still be
+// deleted.
 func keyThatAGatewayCannotFind(t *testing.T) {
 	bubble(t, langflowtest.Options{}, func(r *rig) {
 		var noRoute atomic.Bool

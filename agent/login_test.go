@@ -121,7 +121,7 @@ func TestAPIKey(t *testing.T) {
 	})
 }
 
-// Whoever leaves once their sign-in was spent gets it all the same.
+// A caller that leaves once its sign-in was spent is signed in all the same.
 func TestClientLeavesLogin(t *testing.T) {
 	bubble(t, langflowtest.Options{}, func(r *rig) {
 		r.signIn("prod", true)

@@ -43,8 +43,8 @@ func signedIn() machine {
 
 var errNetwork = &langflow.Error{Kind: langflow.Unreachable}
 
-// What happened to a session, and what follows: its state and the reason, how long its
-// token can be used, and when it is looked at again; zero is never.
+// Each row is a session's events and their result: its state and the reason, how long
+// its token can be used, and when the session is due; zero is never.
 func TestMachine(t *testing.T) {
 	const day = 24 * time.Hour
 	for name, tt := range map[string]struct {

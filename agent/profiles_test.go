@@ -208,8 +208,8 @@ func TestAddedProfileIsSignedOut(t *testing.T) {
 	})
 }
 
-// What a person has written into a profile's file since it was last read stays
-// there, whatever is changed from here, and comes into force if it can be used.
+// A person's edits of a profile's file since its last reading stay, whatever change the
+// agent makes, and come into force if they can be used.
 func TestHandEditsStay(t *testing.T) {
 	for name, act := range map[string]func(r *rig) error{
 		"a change": func(r *rig) error {

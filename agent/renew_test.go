@@ -172,7 +172,7 @@ func TestSilentSignInsShareOneBucket(t *testing.T) {
 	})
 }
 
-// What one silent sign-in is told of the server's limit holds for all of them.
+// A Retry-After for one silent sign-in holds for all of them at the server.
 func TestLimitOfSignInsIsTheServers(t *testing.T) {
 	bubble(t, langflowtest.Options{AccessLifetime: time.Minute}, func(r *rig) {
 		names := []string{"a", "b", "c", "d", "e", "f"}
@@ -362,7 +362,7 @@ func TestOneProfileGetsThrough(t *testing.T) {
 	})
 }
 
-// What gets through for one profile is no reason to ask too early for another.
+// A success of one profile does not shorten another one's Retry-After.
 func TestRetryAfterOutlastsOthersSuccess(t *testing.T) {
 	bubble(t, langflowtest.Options{AccessLifetime: 10 * time.Minute}, func(r *rig) {
 		r.signIn("a", false)
@@ -408,7 +408,7 @@ func TestBucket(t *testing.T) {
 	})
 }
 
-// What a gateway refuses keeps the token, which may be all that there is.
+// After a gateway's refusal the token stays: it may be the only credential.
 func TestGatewayRefusesProof(t *testing.T) {
 	gateway := langflowtest.JSON(401, `{"detail":"the gateway says no"}`)
 	t.Run("refresh token", func(t *testing.T) {

@@ -8,9 +8,9 @@ import (
 	"langkeep/agent/keychain"
 )
 
-// A write that is under way may have another account tidied up at its end.
-// Whoever has forgotten both has that behind them: it would take away what a
-// sign-in has stored there since.
+// A write that is under way may have another account tidied up at its end. After forget
+// has dropped both accounts no deletion comes later: it would remove the item that a
+// new sign-in has stored.
 func TestForgottenForGood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pass := make(chan struct{})

@@ -7,7 +7,8 @@ import (
 	"testing/synctest"
 )
 
-// Whoever joins a flight waits for the one that is under way; the next begins another.
+// A caller that joins waits for the flight under way; after its end the next caller
+// begins another.
 func TestJoin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		turn, crew, began := newTurn(t.Context()), &crew{}, 0
@@ -72,8 +73,7 @@ func TestSeize(t *testing.T) {
 	})
 }
 
-// Whoever gives up a seizure leaves the turn to the one who has it, and lets work begin
-// again.
+// A seizure that is given up leaves the turn to its owner, and lets work begin again.
 func TestSeizeGivenUp(t *testing.T) {
 	turn := newTurn(t.Context())
 	if err := turn.acquire(t.Context()); err != nil {

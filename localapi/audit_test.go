@@ -14,7 +14,7 @@ import (
 	"langkeep/localapi/client"
 )
 
-// What a handler refuses is a refusal in the audit log, and no use.
+// A handler's refusal is a refusal in the audit log, and no use.
 func TestRefusalsOfHandlersAreAudited(t *testing.T) {
 	r := newRig(t)
 	r.signIn()

@@ -87,7 +87,7 @@ func TestEventsKeepAlive(t *testing.T) {
 	})
 }
 
-// What a page is shown ends with its token.
+// A page's stream ends with its token.
 func TestStreamsEndWithTheToken(t *testing.T) {
 	r := newRig(t)
 	r.signIn()

@@ -44,7 +44,7 @@ func TestPageFiles(t *testing.T) {
 	}
 }
 
-// What the page's policy forbids, its files do not try.
+// The page's files try nothing that its policy forbids.
 func TestPageIsPlain(t *testing.T) {
 	r := newRig(t)
 	_, _, page := r.ask("owner", "GET", "/", "")

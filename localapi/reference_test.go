@@ -10,7 +10,7 @@ import (
 	"langkeep/assets/casebook"
 )
 
-// What docs/api.md says of the routes is what openapi.yaml says.
+// docs/api.md describes the routes with the text of openapi.yaml.
 func TestAPIReference(t *testing.T) {
 	var doc yaml.Node
 	if err := yaml.Unmarshal(openAPI, &doc); err != nil {

@@ -15,7 +15,7 @@ import (
 	"langkeep/localapi/client"
 )
 
-// Whoever waits for the same refresh is told of the same error.
+// All callers that wait for one refresh get the same error.
 func TestManyAreToldOfOneFailure(t *testing.T) {
 	r := newRig(t)
 	r.signIn()

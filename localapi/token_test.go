@@ -144,8 +144,8 @@ func TestTokenProblems(t *testing.T) {
 	}
 }
 
-// What min_valid asks for is a duration as Go reads it, not negative, or it is
-// refused; and it is the only one that counts.
+// min_valid is a Go duration that is not negative, or it is refused; and only one of
+// them counts.
 func FuzzMinValid(f *testing.F) {
 	for _, s := range []string{
 		"min_valid=90s", "min_valid=", "min_valid=-5s", "min_valid=1e9h", "min_valid=9223372036854775807ns", "min_valid=2562047h47m16.854775807s",

@@ -159,7 +159,7 @@ func TestLeaseOutlivesTheAgentForAWhile(t *testing.T) {
 	})
 }
 
-// What a client has given ends with it, also with the next agent.
+// A client's leases end with it, also at the next agent.
 func TestLeaseEndsWithItsGranter(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "clients.json")
 	first := Open(path, clock.System(), quiet)

@@ -8,8 +8,7 @@ import (
 	"langkeep/assets/casebook"
 )
 
-// What docs/configuration.md says of the settings is what the fields say that
-// hold them.
+// docs/configuration.md describes the settings with the comments of their fields.
 func TestConfigurationReference(t *testing.T) {
 	comments := casebook.Comments(t, "config.go", "profile.go")
 	const document = "docs/configuration.md"

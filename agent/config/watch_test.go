@@ -232,7 +232,7 @@ func TestWatchesThatNothingNeeds(t *testing.T) {
 	check("links in a circle")
 }
 
-// What no watch tells is seen at the next look, once.
+// A change that no watch reports is seen at the next look, once.
 func TestLooks(t *testing.T) {
 	dir := t.TempDir()
 	p := newFolders(t, dir)

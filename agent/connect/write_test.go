@@ -413,7 +413,7 @@ func TestMakeTakesBack(t *testing.T) {
 	}
 }
 
-// What connect has done is undone whole, also the second time.
+// Undoing connect restores everything, also the second time.
 func TestMakeUndone(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "mcp.json")
@@ -449,7 +449,8 @@ func TestMakeUndone(t *testing.T) {
 	}
 }
 
-// What can't be renamed over is written in place; what fails there is put back.
+// A file that can't be renamed over is written in place; after a failure its old
+// content is back.
 func TestOverwrite(t *testing.T) {
 	for _, content := range []string{"", "short", strings.Repeat("long ", 100), before} {
 		path := filepath.Join(t.TempDir(), "file")

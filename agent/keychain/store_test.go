@@ -181,7 +181,8 @@ func TestSizes(t *testing.T) {
 	if len(data) > sizeLimit("windows") {
 		t.Errorf("%d bytes do not fit into %d", len(data), sizeLimit("windows"))
 	}
-	// What go-keyring 0.2.8 writes to macOS's security must stay under 4,096.
+	// go-keyring 0.2.8 writes a command to macOS's security, which must stay under
+	// 4,096 bytes.
 	service, account := "langkeep-0123abcd", Account(strings.Repeat("n", 63), RefreshToken)
 	base64 := (sizeLimit("darwin") + 2) / 3 * 4
 	command := len("add-generic-password -U -s  -a  -w \n") + len("''''''") + len(service) + len(account) + len("go-keyring-base64:") + base64

@@ -40,7 +40,7 @@ type target struct {
 	laxTokens          bool // one kind of token passes for the other, and a refresh asks nothing of the account
 	rateLimit          int  // sign-ins a minute; 0: none
 
-	// What the suite does to the server. Nil functions skip what needs them.
+	// These functions change the server. The suite skips the tests that need a nil one.
 	wait       func(time.Duration) // moves the server's clock
 	addUser    func(name, password string, active bool)
 	deactivate func(name string)
@@ -512,7 +512,7 @@ func (tg target) testNewSecret(t *testing.T) {
 }
 
 func (tg target) testRateLimit(t *testing.T) {
-	// What is no form does not count.
+	// A sign-in that is no form does not count.
 	if resp, body := tg.ask(t, "POST", "/api/v1/login", http.Header{"Content-Type": {"application/json"}}, `{}`); resp.StatusCode != 422 {
 		t.Errorf("%d %s", resp.StatusCode, body)
 	}

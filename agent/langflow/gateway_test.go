@@ -14,8 +14,8 @@ import (
 	"langkeep/agent/vocabulary"
 )
 
-// Each gateway shows itself in its own way, and is named by it, whatever was asked.
-// What is imitated here is what their documentation says of them.
+// Each gateway shows itself in its own way, and is named by it, whatever was asked. The
+// cases imitate the gateways as their documentation describes them.
 func TestGateways(t *testing.T) {
 	to := func(location string, cookies ...string) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) {

@@ -174,8 +174,8 @@ func TestStreaming(t *testing.T) {
 	}
 }
 
-// What DNS answers, over a real resolver and real sockets. An address that leads
-// nowhere does not hide one that works.
+// Each case is an answer of DNS, over a real resolver and real sockets. A dead address
+// does not hide one that works.
 func TestNames(t *testing.T) {
 	s := langflowtest.New(langflowtest.Options{})
 	defer s.Close()

@@ -266,8 +266,8 @@ func TestLockFreeForMany(t *testing.T) {
 	}
 }
 
-// What an agent that was killed left of a file goes at the next start; what a
-// command may be writing just now stays.
+// The next start removes the parts of files that a killed agent left; a file that a
+// command may be writing stays.
 func TestSweep(t *testing.T) {
 	dir := t.TempDir()
 	p := Paths{Config: filepath.Join(dir, "c"), State: filepath.Join(dir, "s"), Run: filepath.Join(dir, "r")}

@@ -10,7 +10,7 @@ import (
 	"langkeep/assets/casebook"
 )
 
-// What docs/configuration.md says of the files is what paths.go says.
+// docs/configuration.md describes the files with the comments of paths.go.
 func TestFilesReference(t *testing.T) {
 	const document = "docs/configuration.md"
 	var folders [][]string

@@ -69,7 +69,7 @@ func TestSymlinkIsRefused(t *testing.T) {
 	}
 }
 
-// What a crash or a full disk has cut short costs no line after it.
+// A line that a crash or a full disk has cut short costs no later line.
 func TestLineCutShort(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log")
 	if err := os.WriteFile(path, []byte("whole\nha"), 0o600); err != nil {

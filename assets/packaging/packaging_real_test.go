@@ -288,8 +288,8 @@ func usePod(t *testing.T, deb string) {
 	sidecar, program := pod.Spec.InitContainers[0], pod.Spec.Containers[0]
 	group := pod.Spec.SecurityContext.FSGroup
 
-	// What the kubelet makes: an image that nobody writes to, volumes for the
-	// pod's group, loopback for both.
+	// The kubelet makes an image that nobody writes to, volumes for the pod's group,
+	// and one loopback for both.
 	for _, dir := range []string{"/var/lib/langkeep", "/run/langkeep"} {
 		d.root(fmt.Sprintf("mkdir -p %s; chgrp %d %s; chmod 2777 %s", dir, group, dir, dir))
 	}

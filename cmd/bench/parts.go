@@ -182,7 +182,7 @@ func (b *bench) idling(ctx context.Context) error {
 		}
 		pids = append(pids, a.cmd.Process.Pid)
 	}
-	// What a start leaves behind is seen for a little over a minute.
+	// The traces of a start last for a little over a minute.
 	select {
 	case <-time.After(min(b.idle, 75*time.Second)):
 	case <-ctx.Done():

@@ -1,4 +1,4 @@
-// Package browser opens a page in the person's browser.
+// Package browser opens a page in the user's browser.
 package browser
 
 import (
@@ -10,16 +10,16 @@ import (
 	"time"
 )
 
-// patience is how long a program that opens pages may take to say that it
-// can't. Some end only with the browser.
+// patience is how long Open waits for an opener's failure. Some openers end only with
+// the browser.
 const patience = 3 * time.Second
 
-// Open hands a URL to the system, which opens it in the person's browser. The
-// error says what is missing.
+// Open hands a URL to the system, which opens it in the user's browser. The error names
+// the missing program.
 func Open(ctx context.Context, url string) error {
 	name, args := opener(url)
 	cmd := exec.Command(name, args...)
-	cmd.SysProcAttr = detached() // the browser must outlive us
+	cmd.SysProcAttr = detached() // the browser must outlive this program
 	if err := cmd.Start(); err != nil {
 		if errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("there is no %s to open the browser with", name)

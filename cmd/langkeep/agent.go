@@ -23,8 +23,8 @@ const (
 	pollEvery  = 20 * time.Millisecond // while waiting for either
 )
 
-// connect finds the agent, or starts one in the background if none runs and
-// that is wanted.
+// connect finds the agent, or starts one in the background if none runs, unless
+// --no-start is set.
 func (a *app) connect(ctx context.Context) (*client.Client, error) {
 	p, err := paths.Resolve(a.getenv)
 	if err != nil {
@@ -41,8 +41,8 @@ func (a *app) connect(ctx context.Context) (*client.Client, error) {
 	return a.startAgent(ctx, p, []string{"--no-page"})
 }
 
-// ownAgent refuses what only makes sense for the agent of this computer's user,
-// not for one that the environment names.
+// ownAgent is for commands about the agent of this computer's user: it returns an error
+// if the environment names another agent.
 func (a *app) ownAgent(what string) (paths.Paths, error) {
 	if a.getenv("LANGKEEP_URL") != "" {
 		return paths.Paths{}, usagef("LANGKEEP_URL names the agent to use, so there is none to %s: unset it and LANGKEEP_TOKEN first", what)
@@ -50,13 +50,12 @@ func (a *app) ownAgent(what string) (paths.Paths, error) {
 	return paths.Resolve(a.getenv)
 }
 
-// startAgent runs `langkeep run` in the background, with flags, and waits until
-// it answers. If it ends before that, the error has its exit code and what it
-// said last.
+// startAgent runs `langkeep run` in the background, with flags, and waits until it
+// answers. If it ends before that, the error has its exit code and its last message.
 //
-// The agent's stderr is a pipe that is read only so long: after that the agent
-// writes into a broken pipe, which outliveStderr makes harmless. So there is no
-// file to clean up and nothing that holds on to the terminal.
+// The agent's stderr is a pipe that is read only until then. Later the agent writes
+// into a broken pipe, which outliveStderr makes harmless. So there is no file to clean
+// up, and the agent does not hold the terminal open.
 func (a *app) startAgent(ctx context.Context, p paths.Paths, flags []string) (*client.Client, error) {
 	exe, err := os.Executable()
 	if err != nil {
@@ -68,7 +67,7 @@ func (a *app) startAgent(ctx context.Context, p paths.Paths, flags []string) (*c
 	}
 	defer r.Close() // ends the reading below
 	cmd := exec.Command(exe, append([]string{"run"}, flags...)...)
-	cmd.Dir = filepath.Dir(exe) // keeps no other folder busy
+	cmd.Dir = filepath.Dir(exe) // so that the agent keeps no other folder busy
 	cmd.Env = agentEnv(os.Environ(), p)
 	cmd.Stderr = w
 	cmd.SysProcAttr = detached()
@@ -93,8 +92,8 @@ func (a *app) startAgent(ctx context.Context, p paths.Paths, flags []string) (*c
 	childEnded := ended
 	for {
 		if c := a.ready(ctx, p); c != nil {
-			// An agent that was faster will do, but not before the one started
-			// here has seen that and ended: it must not come up later, after a stop.
+			// Another agent that was faster will do. But wait until the one started
+			// here has noticed it and ended: it must not come up later, after a stop.
 			if running, err := client.ReadRunning(p); childEnded == nil || err == nil && running.PID == cmd.Process.Pid {
 				return c, nil
 			}
@@ -107,14 +106,14 @@ func (a *app) startAgent(ctx context.Context, p paths.Paths, flags []string) (*c
 			if p.LockFree() {
 				return nil, exitError{max(cmd.ProcessState.ExitCode(), exitFailed), fmt.Errorf("the agent did not start: %s", <-said)}
 			}
-			// Another agent holds it, which will answer soon.
+			// Another agent holds the lock, and will answer soon.
 		case <-limit.C:
 			return nil, fmt.Errorf("%w after %v: see its log, %s", client.ErrNoAgent, startLimit, p.Log())
 		case <-ctx.Done():
 			select {
 			case <-ended:
 			default:
-				_ = cmd.Process.Kill() // it is made to outlive that
+				_ = cmd.Process.Kill() // a detached process outlives a cancelled context
 			}
 			return nil, ctx.Err()
 		}
@@ -137,8 +136,8 @@ func (a *app) ready(ctx context.Context, p paths.Paths) *client.Client {
 	return c
 }
 
-// agentEnv is the environment of an agent in the background: without what is
-// for commands, and with paths that hold in any folder.
+// agentEnv is the environment of an agent in the background: without the variables for
+// commands, and with absolute paths.
 func agentEnv(environ []string, p paths.Paths) []string {
 	var env []string
 	for _, kv := range environ {
@@ -159,8 +158,8 @@ func agentEnv(environ []string, p paths.Paths) []string {
 	return env
 }
 
-// lastLine reads to the end and returns the last line that says something,
-// without the program's name.
+// lastLine reads to the end and returns the last line that is not blank, without the
+// program's name.
 func lastLine(r io.Reader) string {
 	const keep = 4 << 10
 	var tail []byte
@@ -180,21 +179,21 @@ func lastLine(r io.Reader) string {
 	return "it said nothing; langkeep run may say more"
 }
 
-// outliveStderr lets an agent go on when nobody reads its stderr any more:
-// without it, the Go runtime ends a program that writes to a broken pipe there.
+// outliveStderr lets an agent go on when nobody reads its stderr any more: by default
+// the Go runtime ends a program that writes to a broken stderr.
 func outliveStderr() {
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 }
 
-// stopAgent ends the agent and waits until it is gone. It returns false if none
-// ran. One that does not answer is an error, unless it is to be killed: then it
-// loses nothing but what it had not stored yet.
+// stopAgent ends the agent and waits until it is gone. It returns false if none ran. An
+// agent that does not answer is an error, unless kill is set: a killed agent loses only
+// the items that it had not stored yet.
 func (a *app) stopAgent(ctx context.Context, p paths.Paths, kill bool) (bool, error) {
 	process := client.HolderWords(p)
 	c, err := client.Find(ctx, a.getenv, p)
 	if err == nil {
 		defer c.Close()
-		// It may be gone before its answer is here.
+		// The agent may be gone before its answer comes.
 		if err = c.Stop(ctx); errors.Is(err, client.ErrNoAgent) {
 			err = nil
 		}
@@ -229,8 +228,8 @@ func (a *app) stopAgent(ctx context.Context, p paths.Paths, kill bool) (bool, er
 	return true, nil
 }
 
-// killHolder kills the agent that holds the lock. The lock tells that its process
-// is one: nobody else takes it, and its file names who did.
+// killHolder kills the agent that holds the lock. The lock's file names the process,
+// and only an agent takes the lock.
 func killHolder(p paths.Paths) error {
 	pid := client.Holder(p)
 	if pid == 0 || p.LockFree() {

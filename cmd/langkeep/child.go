@@ -21,14 +21,13 @@ const (
 	exitSignalled     = 128 // and the signal's number
 )
 
-// errSaid is an error that has been said, or needs no words.
+// errSaid is an error that was printed already, or needs no words.
 var errSaid = errors.New("")
 
-// findProgram finds what a shell would run, or returns an error with the code
-// that a shell would give. A program in the current folder runs only where its
-// path is given, as in PowerShell: Windows looks there before PATH, and an empty
-// entry of PATH means that folder on Unix, so a hostile clone could bring a
-// program of its own.
+// findProgram finds the program that a shell would run, or returns an error with the
+// shell's exit code. A program in the current folder runs only where its path is given,
+// as in PowerShell: Windows looks there before PATH, and an empty entry of PATH means
+// that folder on Unix, so a hostile clone could bring a program of its own.
 func findProgram(name string) (string, error) {
 	path, err := exec.LookPath(name)
 	if errors.Is(err, exec.ErrDot) {
@@ -46,8 +45,8 @@ func findProgram(name string) (string, error) {
 	return "", exitError{exitNotFound, errors.New(name + " is not found")}
 }
 
-// inFoldersOfPath finds a program in PATH, whose entries that depend on the
-// current folder don't count; "" if there is none.
+// inFoldersOfPath finds a program in PATH; "" if there is none. It ignores entries that
+// depend on the current folder.
 func inFoldersOfPath(name string) string {
 	for _, dir := range filepath.SplitList(os.Getenv("PATH")) {
 		if !filepath.IsAbs(dir) {
@@ -60,8 +59,7 @@ func inFoldersOfPath(name string) string {
 	return ""
 }
 
-// inPath tells whether there is a file of that name in PATH, which then is none
-// that can be run.
+// inPath tells whether PATH has a file of that name, which then can't be run.
 func inPath(name string) bool {
 	if strings.ContainsRune(name, filepath.Separator) {
 		return false
@@ -109,17 +107,17 @@ func (a *app) runChild(path string, args, env []string) error {
 	}
 }
 
-// heeded are those signals that this program was not started to ignore, as nohup
-// does: Notify would have the child heed them.
+// heeded returns the signals that this program does not ignore from its start, as under
+// nohup: Notify would make the child heed ignored ones.
 func heeded(all []os.Signal) []os.Signal {
 	return slices.DeleteFunc(slices.Clone(all), signal.Ignored)
 }
 
-// secondInterrupt is the context's key for what stops a second Ctrl-C from
+// secondInterrupt is the context's key for the function that keeps a second Ctrl-C from
 // ending this program at once.
 type secondInterrupt struct{}
 
-// patiently makes a second Ctrl-C like the first: it is for the child.
+// patiently leaves a second Ctrl-C to the child, like the first.
 func patiently(ctx context.Context) {
 	if stop, ok := ctx.Value(secondInterrupt{}).(func() bool); ok {
 		stop()

@@ -39,7 +39,7 @@ func inForeground() bool {
 	return err == nil && group == unix.Getpgrp()
 }
 
-// exitCode is what a shell would say of the end of a program.
+// exitCode is the code that a shell would give for the end of a program.
 func exitCode(s *os.ProcessState) int {
 	if status, ok := s.Sys().(syscall.WaitStatus); ok && status.Signaled() {
 		return exitSignalled + int(status.Signal())
@@ -47,5 +47,5 @@ func exitCode(s *os.ProcessState) int {
 	return s.ExitCode()
 }
 
-// tie does nothing: the signals that end this program are passed on.
+// tie does nothing: this program passes on the signals that end it.
 func tie(*os.Process) (untie func()) { return func() {} }

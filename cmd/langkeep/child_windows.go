@@ -14,13 +14,12 @@ func passOn(*os.Process, os.Signal) {}
 
 func exitCode(s *os.ProcessState) int { return s.ExitCode() }
 
-// tie has the child end when this program is ended, as by the Task Manager or a
-// program's time limit: there is no SIGTERM here to pass on. It is for the child
-// alone; what that has started is its own.
+// tie makes the child end with this program, for instance when the Task Manager ends
+// it: Windows has no SIGTERM to pass on. The child's own children go on.
 func tie(child *os.Process) (untie func()) {
 	job, err := windows.CreateJobObject(nil, nil)
 	if err != nil {
-		return func() {} // it goes on without
+		return func() {} // go on without the tie
 	}
 	var limits windows.JOBOBJECT_EXTENDED_LIMIT_INFORMATION
 	limits.BasicLimitInformation.LimitFlags = windows.JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE |

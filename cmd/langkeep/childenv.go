@@ -8,30 +8,29 @@ import (
 	"langkeep/agent/secret"
 )
 
-// Where the tools that speak to Langflow look for it: lfx and langflow-sdk 0.4,
-// Langflow's own examples, langflow-builder-mcp (LANGFLOW_MCP_*), and programs of
-// ours.
+// The variables in which tools look for Langflow: lfx and langflow-sdk 0.4, Langflow's
+// own examples, langflow-builder-mcp (LANGFLOW_MCP_*), and our own programs.
 var (
 	serverVariables = []string{"LANGFLOW_URL", "LANGFLOW_SERVER_URL", "LANGFLOW_API_URL", "LFX_URL", "LANGFLOW_MCP_LANGFLOW_URL"}
 	keyVariables    = []string{"LANGFLOW_API_KEY", "LFX_API_KEY", "API_ACCESS_TOKEN", "LANGFLOW_MCP_API_KEY"}
 	agentVariables  = []string{"LANGKEEP_URL", "LANGKEEP_TOKEN", "LANGKEEP_PROFILE"}
-	// agentPlaces say where an agent's files are, which are not for a child.
+	// agentPlaces name the places of an agent's files, which are not for a child.
 	agentPlaces = []string{"LANGKEEP_HOME", "LANGKEEP_PASSPHRASE_FILE"}
 	noProxy     = []string{"NO_PROXY", "no_proxy"}
 )
 
-// access is what a program gets to speak to a Langflow server.
+// access is a program's access to a Langflow server.
 type access struct {
 	profile string
 	server  string      // the proxy's URL, or the server's own
 	key     secret.Text // a client token, or a key
-	agent   string      // the local API; "" for a program that is not to use it
+	agent   string      // the local API; "" for a program that must not use it
 }
 
 // variable is one of an environment.
 type variable struct{ name, value string }
 
-// variables are the ones that give a program its access.
+// variables are the environment variables that give a program its access.
 func (a access) variables() []variable {
 	var all []variable
 	for _, name := range serverVariables {
@@ -47,8 +46,8 @@ func (a access) variables() []variable {
 	return all
 }
 
-// childEnv is the environment of a program that is given access: environ without
-// what else would lead it to a Langflow or to our files.
+// childEnv is the environment of a program with that access: environ without other
+// variables that lead to a Langflow or to our files.
 func childEnv(environ []string, a access) []string {
 	removed := slices.Concat(serverVariables, keyVariables, agentVariables, agentPlaces, noProxy)
 	var env []string
@@ -71,16 +70,15 @@ func childEnv(environ []string, a access) []string {
 	return env
 }
 
-// isNamed tells whether a variable is one of those, whose case does not matter
-// on Windows.
+// isNamed tells whether a variable is in the list; on Windows case does not matter.
 func isNamed(name string, all []string) bool {
 	return slices.ContainsFunc(all, func(n string) bool {
 		return n == name || runtime.GOOS == "windows" && strings.EqualFold(n, name)
 	})
 }
 
-// withLoopback adds this computer to lists of hosts that no proxy is asked for.
-// An asterisk is for all hosts where it stands alone, to curl and others.
+// withLoopback adds this computer to lists of hosts that need no proxy. For curl and
+// others a lone asterisk means all hosts.
 func withLoopback(lists ...string) string {
 	var hosts []string
 	for _, host := range strings.FieldsFunc(strings.Join(lists, ","), func(c rune) bool { return c == ',' || c == ' ' }) {

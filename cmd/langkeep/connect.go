@@ -24,10 +24,10 @@ import (
 	"langkeep/localapi/words"
 )
 
-// connectLifetime is how long a token lives that a tool keeps in its file.
+// connectLifetime is the lifetime of a token in a tool's file.
 const connectLifetime = 90 * 24 * time.Hour
 
-// placeholder stands for a token that is not shown, or not made yet.
+// placeholder stands for a token that is hidden, or not made yet.
 var placeholder = secret.New("lk_...")
 
 type connectOptions struct {
@@ -88,15 +88,15 @@ connect --list lists what is connected.`,
 	return cmd
 }
 
-// undoing is what takes back the effects that a command has had so far.
+// undoing has the functions that undo a command's effects so far.
 type undoing []func(context.Context) error
 
-// undoLimit is for taking back, which a Ctrl-C does not stop.
+// undoLimit bounds the undoing, which a Ctrl-C does not stop.
 const undoLimit = 10 * time.Second
 
 func (u *undoing) add(step func(context.Context) error) { *u = append(*u, step) }
 
-// run takes the effects back, the last one first.
+// run undoes the effects, the last one first.
 func (u undoing) run(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoLimit)
 	defer cancel()
@@ -107,8 +107,8 @@ func (u undoing) run(ctx context.Context) error {
 	return errors.Join(failed...)
 }
 
-// run opens the proxy, makes the client, writes the file and keeps a record, in
-// that order; a failure, or a no, takes back what came before.
+// run opens the proxy, makes the client, writes the file and keeps a record, in that
+// order. A failure, or a no, undoes the earlier steps.
 func (o *connectOptions) run(ctx context.Context, toolName string, args []string) (err error) {
 	tool, err := connect.Find(toolName)
 	if err != nil {
@@ -147,7 +147,7 @@ func (o *connectOptions) run(ctx context.Context, toolName string, args []string
 	case again && old.Path != place.Path && !o.print:
 		return fmt.Errorf("%s: %s is connected in %s: disconnect it there first", name, tool.Title, old.Path)
 	}
-	// The entry as it will be, but for a token that is not made yet.
+	// The entry as it will be, except for a token that is not made yet.
 	value, err := o.value(ctx, c, tool, name, &undo)
 	if err != nil {
 		return err
@@ -226,7 +226,7 @@ func (o *connectOptions) run(ctx context.Context, toolName string, args []string
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	undo.add(func(context.Context) error { return restore() })
-	// The old token goes when nothing uses it any more.
+	// End the old token, now that nothing uses it any more.
 	if old.Client != "" && client == "" {
 		if err := o.revoke(ctx, c, old.Client); err != nil {
 			return err
@@ -246,8 +246,8 @@ func (o *connectOptions) run(ctx context.Context, toolName string, args []string
 	return nil
 }
 
-// value is the tool's entry, with a token. It opens the profile's proxy where the
-// entry leads to that.
+// value is the tool's entry, with a token. It opens the profile's proxy if the entry
+// leads there.
 func (o *connectOptions) value(ctx context.Context, c *client.Client, tool *connect.Tool, name string, undo *undoing) (func(secret.Text) any, error) {
 	if tool.SpeaksMCP() && !o.http {
 		if _, err := c.Profile(ctx, name); err != nil {
@@ -294,8 +294,8 @@ func (o *connectOptions) value(ctx context.Context, c *client.Client, tool *conn
 	}, nil
 }
 
-// placesFor is what leads a program to this agent that a tool starts with an
-// environment of its own making, as MCP clients do.
+// placesFor returns the variables that lead a program to this agent. MCP clients start
+// programs with an environment of their own making, so their entry needs them.
 func (o *connectOptions) placesFor() map[string]string {
 	if p, err := paths.Resolve(o.getenv); err == nil && p.Home != "" {
 		return map[string]string{"LANGKEEP_HOME": p.Home}
@@ -314,7 +314,7 @@ func (o *connectOptions) placesFor() map[string]string {
 	return env
 }
 
-// tokenIn is the token that the entry has by now, if the agent still takes it.
+// tokenIn is the entry's present token, if the agent still accepts it.
 func (o *connectOptions) tokenIn(ctx context.Context, place connect.Place) secret.Text {
 	token := secret.New(place.Token())
 	if token.Empty() {
@@ -336,7 +336,7 @@ func (o *connectOptions) tokenIn(ctx context.Context, place connect.Place) secre
 	return token
 }
 
-// revoke ends a client, which may have gone already.
+// revoke ends a client. It is no error if the client has gone.
 func (a *app) revoke(ctx context.Context, c *client.Client, name string) error {
 	if err := c.RevokeClient(ctx, name); err != nil && !isProblem(err, client.TypeNotFound) {
 		return err
@@ -344,8 +344,8 @@ func (a *app) revoke(ctx context.Context, c *client.Client, name string) error {
 	return nil
 }
 
-// refuseTaken is an error where there is a client of the name: one that no record
-// tells to be of connect is the user's, and is not ended.
+// refuseTaken returns an error if there is a client of that name. Without a record of
+// connect the client is the user's, so it must not be ended.
 func (o *connectOptions) refuseTaken(ctx context.Context, c *client.Client, name, profile string) error {
 	all, err := c.Clients(ctx)
 	if err != nil {
@@ -362,14 +362,14 @@ func (o *connectOptions) newToken(ctx context.Context, c *client.Client, name, p
 	added, _, err := c.AddClient(ctx, client.NewClient{
 		Name: name, Scopes: []string{"run"}, Profiles: []string{profile}, ExpiresIn: new(int64(connectLifetime / time.Second)),
 	})
-	if !isProblem(err, client.TypeConflict) { // then it is of another
-		// An answer that is lost has made it as well.
+	if !isProblem(err, client.TypeConflict) { // a conflict means that the client is another one's
+		// A lost answer may have made the client too.
 		undo.add(func(ctx context.Context) error { return o.revoke(ctx, c, name) })
 	}
 	return added, err
 }
 
-// secrets are what looks like one in a file, whoever put it there.
+// secrets matches texts in a file that look like a secret.
 var secrets = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`\b(lk_|sk-|eyJ)[A-Za-z0-9_.-]{8,}`)
 })
@@ -378,14 +378,14 @@ var secrets = sync.OnceValue(func() *regexp.Regexp {
 // have 12 MB in its only one.
 const (
 	maxShown  = 2000
-	maxPrefix = 64 // of a secret, in bytes: more than makes it one
+	maxPrefix = 64 // of a secret, in bytes: more than the pattern needs
 )
 
-// sayDiff shows what would be written, without the secrets around it.
+// sayDiff shows the change, without the secrets around it.
 func (o *connectOptions) sayDiff(e *connect.Edit) {
 	for line := range strings.Lines(string(diff.Diff(e.Path, e.Before, e.Path, e.After))) {
 		rest := max(0, len(line)-maxShown)
-		line = line[:len(line)-max(0, rest-maxPrefix)] // so that a secret at the cut is still known for one
+		line = line[:len(line)-max(0, rest-maxPrefix)] // so that a secret at the cut is still recognised
 		line = secrets().ReplaceAllString(strings.ReplaceAll(line, "\t", "    "), "$1...")
 		kept := len(line) - len(strings.TrimLeft(line[min(1, len(line)):], " "))
 		if rest > 0 {
@@ -395,7 +395,7 @@ func (o *connectOptions) sayDiff(e *connect.Edit) {
 	}
 }
 
-// inWorkTree tells whether git may take a file up.
+// inWorkTree tells whether a file is in a git work tree.
 func inWorkTree(path string) bool {
 	for dir := filepath.Dir(path); ; dir = filepath.Dir(dir) {
 		if _, err := os.Stat(filepath.Join(dir, ".git")); err == nil {
@@ -407,7 +407,7 @@ func inWorkTree(path string) bool {
 	}
 }
 
-// connections are those that were made here.
+// connections opens the records of connect.
 func (a *app) connections() (connect.Records, error) {
 	p, err := paths.Resolve(a.getenv)
 	if err != nil {

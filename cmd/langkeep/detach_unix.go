@@ -12,10 +12,9 @@ import (
 // end don't reach it.
 func detached() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
 
-// keepInherited keeps what this process was given beside stdin, stdout and
-// stderr from those that it starts. An agent would hold a shell's pipe or a
-// terminal open as long as it lives, and whoever waits for the end of that would
-// wait as long.
+// keepInherited keeps inherited descriptors, other than stdin, stdout and stderr, from
+// child processes. An agent would otherwise hold a shell's pipe or a terminal open as
+// long as it lives, and a reader of that would wait as long.
 func keepInherited() {
 	open, err := os.ReadDir("/dev/fd")
 	if err != nil {

@@ -79,13 +79,13 @@ func (o *doctorOptions) run(ctx context.Context, args []string) error {
 	return nil
 }
 
-// look makes the checks: those of this side, then those of the agent, or what
-// is left of them where there is none.
+// look makes the command's own checks, then has the agent make its checks. Without an
+// agent it makes those of them that it can.
 func (o *doctorOptions) look(ctx context.Context, p paths.Paths, args []string) ([]client.Check, error) {
 	c, agentErr := o.connect(ctx)
 	if agentErr == nil {
 		defer c.Close()
-		// One that does not answer keeps no other check waiting.
+		// An agent that does not answer must not delay the other checks.
 		if _, err := c.Status(ctx); errors.Is(err, client.ErrStuck) {
 			c, agentErr = nil, err
 		}
@@ -97,7 +97,7 @@ func (o *doctorOptions) look(ctx context.Context, p paths.Paths, args []string) 
 		return nil, agentErr
 	}
 	mine := []doctor.Check{agentCheck(ctx, p, c, agentErr)}
-	if o.getenv("LANGKEEP_URL") == "" { // else the agent is not this user's own
+	if o.getenv("LANGKEEP_URL") == "" { // otherwise the agent is not this user's own
 		if !errors.Is(agentErr, client.ErrStuck) {
 			mine = append(mine, portCheck(p, c), socketCheck(p, c))
 		}
@@ -134,7 +134,7 @@ func (o *doctorOptions) look(ctx context.Context, p paths.Paths, args []string) 
 	return checks, nil
 }
 
-// profileOffline is profileName by the files; "" if that names none.
+// profileOffline is profileName from the files alone; "" if they name none.
 func (o *doctorOptions) profileOffline(p paths.Paths, args []string) string {
 	if len(args) > 0 {
 		return args[0]
@@ -205,8 +205,8 @@ func agentCheck(ctx context.Context, p paths.Paths, c *client.Client, connectErr
 	}}
 }
 
-// portCheck asks the agent over TCP, as programs do; without an agent it looks
-// whether the port is to be had.
+// portCheck asks the agent over TCP, like programs; without an agent it checks whether
+// the port is free.
 func portCheck(p paths.Paths, c *client.Client) doctor.Check {
 	return doctor.Check{Name: "port", Look: func(ctx context.Context) doctor.Finding {
 		if c == nil {
@@ -257,7 +257,7 @@ func socketCheck(p paths.Paths, c *client.Client) doctor.Check {
 	}}
 }
 
-// asks is nil if an agent answers there.
+// asks is nil if an agent answers at that address.
 func asks(ctx context.Context, o client.Options) error {
 	c, err := client.New(o)
 	if err != nil {

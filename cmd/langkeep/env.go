@@ -56,7 +56,7 @@ take the variables away.`,
 	return cmd
 }
 
-// shells are how a shell sets a variable, or takes it away.
+// shells write the command by which a shell sets or unsets a variable.
 var shells = map[string]func(name string, value *string) string{
 	"sh": func(name string, value *string) string {
 		if value == nil {
@@ -129,8 +129,8 @@ func (o *envOptions) run(ctx context.Context, args []string, write func(string, 
 	return nil
 }
 
-// leaveOwn makes the commands' own agent answer in a shell that has the
-// environment of an earlier env.
+// leaveOwn makes this command ask the user's own agent in a shell with the environment
+// of an earlier env.
 func (o *envOptions) leaveOwn() {
 	if token := o.getenv("LANGKEEP_TOKEN"); token == "" || token != o.getenv(keyVariables[0]) {
 		return

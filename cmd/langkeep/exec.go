@@ -18,7 +18,7 @@ import (
 	"langkeep/localapi/words"
 )
 
-// resumeEvery is between two looks for an agent that was started again.
+// resumeEvery is the time between two looks for a restarted agent.
 const resumeEvery = 200 * time.Millisecond
 
 type execOptions struct {
@@ -81,7 +81,7 @@ func (o *execOptions) run(ctx context.Context, args, command []string) error {
 		return err
 	}
 	defer c.Close()
-	// A program that can't get anywhere is not begun.
+	// Don't start a program that could reach no server.
 	p, err := c.Profile(ctx, name)
 	switch {
 	case err != nil:
@@ -110,8 +110,8 @@ func (o *execOptions) run(ctx context.Context, args, command []string) error {
 	return o.runChild(program, command, childEnv(os.Environ(), a))
 }
 
-// sayWhatIsGiven says that a program gets the whole account or a credential, and
-// how to give it less, unless its user has chosen this.
+// sayWhatIsGiven warns that a program gets the whole account or a credential, and how
+// to give it less, unless its user has chosen the scopes.
 func (a *app) sayWhatIsGiven(profile, to string, scopes []string, chosen bool) {
 	var great []string
 	for _, s := range scopes {
@@ -153,16 +153,17 @@ func (o *execOptions) lease(ctx context.Context, c *client.Client, name string) 
 	return access{profile: name, server: l.ProxyURL, key: l.Token, agent: l.URL}, release, nil
 }
 
-// holdLease makes a lease and holds it until it is released, also over a restart
-// of the agent.
+// holdLease makes a lease and holds it until the caller releases it, also over a
+// restart of the agent.
 func (a *app) holdLease(ctx context.Context, c *client.Client, n client.NewLease) (client.Lease, func(), error) {
 	asking := ctx
 	ctx, cancel := context.WithCancel(context.WithoutCancel(asking))
-	// A signal ends the asking. What is held then goes with the program.
+	// A signal ends the request for a lease. A lease that is held ends with the
+	// program.
 	detach := context.AfterFunc(asking, cancel)
 	l, held, err := c.Lease(ctx, n)
 	if !detach() && err == nil {
-		_ = held.Close() // it is given up
+		_ = held.Close() // the caller has given up
 		err = asking.Err()
 	}
 	if err != nil {
@@ -186,7 +187,7 @@ func (a *app) holdLease(ctx context.Context, c *client.Client, n client.NewLease
 	}, nil
 }
 
-// resumeLease takes up a lease with the next agent; nil if that can't be done.
+// resumeLease resumes a lease at the next agent; nil if that is impossible.
 func (a *app) resumeLease(ctx context.Context, token secret.Text) io.ReadCloser {
 	p, err := paths.Resolve(a.getenv)
 	if err != nil {
@@ -197,7 +198,7 @@ func (a *app) resumeLease(ctx context.Context, token secret.Text) io.ReadCloser 
 	for {
 		c, err := client.FindAs(limit, a.getenv, p, token)
 		if err == nil {
-			// Not limited: the lease is held for longer.
+			// No time limit: the lease is held for longer.
 			held, err := c.ResumeLease(ctx)
 			if err == nil {
 				return held
@@ -215,8 +216,8 @@ func (a *app) resumeLease(ctx context.Context, token secret.Text) io.ReadCloser 
 	}
 }
 
-// warnOfFiles says which file of a tool it would rather read than the
-// environment, unless that file leads to the same server.
+// warnOfFiles warns of a tool's file that goes before the environment, unless the file
+// leads to the same server.
 func (o *execOptions) warnOfFiles(server string) {
 	const most = 1 << 20 // bytes
 	dir, err := os.Getwd()
@@ -233,8 +234,7 @@ func (o *execOptions) warnOfFiles(server string) {
 	o.say("lfx reads " + file + " rather than the environment: name the server with --target \"$LFX_URL\" --api-key \"$LFX_API_KEY\", or have it written there with langkeep connect lfx")
 }
 
-// lfxFile is the file that lfx 1.13 takes a server from before it looks at the
-// environment; "" if there is none.
+// lfxFile is the file that lfx 1.13 reads before the environment; "" if there is none.
 func lfxFile(dir, home string) string {
 	var places []string
 	for at := dir; ; at = filepath.Dir(at) {

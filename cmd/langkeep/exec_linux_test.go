@@ -260,7 +260,7 @@ func TestExecIsOneJob(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// What the terminal echoes is not what is waited for.
+	// The quotes keep the terminal's echo from matching.
 	write("langkeep exec prod -- sh -c 'echo rea\"\"dy; while [ ! -e " + end + " ]; do sleep 0.01; done; exit 7'\n")
 	await("ready")
 	write("\x1a")

@@ -14,13 +14,13 @@ const (
 	exitFailed         = 1
 	exitUsage          = 2
 	exitSignIn         = 3 // a sign-in is required
-	exitUnreachable    = 4 // the server can't be reached, and no good enough token is held
+	exitUnreachable    = 4 // the server can't be reached, and the agent holds no token that lives long enough
 	exitNoAgent        = 5
 	exitKeychainLocked = 6 // or missing
 	exitNotAllowed     = 7
 )
 
-// usageError is a command called in a wrong way: its usage is shown.
+// usageError is the error of a wrong call: the command prints its usage.
 type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
@@ -35,7 +35,7 @@ type exitError struct {
 
 func (e exitError) Unwrap() error { return e.error }
 
-// codeOf is the exit code for what a command failed with.
+// codeOf is the exit code for a command's error.
 func codeOf(err error) int {
 	var (
 		usage   usageError
@@ -91,7 +91,7 @@ func codeOfState(s client.State) int {
 // wordsOf is what a person reads of an error.
 func wordsOf(err error) string {
 	if problem, ok := errors.AsType[*client.Problem](err); ok {
-		// What stands around it says which profile, where that matters.
+		// The text around it names the profile, if that matters.
 		return words.Problem(problem)
 	}
 	return err.Error()

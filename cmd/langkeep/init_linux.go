@@ -9,11 +9,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// beInit runs this program once more, as a child, where the kernel gives this
-// process the orphans of others: each would stay a zombie until somebody waits
-// for it. The child does the work, since it waits for its own children alone; its
-// exit code is returned, as a shell has it. ok is false where no child is needed
-// or none can be started: then this process does the work.
+// beInit runs this program once more, as a child, if the kernel gives this process
+// other processes' orphans: each would stay a zombie until this process waits for it.
+// The child does the work, and waits only for its own children. code is its exit code,
+// as a shell gives it. ok is false if no child is needed or none can be started: then
+// this process does the work.
 func beInit() (code int, ok bool) {
 	if !adoptsOrphans() {
 		return 0, false

@@ -25,7 +25,7 @@ type loginOptions struct {
 	passwordStdin bool
 	tokenStdin    bool
 	remember      bool
-	change        client.ProfileChange // what flags say of the profile
+	change        client.ProfileChange // the profile's settings from flags
 
 	secret secret.Text // from stdin
 }
@@ -109,7 +109,7 @@ func (o *loginOptions) run(ctx context.Context, args []string) error {
 	return nil
 }
 
-// check makes the flags sensible together.
+// check refuses flags that don't fit together.
 func (o *loginOptions) check(args []string) error {
 	if len(args) == 1 && strings.Contains(args[0], "://") {
 		return usagef("give the server a name first: langkeep login NAME %s", args[0])
@@ -119,7 +119,7 @@ func (o *loginOptions) check(args []string) error {
 		o.change.ServerURL = &args[1]
 	}
 	if o.change.CAFile != nil && *o.change.CAFile != "" {
-		// The agent works in another folder.
+		// Make the path absolute: the agent works in another folder.
 		abs, err := paths.Abs(*o.change.CAFile, o.getenv)
 		if err != nil {
 			return fmt.Errorf("find --ca-file: %w", err)
@@ -153,10 +153,9 @@ func (o *loginOptions) check(args []string) error {
 	return nil
 }
 
-// prepare sees to it that the profile is there with the settings wanted. undo
-// takes back what it did.
+// prepare makes or changes the profile as the flags say. undo undoes that.
 func (o *loginOptions) prepare(ctx context.Context, c *client.Client) (p client.Profile, undo func(), err error) {
-	// Whatever ended the attempt, Ctrl-C included, must not end the undoing.
+	// The end of the attempt, even by Ctrl-C, must not end the undoing.
 	cleanup := func(do func(context.Context) error) func() {
 		return func() {
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
@@ -200,7 +199,7 @@ func (o *loginOptions) prepare(ctx context.Context, c *client.Client) (p client.
 	if o.change == (client.ProfileChange{}) {
 		return p, undo, nil
 	}
-	// Another server signs out first, so what a person has to give comes before.
+	// A change of server signs out, so ask the person for the credentials before it.
 	if err := o.askFor(ctx, p); err != nil {
 		return p, undo, err
 	}
@@ -226,13 +225,13 @@ func (o *loginOptions) prepare(ctx context.Context, c *client.Client) (p client.
 	return p, undo, nil
 }
 
-// looksAt asks the new address of a profile whether Langflow is there, with no
-// credential: a mistyped one must not cost the session at the old one. Only what
-// speaks plainly against it counts; the agent knows the rest of the settings.
+// looksAt asks a profile's new address whether Langflow is there, without a credential:
+// a mistyped address must not cost the old session. Only a clear no counts, since only
+// the agent knows all of the profile's settings.
 func (o *loginOptions) looksAt(ctx context.Context, url string) error {
 	server, err := langflow.New(url, langflow.Options{AllowHTTP: true, Clock: o.clock, UserAgent: "langkeep/" + version})
 	if err != nil {
-		return nil // the agent says what is wrong with it
+		return nil // the agent returns the URL's error
 	}
 	_, err = server.Version(ctx)
 	var lf *langflow.Error
@@ -246,7 +245,8 @@ func (o *loginOptions) looksAt(ctx context.Context, url string) error {
 	return nil
 }
 
-// askFor asks for what the method needs and is not there yet.
+// askFor asks the person for the credentials that the method needs and that are
+// missing.
 func (o *loginOptions) askFor(ctx context.Context, p client.Profile) (err error) {
 	switch o.method {
 	case client.Password:
@@ -339,8 +339,8 @@ func (o *loginOptions) sayResult(p client.Profile) {
 	}
 }
 
-// refused puts into words why a sign-in failed. The agent's own say to run
-// langkeep login, which just ran.
+// refused says why a sign-in failed. It does not use the agent's words, which advise to
+// run langkeep login.
 func refused(err error) error {
 	var p *client.Problem
 	if !errors.As(err, &p) || words.Refused(p) == "" {

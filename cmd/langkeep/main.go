@@ -56,7 +56,7 @@ type app struct {
 // run is the whole program; it returns the exit code.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(string) string) int {
 	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, getenv: getenv, clock: clock.System()}
-	// What fails before a command runs is about how it was called.
+	// An error before a command runs is a usage error.
 	running := false
 	root := newRoot(a)
 	for c := range commands(root) {

@@ -206,7 +206,7 @@ func TestReadLine(t *testing.T) {
 		"secret\nmore\n":  "secret",
 		" with blanks \n": " with blanks ",
 		long:              long,
-		// What editors and PowerShell write.
+		// Editors and PowerShell write these.
 		"\ufeffsecret\r\n":               "secret",
 		"\ufeff":                         "!empty",
 		"\ufeff\r\n":                     "!empty",

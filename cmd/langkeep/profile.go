@@ -13,7 +13,7 @@ import (
 	"langkeep/localapi/words"
 )
 
-// connectFor finds the agent, and the profile that a command is about.
+// connectFor finds the agent, and the command's profile.
 func (a *app) connectFor(ctx context.Context, args []string) (*client.Client, string, error) {
 	c, err := a.connect(ctx)
 	if err != nil {
@@ -27,7 +27,7 @@ func (a *app) connectFor(ctx context.Context, args []string) (*client.Client, st
 	return c, name, nil
 }
 
-// onAgent makes of what a command does with the agent what cobra runs.
+// onAgent makes a cobra function from a command's work with the agent.
 func (a *app) onAgent(do func(ctx context.Context, c *client.Client, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		c, err := a.connect(cmd.Context())
@@ -39,7 +39,7 @@ func (a *app) onAgent(do func(ctx context.Context, c *client.Client, args []stri
 	}
 }
 
-// onProfile is onAgent for what a command does with one profile.
+// onProfile is onAgent for a command's work with one profile.
 func (a *app) onProfile(do func(ctx context.Context, c *client.Client, name string) error) func(*cobra.Command, []string) error {
 	return a.onAgent(func(ctx context.Context, c *client.Client, args []string) error {
 		name, err := a.profileName(ctx, c, args)
@@ -50,8 +50,8 @@ func (a *app) onProfile(do func(ctx context.Context, c *client.Client, name stri
 	})
 }
 
-// profileName is the profile that a command is about: the one named, else
-// LANGKEEP_PROFILE, else default_profile of config.toml, else the only one.
+// profileName is the command's profile: the named one, else LANGKEEP_PROFILE, else
+// default_profile of config.toml, else the only one.
 func (a *app) profileName(ctx context.Context, c *client.Client, args []string) (string, error) {
 	if len(args) > 0 {
 		return args[0], nil
@@ -115,7 +115,7 @@ func (a *app) completeProfile(cmd *cobra.Command, args []string, _ string) ([]st
 	}
 	var names []string
 	for _, p := range profiles {
-		// What follows a tab is a description to the shell.
+		// For the shell, the text after a tab is a description.
 		names = append(names, words.Safe(p.Name)+"\t"+words.Safe(p.ServerURL))
 	}
 	return names, none

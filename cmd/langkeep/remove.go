@@ -54,7 +54,7 @@ func (o *removeOptions) run(ctx context.Context, c *client.Client, args []string
 		}
 		names = []string{name}
 	}
-	// One that can't be removed keeps none of the others.
+	// A profile that can't be removed must not keep the others.
 	var failed error
 	for _, name := range names {
 		if _, err := c.RemoveProfile(ctx, name); err != nil {
@@ -78,10 +78,10 @@ func (o *removeOptions) run(ctx context.Context, c *client.Client, args []string
 	return nil
 }
 
-// removeConnections takes back what was written into other programs' files.
+// removeConnections removes the entries from other programs' files.
 func (o *removeOptions) removeConnections(ctx context.Context) error {
 	if o.getenv("LANGKEEP_URL") != "" {
-		return nil // they are of another agent
+		return nil // the connections belong to another agent
 	}
 	records, err := o.connections()
 	if err != nil {
@@ -96,8 +96,8 @@ func (o *removeOptions) removeConnections(ctx context.Context) error {
 	return err
 }
 
-// removeAutostart takes the autostart entry away, but not on behalf of an agent
-// that the environment names, whose entry it isn't.
+// removeAutostart removes the autostart entry, unless the environment names another
+// agent: the entry is not that agent's.
 func (o *removeOptions) removeAutostart() error {
 	if o.getenv("LANGKEEP_URL") != "" {
 		return nil

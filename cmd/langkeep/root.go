@@ -81,7 +81,7 @@ program gets a valid token from the agent, which refreshes it in time.`,
 	return root
 }
 
-// commands are all commands below one, and theirs.
+// commands yields all commands below c, at any depth.
 func commands(c *cobra.Command) iter.Seq[*cobra.Command] {
 	return func(yield func(*cobra.Command) bool) {
 		for _, sub := range c.Commands() {
@@ -97,13 +97,13 @@ func commands(c *cobra.Command) iter.Seq[*cobra.Command] {
 	}
 }
 
-// needsAgent gives a command the flag of those that start the agent.
+// needsAgent adds the flag of commands that start the agent.
 func (a *app) needsAgent(cmd *cobra.Command) *cobra.Command {
 	cmd.Flags().BoolVar(&a.noStart, "no-start", false, "fail with exit code 5 if no agent runs, rather than start one")
 	return cmd
 }
 
-// takesProfile gives a command that takes one profile what goes with it.
+// takesProfile adds the argument, completion and flag of a command for one profile.
 func (a *app) takesProfile(cmd *cobra.Command) *cobra.Command {
 	cmd.Args = cobra.MaximumNArgs(1)
 	cmd.ValidArgsFunction = a.completeProfile

@@ -67,8 +67,7 @@ LANGKEEP_PASSPHRASE_FILE names, or memory, which forgets.`,
 	return cmd
 }
 
-// add gives a command the flags, and refuses what run would refuse before it
-// begins.
+// add adds the flags to a command, and refuses early the values that run would refuse.
 func (o *runFlags) add(cmd *cobra.Command) {
 	cmd.PreRunE = func(*cobra.Command, []string) error { return o.check() }
 	cmd.Flags().BoolVar(&o.headless, "headless", false, "show nothing on the desktop")

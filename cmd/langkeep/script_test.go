@@ -109,8 +109,8 @@ func setup(env *testscript.Env) error {
 	if err := os.WriteFile(filepath.Join(env.WorkDir, "password"), []byte(langflowtest.Admin().Password+"\n"), 0o600); err != nil {
 		return err
 	}
-	// What commands start by themselves must not touch this computer's agent or
-	// keychain either.
+	// Agents that commands start must not touch this computer's agent or keychain
+	// either.
 	if err := os.MkdirAll(filepath.Join(home, "config"), 0o700); err != nil {
 		return err
 	}

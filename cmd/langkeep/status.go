@@ -97,8 +97,8 @@ func (o *statusOptions) run(ctx context.Context, c *client.Client, args []string
 
 const noProfiles = "no profile yet: langkeep login NAME URL makes one"
 
-// ready is nil if all profiles, and at least one, have a valid token. Its exit
-// code is that of the first state for which a person is needed most.
+// ready is nil if there is a profile and all have a valid token. Otherwise its exit
+// code is that of the state that needs a person most.
 func ready(profiles []client.Profile) error {
 	if len(profiles) == 0 {
 		return exitError{exitSignIn, errors.New(noProfiles)}

@@ -46,8 +46,8 @@ func (a *app) screen() (width int, colour, ok bool) {
 	return width, colour, true
 }
 
-// table is rows in columns, the first of which are their names. What is foreign
-// in it must be words.Safe.
+// table formats rows in columns; the first row has the columns' names. Foreign text in
+// it must be words.Safe.
 func table(rows ...[]string) string {
 	var b strings.Builder
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
@@ -61,9 +61,9 @@ func table(rows ...[]string) string {
 // maxLine bounds what is read as one line, 64 KiB.
 const maxLine = 64 << 10
 
-// readLine reads up to the end of a line and not a byte more, so that what
-// follows is left to others. The line's end is not part of it, nor is a byte order
-// mark, which editors and PowerShell put at the beginning of a file.
+// readLine reads up to the end of a line and not a byte more, so that later readers get
+// the rest. It drops the line's end, and a byte order mark, which editors and
+// PowerShell put at the beginning of a file.
 func readLine(r io.Reader) (string, error) {
 	var line []byte
 	var b [1]byte
@@ -113,7 +113,7 @@ func (a *app) askSecret(ctx context.Context, question string) (secret.Text, erro
 	if err != nil {
 		return secret.Text{}, fmt.Errorf("ask for it: %w", err)
 	}
-	// Ctrl-C ends the waiting below, not the reading that turned the echo off.
+	// Ctrl-C ends the wait below, but not the read that turned the echo off.
 	defer func() { _ = term.Restore(fd, state) }()
 	answer, err := a.answer(ctx, question, func(io.Reader) (string, error) {
 		line, err := term.ReadPassword(fd)

@@ -13,8 +13,8 @@ import (
 	"langkeep/localapi/client"
 )
 
-// credentialOptions are what the commands that print a credential differ in, and
-// their flags.
+// credentialOptions has the differences between the commands that print a credential,
+// and their flags.
 type credentialOptions struct {
 	*app
 	prefix    string // of the header that --output header prints
@@ -30,7 +30,7 @@ func (o *credentialOptions) command(cmd *cobra.Command) *cobra.Command {
 	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error { return o.check(cmd) }
 	cmd.RunE = o.onProfile(o.run)
 	cmd.Flags().DurationVar(&o.minValid, "min-valid", client.AnyLifetime, "how long it must be valid, such as 90s or 10m (default: a minute, if that can be had)")
-	cmd.Flags().Lookup("min-valid").DefValue = "0s" // which help leaves out
+	cmd.Flags().Lookup("min-valid").DefValue = "0s" // help leaves out a zero default
 	cmd.Flags().StringVar(&o.output, "output", "raw", "raw, json, or header for the header "+header)
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"raw", "json", "header"}, cobra.ShellCompDirectiveNoFileComp))
 	return o.takesProfile(cmd)
@@ -59,10 +59,10 @@ func (o *credentialOptions) run(ctx context.Context, c *client.Client, name stri
 	return o.print(credential)
 }
 
-// print writes a credential, as a header if that is wanted.
+// print writes a credential, alone or as a header.
 func (o *credentialOptions) print(credential secret.Text) error {
 	out := credential.Reveal()
-	// It goes into a command line or a header next.
+	// The output goes into a command line or a header next.
 	if out == "" || strings.ContainsFunc(out, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return fmt.Errorf("the agent's answer has nothing that can be used")
 	}
@@ -72,7 +72,7 @@ func (o *credentialOptions) print(credential secret.Text) error {
 	return o.result(out + "\n")
 }
 
-// tokenHeader is what stands before an access token in its header.
+// tokenHeader is the part of the header before the access token.
 const tokenHeader = "Authorization: Bearer "
 
 func newToken(a *app) *cobra.Command {

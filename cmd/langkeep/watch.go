@@ -29,11 +29,11 @@ func newWatch(a *app, args []string) *watch {
 	return w
 }
 
-// again is how often a new agent is looked for after the last one went away.
+// again is the time between two looks for a new agent after the last one has gone.
 const again = 500 * time.Millisecond
 
-// run follows the agent until ctx ends, which is no error, and the next one when
-// it went away. It does not start one: somebody stopped it.
+// run follows the agent until ctx ends, which is no error. If the agent goes away it
+// waits for the next one. It starts none: a person has stopped it.
 func (w *watch) run(ctx context.Context, c *client.Client) error {
 	if w.only != "" {
 		if _, err := c.Profile(ctx, w.only); err != nil {
@@ -69,7 +69,7 @@ func (w *watch) next(ctx context.Context) *client.Client {
 		}
 		p, err := paths.Resolve(w.getenv)
 		if err != nil {
-			continue // it was found before, so it will be again
+			continue // an agent was found before, so keep looking
 		}
 		if c := w.ready(ctx, p); c != nil {
 			return c
@@ -100,7 +100,7 @@ func (w *watch) follow(ctx context.Context, c *client.Client) error {
 	_, _, onScreen := w.screen()
 	var tick <-chan time.Time
 	if onScreen {
-		// What is left shrinks without any event.
+		// The times left change without an event.
 		ticker := time.NewTicker(time.Second)
 		defer ticker.Stop()
 		tick = ticker.C
@@ -155,7 +155,7 @@ func (w *watch) draw() error {
 		profiles = append(profiles, w.profiles[name])
 	}
 	var b strings.Builder
-	b.WriteString("\x1b[H\x1b[J") // to the top, and all below away
+	b.WriteString("\x1b[H\x1b[J") // go to the top and clear the screen
 	if err := words.Table(&b, profiles, w.clock.Now(), width, colour); err != nil {
 		return err
 	}

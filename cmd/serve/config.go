@@ -13,7 +13,7 @@ import (
 	"langkeep/localapi/words"
 )
 
-// liveConfig is what of config.toml can change while the agent runs.
+// liveConfig is config.toml for a running agent: it can change.
 type liveConfig struct {
 	path  string // of config.toml
 	level *slog.LevelVar
@@ -34,7 +34,7 @@ func (l *liveConfig) set(c config.Config) {
 	setLevel(l.level, c)
 }
 
-// Get returns what config.toml says.
+// Get returns the current settings.
 func (l *liveConfig) Get() config.Config {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -52,7 +52,7 @@ func (l *liveConfig) Change(c config.Change) (config.Config, error) {
 	return changed, err
 }
 
-// note remembers what is wrong with the files, for status to tell.
+// note keeps the errors of the files, for status.
 func (l *liveConfig) note(faults []error, log *slog.Logger) {
 	var all []string
 	for _, err := range faults {
@@ -76,8 +76,8 @@ func (l *liveConfig) problem() error {
 	return l.err
 }
 
-// allowedUsers are the ids of allow_users. A name that this system does not
-// know lets nobody in.
+// allowedUsers are the ids of allow_users. A name that this system does not know admits
+// nobody.
 func (l *liveConfig) allowedUsers() []uint32 {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -22,7 +22,7 @@ import (
 	"langkeep/tray/notify"
 )
 
-// Desktop says how a person is spoken to beside the tray.
+// Desktop has the ways to reach a person beside the tray.
 type Desktop struct {
 	Getenv func(string) string
 	Say    func(string) // a line on the terminal that the agent was started from
@@ -34,7 +34,7 @@ type Desktop struct {
 func RunOnDesktop(ctx context.Context, o Options, d Desktop) error {
 	board, err := clipboard.New(d.Getenv)
 	if err != nil {
-		board = nil // the menu does without
+		board = nil // the menu has no copy entries then
 	}
 	begun := make(chan running, 1)
 	var served error
@@ -43,7 +43,7 @@ func RunOnDesktop(ctx context.Context, o Options, d Desktop) error {
 		defer close(stopped)
 		served = run(ctx, o, func(r running) { begun <- r })
 		if board != nil {
-			board.Close() // here, since on macOS the tray's end is that of the process
+			board.Close() // close it here, since on macOS the tray's end ends the process
 		}
 	}()
 	select {
@@ -65,8 +65,8 @@ type desktopView struct {
 	tray    atomic.Bool          // it is there
 }
 
-// show shows the agent until it has stopped. The tray goes last: it closes the
-// session bus that the keychain speaks over.
+// show shows the agent until it has stopped. The tray ends last: it closes the session
+// bus, which the keychain needs.
 func (v *desktopView) show(ctx context.Context, stopped <-chan struct{}) {
 	var parts sync.WaitGroup
 	defer parts.Wait()
@@ -101,7 +101,7 @@ func (v *desktopView) profiles() []client.Profile {
 	return all
 }
 
-// actions are what clicks in the tray's menu do.
+// actions are the actions of clicks in the tray's menu.
 func (v *desktopView) actions(ctx context.Context) tray.Actions {
 	actions := tray.Actions{
 		OpenURL:  func(url string) error { return browser.Open(ctx, url) },
@@ -150,8 +150,7 @@ func (v *desktopView) actions(ctx context.Context) tray.Actions {
 	return actions
 }
 
-// openPage opens the control page in the browser, at what a person has asked
-// for.
+// openPage opens the control page in the browser, at the requested place.
 func (v *desktopView) openPage(ctx context.Context, at string) error {
 	link, err := v.server.OpenURL(at)
 	if err != nil {
@@ -160,7 +159,7 @@ func (v *desktopView) openPage(ctx context.Context, at string) error {
 	return browser.Open(ctx, link.Reveal())
 }
 
-// welcome opens the control page if there is nothing to keep yet, once ever.
+// welcome opens the control page if there is no profile yet, once ever.
 func (v *desktopView) welcome(ctx context.Context) error {
 	if !v.Greet || len(v.agent.Profiles()) > 0 {
 		return nil
@@ -178,7 +177,7 @@ func (v *desktopView) welcome(ctx context.Context) error {
 func (v *desktopView) notify(ctx context.Context) {
 	var icon any = assets.AppIcon()
 	if runtime.GOOS == "windows" {
-		// Windows reads it after it was told of it.
+		// Windows reads the icon after the call.
 		if err := paths.WriteFile(v.options.Paths.Icon(), assets.AppIcon()); err != nil {
 			v.log.Warn("notifications have no icon", "error", err)
 		}

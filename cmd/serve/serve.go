@@ -1,6 +1,6 @@
-// Package serve is the composition root: it makes an agent with all that it
-// needs, runs it until it is told to stop, and takes it apart again. It knows
-// nothing of how the command line says so.
+// Package serve is the composition root: it builds an agent from its parts, runs it
+// until it is told to stop, and takes it apart again. It does not know the command
+// line.
 package serve
 
 import (
@@ -37,16 +37,16 @@ const (
 	lockPatience = 200 * time.Millisecond
 )
 
-// Options say what is different from config.toml, and who is told.
+// Options override config.toml, and have the callbacks of the command.
 type Options struct {
 	Listen, Store string // as in config.toml if empty
 	Paths         paths.Paths
 	Version       string                      // of this program
-	Passphrase    func() (secret.Text, error) // of the file store; asked for with that store alone
+	Passphrase    func() (secret.Text, error) // of the file store; called for that store only
 	Ready         func(url string)            // called once everything answers
 }
 
-// running is an agent that answers, for who shows it to people.
+// running is an agent that answers, for the desktop's view of it.
 type running struct {
 	agent  *agent.Agent
 	server *localapi.Server
@@ -70,7 +70,7 @@ func run(ctx context.Context, o Options, show func(running)) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, lock.Unlock()) }()
-	withdraw(o.Paths) // what an agent that was killed has left: somebody else may listen there now
+	withdraw(o.Paths) // remove a killed agent's files: another program may listen at their address now
 	o.Paths.Sweep()
 
 	settings, err := config.LoadConfig(o.Paths.ConfigFile())
@@ -92,7 +92,7 @@ func run(ctx context.Context, o Options, show func(running)) (err error) {
 	setLevel(level, settings)
 	log := slog.New(slog.NewTextHandler(logFile, &slog.HandlerOptions{Level: level}))
 
-	// Before the first secret.
+	// Harden before the first secret is read.
 	if err := harden(); err != nil {
 		log.Info("core dumps and debuggers are not kept off", "reason", err)
 	}
@@ -144,9 +144,9 @@ func run(ctx context.Context, o Options, show func(running)) (err error) {
 		})
 	})
 
-	// The engine outlives the server: who is being served still gets an answer. It
-	// begins before the files are written, since their way to the disk takes as
-	// long as a renewal.
+	// The engine runs longer than the server, so that the last requests still get an
+	// answer. It begins before the files are written, since the disk takes as long as a
+	// renewal.
 	engine, stopEngine := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopEngine()
 	parts.Go(func() { api.Agent.Run(engine) })
@@ -171,7 +171,7 @@ func run(ctx context.Context, o Options, show func(running)) (err error) {
 // takeLock makes this process the user's one agent.
 func takeLock(p paths.Paths) (*flock.Flock, error) {
 	lock := p.NewLock()
-	// A command that looks whether an agent runs holds it for a moment.
+	// A command that checks whether an agent runs holds the lock for a moment.
 	ctx, cancel := context.WithTimeout(context.Background(), lockPatience)
 	defer cancel()
 	held, err := lock.TryLockContext(ctx, lockPatience/10)
@@ -189,8 +189,7 @@ func takeLock(p paths.Paths) (*flock.Flock, error) {
 	}
 }
 
-// publish tells the user's programs where the agent is, and how the owner
-// proves to be it.
+// publish writes the agent's address and the owner's token for the user's programs.
 func publish(p paths.Paths, url string, owner secret.Text) error {
 	if err := paths.WriteFile(p.Token(), []byte(owner.Reveal())); err != nil {
 		return err
@@ -202,8 +201,8 @@ func publish(p paths.Paths, url string, owner secret.Text) error {
 	return paths.WriteFile(p.Agent(), append(data, '\n'))
 }
 
-// withdraw takes back what publish has written. What can't be deleted is dead
-// all the same: its token is only good for this run.
+// withdraw deletes publish's files. A file that can't be deleted does no harm: its
+// token is good for this run only.
 func withdraw(p paths.Paths) {
 	_ = os.Remove(p.Agent())
 	_ = os.Remove(p.Token())

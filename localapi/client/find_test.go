@@ -150,8 +150,8 @@ func TestFindIsNotFooled(t *testing.T) {
 	}
 }
 
-// Who listens where an agent was that has been killed is sent nothing, however
-// well it answers.
+// A program that listens at a killed agent's address gets nothing, however well it
+// answers.
 func TestFindIsNotFooledAfterACrash(t *testing.T) {
 	stranger := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		t.Errorf("it was asked for %s", r.URL)

@@ -7,8 +7,8 @@ import (
 	"langkeep/localapi/words"
 )
 
-// account tells of an account that is worth more than a tool needs: the scope
-// proxy hands out all of it.
+// account warns of an account with more power than a tool needs: a client with the
+// scope proxy gets all of it.
 func (s *server) account(ctx context.Context) Finding {
 	client, credential, err := s.Credential(ctx)
 	if err != nil {
@@ -30,8 +30,8 @@ func (s *server) account(ctx context.Context) Finding {
 // (Graph._vertex_result_cache_key there).
 const firstWithFloor = "1.13"
 
-// tweaks tells what the scopes tweak and edit are worth at this server. Its policy on tweaks
-// is in none of its answers (1.13.0).
+// tweaks tells how far the scopes tweak and edit reach at this server. No answer of
+// Langflow shows its policy on tweaks (1.13.0).
 func (s *server) tweaks(ctx context.Context) Finding {
 	version, err := s.client.Version(ctx)
 	if err != nil {

@@ -404,8 +404,8 @@ func TestServerToken(t *testing.T) {
 	}
 }
 
-// What a gateway does to one class of routes is told, and keeps none of the
-// others from being tried.
+// The doctor tells that a gateway refuses one class of routes, and tries the other
+// classes all the same.
 func TestServerRoutes(t *testing.T) {
 	p := newPatient(t, langflowtest.Options{})
 	p.signInWithPassword()
@@ -465,7 +465,7 @@ func TestProfileChecks(t *testing.T) {
 	}
 }
 
-// What is wrong with a certificate decides what is advised.
+// The fault of a certificate decides the advice.
 func TestServerCertificates(t *testing.T) {
 	p := newPatient(t, langflowtest.Options{})
 	ca := langflowtest.NewAuthority()

@@ -294,7 +294,7 @@ func TestListenTCP(t *testing.T) {
 				}
 			}
 			_ = l.Close()
-			// What could not be had whole was given back.
+			// The one address that was taken was given back.
 			again, err := ListenTCP(fmt.Sprintf("127.0.0.1:%d", port))
 			if err != nil {
 				t.Errorf("after %s was given back: %v", holder, err)

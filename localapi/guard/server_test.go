@@ -298,7 +298,8 @@ func TestSlowClients(t *testing.T) {
 	trickle.Wait()
 }
 
-// What net/http refuses before any handler has a body too, which may never come.
+// A request that net/http refuses before any handler has a body too, which may never
+// come.
 func TestSlowBodyThatNoHandlerSees(t *testing.T) {
 	listeners := listenTCP(t)
 	s := NewServer(ServerConfig{Handler: http.NotFoundHandler(), Log: quiet()})

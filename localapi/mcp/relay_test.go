@@ -213,7 +213,7 @@ func TestRelayWhileTheAgentStarts(t *testing.T) {
 	end()
 }
 
-// What was asked before the client's end is answered, within a moment.
+// Requests from before the client's end are answered, within a moment.
 func TestRelayAnswersToTheEnd(t *testing.T) {
 	s := &server{t: t}
 	h := httptest.NewServer(s)

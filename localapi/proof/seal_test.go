@@ -46,7 +46,7 @@ func TestOpen(t *testing.T) {
 			t.Errorf("%s: it opens as %q", name, text)
 		}
 	}
-	// What the agent answers is no request.
+	// An answer of the agent does not open as a request.
 	line := string(example.Answer(salt).Seal([]byte("x"), true))
 	_, piece, _ := strings.Cut(line, "\n.")
 	raw, err := base64.RawURLEncoding.DecodeString(strings.TrimSuffix(piece, "\n"))

@@ -93,7 +93,7 @@ func TestX11(t *testing.T) {
 		t.Errorf("what another program has copied became %q", got)
 	}
 
-	// What nobody has replaced leaves.
+	// A secret that nothing has replaced is removed.
 	if err := c.Copy(secret.New("second")); err != nil {
 		t.Fatal(err)
 	}

@@ -130,7 +130,7 @@ func TestWhatCannotBeWrittenStaysInMemory(t *testing.T) {
 	})
 }
 
-// Whoever floods the log with uses or is slow to be found keeps nobody waiting.
+// A flood of uses, or a slow search for a program, keeps no request waiting.
 func TestFloods(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "audit.jsonl")
 	synctest.Test(t, func(t *testing.T) {
@@ -163,7 +163,7 @@ func TestFloods(t *testing.T) {
 	})
 }
 
-// What is noted meanwhile does not put off the next attempt at the file.
+// New uses do not put off the next attempt at the file.
 func TestFileIsTriedAgainWhileMuchIsNoted(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "audit.jsonl")
 	if err := os.Mkdir(path, 0o700); err != nil {
