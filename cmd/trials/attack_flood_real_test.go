@@ -82,7 +82,12 @@ func (v *victim) honest(t *testing.T, done <-chan struct{}) (answered int, slowe
 }
 
 func floodSlow(t *testing.T, v *victim) string {
-	const many = 200
+	const (
+		many, honest = 200, 20 // requests, of which the honest are the least
+		headers      = 5 * time.Second
+		body         = 10 * time.Second
+		refused      = http.StatusBadRequest
+	)
 	type slow struct {
 		net.Conn
 		begin string
@@ -91,14 +96,14 @@ func floodSlow(t *testing.T, v *victim) string {
 	}
 	var all []*slow
 	for i := range many {
-		s := &slow{Conn: v.dial(t, ""), begin: fill(v.words, status), drip: true, after: 5 * time.Second}
+		s := &slow{Conn: v.dial(t, ""), begin: fill(v.words, status), drip: true, after: headers}
 		switch i % 4 {
 		case 1:
 			s.begin, s.drip = "", false
 		case 2:
-			s.begin, s.after = fill(v.words, "POST /v1/probe HTTP/1.1\nHost: {host}\n"+asOwner+"Content-Length: 1000\n\n"), 10*time.Second
+			s.begin, s.after = fill(v.words, "POST /v1/probe HTTP/1.1\nHost: {host}\n"+asOwner+"Content-Length: 1000\n\n"), body
 		case 3:
-			s.begin, s.after = fill(v.words, "POST /v1/probe HTTP/1.1\nHost: {host}\n"+asOwner+"Transfer-Encoding: chunked\n\n"), 10*time.Second
+			s.begin, s.after = fill(v.words, "POST /v1/probe HTTP/1.1\nHost: {host}\n"+asOwner+"Transfer-Encoding: chunked\n\n"), body
 		}
 		all = append(all, s)
 	}
@@ -107,7 +112,7 @@ func floodSlow(t *testing.T, v *victim) string {
 	asked.Go(func() {
 		n, slowest := v.honest(t, ended)
 		t.Logf("beside %d slow connections %d honest requests were answered, the slowest in %v", many, n, slowest.Round(time.Millisecond))
-		if n < 20 {
+		if n < honest {
 			t.Errorf("only %d honest requests were answered", n)
 		}
 	})
@@ -139,7 +144,7 @@ func floodSlow(t *testing.T, v *victim) string {
 			got, err := io.ReadAll(s)
 			close(stop)
 			took := time.Since(begin)
-			said := len(got) == 0 && i%4 < 2 || bytes.HasPrefix(got, []byte("HTTP/1.1 400 "))
+			said := len(got) == 0 && i%4 < 2 || bytes.HasPrefix(got, fmt.Appendf(nil, "HTTP/1.1 %d ", refused))
 			if os.IsTimeout(err) || took < s.after-time.Second || !said {
 				t.Errorf("%d: after %v: %.60q, %v; want %v", i%4, took, got, err, s.after)
 			}
@@ -148,11 +153,11 @@ func floodSlow(t *testing.T, v *victim) string {
 	sent.Wait()
 	close(ended)
 	asked.Wait()
-	return "they are closed after 5 s, those with a body after 10 s with a 400; all that time honest requests are answered"
+	return fmt.Sprintf("they are closed after %.0f s, those with a body after %.0f s with %d; meanwhile honest requests are answered, %d at least", headers.Seconds(), body.Seconds(), refused, honest)
 }
 
 func floodMany(t *testing.T, v *victim) string {
-	const many, most = 1300, 1024
+	const many, most, missing = 1300, 1024, 50 // the honest ones take room too
 	stream, err := http.NewRequestWithContext(t.Context(), http.MethodGet, v.url+"/v1/events", nil)
 	if err != nil {
 		t.Fatal(err)
@@ -202,7 +207,7 @@ func floodMany(t *testing.T, v *victim) string {
 	switch {
 	case took > 4*time.Second:
 		t.Log("this computer is too slow to tell: the time for their headers is nearly over")
-	case kept > most || kept < most-50 || oldest < many-most || oldest > many-most+50: // the honest ones take room too
+	case kept > most || kept < most-missing || oldest < many-most || oldest > many-most+missing:
 		t.Errorf("%d are open, the oldest of them is number %d", kept, oldest)
 	}
 	if _, err := v.owner.AddProfile(t.Context(), client.NewProfile{Name: "later", ServerURL: "https://x.test"}); err != nil {
@@ -219,11 +224,12 @@ func floodMany(t *testing.T, v *victim) string {
 	}
 	close(ended)
 	asked.Wait()
-	return "1,024 are kept, the oldest go first; a stream and honest requests go on"
+	return fmt.Sprintf("%d to %d are kept, the newest; a stream that was open before still tells of a change, and honest requests are answered", most-missing, most)
 }
 
 func floodRefused(t *testing.T, v *victim) string {
-	const many, at = 5000, 50
+	const many, at, most = 5000, 50, 64 << 10 // most is for the logs
+	wants := []string{"401", "403"}
 	sizes := func() (n int64) {
 		for _, file := range []string{v.paths.Log(), v.paths.Audit()} {
 			if info, err := os.Stat(file); err == nil {
@@ -258,7 +264,7 @@ func floodRefused(t *testing.T, v *victim) string {
 					text = fmt.Sprintf("DELETE /v1/profiles/p%d HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer lk_%d\r\n\r\n", i, v.words["host"], left.Load())
 				}
 				_, _ = io.WriteString(c, text)
-				if got, _ := io.ReadAll(c); !bytes.HasPrefix(got, []byte("HTTP/1.1 40")) {
+				if got, _ := io.ReadAll(c); !bytes.HasPrefix(got, []byte("HTTP/1.1 "+wants[i%2]+" ")) {
 					t.Errorf("it is answered %.40q", got)
 				}
 				_ = c.Close() // it was refused
@@ -278,14 +284,14 @@ func floodRefused(t *testing.T, v *victim) string {
 	}
 	grown := sizes() - before
 	t.Logf("the log and the audit log have grown by %d bytes", grown)
-	if grown == 0 || grown > 64<<10 {
+	if grown == 0 || grown > most {
 		t.Errorf("the logs have grown by %d bytes", grown)
 	}
-	return "honest requests are answered in between; the log and the audit log tell of them in a few lines"
+	return fmt.Sprintf("%s; honest requests are answered in between; the log and the audit log grow, by %d KiB at most", answersSaid(wants...), most>>10)
 }
 
 func floodUnknown(t *testing.T, v *victim) string {
-	const many = 1100
+	const many, asked, refused, limit = 1100, 50, http.StatusUnauthorized, 5*time.Second + soon
 	p, err := v.owner.ChangeProfile(t.Context(), "prod", client.ProfileChange{Proxy: new(true)})
 	if err != nil {
 		t.Fatal(err)
@@ -308,16 +314,16 @@ func floodUnknown(t *testing.T, v *victim) string {
 		sent.Go(func() {
 			defer c.Close()
 			got, _ := io.ReadAll(c)
-			if took := time.Since(begin); took > 5*time.Second+soon {
+			if took := time.Since(begin); took > limit {
 				held.Add(1)
 			}
-			if len(got) > 0 && !bytes.HasPrefix(got, []byte("HTTP/1.1 401 ")) {
+			if len(got) > 0 && !bytes.HasPrefix(got, fmt.Appendf(nil, "HTTP/1.1 %d ", refused)) {
 				t.Errorf("it is answered %.60q", got)
 			}
 		})
 	}
 	answered := 0
-	for range 50 {
+	for range asked {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, *p.ProxyURL+"/api/v1/users/whoami", nil)
 		if err != nil {
 			t.Fatal(err)
@@ -334,35 +340,39 @@ func floodUnknown(t *testing.T, v *victim) string {
 		}
 	}
 	sent.Wait()
-	t.Logf("beside %d of them %d of 50 honest requests were answered", many, answered)
-	if answered != 50 || held.Load() > 0 {
-		t.Errorf("%d of 50 honest requests were answered, %d connections were kept", answered, held.Load())
+	t.Logf("beside %d of them %d of %d honest requests were answered", many, answered, asked)
+	if answered != asked || held.Load() > 0 {
+		t.Errorf("%d of %d honest requests were answered, %d connections were kept", answered, asked, held.Load())
 	}
-	return "401; each is closed within 5 s, and requests with a token are answered meanwhile"
+	return fmt.Sprintf("%d, or no answer to those that go for others; each is closed, after %.0f s at most; meanwhile %d of %[3]d requests with a token are answered", refused, limit.Seconds(), asked)
 }
 
 func floodAnnounced(t *testing.T, v *victim) string {
+	const slack = 20 * time.Second // of a busy computer
 	var sent sync.WaitGroup
+	var said []string
 	for text, want := range map[string]struct {
-		answer string
+		status int
 		after  time.Duration
 	}{
-		stop + "Expect: a-pony\nContent-Length: 100\n\n{":                                {"HTTP/1.1 417 ", 15 * time.Second},
-		stop + "Content-Length: 100\n\n{":                                                {"HTTP/1.1 401 ", 10 * time.Second},
-		stop + asReader + "Content-Length: 100\n\n{":                                     {"HTTP/1.1 403 ", 10 * time.Second},
-		"POST /v1/probe HTTP/1.1\nHost: {host}\n" + asOwner + "Content-Length: 100\n\n{": {"HTTP/1.1 400 ", 10 * time.Second},
+		stop + "Expect: a-pony\nContent-Length: 100\n\n{":                                {417, 15 * time.Second},
+		stop + "Content-Length: 100\n\n{":                                                {401, 10 * time.Second},
+		stop + asReader + "Content-Length: 100\n\n{":                                     {403, 10 * time.Second},
+		"POST /v1/probe HTTP/1.1\nHost: {host}\n" + asOwner + "Content-Length: 100\n\n{": {400, 10 * time.Second},
 	} {
+		said = append(said, fmt.Sprintf("%d after %.0f s at most", want.status, (want.after+slack).Seconds()))
 		c := v.dial(t, "")
 		sent.Go(func() {
 			begin := time.Now()
 			_ = c.SetDeadline(begin.Add(2 * time.Minute)) // fails only on a closed connection
 			_, _ = io.WriteString(c, fill(v.words, text))
 			got, err := io.ReadAll(c)
-			if took := time.Since(begin); os.IsTimeout(err) || !bytes.HasPrefix(got, []byte(want.answer)) || took > want.after+20*time.Second {
+			if took := time.Since(begin); os.IsTimeout(err) || !bytes.HasPrefix(got, fmt.Appendf(nil, "HTTP/1.1 %d ", want.status)) || took > want.after+slack {
 				t.Errorf("%.60q: after %v: %.60q, %v", text, took, got, err)
 			}
 		})
 	}
 	sent.Wait()
-	return "the connection is closed: after 15 s, and 10 s"
+	slices.Sort(said)
+	return "the connection is closed: " + strings.Join(said, ", ")
 }
