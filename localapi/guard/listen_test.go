@@ -294,7 +294,7 @@ func TestListenTCP(t *testing.T) {
 				}
 			}
 			_ = l.Close()
-			// The one address that was taken was given back.
+			// After the failure ListenTCP has given back the address that was free.
 			again, err := ListenTCP(fmt.Sprintf("127.0.0.1:%d", port))
 			if err != nil {
 				t.Errorf("after %s was given back: %v", holder, err)
