@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -36,19 +37,24 @@ func TestAttackProgram(t *testing.T) {
 	t.Chdir(clone)
 	theirs, ours := "."+string(filepath.Separator)+name, filepath.Join(honest, name)
 	const refused = ""
+	hint := "give its path, such as ." + string(filepath.Separator) + "lfx"
+	happens := map[string]string{ // by what must be found
+		ours: "the one in PATH is found", theirs: "the one in the current folder is found, since its path was given",
+		refused: fmt.Sprintf("exit code %d: `%s`", exitNotFound, filepath.ToSlash(hint)),
+	}
 	var rows [][]string
 	for _, c := range []struct {
-		what, happens  string
+		what           string
 		path           []string
 		program, found string
 	}{
-		{"`exec -- lfx`, with an `lfx` in the current folder (on Windows `lfx.exe`), which Windows looks for there first", "the one in PATH runs", []string{honest}, "lfx", ours},
-		{"the same, with an empty entry or a dot in PATH ahead of the honest one", "the one in PATH runs", []string{"", ".", honest}, "lfx", ours},
-		{"the same, with a relative entry in PATH: `bin`", "the one in PATH runs", []string{"bin", honest}, "lfx", ours},
-		{"the same, with no other `lfx` in PATH", "exit code 127, and how to name it", []string{t.TempDir(), "."}, "lfx", refused},
-		{"`exec -- ./lfx`", "it runs: its path was given", []string{honest}, theirs, theirs},
+		{"`exec -- lfx`, with an `lfx` in the current folder (on Windows `lfx.exe`), which Windows looks for there first", []string{honest}, "lfx", ours},
+		{"the same, with an empty entry or a dot in PATH ahead of the honest one", []string{"", ".", honest}, "lfx", ours},
+		{"the same, with a relative entry in PATH: `bin`", []string{"bin", honest}, "lfx", ours},
+		{"the same, with no other `lfx` in PATH", []string{t.TempDir(), "."}, "lfx", refused},
+		{"`exec -- ./lfx`", []string{honest}, theirs, theirs},
 	} {
-		rows = append(rows, []string{c.what, c.happens})
+		rows = append(rows, []string{c.what, happens[c.found]})
 		t.Setenv("PATH", strings.Join(c.path, string(filepath.ListSeparator)))
 		got, err := findProgram(c.program)
 		if c.found != refused {
@@ -58,7 +64,7 @@ func TestAttackProgram(t *testing.T) {
 			continue
 		}
 		var exit exitError
-		if got != "" || !errors.As(err, &exit) || exit.code != exitNotFound || !strings.Contains(err.Error(), "give its path, such as ."+string(filepath.Separator)+"lfx") {
+		if got != "" || !errors.As(err, &exit) || exit.code != exitNotFound || !strings.Contains(err.Error(), hint) {
 			t.Errorf("%s: %q, %v", c.what, got, err)
 		}
 	}
