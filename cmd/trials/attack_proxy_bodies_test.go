@@ -22,6 +22,7 @@ func posted(target, as, body string) string {
 
 // What a client that may run flows puts into a body, so as to do more.
 func TestAttackProxyBodies(t *testing.T) {
+	const forbidden = "403 forbidden"
 	const run, variable = "/api/v1/run/x", `{"value":"NAME","load_from_db":true}`
 	all := func(want string, as string, bodies ...string) func(*testing.T, *between) string {
 		return func(t *testing.T, b *between) string {
@@ -166,7 +167,7 @@ func TestAttackProxyBodies(t *testing.T) {
 				for _, target := range []string{"/api/v1/flows/ {%s}", `/api/v1/flows/batch/ {"flows":[{%s}]}`, "/api/v1/build/" + aFlow + "/flow {%s}", "/api/v1/flows/" + aFlow + "/versions/ {%s}", "/api/v1/flows/" + aFlow + "/fork {%s}"} {
 					all("200", asEditor, fmt.Sprintf(target, plain("ChatInput-mine", "")))(t, b)
 					for _, hostile := range []string{plain("ChatInput-frozen", ""), plain("ChatInput-beside", ""), plain("ChatInput-mine", `,"frozen":true`), plain("ChatInput-frozen", `,"frozen":true`), plain("ChatInput-mine", `,"frozen":1`)} {
-						all("403 forbidden", asEditor, fmt.Sprintf(target, hostile))(t, b)
+						all(forbidden, asEditor, fmt.Sprintf(target, hostile))(t, b)
 					}
 				}
 				b.server.answersAgent(func(w http.ResponseWriter, r *http.Request) {
@@ -176,53 +177,53 @@ func TestAttackProxyBodies(t *testing.T) {
 					}
 					accountOf(b, w, r)
 				})
-				all("503 server-unreachable", asEditor, "/api/v1/flows/ {"+plain("ChatInput-mine", "")+"}")(t, b)
-				return answersSaid("403 forbidden") + ": ids of components beside what is not plain, and of frozen ones, are theirs alone, and `frozen` is nobody's to set. The account's flows are asked of the server each time; what can't be read of them is 503"
+				unread := all("503 server-unreachable", asEditor, "/api/v1/flows/ {"+plain("ChatInput-mine", "")+"}")(t, b)
+				return because(answersSaid(forbidden), "ids of components beside what is not plain, and of frozen ones, are theirs alone, and `frozen` is nobody's to set") + "; where the account's flows can't be asked for: " + unread
 			}},
 		{tried: "to bring back, with `edit`, an earlier version of a flow with code in it, or to copy such a flow: `/flows/ID/versions/ID/activate`, `/flows/ID/fork`",
 			run: func(t *testing.T, b *between) string {
 				account(b)
 				defer b.server.answersAgent(nil)
-				all("403 forbidden", asEditor, "/api/v1/flows/"+aFlow+`/versions/v/activate {}`)(t, b)
-				b.try(t, trick{request: "POST /api/v1/flows/" + aFlow + "/versions/v/activate" + toProd + asEditor + "Content-Length: 0\n\n", want: "403 forbidden"})
-				all("403 forbidden", asEditor, "/api/v1/flows/"+aFlow+`/fork {}`)(t, b)
-				return answersSaid("403 forbidden") + ": both write a flow, and are judged by what they write"
+				all(forbidden, asEditor, "/api/v1/flows/"+aFlow+`/versions/v/activate {}`)(t, b)
+				b.try(t, trick{request: "POST /api/v1/flows/" + aFlow + "/versions/v/activate" + toProd + asEditor + "Content-Length: 0\n\n", want: forbidden})
+				all(forbidden, asEditor, "/api/v1/flows/"+aFlow+`/fork {}`)(t, b)
+				return because(answersSaid(forbidden), "both write a flow, and are judged by what they write")
 			}},
 		{tried: "to make a flow public, with `edit`: `mcp_enabled` in a flow, or a flow with that into a project whose tools are open to everybody, by `folder_id`, `flows_list`, `flows`, a batch; `flow_type` of one with `a2a_enabled`",
 			run: func(t *testing.T, b *between) string {
 				account(b)
 				defer b.server.answersAgent(nil)
-				all("403 forbidden", asEditor, `/api/v1/flows/ {"name":"x","mcp_enabled":true}`, `/api/v1/flows/ {"name":"x","mcp_enabled":null}`, `/api/v1/flows/batch/ {"flows":[{"name":"x","mcp_enabled":true}]}`,
+				all(forbidden, asEditor, `/api/v1/flows/ {"name":"x","mcp_enabled":true}`, `/api/v1/flows/ {"name":"x","mcp_enabled":null}`, `/api/v1/flows/batch/ {"flows":[{"name":"x","mcp_enabled":true}]}`,
 					`/api/v1/projects/ {"name":"x","flows_list":["`+aFlow+`"]}`, `/api/v1/folders/ {"name":"x","components_list":["`+aFlow+`"]}`)(t, b)
 				for _, request := range []string{"PATCH /api/v1/flows/" + aFlow + ` {"folder_id":"` + aProject + `"}`, "PUT /api/v1/flows/" + aFlow + ` {"name":"x","folder_id":"` + aProject + `"}`,
 					"PATCH /api/v1/flows/" + aFlow + ` {"action_name":"x"}`, "PATCH /api/v1/flows/" + aFlow + ` {"flow_type":"agent"}`, "PATCH /api/v1/projects/" + aProject + ` {"flows":["` + aFlow + `"]}`} {
 					method, rest, _ := strings.Cut(request, " ")
 					path, body, _ := strings.Cut(rest, " ")
-					b.try(t, trick{request: strings.Replace(posted(path, asEditor, body), "POST", method, 1), want: "403 forbidden"})
+					b.try(t, trick{request: strings.Replace(posted(path, asEditor, body), "POST", method, 1), want: forbidden})
 				}
-				return answersSaid("403 forbidden") + ": what is a tool of a project stays in it, by its name, and what is none stays none"
+				return because(answersSaid(forbidden), "what is a tool of a project stays in it, by its name, and what is none stays none")
 			}},
 		{tried: "to read another program's background run (1.13.0), with what its components handed to each other: its `idempotency_key`, or its job's id, with `run` or `tweak`",
 			run: func(t *testing.T, b *between) string {
 				for _, as := range []string{asRunner, asTweaker, asEditor} {
-					all("403 forbidden", as, `/api/v2/workflows {"flow_id":"x","mode":"background","expose_graph_state":false,"idempotency_key":"order-7"}`)(t, b)
+					all(forbidden, as, `/api/v2/workflows {"flow_id":"x","mode":"background","expose_graph_state":false,"idempotency_key":"order-7"}`)(t, b)
 				}
 				for _, as := range []string{asRunner, asTweaker} {
-					all("403 forbidden", as, `/api/v2/workflows/stop {"job_id":"`+aFlow+`"}`)(t, b)
+					all(forbidden, as, `/api/v2/workflows/stop {"job_id":"`+aFlow+`"}`)(t, b)
 					for _, path := range []string{"?job_id=" + aFlow, "/" + aFlow + "/events"} {
-						b.try(t, trick{request: "GET /api/v2/workflows" + path + toProd + as + "\n", want: "403 forbidden"})
+						b.try(t, trick{request: "GET /api/v2/workflows" + path + toProd + as + "\n", want: forbidden})
 					}
 				}
-				return answersSaid("403 forbidden") + ": no key is sent on, and a client asks for the jobs that it began (TestJobs)"
+				return because(answersSaid(forbidden), "no key is sent on, and a client asks for the jobs that it began (TestJobs)")
 			}},
 		{tried: "to name another file or folder: `files` of a build with `edit`, of a workflow with `tweak`, `kb_names` of knowledge bases to delete",
 			run: func(t *testing.T, b *between) string {
 				for _, file := range []string{"/etc/passwd", aFlow + "/../../secret_key", aFlow + "/..", `..\\secret_key`} {
-					all("403 forbidden", asEditor, "/api/v1/build/"+aFlow+`/flow {"files":["`+file+`"]}`)(t, b)
-					all("403 forbidden", asTweaker, `/api/v2/workflows {"flow_id":"x","files":["`+file+`"]}`)(t, b)
-					b.try(t, trick{request: strings.Replace(posted("/api/v1/knowledge_bases", asEditor, `{"kb_names":["`+file+`"]}`), "POST", "DELETE", 1), want: "403 forbidden"})
+					all(forbidden, asEditor, "/api/v1/build/"+aFlow+`/flow {"files":["`+file+`"]}`)(t, b)
+					all(forbidden, asTweaker, `/api/v2/workflows {"flow_id":"x","files":["`+file+`"]}`)(t, b)
+					b.try(t, trick{request: strings.Replace(posted("/api/v1/knowledge_bases", asEditor, `{"kb_names":["`+file+`"]}`), "POST", "DELETE", 1), want: forbidden})
 				}
-				return answersSaid("403 forbidden") + ": a file is ID/NAME, a knowledge base a name"
+				return because(answersSaid(forbidden), "a file is ID/NAME, a knowledge base a name")
 			}},
 	})
 }
