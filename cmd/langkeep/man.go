@@ -203,7 +203,7 @@ One profile; there is no secret in it.
 The agent's log.
 .TP
 .I $XDG_STATE_HOME/langkeep/audit.jsonl
-Who asked for what.
+The audit log.
 .TP
 .I $XDG_STATE_HOME/langkeep/secrets.age
 The file store, encrypted.
