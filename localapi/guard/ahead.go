@@ -6,8 +6,9 @@ import (
 	"sync"
 )
 
-// mostAhead is how many bytes a client may send ahead of an answer: some requests
-// in a row (RFC 9112, 9.3.2). One that sends more is cut off.
+// mostAhead is how many bytes of a client are kept ahead of their turn: some requests
+// in a row (RFC 9112, 9.3.2). Behind more than that a client's end goes unseen again: it
+// may be the next upload, sent while the handler of the last request still ends.
 const mostAhead = 64 << 10
 
 // ahead notices that a client leaves after it has sent bytes too early. While a handler
@@ -29,8 +30,8 @@ type ahead struct {
 func (a *ahead) take(p []byte) (n int, err error, ok bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.wanted = a.running
 	for a.running && len(a.kept) == 0 && a.err == nil {
-		a.wanted = true
 		a.moved.Wait()
 	}
 	switch {
@@ -89,14 +90,10 @@ func (c *conn) keep(piece []byte, err error) (last bool) {
 	if !late || a.wanted {
 		a.err = err
 	}
-	flood := len(a.kept) > mostAhead
-	last = a.wanted || err != nil || flood
+	last = a.wanted || err != nil || len(a.kept) > mostAhead
 	a.running = !last
 	a.moved.Broadcast()
-	switch {
-	case flood:
-		_ = c.Close() // its requests end too
-	case err != nil && !late && !a.wanted:
+	if err != nil && !late && !a.wanted {
 		c.leave()
 	}
 	return last

@@ -2,6 +2,7 @@ package guard
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -77,17 +78,40 @@ func TestLeavesBehindLateBytes(t *testing.T) {
 			}
 		}
 	}
-	// One that floods is cut off, though it stays.
-	c := dial(t, "tcp", address)
-	defer c.Close()
-	_, _ = io.WriteString(c, fmt.Sprintf(get, 50))
-	soon(t, begun, "the request")
-	for range 200 {
-		if _, err := io.WriteString(c, strings.Repeat("x", 1<<10)); err != nil {
-			break
+}
+
+// An upload that comes while the handler of the request before it still ends, as fast as
+// the client can, is taken whole.
+func TestUploadBehindAnotherRequest(t *testing.T) {
+	address, begun, _, letGo := waiting(t)
+	for range 20 {
+		c := dial(t, "tcp", address)
+		answers := bufio.NewReader(c)
+		_, _ = io.WriteString(c, "GET /wait?first HTTP/1.1\r\nHost: x\r\n\r\n") // that it fails shows below
+		soon(t, begun, "the request")
+		sent := make(chan error)
+		_, early := io.WriteString(c, "POST /wait?second HTTP/1.1\r\nHost: x\r\nContent-Length: 2000000\r\n\r\n"+strings.Repeat("x", 200_000))
+		go func() {
+			_, err := io.WriteString(c, strings.Repeat("x", 1_800_000))
+			sent <- errors.Join(early, err)
+		}()
+		letGo <- struct{}{}
+		if got := soon(t, begun, "the upload"); got != "second" {
+			t.Errorf("%s comes second", got)
 		}
+		letGo <- struct{}{}
+		if err := <-sent; err != nil {
+			t.Error(err)
+		}
+		for range 2 {
+			res, err := http.ReadResponse(answers, nil)
+			if err != nil || res.StatusCode != http.StatusOK {
+				t.Fatal(res, err)
+			}
+			_ = res.Body.Close()
+		}
+		_ = c.Close()
 	}
-	soon(t, left, "the end of a flood")
 }
 
 // Requests in a row, in pieces of any size, are answered one after the other, and a
