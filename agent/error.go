@@ -141,6 +141,9 @@ func errorOf(profile string, err error) *Error {
 			return keychainError(profile, err)
 		}
 	}
+	if errors.Is(err, keys.ErrStopping) {
+		return errStopping
+	}
 	var ofKeys *keys.Error
 	if errors.As(err, &ofKeys) {
 		return keyError(profile, ofKeys)

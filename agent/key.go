@@ -62,7 +62,8 @@ func (a *Agent) ownKey(ctx context.Context, s *session, m *machine, now moment) 
 	case state == SignInRequired, m.loaded:
 		return signInError(s.name, m.refused.reason)
 	}
-	return a.start(s, false).wait(ctx)
+	f, _ := a.start(s, false)
+	return f.Wait(ctx)
 }
 
 // Keys lists all API keys of a profile's account.

@@ -403,6 +403,19 @@ func TestKeyOfAProfileWithAKey(t *testing.T) {
 	})
 }
 
+// A reader whose key is not made any more hears that the agent stops, as one of a token
+// does.
+func TestKeyWhileTheAgentStops(t *testing.T) {
+	bubble(t, langflowtest.Options{}, func(r *rig) {
+		r.signIn("prod", false)
+		r.crew.stop()
+		_, err := r.Key(r.t.Context(), "prod", Wish)
+		if e := r.fails(err, Internal); e.Code != Stopping {
+			t.Errorf("%+v", e)
+		}
+	})
+}
+
 // TestFaultsOfKeys makes a table of docs/faults.md.
 func TestFaultsOfKeys(t *testing.T) {
 	rows := [][]string{}

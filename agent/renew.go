@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"langkeep/agent/flight"
 	"langkeep/agent/keychain"
 	"langkeep/agent/langflow"
 	"langkeep/agent/vocabulary"
@@ -17,7 +18,7 @@ var errShortLived = errors.New("the server gave a token that has already ended: 
 // start joins the flight of the session, or begins one: it loads the session from the
 // store if need be, then proves the credential or, if that is due or renew is set,
 // renews it. The flight goes on when its callers give up.
-func (a *Agent) start(s *session, renew bool) *flight {
+func (a *Agent) start(s *session, renew bool) (f *flight.Flight, renewing bool) {
 	return s.turn.join(&a.crew, renew, func(ctx context.Context) error { return a.work(ctx, s, renew) })
 }
 

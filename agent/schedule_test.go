@@ -147,11 +147,13 @@ func TestDueWhileWorkEnds(t *testing.T) {
 		time.Sleep(time.Minute)
 		s, _ := r.session("prod")
 		ends := make(chan struct{})
-		f := s.turn.join(&r.crew, false, func(context.Context) error { <-ends; return nil })
+		f, _ := s.turn.join(&r.crew, false, func(context.Context) error { <-ends; return nil })
 		r.update(s, func(m *machine, now moment) { m.plan(now.wall) })
 		synctest.Wait()
 		close(ends)
-		<-f.done
+		if err := f.Wait(r.t.Context()); err != nil {
+			t.Error(err)
+		}
 		time.Sleep(2 * time.Hour)
 		r.is("prod", Fresh)
 	})

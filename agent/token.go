@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"langkeep/agent/flight"
 	"langkeep/agent/secret"
 	"langkeep/agent/vocabulary"
 )
@@ -60,13 +61,13 @@ var errAgain = errors.New("look again")
 // otherwise it forces a renewal, at most every forcedInterval, and waits for that time
 // if need be.
 func (a *Agent) demand(ctx context.Context, s *session, renew bool) error {
-	f, wait := a.force(s, renew)
+	f, renewing, wait := a.force(s, renew)
 	if f == nil {
 		return pause(ctx, wait)
 	}
-	err := f.wait(ctx)
+	err := f.Wait(ctx)
 	switch {
-	case err == nil && renew && !f.renews:
+	case err == nil && renew && !renewing:
 		return errAgain // the joined flight may only have proved the token
 	case !errors.Is(err, errInterrupted):
 		return err
@@ -79,16 +80,17 @@ func (a *Agent) demand(ctx context.Context, s *session, renew bool) error {
 
 // force begins or joins a flight, or returns how long to wait until a renewal may be
 // forced.
-func (a *Agent) force(s *session, renew bool) (f *flight, wait time.Duration) {
+func (a *Agent) force(s *session, renew bool) (f *flight.Flight, renewing bool, wait time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if renew && !s.turn.busy() {
 		if m, now := a.look(s); m.forcedRecently(now) && m.holds() {
-			return nil, forcedInterval - (now.elapsed - m.forcedAt)
+			return nil, false, forcedInterval - (now.elapsed - m.forcedAt)
 		}
 		a.noteLocked(s, func(m *machine, now moment) { m.forcedAt = now.elapsed })
 	}
-	return a.start(s, renew), 0
+	f, renewing = a.start(s, renew)
+	return f, renewing, 0
 }
 
 // awaitTurn waits until the seizure of a session ends (a sign-in, sign-out, change or

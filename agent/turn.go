@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"sync"
+
+	"langkeep/agent/flight"
 )
 
 // errInterrupted ends work on a session that another caller has seized: for a sign-in,
@@ -19,24 +21,8 @@ type turn struct {
 	mu     sync.Mutex      // protects the following; held for a few instructions only
 	ctx    context.Context // of interruptible work; ends when a caller seizes the session
 	stop   context.CancelFunc
-	flight *flight // under way or waiting for its turn; nil if none
-}
-
-// flight is work that any number of callers wait for. It goes on when they leave.
-type flight struct {
-	renews bool          // it renews the session, due or not
-	done   chan struct{} // closed at its end
-	err    error         // set before done is closed
-}
-
-// wait waits for the flight's end.
-func (f *flight) wait(ctx context.Context) error {
-	select {
-	case <-f.done:
-		return f.err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	renews bool        // the flight renews the session, due or not
+	flight flight.Slot // of the work under way or waiting for its turn
 }
 
 func newTurn(life context.Context) *turn {
@@ -97,34 +83,20 @@ func (t *turn) seize(ctx context.Context) error {
 }
 
 // busy tells whether a flight is under way.
-func (t *turn) busy() bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.flight != nil
-}
+func (t *turn) busy() bool { return t.flight.Busy() }
 
 // join returns the flight that is under way, or begins one: work runs in a goroutine
-// of the crew, and takes the turn itself.
-func (t *turn) join(c *crew, renews bool, work func(ctx context.Context) error) *flight {
+// of the crew, and takes the turn itself. renewing tells whether that flight renews the
+// session, due or not.
+func (t *turn) join(c *crew, renews bool, work func(ctx context.Context) error) (f *flight.Flight, renewing bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.flight != nil {
-		return t.flight
-	}
-	f := &flight{renews: renews, done: make(chan struct{}), err: errStopping}
 	ctx := t.ctx
-	if !c.begin(func() {
-		err := work(ctx)
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		t.flight, f.err = nil, err
-		close(f.done)
-	}) {
-		close(f.done)
-		return f
+	f, began := t.flight.Join(c.begin, errStopping, func() error { return work(ctx) })
+	if began {
+		t.renews = renews
 	}
-	t.flight = f
-	return f
+	return f, t.renews
 }
 
 // crew runs the goroutines of an agent.

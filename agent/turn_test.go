@@ -18,22 +18,22 @@ func TestJoin(t *testing.T) {
 			<-ends
 			return failed
 		}
-		first := turn.join(crew, true, work)
+		first, _ := turn.join(crew, true, work)
 		synctest.Wait()
-		second := turn.join(crew, false, work)
-		if first != second || !second.renews || !turn.busy() || began != 1 {
+		second, renewing := turn.join(crew, false, work)
+		if first != second || !renewing || !turn.busy() || began != 1 {
 			t.Errorf("%d flights began", began)
 		}
 		left, cancel := context.WithCancel(t.Context())
 		cancel()
-		if err := first.wait(left); !errors.Is(err, context.Canceled) {
+		if err := first.Wait(left); !errors.Is(err, context.Canceled) {
 			t.Errorf("a reader who leaves gets %v", err)
 		}
 		close(ends)
-		if err := second.wait(t.Context()); !errors.Is(err, failed) || turn.busy() {
+		if err := second.Wait(t.Context()); !errors.Is(err, failed) || turn.busy() {
 			t.Errorf("the flight ends with %v", err)
 		}
-		if third := turn.join(crew, false, work); third == first || third.wait(t.Context()) == nil || began != 2 {
+		if third, _ := turn.join(crew, false, work); third == first || third.Wait(t.Context()) == nil || began != 2 {
 			t.Error("what comes after a flight joins it")
 		}
 	})
@@ -54,7 +54,7 @@ func TestSeize(t *testing.T) {
 			<-letGo
 			return errInterrupted
 		}
-		flight := turn.join(crew, false, work)
+		flight, _ := turn.join(crew, false, work)
 		synctest.Wait()
 		seized := make(chan error)
 		go func() { seized <- turn.seize(t.Context()) }()
@@ -63,7 +63,7 @@ func TestSeize(t *testing.T) {
 			t.Error("work may begin beside a seizure")
 		}
 		close(letGo)
-		if err := errors.Join(<-seized); err != nil || !errors.Is(flight.wait(t.Context()), errInterrupted) {
+		if err := errors.Join(<-seized); err != nil || !errors.Is(flight.Wait(t.Context()), errInterrupted) {
 			t.Errorf("seized with %v", err)
 		}
 		if turn.interruptible().Err() != nil || turn.tryAcquire() {
@@ -93,8 +93,8 @@ func TestSeizeGivenUp(t *testing.T) {
 func TestCrewStops(t *testing.T) {
 	turn, crew := newTurn(t.Context()), &crew{}
 	crew.stop()
-	flight := turn.join(crew, false, func(context.Context) error { t.Error("it began"); return nil })
-	if err := flight.wait(t.Context()); !errors.Is(err, errStopping) || turn.busy() {
+	flight, _ := turn.join(crew, false, func(context.Context) error { t.Error("it began"); return nil })
+	if err := flight.Wait(t.Context()); !errors.Is(err, errStopping) || turn.busy() {
 		t.Errorf("it ends with %v", err)
 	}
 	crew.running.Wait()

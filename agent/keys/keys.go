@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"langkeep/agent/clock"
+	"langkeep/agent/flight"
 	"langkeep/agent/keychain"
 	"langkeep/agent/langflow"
 	"langkeep/agent/secret"
@@ -147,7 +148,7 @@ type held struct {
 	retryAt time.Duration // clock.Elapsed before which no key is made
 
 	doubtedAt time.Duration // clock.Elapsed when a refused key was last tried; -1 never
-	flight    *flight       // a key is being made or tried; nil if none
+	flight    flight.Slot   // of the making or the trial of a key
 
 	left      int // see Status
 	leftUntil time.Time
@@ -163,12 +164,6 @@ type managed struct {
 	renewAt  time.Duration // clock.Elapsed when the key is due for replacement
 	ignored  bool          // the server ignores its end
 	doubted  bool          // an answer refused the key: it must be tried before any reader gets it again
-}
-
-// flight is work on a key that any number of readers wait for.
-type flight struct {
-	done chan struct{} // closed at its end
-	err  error         // once done
 }
 
 // New makes a Manager. Run its Sweep beside it.
@@ -237,19 +232,14 @@ func (m *Manager) Key(ctx context.Context, a Account, minValid time.Duration) (G
 		if f == nil {
 			return grant, err
 		}
-		select {
-		case <-f.done:
-		case <-ctx.Done():
-			return Grant{}, ctx.Err()
-		}
-		if f.err != nil {
-			return Grant{}, f.err
+		if err := f.Wait(ctx); err != nil {
+			return Grant{}, err
 		}
 	}
 }
 
 // grant answers from memory, or returns the flight to wait for.
-func (m *Manager) grant(a Account, minValid time.Duration) (Grant, *flight, error) {
+func (m *Manager) grant(a Account, minValid time.Duration) (Grant, *flight.Flight, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	h := m.heldLocked(a.Profile)
@@ -277,32 +267,14 @@ func (m *Manager) grant(a Account, minValid time.Duration) (Grant, *flight, erro
 }
 
 // beginLocked begins to make a key, unless that is under way.
-func (m *Manager) beginLocked(h *held, a Account) *flight {
-	if h.flight != nil {
-		return h.flight
-	}
-	f := &flight{done: make(chan struct{}), err: ErrStopping}
-	if !m.Begin(func() {
-		err := m.renew(a)
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		h.flight, f.err = nil, err
-		close(f.done)
-	}) {
-		close(f.done)
-		return f
-	}
-	h.flight = f
+func (m *Manager) beginLocked(h *held, a Account) *flight.Flight {
+	f, _ := h.flight.Join(m.Begin, ErrStopping, func() error { return m.renew(a) })
 	return f
 }
 
-// change changes the state of a profile's key, unless ctx has ended.
-func (m *Manager) change(ctx context.Context, profile string, with func(h *held)) error {
+// set changes the state of a profile's key.
+func (m *Manager) set(profile string, with func(h *held)) {
 	m.mu.Lock()
-	if ctx.Err() != nil {
-		m.mu.Unlock()
-		return ErrInterrupted
-	}
 	h := m.heldLocked(profile)
 	before := h.status()
 	with(h)
@@ -311,7 +283,19 @@ func (m *Manager) change(ctx context.Context, profile string, with func(h *held)
 	if before != after {
 		m.Sessions.Changed(profile)
 	}
-	return nil
+}
+
+// advance is set for work that may be interrupted. Once ctx has ended it changes nothing
+// and returns ErrInterrupted.
+func (m *Manager) advance(ctx context.Context, profile string, with func(h *held)) (err error) {
+	m.set(profile, func(h *held) {
+		if ctx.Err() != nil {
+			err = ErrInterrupted
+			return
+		}
+		with(h)
+	})
+	return err
 }
 
 func (h *held) status() Status {
@@ -344,7 +328,7 @@ func (m *Manager) Made() int64 {
 // Forget drops a profile's key from memory, after a sign-in or a sign-out. The store's
 // key belongs to the session before, so it is not loaded either.
 func (m *Manager) Forget(profile string) {
-	_ = m.change(context.Background(), profile, func(h *held) { // which does not end
+	m.set(profile, func(h *held) {
 		h.key, h.loaded, h.err = managed{}, true, nil
 	})
 }
@@ -356,22 +340,21 @@ func (m *Manager) Drop(profile string) {
 	delete(m.keys, profile)
 }
 
-// Refused notes that an answer from the server's address refused a key, and tells
-// whether the key is the profile's. The answer may come from a gateway, or from a route
-// that takes no keys. So the key is tried before any reader gets it again, at most
-// every 10 s, and replaced only if Langflow itself refuses it.
-func (m *Manager) Refused(a Account, key secret.Text) bool {
+// Refused notes that an answer from the server's address refused a key; one that is not
+// the profile's is passed over. The answer may come from a gateway, or from a route that
+// takes no keys. So the key is tried before any reader gets it again, at most every
+// 10 s, and replaced only if Langflow itself refuses it.
+func (m *Manager) Refused(a Account, key secret.Text) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	h := m.heldLocked(a.Profile)
 	if h.key.key.Empty() || h.key.key.Reveal() != key.Reveal() {
-		return false
+		return
 	}
 	if now := m.Clock.Elapsed(); h.doubtedAt < 0 || now-h.doubtedAt >= doubtInterval {
 		h.doubtedAt, h.key.doubted = now, true
 		m.beginLocked(h, a)
 	}
-	return true
 }
 
 // name makes a new key's name: the computer and the profile, for people, and a nonce.

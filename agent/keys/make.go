@@ -39,7 +39,7 @@ func (m *Manager) renew(a Account) error {
 	if errors.As(err, &lf) && lf.Kind == langflow.TokenRefused {
 		m.Sessions.TokenRefused(a.Profile, access)
 	}
-	interrupted := m.change(ctx, a.Profile, func(h *held) {
+	interrupted := m.advance(ctx, a.Profile, func(h *held) {
 		h.err, h.retryAt = err, m.Clock.Elapsed()+retry
 		if e := new(Error); errors.As(err, &e) && e.Problem == Forbidden {
 			h.retryAt = m.Clock.Elapsed() + forbidden
@@ -72,7 +72,7 @@ func (m *Manager) try(ctx context.Context, a Account) (good bool, err error) {
 		m.giveUp(a.Profile, key.id)
 		return false, nil
 	}
-	err = m.change(ctx, a.Profile, func(h *held) {
+	err = m.advance(ctx, a.Profile, func(h *held) {
 		if good = h.key.id == key.id; good {
 			h.key.doubted = false
 		}
@@ -88,7 +88,7 @@ func (m *Manager) giveUp(profile, id string) {
 	if ok {
 		defer release()
 	}
-	_ = m.change(context.Background(), profile, func(h *held) { // which does not end
+	m.set(profile, func(h *held) {
 		if h.key.id != id || id == "" {
 			return
 		}
@@ -118,7 +118,7 @@ func (m *Manager) load(ctx context.Context, a Account) bool {
 	// the store.
 	i := slices.IndexFunc(records, func(r Record) bool { return r.ID == item.ID && !r.Over })
 	good := false
-	_ = m.change(context.WithoutCancel(ctx), a.Profile, func(h *held) { // which does not end
+	m.set(a.Profile, func(h *held) {
 		h.loaded = true
 		if err != nil || item.ID == "" || ctx.Err() != nil {
 			return
@@ -168,7 +168,7 @@ func (m *Manager) make(ctx context.Context, a Account, cred langflow.Credential)
 	m.made++
 	m.mu.Unlock()
 	replaced := ""
-	err = m.change(ctx, a.Profile, func(h *held) {
+	err = m.advance(ctx, a.Profile, func(h *held) {
 		if h.key.ignored {
 			replaced = h.key.name
 		}

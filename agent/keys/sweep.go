@@ -88,7 +88,7 @@ func (m *Manager) noteLeft(a Account, left []Record) {
 	if s := m.Status(a.Profile); s.Left == count && s.LeftUntil.Equal(until) {
 		return
 	}
-	_ = m.change(context.Background(), a.Profile, func(h *held) { h.left, h.leftUntil = count, until }) // which does not end
+	m.set(a.Profile, func(h *held) { h.left, h.leftUntil = count, until })
 }
 
 // reach finds an account for a record, with a token if there is one now, and the time
