@@ -45,7 +45,7 @@ type answer struct {
 	status   int
 	header   http.Header
 	body     []byte // a JSON object
-	page     []byte // the beginning the beginning of a body that is no JSON
+	page     []byte // the beginning of a body that is none, in lower case
 	secrets  []secret.Text
 	sent     time.Time     // our wall clock
 	received time.Time     // the same
@@ -147,7 +147,7 @@ func (c *Client) exchange(ctx context.Context, req call, target *url.URL) (*answ
 	if json.Unmarshal(data, &object) == nil && object != nil {
 		a.body = data
 	} else {
-		a.page = data[:min(len(data), maxPage)]
+		a.page = bytes.ToLower(data[:min(len(data), maxPage)])
 	}
 	return a, nil
 }

@@ -27,7 +27,7 @@ func gatewayOf(a *answer, to *url.URL) gateway {
 	case to != nil:
 		shown := to.Scheme + "://" + to.Host + to.EscapedPath()
 		return gateway{byRedirect(a, to), "it redirects to " + shown}
-	case a.status == http.StatusBadRequest && a.body == nil && contains(a.page, "SSL certificate"):
+	case a.status == http.StatusBadRequest && a.body == nil && contains(a.page, "ssl certificate"):
 		// nginx: "No required SSL certificate was sent", "The SSL certificate error".
 		return gateway{vocabulary.ClientCertificate, "it wants a client certificate"}
 	case a.status == http.StatusUnauthorized || a.status == http.StatusForbidden:
@@ -106,7 +106,7 @@ func ofRefusal(a *answer) gateway {
 	switch {
 	case string(a.body) == "{}" && a.status == http.StatusUnauthorized:
 		return gateway{vocabulary.OAuth2Proxy, "it wants a sign-in"} // for who accepts JSON
-	case a.header.Get("Gap-Auth") != "" || contains(a.page, "OAuth2 Proxy"):
+	case a.header.Get("Gap-Auth") != "" || contains(a.page, "oauth2 proxy"):
 		return gateway{vocabulary.OAuth2Proxy, "it wants a sign-in"}
 	case name != vocabulary.OtherGateway, a.body == nil && !bytes.ContainsAny(a.page[:min(len(a.page), 1)], `{["`):
 		return gateway{name, "it refused"} // and not in JSON that was cut short
@@ -121,7 +121,5 @@ func isSignInPage(page []byte) bool {
 		contains(page, "<form") && (contains(page, "sign in") || contains(page, "log in") || contains(page, "login")))
 }
 
-// contains tells whether a page has a text, in whatever case.
-func contains(page []byte, text string) bool {
-	return bytes.Contains(bytes.ToLower(page), []byte(strings.ToLower(text)))
-}
+// contains tells whether a page, which is in lower case, has a text.
+func contains(page []byte, text string) bool { return bytes.Contains(page, []byte(text)) }

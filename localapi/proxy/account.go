@@ -272,7 +272,7 @@ func (a *asked) moves(project map[string]any, id string) *objection {
 		given = given || ok && (id != "" || len(list) > 0)
 		for _, flow := range list {
 			flow, _ := flow.(string)
-			listed[strings.ToLower(strings.ReplaceAll(flow, "-", ""))] = true
+			listed[bareID(flow)] = true
 		}
 	}
 	if !given {
@@ -280,7 +280,7 @@ func (a *asked) moves(project map[string]any, id string) *objection {
 	}
 	return a.ofAccount(func(flow map[string]any) error {
 		name, _ := flow["id"].(string)
-		in := listed[strings.ToLower(strings.ReplaceAll(name, "-", ""))]
+		in := listed[bareID(name)]
 		if was := sameID(flow["folder_id"], id); in != was && exposed(flow) {
 			return foundError(fmt.Sprintf("the flow %.60q is a tool of its project (mcp_enabled), which may be public, and so stays in it", flow["name"]))
 		}

@@ -61,12 +61,12 @@ func (j *jobs) has(c *guard.Caller, id string) bool {
 	j.Lock()
 	defer j.Unlock()
 	i := j.at(c)
-	return i >= 0 && slices.Contains(j.clients[i].ids, jobID(id))
+	return i >= 0 && slices.Contains(j.clients[i].ids, bareID(id))
 }
 
-// jobID is an id as it is compared: servers write it in lower case, and read it with
-// hyphens or without.
-func jobID(id string) string { return strings.ToLower(strings.ReplaceAll(id, "-", "")) }
+// bareID is a UUID in the form in which it is compared: servers write it in lower case,
+// and read it with hyphens or without.
+func bareID(id string) string { return strings.ToLower(strings.ReplaceAll(id, "-", "")) }
 
 // noteJob notes the job that an answer says a client has begun. The answer can still
 // be read from its beginning.
@@ -92,7 +92,7 @@ func (h *Handler) noteJob(c *guard.Caller, res *http.Response) {
 		if name == "job_id" {
 			if id, err := d.Token(); err == nil {
 				if id, ok := id.(string); ok && uuid.MatchString(id) {
-					h.jobs.begun(c, jobID(id))
+					h.jobs.begun(c, bareID(id))
 				}
 			}
 			return
