@@ -11,28 +11,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/godbus/dbus/v5"
 	"github.com/zalando/go-keyring"
 
 	"langkeep/agent/keychain/keychaintest"
 	"langkeep/agent/paths"
 	"langkeep/agent/secret"
 )
-
-// enter puts this process into the session.
-func enter(t *testing.T, s *keychaintest.Session) {
-	t.Helper()
-	t.Setenv("DBUS_SESSION_BUS_ADDRESS", s.Address())
-	// go-keyring's connection is shared by the whole process: leave the bus of
-	// the test before, and this one afterwards.
-	leave := func() {
-		if conn, err := dbus.SessionBus(); err == nil {
-			conn.Close()
-		}
-	}
-	leave()
-	t.Cleanup(leave)
-}
 
 func openOS(t *testing.T, service string) Store {
 	t.Helper()
@@ -43,7 +27,7 @@ func openOS(t *testing.T, service string) Store {
 
 func TestRealStore(t *testing.T) {
 	session := keychaintest.Start(t)
-	enter(t, session)
+	session.Enter(t)
 	s := openOS(t, "langkeep")
 	if s.Kind() != "keychain" {
 		t.Error(s.Kind())
@@ -59,7 +43,7 @@ func TestRealStore(t *testing.T) {
 }
 
 func TestRealSizes(t *testing.T) {
-	enter(t, keychaintest.Start(t))
+	keychaintest.Start(t).Enter(t)
 	s := openOS(t, "langkeep")
 	for _, n := range []int{1, 900, 2560, 3000, 100 << 10} {
 		it := Item{Secret: secret.New(strings.Repeat("x", n))}
@@ -79,7 +63,7 @@ func TestRealSizes(t *testing.T) {
 
 func TestRealLocked(t *testing.T) {
 	session := keychaintest.Start(t)
-	enter(t, session)
+	session.Enter(t)
 	s, ctx := openOS(t, "langkeep"), t.Context()
 	if err := s.Set(ctx, "prod/password", everything); err != nil {
 		t.Fatal(err)
@@ -109,7 +93,7 @@ func TestRealLocked(t *testing.T) {
 
 func TestRealUnlock(t *testing.T) {
 	session := keychaintest.Start(t)
-	enter(t, session)
+	session.Enter(t)
 	c := osConfig{service: "langkeep", ring: goKeyring{}, gate: newGate(), quick: quickLimit, ask: time.Second, log: slog.New(slog.DiscardHandler)}
 	s, ctx := newOS(c), t.Context()
 	defer s.Close()
@@ -153,7 +137,7 @@ func TestRealUnlock(t *testing.T) {
 func TestRealFresh(t *testing.T) {
 	session := keychaintest.StartBus(t)
 	session.StartLocked()
-	enter(t, session)
+	session.Enter(t)
 	s, ctx := openOS(t, "langkeep"), t.Context()
 	if err := s.Ready(ctx); !errors.Is(err, ErrMissing) {
 		t.Errorf("ready: %v", err)
@@ -178,7 +162,7 @@ func TestRealFresh(t *testing.T) {
 
 func TestRealMissing(t *testing.T) {
 	session := keychaintest.StartBus(t)
-	enter(t, session)
+	session.Enter(t)
 	s, ctx := openOS(t, "langkeep"), t.Context()
 	missing := func(when string) {
 		t.Helper()
@@ -200,7 +184,7 @@ func TestRealMissing(t *testing.T) {
 
 func TestRealDaemonKilled(t *testing.T) {
 	session := keychaintest.Start(t)
-	enter(t, session)
+	session.Enter(t)
 	s, ctx := openOS(t, "langkeep"), t.Context()
 	if err := s.Set(ctx, "prod/password", everything); err != nil {
 		t.Fatal(err)
@@ -252,7 +236,7 @@ func TestRealDaemonKilled(t *testing.T) {
 }
 
 func TestRealServices(t *testing.T) {
-	enter(t, keychaintest.Start(t))
+	keychaintest.Start(t).Enter(t)
 	ctx := t.Context()
 	plain := openOS(t, paths.Paths{}.KeychainService())
 	other := openOS(t, paths.Paths{Home: "/srv/langkeep"}.KeychainService())
@@ -283,7 +267,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 // A Secret Service may ask before it deletes, and the person may say no.
 func TestRealDeleteDismissed(t *testing.T) {
 	session := keychaintest.StartBus(t)
-	enter(t, session)
+	session.Enter(t)
 	service := session.StartAsking()
 	s, ctx := openOS(t, "langkeep"), t.Context()
 	if err := s.Set(ctx, account, everything); err != nil {

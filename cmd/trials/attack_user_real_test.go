@@ -3,7 +3,6 @@
 package trials
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -325,18 +324,7 @@ func theirs(t *testing.T, port string) {
 	}
 	cmd := program(t, home, "run", "--headless", "--store", "memory", "--listen", "127.0.0.1:"+port)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
-	stderr, err := cmd.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait() // an error: it was killed
-	})
-	lines := bufio.NewReader(stderr)
+	lines := started(t, cmd)
 	if line, _ := lines.ReadString('\n'); !strings.Contains(line, "listening on") {
 		t.Fatalf("the other user's agent says %q", line)
 	}

@@ -93,26 +93,32 @@ type launched struct {
 	said  string // what it said first
 }
 
+// started starts a program, which ends with the test, and returns what it says.
+func started(t *testing.T, cmd *exec.Cmd) *bufio.Reader {
+	t.Helper()
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait() // an error: it was killed
+	})
+	return bufio.NewReader(stderr)
+}
+
 // launch runs an agent on any free port, unless flags say another, and waits
 // until it listens or has ended. A later flag is stronger than an earlier one.
 func launch(t *testing.T, p paths.Paths, flags ...string) launched {
 	t.Helper()
 	args := append([]string{"run", "--headless", "--store", "memory", "--listen", "127.0.0.1:0"}, flags...)
 	l := launched{Cmd: program(t, p, args...), paths: p}
-	stderr, err := l.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := l.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = l.Process.Kill()
-		_ = l.Wait() // an error: it was killed
-	})
+	lines := started(t, l.Cmd)
 	late := time.AfterFunc(time.Minute, func() { _ = l.Process.Kill() })
 	defer late.Stop()
-	lines := bufio.NewReader(stderr)
 	line, _ := lines.ReadString('\n') // nothing is the end of one that was killed
 	l.said = strings.TrimSpace(line)
 	if url, ok := strings.CutPrefix(l.said, "langkeep: listening on "); ok {

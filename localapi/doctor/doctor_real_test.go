@@ -13,20 +13,6 @@ import (
 	"langkeep/agent/keychain/keychaintest"
 )
 
-// enter puts this process into the session.
-func enter(t *testing.T, s *keychaintest.Session) {
-	t.Helper()
-	t.Setenv("DBUS_SESSION_BUS_ADDRESS", s.Address())
-	// go-keyring's connection is shared by the whole process.
-	leave := func() {
-		if conn, err := dbus.SessionBus(); err == nil {
-			conn.Close()
-		}
-	}
-	leave()
-	t.Cleanup(leave)
-}
-
 func realKeychain(t *testing.T) Check {
 	t.Helper()
 	store := keychain.NewOS("langkeep", slog.New(slog.DiscardHandler))
@@ -36,7 +22,7 @@ func realKeychain(t *testing.T) Check {
 
 func TestRealKeychain(t *testing.T) {
 	session := keychaintest.Start(t)
-	enter(t, session)
+	session.Enter(t)
 	check := realKeychain(t)
 	for range 2 {
 		f := look(t, check)

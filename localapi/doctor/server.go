@@ -278,7 +278,7 @@ func serverFinding(err error) Finding {
 	}
 	switch e.Kind {
 	case langflow.Gateway:
-		return failed("Langkeep can't sign in there yet: ask its administrator for a way past it.", "%s%s.", strings.TrimSuffix(words.Gateway(e.Gateway, "the server"), "."), detail)
+		return failed("Langkeep can't sign in to a gateway: ask the gateway's administrator to let Langkeep through.", "%s%s.", strings.TrimSuffix(words.Gateway(e.Gateway, "the server"), "."), detail)
 	case langflow.NotLangflow:
 		return failed("Check the URL, and whether this network wants a sign-in of its own.", "Something answers there, but it isn't Langflow.")
 	case langflow.Moved:

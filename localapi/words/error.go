@@ -158,7 +158,7 @@ func ofServer(e *agent.Error) (found, advice string) {
 		if rest, ok := strings.CutPrefix(found, "A "); ok {
 			found = "a " + rest // a name keeps its capital
 		}
-		return found + bracketed(e.Detail), "Langkeep can't do that yet, so ask its administrator for a way past it"
+		return found + bracketed(e.Detail), "Langkeep can't sign in to a gateway, so ask the gateway's administrator to let Langkeep through"
 	case langflow.NotLangflow:
 		return "something answers there, but it isn't Langflow", "check the URL"
 	case langflow.Moved:

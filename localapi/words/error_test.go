@@ -46,7 +46,7 @@ func TestError(t *testing.T) {
 		{&agent.Error{Kind: agent.SigningInRequired, Profile: "prod", Reason: string(langflow.AutoLoginOff)}, `profile "prod": this server wants a user name and password: run langkeep login prod --method password`},
 		{&agent.Error{Kind: agent.ServerUnreachable, Profile: "prod", Reason: string(langflow.Unreachable), Detail: "connection refused"}, `profile "prod": can't reach the server (connection refused): check the URL and the network`},
 		{&langflow.Error{Op: "ask for the version", Kind: langflow.NotLangflow}, "something answers there, but it isn't Langflow: check the URL"},
-		{&agent.Error{Kind: agent.ServerUnreachable, Profile: "prod", Reason: string(langflow.Gateway), Gateway: "cloudflare-access"}, `profile "prod": Cloudflare Access in front of the server wants you to sign in: Langkeep can't do that yet, so ask its administrator for a way past it`},
+		{&agent.Error{Kind: agent.ServerUnreachable, Profile: "prod", Reason: string(langflow.Gateway), Gateway: "cloudflare-access"}, `profile "prod": Cloudflare Access in front of the server wants you to sign in: Langkeep can't sign in to a gateway, so ask the gateway's administrator to let Langkeep through`},
 		{&agent.Error{Kind: agent.ServerUnreachable, Profile: "prod", Reason: string(langflow.ServerError)}, `profile "prod": the server has a problem of its own: try again later`},
 		{&agent.Error{Kind: agent.BadRequest, Profile: "prod", Reason: string(langflow.PlainHTTP)}, `profile "prod": http:// sends the password unprotected: use https://, or allow it with --allow-http`},
 		{&agent.Error{Kind: agent.BadRequest, Detail: `the name "con" is a device's on Windows`}, `the name "con" is a device's on Windows`},

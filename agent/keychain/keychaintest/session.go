@@ -124,6 +124,21 @@ func (s *Session) Env() []string {
 // Address is that of the bus.
 func (s *Session) Address() string { return s.address }
 
+// Enter puts this process into the session until the test ends.
+func (s *Session) Enter(tb testing.TB) {
+	tb.Helper()
+	tb.Setenv("DBUS_SESSION_BUS_ADDRESS", s.address)
+	// go-keyring's connection is shared by the whole process: leave the bus of the test
+	// before, and this one afterwards.
+	leave := func() {
+		if conn, err := dbus.SessionBus(); err == nil {
+			conn.Close()
+		}
+	}
+	leave()
+	tb.Cleanup(leave)
+}
+
 // StartDaemon starts the keyring daemon with its login keyring unlocked.
 func (s *Session) StartDaemon() {
 	s.tb.Helper()
