@@ -2,8 +2,8 @@ package guard
 
 import (
 	"errors"
+	"net/http"
 	"os"
-	"runtime"
 	"sync"
 )
 
@@ -20,18 +20,20 @@ const mostAhead = 64 << 10
 type ahead struct {
 	mu      sync.Mutex // protects the following
 	moved   *sync.Cond // something below has changed; nil before the first run
-	running bool       // lookOn reads the connection; no other goroutine may
-	wanted  bool       // a Read waits: lookOn must read once more, and end
+	serving bool       // a handler runs
+	early   bool       // a byte has come that net/http looks no further than
+	running bool       // lookOnLocked's goroutine reads the connection; no other goroutine may
+	wanted  bool       // a Read waits: that goroutine must read once more, and end
 	kept    []byte     // bytes that no Read has taken yet
 	err     error      // the connection's error behind those bytes
 }
 
-// take returns the bytes that were read ahead, and waits for them while lookOn runs. ok
+// take returns the bytes that were read ahead, and waits for them while a goroutine reads on. ok
 // is false if the caller must read the connection itself.
 func (a *ahead) take(p []byte) (n int, err error, ok bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.wanted = a.running
+	a.wanted, a.early = a.running, false
 	for a.running && len(a.kept) == 0 && a.err == nil {
 		a.moved.Wait()
 	}
@@ -47,32 +49,51 @@ func (a *ahead) take(p []byte) (n int, err error, ok bool) {
 	return 0, nil, false
 }
 
-// seesLateLeavers is false on Windows: under Wine a connection on which the read went on
-// was reset now and then, in the middle of an honest client's next request.
-const seesLateLeavers = runtime.GOOS != "windows"
-
 // Read implements net.Conn.
 func (c *conn) Read(p []byte) (int, error) {
 	n, err, ok := c.ahead.take(p)
 	if !ok {
 		n, err = c.rawConn.Read(p)
 	}
-	if len(p) == 1 && n == 1 && seesLateLeavers { // net/http looks no further
-		c.lookOn()
+	if len(p) == 1 && n == 1 { // net/http looks no further
+		a := &c.ahead
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.early = true
+		c.lookOnLocked()
 	}
 	return n, err
 }
 
-// lookOn reads the connection until a Read wants the bytes, or until the client has
-// left.
-func (c *conn) lookOn() {
+// attended tells the connection of each request when its handler runs. A byte that comes
+// between two handlers belongs to the next request, whose client waits for no answer
+// yet.
+func attended(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if c := connOf(r); c != nil {
+			c.serve(true)
+			defer c.serve(false)
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+func (c *conn) serve(now bool) {
 	a := &c.ahead
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.wanted = false
-	if a.running {
+	a.serving = now
+	c.lookOnLocked()
+}
+
+// lookOnLocked reads the connection on behind an early byte of a client that waits for
+// its handler, until a Read wants the bytes, or until the client has left.
+func (c *conn) lookOnLocked() {
+	a := &c.ahead
+	if !a.serving || !a.early || a.running {
 		return
 	}
+	a.wanted, a.early = false, false
 	a.running, a.moved = true, sync.NewCond(&a.mu)
 	go func() {
 		var piece [1 << 10]byte
@@ -85,20 +106,24 @@ func (c *conn) lookOn() {
 	}()
 }
 
-// keep takes what lookOn has read, and tells whether that was the last.
+// keep takes what lookOnLocked has read, and tells whether that was the last.
 func (c *conn) keep(piece []byte, err error) (last bool) {
 	a := &c.ahead
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.kept = append(a.kept, piece...)
-	late := errors.Is(err, os.ErrDeadlineExceeded) // net/http ends its own background read so; the client has not left
-	if !late || a.wanted {
-		a.err = err
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		// net/http ends its own background read by a deadline of the past. That deadline
+		// may be over by now: who reads next finds out.
+		a.running = false
+		a.moved.Broadcast()
+		return true
 	}
+	a.err = err
 	last = a.wanted || err != nil || len(a.kept) > mostAhead
 	a.running = !last
 	a.moved.Broadcast()
-	if err != nil && !late && !a.wanted {
+	if err != nil && !a.wanted {
 		c.leave()
 	}
 	return last

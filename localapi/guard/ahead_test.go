@@ -7,8 +7,10 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -58,9 +60,6 @@ func soon[T any](t *testing.T, c <-chan T, what string) (v T) {
 
 // A client that leaves is noticed, whatever it has sent behind its request.
 func TestLeavesBehindLateBytes(t *testing.T) {
-	if !seesLateLeavers {
-		t.Skip("this system does not look behind late bytes")
-	}
 	address, begun, left, _ := waiting(t)
 	const get, post = "GET /wait?%d HTTP/1.1\r\nHost: x\r\n\r\n", "POST /wait?%d HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"
 	for i, tt := range []struct{ request, late string }{
@@ -159,4 +158,63 @@ func TestNothingThatCameEarlyIsLost(t *testing.T) {
 	if string(text) != "taken\nand what comes behind" {
 		t.Errorf("the connection that was taken over has %q, %v", text, err)
 	}
+}
+
+// scripted is a connection whose reads a test answers.
+type scripted struct {
+	rawConn
+	reads chan read
+}
+
+type read struct {
+	text string
+	err  error
+}
+
+func (s scripted) Read(p []byte) (int, error) {
+	r := <-s.reads
+	return copy(p, r.text), r.err
+}
+
+// net/http ends its background read by a deadline, which may hit the goroutine that
+// reads on, and is over when the next request is read.
+func TestDeadlineOfABackgroundRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		raw := scripted{reads: make(chan read)}
+		c := &conn{rawConn: raw, leave: func() { t.Error("the client has left") }}
+		c.serve(true)
+		go func() { raw.reads <- read{text: "G"} }()
+		if n, err := c.Read(make([]byte, 1)); n != 1 || err != nil {
+			t.Fatal(n, err)
+		}
+		got := make(chan string)
+		go func() {
+			var p [10]byte
+			n, err := c.Read(p[:])
+			got <- fmt.Sprint(string(p[:n]), err)
+		}()
+		synctest.Wait() // the next request is waited for
+		raw.reads <- read{err: os.ErrDeadlineExceeded}
+		raw.reads <- read{text: "ET /"}
+		if text := <-got; text != "ET /<nil>" {
+			t.Errorf("the next request begins with %s", text)
+		}
+	})
+}
+
+// A client that sends its next request as soon as it has its answer is not waited for by
+// a goroutine: that would cost each request of a connection that stays open.
+func TestNextRequestIsNotReadAhead(t *testing.T) {
+	raw := scripted{reads: make(chan read, 1)}
+	left := make(chan bool)
+	c := &conn{rawConn: raw, leave: func() { close(left) }}
+	c.serve(true)
+	c.serve(false)
+	raw.reads <- read{text: "G"}
+	if n, err := c.Read(make([]byte, 1)); n != 1 || err != nil || c.ahead.running {
+		t.Fatal(n, err, c.ahead.running)
+	}
+	c.serve(true) // a slow client's byte came before its handler began
+	raw.reads <- read{err: io.EOF}
+	soon(t, left, "the end behind a byte that came before the handler began")
 }

@@ -64,6 +64,7 @@ func NewServer(c ServerConfig) *http.Server {
 		s.WriteTimeout = writeTimeout
 		s.Handler = Limited(c.Handler)
 	}
+	s.Handler = attended(s.Handler)
 	return s
 }
 
