@@ -180,7 +180,7 @@ func (e *Edit) Write(secret bool) (undo func() error, err error) {
 	}
 	undo = func() error {
 		defer removeFolders(made)
-		same, err := e.Unchanged()
+		same, err := e.unchanged()
 		switch {
 		case err != nil || same:
 			return err
@@ -195,10 +195,20 @@ func (e *Edit) Write(secret bool) (undo func() error, err error) {
 	return undo, nil
 }
 
-// Unchanged tells whether the file is the same as when the Edit was prepared.
-func (e *Edit) Unchanged() (bool, error) {
+// unchanged tells whether the file is the same as when the Edit was prepared.
+func (e *Edit) unchanged() (bool, error) {
 	now, existed, err := e.content()
 	return existed == e.Existed && bytes.Equal(now, e.Before), err
+}
+
+// CheckUnchanged returns an error if the file is not the same as when the Edit was
+// prepared.
+func (e *Edit) CheckUnchanged() error {
+	same, err := e.unchanged()
+	if err == nil && !same {
+		err = fmt.Errorf("%s was changed meanwhile: connect again", e.Path)
+	}
+	return err
 }
 
 // Token returns the client token in the file's entry; "" if there is none.

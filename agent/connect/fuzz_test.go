@@ -2,9 +2,10 @@ package connect
 
 import (
 	"os"
-	"path/filepath"
 	"slices"
 	"testing"
+
+	"langkeep/agent/paths"
 )
 
 // A file of records that can be read can be added to, and loses no other; one
@@ -15,14 +16,15 @@ func FuzzRecords(f *testing.F) {
 	f.Add(`{"schema":2,"connections":[]}`)
 	f.Add(`{"connections":null}`)
 	f.Fuzz(func(t *testing.T, content string) {
-		path := filepath.Join(t.TempDir(), "connections.json")
+		files := paths.Paths{State: t.TempDir()}
+		path := files.Connections()
 		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		records := OpenRecords(path)
+		records := OpenRecords(files)
 		before, err := records.All()
 		n := Record{Tool: "lfx", Profile: "x", Path: "/somewhere"}
-		put := records.put(n)
+		put := records.putLocked(n)
 		if err != nil {
 			if now, readErr := os.ReadFile(path); put == nil || readErr != nil || string(now) != content {
 				t.Errorf("what can't be read (%v) is now %q, %v", err, now, readErr)

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"langkeep/agent/paths"
 )
 
 // ownMounts is set in the test's second life, which has mounts of its own.
@@ -81,7 +83,7 @@ func TestMounts(t *testing.T) {
 		for _, client := range []string{"", "cursor-prod"} {
 			t.Run(name+" "+client, func(t *testing.T) {
 				dir := t.TempDir()
-				path, state := filepath.Join(dir, "mcp.json"), filepath.Join(t.TempDir(), "connections.json")
+				path := filepath.Join(dir, "mcp.json")
 				if err := os.WriteFile(path, []byte(before), 0o644); err != nil {
 					t.Fatal(err)
 				}
@@ -92,8 +94,8 @@ func TestMounts(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				records := OpenRecords(state)
-				n, _, err := records.Make(tool, "prod", edit, client)
+				records := OpenRecords(paths.Paths{State: t.TempDir()})
+				n, _, err := records.Make(t.Context(), tool, "prod", edit, client)
 				if !tt.written {
 					if err == nil || !strings.Contains(err.Error(), tt.said) {
 						t.Errorf("%+v, %v", n, err)
@@ -113,7 +115,7 @@ func TestMounts(t *testing.T) {
 				if info, err := os.Stat(path); err != nil || (info.Mode() == 0o600) != (client != "") {
 					t.Errorf("%v, %v", info.Mode(), err)
 				}
-				if _, err := records.TakeBack(n, place); err != nil {
+				if _, err := records.TakeBack(t.Context(), n, place); err != nil {
 					t.Error(err)
 				}
 				sameTree(t, dir, was)

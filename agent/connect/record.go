@@ -2,6 +2,7 @@ package connect
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -10,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"time"
 
 	"langkeep/agent/paths"
 )
@@ -31,11 +33,32 @@ type Record struct {
 	Mode fs.FileMode `json:"mode,omitempty"`
 }
 
-// Records is the file of all Records.
-type Records struct{ path string }
+// Records is the file of all Records. Make, its undo and TakeBack hold its lock, so two
+// commands at once change neither this file nor a tool's by what they read before the
+// other one wrote.
+type Records struct{ path, lockPath string }
 
-// OpenRecords names the file; it need not be there.
-func OpenRecords(path string) Records { return Records{path} }
+// OpenRecords names the file; it need not be there, but its folder must.
+func OpenRecords(p paths.Paths) Records { return Records{p.Connections(), p.ConnectionsLock()} }
+
+// lockPatience is how long a command waits for another one, which holds the lock only
+// while it reads and writes files.
+const lockPatience = 10 * time.Second
+
+// lock waits until no other command changes connections.
+func (r Records) lock(ctx context.Context) (unlock func(), err error) {
+	ctx, cancel := context.WithTimeout(ctx, lockPatience)
+	defer cancel()
+	lock := paths.NewLock(r.lockPath)
+	_, err = lock.TryLockContext(ctx, 20*time.Millisecond)
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return nil, errors.New("another langkeep command is changing connections: wait for its end, and try again")
+	case err != nil:
+		return nil, fmt.Errorf("lock %s: %w", r.lockPath, err)
+	}
+	return func() { _ = lock.Unlock() }, nil // it fails only if the file can't be closed, at which the lock ends too
+}
 
 type recordsFile struct {
 	Schema      int      `json:"schema"`
@@ -69,12 +92,12 @@ func (r Records) Find(tool, profile string) (Record, bool, error) {
 	return Record{}, false, err
 }
 
-// put adds a record, and replaces an older one of the same tool and profile.
-func (r Records) put(n Record) error {
-	return r.change(n.Tool, n.Profile, &n)
+// putLocked adds a record, and replaces an older one of the same tool and profile.
+func (r Records) putLocked(n Record) error {
+	return r.changeLocked(n.Tool, n.Profile, &n)
 }
 
-func (r Records) change(tool, profile string, with *Record) error {
+func (r Records) changeLocked(tool, profile string, with *Record) error {
 	all, err := r.All()
 	if err != nil {
 		return err
@@ -96,9 +119,30 @@ func sumOf(content []byte) string {
 }
 
 // Make writes an edit for a profile, with a backup of the old file and a record. client
-// is the client whose token is in the entry, "" for none. undo restores the file, its
-// record and the backup; after an error Make has done so itself.
-func (r Records) Make(t *Tool, profile string, e *Edit, client string) (n Record, undo func() error, err error) {
+// is the client whose token is in the entry, "" for none. A file that has changed since
+// the edit was prepared is an error. undo restores the file, its record and the backup;
+// after an error Make has done so itself.
+func (r Records) Make(ctx context.Context, t *Tool, profile string, e *Edit, client string) (n Record, undo func(context.Context) error, err error) {
+	unlock, err := r.lock(ctx)
+	if err != nil {
+		return Record{}, nil, err
+	}
+	defer unlock()
+	if err := e.CheckUnchanged(); err != nil {
+		return Record{}, nil, err
+	}
+	n, undoLocked, err := r.makeLocked(t, profile, e, client)
+	return n, func(ctx context.Context) error {
+		unlock, err := r.lock(ctx)
+		if err != nil {
+			return err
+		}
+		defer unlock()
+		return undoLocked()
+	}, err
+}
+
+func (r Records) makeLocked(t *Tool, profile string, e *Edit, client string) (n Record, undo func() error, err error) {
 	n = Record{Tool: t.Name, Profile: profile, Path: e.Path, SHA256: sumOf(e.After), Client: client}
 	var steps []func() error
 	undo = func() error {
@@ -141,14 +185,14 @@ func (r Records) Make(t *Tool, profile string, e *Edit, client string) (n Record
 	}
 	// Write the record before the file, so that the entry can be removed after a kill
 	// in between.
-	if err := r.put(n); err != nil {
+	if err := r.putLocked(n); err != nil {
 		return n, undo, err
 	}
 	steps = append(steps, func() error {
 		if again {
-			return r.put(old)
+			return r.putLocked(old)
 		}
-		return r.change(n.Tool, n.Profile, nil)
+		return r.changeLocked(n.Tool, n.Profile, nil)
 	})
 	restore, err := e.Write(client != "")
 	if err != nil {
@@ -172,8 +216,17 @@ func freeName(path string) string {
 
 // TakeBack undoes an entry: it restores the whole file if the file is unchanged since,
 // otherwise the entry alone. A file that is gone or empty stays so; left then names its
-// backup, the only copy of the old content. left is "" if no backup remains.
-func (r Records) TakeBack(n Record, p Place) (left string, err error) {
+// backup, the only copy of the old content. left is "" if no backup remains. A record
+// that another command has removed or replaced is an error.
+func (r Records) TakeBack(ctx context.Context, n Record, p Place) (left string, err error) {
+	unlock, err := r.lock(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
+	if now, _, err := r.Find(n.Tool, n.Profile); err != nil || now != n {
+		return "", errors.Join(err, errors.New("another langkeep command has changed this connection meanwhile: langkeep connect --list tells what is connected"))
+	}
 	var backup []byte
 	if n.Backup != "" {
 		var err error
@@ -216,7 +269,7 @@ func (r Records) TakeBack(n Record, p Place) (left string, err error) {
 	if err != nil {
 		return "", err
 	}
-	if err := r.change(n.Tool, n.Profile, nil); err != nil {
+	if err := r.changeLocked(n.Tool, n.Profile, nil); err != nil {
 		return "", err
 	}
 	switch {

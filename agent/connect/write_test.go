@@ -2,6 +2,7 @@ package connect
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io/fs"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"langkeep/agent/paths"
 	"langkeep/agent/paths/pathstest"
 )
 
@@ -61,10 +63,10 @@ func TestPutKeepsLineEnds(t *testing.T) {
 
 // connected connects Cursor in a file, and returns the record, the place, and what
 // takes it back.
-func connected(t *testing.T, records Records, path, client string) (Record, Place, func() error) {
+func connected(t *testing.T, records Records, path, client string) (Record, Place, func(context.Context) error) {
 	t.Helper()
 	tool, place, edit := prepared(t, path)
-	n, undo, err := records.Make(tool, "prod", edit, client)
+	n, undo, err := records.Make(t.Context(), tool, "prod", edit, client)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,7 +170,7 @@ func TestDanglingLinks(t *testing.T) {
 				pathstest.Symlink(t, filepath.FromSlash(to), filepath.Join(dir, link))
 			}
 			was := tree(t, dir)
-			records := OpenRecords(filepath.Join(t.TempDir(), "connections.json"))
+			records := OpenRecords(paths.Paths{State: t.TempDir()})
 			n, _, undo := connected(t, records, filepath.Join(dir, file), "")
 			target = filepath.Join(dir, filepath.FromSlash(target))
 			if n.Path != target || n.Backup != "" {
@@ -182,12 +184,12 @@ func TestDanglingLinks(t *testing.T) {
 			if content, err := os.ReadFile(target); err != nil || !strings.Contains(string(content), "langflow-prod") {
 				t.Errorf("%q, %v", content, err)
 			}
-			if err := undo(); err != nil {
+			if err := undo(t.Context()); err != nil {
 				t.Error(err)
 			}
 			sameTree(t, dir, was)
 			n, place, _ := connected(t, records, filepath.Join(dir, file), "")
-			if _, err := records.TakeBack(n, place); err != nil {
+			if _, err := records.TakeBack(t.Context(), n, place); err != nil {
 				t.Error(err)
 			}
 			if _, err := os.Stat(filepath.Join(dir, file)); !os.IsNotExist(err) {
@@ -252,7 +254,7 @@ func TestHardLinks(t *testing.T) {
 			t.Skip("this system has no hard links for us: ", err)
 		}
 		was := tree(t, dir)
-		records := OpenRecords(filepath.Join(t.TempDir(), "connections.json"))
+		records := OpenRecords(paths.Paths{State: t.TempDir()})
 		n, place, _ := connected(t, records, path, client)
 		content, err := os.ReadFile(other)
 		if err != nil || !strings.Contains(string(content), "langflow-prod") {
@@ -261,7 +263,7 @@ func TestHardLinks(t *testing.T) {
 		if info, err := os.Stat(other); runtime.GOOS != "windows" && (err != nil || client != "" && info.Mode() != 0o600 || client == "" && info.Mode() != 0o644) {
 			t.Errorf("%v, %v, with the client %q", info.Mode(), err, client)
 		}
-		if _, err := records.TakeBack(n, place); err != nil {
+		if _, err := records.TakeBack(t.Context(), n, place); err != nil {
 			t.Error(err)
 		}
 		sameTree(t, dir, was)
@@ -276,12 +278,12 @@ func TestModeComesBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	was := tree(t, dir)
-	records := OpenRecords(filepath.Join(t.TempDir(), "connections.json"))
+	records := OpenRecords(paths.Paths{State: t.TempDir()})
 	n, place, _ := connected(t, records, path, "cursor-prod")
 	if info, err := os.Stat(path); runtime.GOOS != "windows" && (err != nil || info.Mode() != 0o600) {
 		t.Errorf("%v, %v", info.Mode(), err)
 	}
-	if _, err := records.TakeBack(n, place); err != nil {
+	if _, err := records.TakeBack(t.Context(), n, place); err != nil {
 		t.Error(err)
 	}
 	sameTree(t, dir, was)
@@ -307,13 +309,13 @@ func TestTheOnlyCopyStays(t *testing.T) {
 			if err := errors.Join(os.Mkdir(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(tt.was), 0o600)); err != nil {
 				t.Fatal(err)
 			}
-			records := OpenRecords(filepath.Join(t.TempDir(), "connections.json"))
+			records := OpenRecords(paths.Paths{State: t.TempDir()})
 			n, place, _ := connected(t, records, path, "")
 			if err := tt.then(path); err != nil {
 				t.Fatal(err)
 			}
 			now := tree(t, home)
-			left, err := records.TakeBack(n, place)
+			left, err := records.TakeBack(t.Context(), n, place)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -346,12 +348,12 @@ func TestBackupsOfTheirOwn(t *testing.T) {
 		}
 	}
 	was := tree(t, dir)
-	records := OpenRecords(filepath.Join(t.TempDir(), "connections.json"))
+	records := OpenRecords(paths.Paths{State: t.TempDir()})
 	n, place, _ := connected(t, records, path, "")
 	if n.Backup != theirs+"-2" {
 		t.Errorf("the backup is %s", n.Backup)
 	}
-	if _, err := records.TakeBack(n, place); err != nil {
+	if _, err := records.TakeBack(t.Context(), n, place); err != nil {
 		t.Error(err)
 	}
 	sameTree(t, dir, was)
@@ -387,7 +389,8 @@ func TestMakeTakesBack(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			path, state := filepath.Join(dir, "new", "mcp.json"), filepath.Join(t.TempDir(), "connections.json")
+			path, files := filepath.Join(dir, "new", "mcp.json"), paths.Paths{State: t.TempDir()}
+			state, records := files.Connections(), OpenRecords(files)
 			if tt.existed {
 				path = filepath.Join(dir, "mcp.json")
 				if err := os.WriteFile(path, []byte(before), 0o644); err != nil {
@@ -397,11 +400,12 @@ func TestMakeTakesBack(t *testing.T) {
 			tool, _, edit := prepared(t, path)
 			tt.spoil(t, dir, path, state)
 			was, kept := tree(t, dir), tree(t, filepath.Dir(state))
-			if n, _, err := OpenRecords(state).Make(tool, "prod", edit, ""); err == nil {
+			// Make itself refuses a file that has changed, before any of its steps.
+			if n, _, err := records.makeLocked(tool, "prod", edit, ""); err == nil {
 				t.Errorf("it is made: %+v", n)
 			}
 			sameTree(t, dir, was)
-			if all, err := OpenRecords(state).All(); err == nil && len(all) > 0 {
+			if all, err := records.All(); err == nil && len(all) > 0 {
 				t.Errorf("it is recorded: %+v", all)
 			}
 			_ = os.Remove(state) // a record that was taken back leaves an empty list
@@ -420,10 +424,10 @@ func TestMakeUndone(t *testing.T) {
 	if err := os.WriteFile(path, []byte(before), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	records := OpenRecords(filepath.Join(t.TempDir(), "connections.json"))
+	records := OpenRecords(paths.Paths{State: t.TempDir()})
 	was := tree(t, dir)
 	_, _, undo := connected(t, records, path, "cursor-prod")
-	if err := undo(); err != nil {
+	if err := undo(t.Context()); err != nil {
 		t.Error(err)
 	}
 	sameTree(t, dir, was)
@@ -437,10 +441,10 @@ func TestMakeUndone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, undo, err = records.Make(tool, "prod", edit, "cursor-prod"); err != nil {
+	if _, undo, err = records.Make(t.Context(), tool, "prod", edit, "cursor-prod"); err != nil {
 		t.Fatal(err)
 	}
-	if err := undo(); err != nil {
+	if err := undo(t.Context()); err != nil {
 		t.Error(err)
 	}
 	sameTree(t, dir, was)
@@ -503,9 +507,9 @@ func TestBigFile(t *testing.T) {
 	if err := os.WriteFile(path, content, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	records := OpenRecords(filepath.Join(t.TempDir(), "connections.json"))
+	records := OpenRecords(paths.Paths{State: t.TempDir()})
 	n, place, _ := connected(t, records, path, "")
-	if _, err := records.TakeBack(n, place); err != nil {
+	if _, err := records.TakeBack(t.Context(), n, place); err != nil {
 		t.Fatal(err)
 	}
 	if now, err := os.ReadFile(path); err != nil || !bytes.Equal(now, content) {

@@ -163,6 +163,9 @@ func (p Paths) Keys() string { return filepath.Join(p.State, "keys.json") }
 // Connections lists the entries that connect has written into other programs' files.
 func (p Paths) Connections() string { return filepath.Join(p.State, "connections.json") }
 
+// ConnectionsLock is held by a command that changes connections. It is never deleted.
+func (p Paths) ConnectionsLock() string { return filepath.Join(p.State, "connections.lock") }
+
 // Audit is the audit log.
 func (p Paths) Audit() string { return filepath.Join(p.State, "audit.jsonl") }
 

@@ -224,7 +224,7 @@ func TestLockIsNotElsewhere(t *testing.T) {
 	if err := os.Symlink(elsewhere, p.Lock()); err != nil {
 		t.Fatal(err)
 	}
-	if locked, err := p.NewLock().TryLock(); locked || err == nil {
+	if locked, err := NewLock(p.Lock()).TryLock(); locked || err == nil {
 		t.Errorf("locked %v, %v", locked, err)
 	}
 	if _, err := os.Lstat(elsewhere); !errors.Is(err, fs.ErrNotExist) {
@@ -256,7 +256,7 @@ func TestLockFreeForMany(t *testing.T) {
 		})
 	}
 	looking.Wait()
-	agent := p.NewLock()
+	agent := NewLock(p.Lock())
 	if held, err := agent.TryLock(); !held || err != nil {
 		t.Fatal(held, err)
 	}

@@ -201,8 +201,8 @@ func (o *connectOptions) run(ctx context.Context, toolName string, args []string
 			return nil
 		}
 	}
-	if same, err := edit.Unchanged(); err != nil || !same {
-		return errors.Join(err, fmt.Errorf("%s was changed meanwhile: connect again", place.Path))
+	if err := edit.CheckUnchanged(); err != nil { // before a token is made; Make checks again
+		return fmt.Errorf("%s: %w", name, err)
 	}
 	ends := ""
 	if o.http && token.Empty() {
@@ -221,11 +221,11 @@ func (o *connectOptions) run(ctx context.Context, toolName string, args []string
 			return err
 		}
 	}
-	record, restore, err := records.Make(tool, name, edit, client)
+	record, restore, err := records.Make(ctx, tool, name, edit, client)
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
-	undo.add(func(context.Context) error { return restore() })
+	undo.add(restore)
 	// End the old token, now that nothing uses it any more.
 	if old.Client != "" && client == "" {
 		if err := o.revoke(ctx, c, old.Client); err != nil {
@@ -413,7 +413,7 @@ func (a *app) connections() (connect.Records, error) {
 	if err != nil {
 		return connect.Records{}, err
 	}
-	return connect.OpenRecords(p.Connections()), p.Create()
+	return connect.OpenRecords(p), p.Create()
 }
 
 func (o *connectOptions) printList() error {

@@ -62,9 +62,9 @@ func (a *app) disconnect(ctx context.Context, records connect.Records, r connect
 			return err
 		}
 	}
-	left, err := records.TakeBack(r, place)
+	left, err := records.TakeBack(ctx, r, place)
 	if err != nil {
-		return err
+		return fmt.Errorf("%s: %w", r.Profile, err)
 	}
 	if left != "" {
 		a.say(fmt.Sprintf("%s: %s is gone or empty by now, and stays so: what was in it before is in %s", r.Profile, r.Path, left))

@@ -90,7 +90,7 @@ func (o *removeOptions) removeConnections(ctx context.Context) error {
 	all, err := records.All()
 	for _, r := range all {
 		if failed := o.disconnect(ctx, records, r); failed != nil {
-			err = errors.Join(err, fmt.Errorf("%s: %s: %w", r.Profile, r.Tool, failed))
+			err = errors.Join(err, fmt.Errorf("disconnect %s: %w", r.Tool, failed))
 		}
 	}
 	return err

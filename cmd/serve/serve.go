@@ -170,7 +170,7 @@ func run(ctx context.Context, o Options, show func(running)) (err error) {
 
 // takeLock makes this process the user's one agent.
 func takeLock(p paths.Paths) (*flock.Flock, error) {
-	lock := p.NewLock()
+	lock := paths.NewLock(p.Lock())
 	// A command that checks whether an agent runs holds the lock for a moment.
 	ctx, cancel := context.WithTimeout(context.Background(), lockPatience)
 	defer cancel()

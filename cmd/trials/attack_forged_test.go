@@ -69,7 +69,7 @@ func TestAttackForged(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			lock := p.NewLock()
+			lock := paths.NewLock(p.Lock())
 			if ok, err := lock.TryLock(); !ok {
 				t.Fatal(err)
 			}

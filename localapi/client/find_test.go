@@ -80,7 +80,7 @@ func TestFind(t *testing.T) {
 	tcp := listen(t, "tcp", "127.0.0.1:0", "tcp", "Bearer lk_owner")
 	write(t, p.Agent(), `{"schema":1,"url":"http://`+tcp+`","pid":7}`)
 	write(t, p.Token(), "lk_owner\n")
-	lock := p.NewLock()
+	lock := paths.NewLock(p.Lock())
 	if ok, err := lock.TryLock(); !ok {
 		t.Fatal(err)
 	}
@@ -139,7 +139,7 @@ func TestFindIsNotFooled(t *testing.T) {
 		p := home(t)
 		write(t, p.Agent(), content)
 		write(t, p.Token(), "lk_old")
-		lock := p.NewLock()
+		lock := paths.NewLock(p.Lock())
 		if ok, err := lock.TryLock(); !ok {
 			t.Fatal(err)
 		}

@@ -1,0 +1,143 @@
+package connect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"langkeep/agent/paths"
+)
+
+// Commands that run at once each have their own Records. Every one that succeeds has
+// its record and its entry, and taking them back at once leaves the file as it was.
+func TestConnectAtOnce(t *testing.T) {
+	files := paths.Paths{State: t.TempDir()}
+	path := filepath.Join(t.TempDir(), "mcp.json")
+	if err := os.WriteFile(path, []byte(before), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tool, err := Find("cursor")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const commands = 8
+	profile := func(i int) string { return fmt.Sprintf("prod-%d", i) }
+	place := func(profile string) Place {
+		p, err := tool.At(path, profile, "linux", func(string) string { return "" })
+		if err != nil {
+			t.Error(err)
+		}
+		return p
+	}
+	all := func(do func(profile string) error) {
+		var wg sync.WaitGroup
+		for i := range commands {
+			wg.Go(func() {
+				if err := do(profile(i)); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+	}
+	all(func(profile string) error {
+		for {
+			edit, err := place(profile).Put(relay)
+			if err != nil {
+				return err
+			}
+			_, _, err = OpenRecords(files).Make(t.Context(), tool, profile, edit, "")
+			if err == nil || !strings.Contains(err.Error(), "was changed meanwhile: connect again") {
+				return err
+			}
+		}
+	})
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	records := OpenRecords(files)
+	for i := range commands {
+		if value, err := place(profile(i)).Value(content); err != nil || value == nil {
+			t.Errorf("%s has no entry: %v", profile(i), err)
+		}
+		if _, ok, err := records.Find("cursor", profile(i)); err != nil || !ok {
+			t.Errorf("%s has no record: %v", profile(i), err)
+		}
+	}
+	all(func(profile string) error {
+		r := OpenRecords(files)
+		n, _, err := r.Find("cursor", profile)
+		if err != nil {
+			return err
+		}
+		_, err = r.TakeBack(t.Context(), n, place(profile))
+		return err
+	})
+	for i := range commands {
+		if _, ok, err := records.Find("cursor", profile(i)); err != nil || ok {
+			t.Errorf("%s has a record still: %v", profile(i), err)
+		}
+	}
+	if content, err := os.ReadFile(path); err != nil || strings.Contains(string(content), "langflow-prod") {
+		t.Errorf("%q, %v", content, err)
+	}
+}
+
+// The second of two commands that take one connection back must not remove the entry
+// that the first one has restored.
+func TestTakeBackTwice(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "mcp.json")
+	own := `{"mcpServers": {"langflow-prod": {"command": "mine"}}}`
+	if err := os.WriteFile(path, []byte(own), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	records := OpenRecords(paths.Paths{State: t.TempDir()})
+	n, place, _ := connected(t, records, path, "")
+	if _, err := records.TakeBack(t.Context(), n, place); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := records.TakeBack(t.Context(), n, place); err == nil {
+		t.Error("it is taken back twice")
+	}
+	if content, err := os.ReadFile(path); err != nil || string(content) != own {
+		t.Errorf("the file has %q, %v", content, err)
+	}
+}
+
+// A command waits a while for another one, and then says so; Ctrl-C ends the wait.
+func TestRecordsLockWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		records := OpenRecords(paths.Paths{State: t.TempDir()})
+		unlock, err := records.lock(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := records.lock(t.Context()); err == nil || !strings.Contains(err.Error(), "another langkeep command") {
+			t.Errorf("the lock is held, but the second command gets %v", err)
+		}
+		ctx, interrupt := context.WithCancel(t.Context())
+		got := make(chan error)
+		go func() {
+			_, err := records.lock(ctx)
+			got <- err
+		}()
+		synctest.Wait()
+		interrupt()
+		if err := <-got; !errors.Is(err, context.Canceled) {
+			t.Errorf("after Ctrl-C the second command gets %v", err)
+		}
+		unlock()
+		unlock, err = records.lock(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		unlock()
+	})
+}
