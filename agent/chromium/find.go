@@ -1,0 +1,49 @@
+package chromium
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+)
+
+// Find is the path of a Chromium-family browser: named, which must be a full path, or
+// the first of Chrome, Edge, Chromium, Brave and Vivaldi that is installed where this
+// system keeps them. The error is ErrNone or ErrConfined, or says why named can't be used.
+func Find(named string) (path string, err error) { return find(named, os.Getenv) }
+
+func find(named string, getenv func(string) string) (path string, err error) {
+	if named != "" {
+		return named, usable(named)
+	}
+	err = ErrNone
+	for _, path := range places(getenv) {
+		switch fault := usable(path); {
+		case fault == nil:
+			return path, nil
+		case errors.Is(fault, ErrConfined) && errors.Is(err, ErrNone):
+			err = fault
+		}
+	}
+	return "", err
+}
+
+// usable is nil for a program that can be a browser.
+func usable(path string) error {
+	if !filepath.IsAbs(path) {
+		return fmt.Errorf("the browser %q is no full path", path)
+	}
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return fmt.Errorf("look at the browser: %w", err)
+	case info.IsDir():
+		return fmt.Errorf("the browser %s is a folder; name the program in it", path)
+	case !info.Mode().IsRegular() || runtime.GOOS != "windows" && info.Mode().Perm()&0o111 == 0:
+		return fmt.Errorf("the browser %s is not a program", path)
+	case confined(path):
+		return fmt.Errorf("%w: %s", ErrConfined, path)
+	}
+	return nil
+}
