@@ -165,13 +165,14 @@ func card(p client.Profile, now time.Time) client.Card {
 	c := client.Card{
 		Profile: p, Short: words.Short(p, now), Long: words.Long(p, now),
 		TokenLeft: words.TokenLeft(p, now), SessionLeft: words.SessionLeft(p, now), LastRefresh: words.None,
+		NeedsYou: words.NeedsYou(p),
 	}
 	if p.LastRefreshAt != nil {
 		c.LastRefresh = words.Clock(*p.LastRefreshAt, now)
 	}
 	if p.State == client.SignInRequired || p.State == client.KeychainLocked {
 		// The last token may be refused, so show no time left.
-		c.NeedsYou, c.TokenLeft, c.SessionLeft = true, words.None, words.None
+		c.TokenLeft, c.SessionLeft = words.None, words.None
 		return c
 	}
 	if share, ok := words.TokenShare(p, now); ok {

@@ -162,4 +162,8 @@ func TestCardThatNeedsYou(t *testing.T) {
 	if card(p, now).NeedsYou {
 		t.Error("who signed out is bothered")
 	}
+	p.State, p.Reason = client.Stale, new("gateway")
+	if c := card(p, now); !c.NeedsYou || c.SessionLeft == "–" {
+		t.Errorf("behind a gateway the card is %+v", c)
+	}
 }

@@ -106,7 +106,7 @@ func compose(v view) menu {
 	profiles := slices.Clone(v.profiles)
 	if len(profiles) > topProfiles {
 		// A profile that needs a person must not be hidden in a submenu.
-		slices.SortStableFunc(profiles, func(a, b client.Profile) int { return cmp.Compare(rank(a.State), rank(b.State)) })
+		slices.SortStableFunc(profiles, func(a, b client.Profile) int { return cmp.Compare(rank(a), rank(b)) })
 	}
 	beyond := max(0, len(profiles)-topProfiles-moreProfiles)
 	profiles = profiles[:len(profiles)-beyond]
@@ -165,32 +165,40 @@ func browsable(server string) bool {
 	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
 }
 
-// rank orders states by how much they need a person.
-func rank(s client.State) int {
-	switch s {
-	case client.SignInRequired, client.KeychainLocked:
-		return 0
-	case client.Stale:
-		return 1
-	case client.Retrying:
-		return 2
-	case client.Fresh:
-		return 3
+// The ranks of profiles, by how much they need a person.
+const (
+	rankNeedsYou = iota
+	rankOffline
+	rankRetrying
+	rankFresh
+	rankSignedOut // on purpose
+)
+
+func rank(p client.Profile) int {
+	switch {
+	case words.NeedsYou(p):
+		return rankNeedsYou
+	case p.State == client.Stale:
+		return rankOffline
+	case p.State == client.Retrying:
+		return rankRetrying
+	case p.State == client.Fresh:
+		return rankFresh
 	}
-	return 4 // signed out, on purpose
+	return rankSignedOut
 }
 
 // worst is the icon for all profiles together. The closed ring means that a session is
 // kept; without any session a person is needed.
 func worst(profiles []client.Profile) string {
-	most := rank(client.SignedOut)
+	most := rankSignedOut
 	for _, p := range profiles {
-		most = min(most, rank(p.State))
+		most = min(most, rank(p))
 	}
 	switch most {
-	case rank(client.Fresh), rank(client.Retrying):
+	case rankFresh, rankRetrying:
 		return iconFresh
-	case rank(client.Stale):
+	case rankOffline:
 		return iconOffline
 	}
 	return iconAttention
@@ -208,7 +216,7 @@ func tooltip(v view) string {
 	var parts []string
 	fresh, signedOut := 0, 0
 	sorted := slices.Clone(v.profiles)
-	slices.SortStableFunc(sorted, func(a, b client.Profile) int { return cmp.Compare(rank(a.State), rank(b.State)) })
+	slices.SortStableFunc(sorted, func(a, b client.Profile) int { return cmp.Compare(rank(a), rank(b)) })
 	for _, p := range sorted {
 		switch p.State {
 		case client.Fresh:

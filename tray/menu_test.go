@@ -181,11 +181,18 @@ func TestIcon(t *testing.T) {
 		"stale keychain-locked":               iconAttention,
 		"signed-out":                          iconAttention,
 		"signed-out stale":                    iconOffline,
+		"fresh stale/timed-out":               iconOffline,
+		"fresh stale/gateway":                 iconAttention,
+		"fresh retrying/gateway":              iconFresh,
 		"fresh fresh fresh fresh fresh stale": iconOffline,
 	} {
 		var profiles []client.Profile
 		for i, s := range strings.Fields(states) {
-			profiles = append(profiles, of(fmt.Sprint("p", i), client.State(s)))
+			state, reason, _ := strings.Cut(s, "/")
+			profiles = append(profiles, of(fmt.Sprint("p", i), client.State(state)))
+			if reason != "" {
+				profiles[i].Reason = &reason
+			}
 		}
 		got := compose(view{profiles: profiles, now: at}).icon
 		if got != want {

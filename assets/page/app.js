@@ -295,14 +295,13 @@ function banner(text) {
 // announce tells a screen reader what others see.
 const announce = (text) => { find("live").textContent = text; };
 
-const urgency = { "sign-in-required": 0, "keychain-locked": 0, "signed-out": 1 };
 let ready = false;
 
 // arrange puts the cards that need a person first, and says how all is.
 function arrange(now) {
   ready ||= now === true;
   if (!ready) return;
-  const rank = ({ data }) => urgency[data.state] ?? 2;
+  const rank = ({ data }) => (data.needs_you ? 0 : data.state === "signed-out" ? 1 : 2);
   const sorted = [...cards.values()].sort((a, b) => rank(a) - rank(b) || (a.data.name < b.data.name ? -1 : 1));
   const list = find("cards");
   const focused = document.activeElement;
@@ -336,9 +335,9 @@ const shapes = {
   offline: [["circle", { cx: 8, cy: 8, r: 6, "stroke-dasharray": "4.08 2.203", "stroke-dashoffset": 2.04 }], ["node", {}]],
   out: [["circle", { cx: 8, cy: 8, r: 6 }]],
 };
-const shapeOf = {
-  fresh: "kept", retrying: "offline", stale: "offline",
-  "sign-in-required": "attention", "keychain-locked": "attention", "signed-out": "out",
+const shapeOf = ({ state, needs_you }) => {
+  if (needs_you) return "attention";
+  return { fresh: "kept", retrying: "offline", stale: "offline" }[state] ?? "out";
 };
 
 function drawing(shape) {
@@ -466,7 +465,7 @@ class Card {
     const before = this.data;
     this.data = data;
     this.root.className = `card ${data.state}${data.needs_you ? " needs-you" : ""}`;
-    if (before?.state !== data.state) this.head.firstChild.replaceWith(drawing(shapeOf[data.state] ?? "out"));
+    if (!before || shapeOf(before) !== shapeOf(data)) this.head.firstChild.replaceWith(drawing(shapeOf(data)));
     write(this.server, data.server_url);
     write(this.short, data.short);
     write(this.long, data.long);

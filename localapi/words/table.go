@@ -69,7 +69,7 @@ func Table(w io.Writer, profiles []client.Profile, now time.Time, width int, col
 				pad = ""
 			}
 			if colour && r > 0 && i == stateColumn {
-				cell = paint(profiles[r-1].State, cell)
+				cell = paint(profiles[r-1], cell)
 			}
 			b.WriteString(cell + pad)
 		}
@@ -93,15 +93,15 @@ func measure(rows [][columns]string, width int) (widths [columns]int, over int) 
 
 // paint colours a state: green for well, yellow for a state that mends itself, red for
 // one that needs a person.
-func paint(s client.State, cell string) string {
+func paint(p client.Profile, cell string) string {
 	code := 31
-	switch s {
-	case client.Fresh:
-		code = 32
-	case client.Retrying, client.Stale:
-		code = 33
-	case client.SignedOut:
+	switch {
+	case p.State == client.SignedOut:
 		return cell
+	case p.State == client.Fresh:
+		code = 32
+	case !NeedsYou(p):
+		code = 33
 	}
 	return fmt.Sprintf("\x1b[%dm%s\x1b[0m", code, cell)
 }

@@ -95,8 +95,22 @@ func TokenShare(p client.Profile, now time.Time) (float64, bool) {
 	return min(1, max(0, float64(rest)/float64(life))), true
 }
 
+// NeedsYou tells whether a profile waits for a person: nothing gets better by itself.
+func NeedsYou(p client.Profile) bool {
+	switch p.State {
+	case client.SignInRequired, client.KeychainLocked:
+		return true
+	case client.Stale:
+		return behindGateway(p)
+	}
+	return false
+}
+
 // State is the state in two words, for a table that tells the rest beside it.
 func State(p client.Profile) string {
+	if behindGateway(p) {
+		return "sign in (gateway)"
+	}
 	switch p.State {
 	case client.Fresh:
 		return "fresh"
@@ -130,7 +144,11 @@ func Short(p client.Profile, now time.Time) string {
 	case p.State == client.Fresh && token != None:
 		return "fresh, " + token
 	case p.State == client.Retrying && token != None:
-		return "fresh, " + token + ", server away"
+		away := "server away"
+		if behindGateway(p) {
+			away = "gateway"
+		}
+		return "fresh, " + token + ", " + away
 	}
 	return State(p)
 }
@@ -176,6 +194,9 @@ func Long(p client.Profile, now time.Time) string {
 		return joined(Reason(p), again+".", NotSaved(p))
 	case client.Stale:
 		reason := Reason(p)
+		if behindGateway(p) {
+			return reason // which says that the session is kept
+		}
 		if away(p) && p.FailingSince != nil {
 			reason = fmt.Sprintf("Can't reach %s since %s.", Host(p), Clock(*p.FailingSince, now))
 		}
@@ -296,7 +317,7 @@ func away(p client.Profile) bool {
 // Reason says why a profile is not fresh, in one or two sentences. For an unknown
 // reason, from a newer agent, it uses the server's own words.
 func Reason(p client.Profile) string {
-	if text(p.Reason) == gateway {
+	if behindGateway(p) {
 		return Gateway(text(p.Gateway), Host(p)) + " Your Langflow session is kept."
 	}
 	return reason(text(p.Reason), Safe(text(p.ReasonDetail)), Host(p))
@@ -304,6 +325,8 @@ func Reason(p client.Profile) string {
 
 // gateway is the reason that a gateway in front of the server refused.
 const gateway = string(langflow.Gateway)
+
+func behindGateway(p client.Profile) bool { return text(p.Reason) == gateway }
 
 // Gateway says what the gateway in front of a server wants. name is one of package
 // vocabulary's; others are from a newer agent.

@@ -38,6 +38,10 @@ func because(code, detail string) func(*client.Profile) {
 	}
 }
 
+func named(gateway string) func(*client.Profile) {
+	return func(p *client.Profile) { p.Gateway = &gateway }
+}
+
 func noToken(p *client.Profile) { p.AccessExpiresAt = nil }
 
 func next(d time.Duration) func(*client.Profile) {
@@ -105,6 +109,12 @@ func TestStates(t *testing.T) {
 			"offline", "offline", "in 41 min", "Can't reach flows.example.org since 4 Mar 2026 13:20. Nothing is lost; it comes back by itself."},
 		"stale for another reason": {profile(state(client.Stale), noToken, because("not-langflow", ""), func(p *client.Profile) { p.FailingSince = new(now) }),
 			"offline", "offline", "in 41 min", "Something answers there, but it isn't Langflow. Nothing is lost; it comes back by itself."},
+		"retrying, behind a gateway": {profile(state(client.Retrying), because("gateway", ""), named("cloudflare-access"), next(20*time.Second)),
+			"sign in (gateway)", "fresh, 52 min, gateway", "in 20 s",
+			"Cloudflare Access in front of flows.example.org wants you to sign in. Your Langflow session is kept. Still valid for 52 min; trying again in 20 s."},
+		"stale, behind a gateway": {profile(state(client.Stale), noToken, because("gateway", ""), named("cloudflare-access"), next(20*time.Second)),
+			"sign in (gateway)", "sign in (gateway)", "in 20 s",
+			"Cloudflare Access in front of flows.example.org wants you to sign in. Your Langflow session is kept."},
 		"sign in": {profile(state(client.SignInRequired), because("session-ended", "Invalid refresh token")),
 			"sign in", "sign in", "langkeep login prod", "The server ended this session (its secret key may have changed). Sign in again."},
 		"keychain locked": {profile(state(client.KeychainLocked), noToken, because("locked", ""), func(p *client.Profile) { p.NextAttemptAt = nil }),
