@@ -29,7 +29,7 @@ func gatewayOf(a *answer, to *url.URL) gateway {
 		return gateway{byRedirect(a, to), "it redirects to " + shown}
 	case a.status == http.StatusBadRequest && a.body == nil && contains(a.page, "ssl certificate"):
 		// nginx: "No required SSL certificate was sent", "The SSL certificate error".
-		return gateway{vocabulary.ClientCertificate, "it wants a client certificate"}
+		return gateway{vocabulary.ClientCertificate, "it refused with 400"}
 	case a.status == http.StatusUnauthorized || a.status == http.StatusForbidden:
 		return ofRefusal(a)
 	case a.status == http.StatusOK && a.body == nil && isSignInPage(a.page):
@@ -57,13 +57,13 @@ func byRedirect(a *answer, to *url.URL) string {
 }
 
 // ofHandshake recognises a TLS handshake that failed because the server wants a client
-// certificate, or another one: by the alert that it sent (RFC 8446, section 6.2).
+// certificate, or another one: by the alert that it sent (RFC 8446, section 6.2). An
+// alert of the server's about a certificate is about the client's.
 func ofHandshake(err error) gateway {
 	var sent *net.OpError
 	if errors.As(err, &sent) && sent.Op == "remote error" && sent.Err != nil {
-		switch sent.Err.Error() {
-		case "tls: certificate required", "tls: bad certificate":
-			return gateway{vocabulary.ClientCertificate, "it wants a client certificate"}
+		if alert := sent.Err.Error(); strings.Contains(alert, "certificate") {
+			return gateway{vocabulary.ClientCertificate, alert}
 		}
 	}
 	return gateway{}
@@ -95,7 +95,7 @@ func ofRefusal(a *answer) gateway {
 		scheme, _, _ := strings.Cut(strings.ToLower(challenge), " ")
 		switch {
 		case scheme == "basic":
-			return gateway{vocabulary.BasicGateway, "it wants a user name and password of its own"}
+			return gateway{vocabulary.BasicGateway, "it wants basic authentication"}
 		case scheme == "bearer" && strings.Contains(challenge, "authorization_uri"):
 			return gateway{vocabulary.EasyAuth, "it wants a token of its own"}
 		case scheme != "bearer": // which Langflow names too

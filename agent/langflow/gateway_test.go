@@ -2,14 +2,18 @@ package langflow_test
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"langkeep/agent/langflow"
+	"langkeep/agent/langflow/langflowtest"
 	"langkeep/agent/secret"
 	"langkeep/agent/vocabulary"
 )
@@ -84,19 +88,48 @@ func TestGateways(t *testing.T) {
 	}
 }
 
-// A server that wants a client certificate says so by TLS 1.3.
+// A server says by an alert of TLS 1.3 that it wants a client certificate, or another
+// one. That of TLS 1.2 for none, handshake failure, has other meanings too.
 func TestGatewayWantsACertificate(t *testing.T) {
-	s := httptest.NewUnstartedServer(http.NotFoundHandler())
-	s.TLS = &tls.Config{ClientAuth: tls.RequireAnyClientCert, MinVersion: tls.VersionTLS13}
-	s.StartTLS()
-	defer s.Close()
-	transport := s.Client().Transport.(*http.Transport).Clone()
-	c, err := langflow.New(s.URL, langflow.Options{Transport: transport})
-	if err != nil {
-		t.Fatal(err)
+	good, stranger := langflowtest.NewAuthority(), langflowtest.NewAuthority()
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(good.PEM())
+	issue := func(by *langflowtest.Authority, until time.Time) []tls.Certificate {
+		return []tls.Certificate{by.IssueWith("ana", func(c *x509.Certificate) {
+			c.NotAfter, c.ExtKeyUsage = until, []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
+		})}
 	}
-	_, err = c.Refresh(t.Context(), secret.New("refresh-token-of-nobody"), "")
-	if e := wantKind(t, err, langflow.Gateway); e.Gateway != vocabulary.ClientCertificate {
-		t.Errorf("%+v", e)
+	for name, tt := range map[string]struct {
+		sends []tls.Certificate
+		alert string
+	}{
+		"none":             {nil, "tls: certificate required"},
+		"of an unknown CA": {issue(stranger, time.Now().Add(time.Hour)), "tls: unknown certificate authority"},
+		"that has expired": {issue(good, time.Now().Add(-time.Minute)), "tls: expired certificate"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := httptest.NewUnstartedServer(http.NotFoundHandler())
+			s.TLS = &tls.Config{ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: roots, MinVersion: tls.VersionTLS13}
+			s.Config.ErrorLog = log.New(io.Discard, "", 0)
+			s.StartTLS()
+			defer s.Close()
+			transport := s.Client().Transport.(*http.Transport).Clone()
+			// Whatever the server asks for: without this the client leaves out what no CA of
+			// the server's has issued.
+			transport.TLSClientConfig.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+				if len(tt.sends) == 0 {
+					return new(tls.Certificate), nil
+				}
+				return &tt.sends[0], nil
+			}
+			c, err := langflow.New(s.URL, langflow.Options{Transport: transport})
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = c.Refresh(t.Context(), secret.New("refresh-token-of-nobody"), "")
+			if e := wantKind(t, err, langflow.Gateway); e.Gateway != vocabulary.ClientCertificate || e.Detail != tt.alert {
+				t.Errorf("%+v", e)
+			}
+		})
 	}
 }

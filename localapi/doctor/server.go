@@ -218,6 +218,9 @@ func (s *server) tls(ctx context.Context) Finding {
 	s.seen.mu.Lock()
 	state := s.seen.tls
 	s.seen.mu.Unlock()
+	if e, ok := errors.AsType[*langflow.Error](err); ok && e.Kind == langflow.Gateway && state == nil {
+		return serverFinding(e) // it refused the handshake
+	}
 	if state == nil || len(state.PeerCertificates) == 0 {
 		return failed("Check what stands in front of the server.", "There is no TLS connection%s.", because(err))
 	}

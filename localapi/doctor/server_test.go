@@ -298,6 +298,16 @@ func TestServerTLS(t *testing.T) {
 	p.server.Transport = func([]byte) (http.RoundTripper, error) { return broken{}, nil }
 	p.ends("tls", "no TLS connection")
 
+	// Something that wants a client certificate.
+	wants := httptest.NewUnstartedServer(http.NotFoundHandler())
+	wants.TLS = &tls.Config{ClientAuth: tls.RequireAnyClientCert}
+	wants.Config.ErrorLog = log.New(io.Discard, "", 0)
+	wants.StartTLS()
+	defer wants.Close()
+	p.server.Profile.ServerURL = wants.URL
+	p.server.Transport = func([]byte) (http.RoundTripper, error) { return wants.Client().Transport, nil }
+	p.ends("tls", "A gateway in front of the server wants a client certificate")
+
 	// http to another computer, where that was allowed.
 	p.server.Transport = func([]byte) (http.RoundTripper, error) { return through{p.langflow.URL}, nil }
 	p.server.Profile.ServerURL, p.server.Profile.AllowHTTP = "http://flows.example.org", true
