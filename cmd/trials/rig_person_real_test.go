@@ -289,12 +289,20 @@ func (p *person) mustTyping(stdin string, code int, args ...string) done {
 // it answers.
 func (p *person) runAgent(flags ...string) {
 	p.t.Helper()
+	p.runInForeground(append([]string{"--headless"}, flags...)...)
+}
+
+// runOnDesktop is runAgent for an agent that shows notifications.
+func (p *person) runOnDesktop() { p.t.Helper(); p.runInForeground() }
+
+func (p *person) runInForeground(flags ...string) {
+	p.t.Helper()
 	f, err := os.CreateTemp(p.said, "agent-")
 	if err != nil {
 		p.t.Fatal(err)
 	}
 	defer f.Close()
-	cmd := p.command(append([]string{"run", "--headless"}, flags...)...)
+	cmd := p.command(append([]string{"run"}, flags...)...)
 	cmd.Stdout, cmd.Stderr = f, f
 	if err := cmd.Start(); err != nil {
 		p.t.Fatal(err)

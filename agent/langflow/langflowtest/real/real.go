@@ -31,8 +31,9 @@ type Options struct {
 	RefreshLifetime time.Duration // 0: Langflow's 7 days
 	RootPath        string
 	AutoLogin       bool
-	Algorithm       string // "": HS256
-	RateLimit       bool   // Langflow's 5 sign-ins a minute
+	Algorithm       string   // "": HS256
+	RateLimit       bool     // Langflow's 5 sign-ins a minute
+	Env             []string // more settings of Langflow's, each NAME=VALUE
 }
 
 // Server is a Langflow with a database of its own and one user, who may do
@@ -329,7 +330,7 @@ func (s *Server) env() []string {
 	if s.o.Algorithm != "" {
 		env = append(env, "LANGFLOW_ALGORITHM="+s.o.Algorithm)
 	}
-	return env
+	return append(env, s.o.Env...)
 }
 
 // Python is the interpreter that a version is installed for; "" is today's.
