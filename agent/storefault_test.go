@@ -265,13 +265,13 @@ func TestKeychainFaults(t *testing.T) {
 		r.wellWithin("prod", lockedTick+time.Second)
 		return "with the newer Langkeep"
 	})
-	try("The keychain has no room for a new token", false, func(r *rig) {
+	try("A server gives a token of more than 64 KiB", false, func(r *rig) {
 		r.store.fail(nil, keychain.ErrTooBig)
 		time.Sleep(time.Hour)
 	}, "nothing: the session lives on in memory, and the store has an earlier token", 0, func(r *rig) string {
 		r.store.fail(nil, nil)
 		time.Sleep(10 * time.Minute)
-		return "by itself, with the next refresh that it has room for"
+		return "by itself, with the next refresh whose token is shorter"
 	})
 	try("A sign-in without the password, while the earlier one can't be deleted", true, func(r *rig) {
 		r.store.hook(func(op, account string) error {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/zalando/go-keyring"
 
@@ -37,14 +38,14 @@ func TestRealCredentials(t *testing.T) {
 	}, func() Store { return openCredentials(t) })
 }
 
-// TestRealCredentialSizes: an item of 2,560 bytes is kept, one more is refused
-// and leaves the old one alone. Windows itself refuses it too.
+// TestRealCredentialSizes: an item of 2,560 bytes is kept in one piece, one more is kept in
+// several, and a short one after it leaves none of them. Windows refuses more in one piece.
 func TestRealCredentialSizes(t *testing.T) {
 	s := openCredentials(t)
 	const account = "prod/refresh-token"
 	item := func(bytes int) Item {
 		it := Item{Origin: "https://a.example", Secret: secret.New("")}
-		data, err := encode(it)
+		data, err := encode(account, it)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -52,14 +53,31 @@ func TestRealCredentialSizes(t *testing.T) {
 		return it
 	}
 	most := sizeLimit("windows")
-	if err := s.Set(t.Context(), account, item(most)); err != nil {
-		t.Fatal(err)
+	pieces := func() int {
+		n := 0
+		for _, set := range pieceSets {
+			for number := range maxPieces {
+				if _, err := keyring.Get(testService, pieceName(account, set, number+1)); err == nil {
+					n++
+				} else if !errors.Is(err, keyring.ErrNotFound) {
+					t.Fatal(err)
+				}
+			}
+		}
+		return n
 	}
-	if err := s.Set(t.Context(), account, item(most+1)); !errors.Is(err, ErrTooBig) {
-		t.Errorf("one byte more: %v", err)
-	}
-	if it, err := s.Get(t.Context(), account); err != nil || !sameItem(it, item(most)) {
-		t.Errorf("it holds %v, %v", it.Origin, err)
+	for _, try := range []struct{ bytes, pieces int }{{most, 0}, {most + 1, 2}, {MaxSecret, 26}, {most + 1, 2}, {most, 0}} {
+		start := time.Now()
+		if err := s.Set(t.Context(), account, item(try.bytes)); err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("%d bytes: set in %v", try.bytes, time.Since(start))
+		if it, err := s.Get(t.Context(), account); err != nil || !sameItem(it, item(try.bytes)) {
+			t.Errorf("%d bytes: it holds %v, %v", try.bytes, it.Origin, err)
+		}
+		if n := pieces(); n != try.pieces {
+			t.Errorf("%d bytes: %d pieces, want %d", try.bytes, n, try.pieces)
+		}
 	}
 	if err := keyring.Set(testService, account, strings.Repeat("x", most+1)); err == nil {
 		t.Error("the Credential Manager takes more than we think")

@@ -156,7 +156,7 @@ func (f *fileStore) Get(_ context.Context, account string) (Item, error) {
 }
 
 func (f *fileStore) Set(_ context.Context, account string, it Item) error {
-	data, err := encode(it)
+	data, err := encode(account, it)
 	if err != nil {
 		return err
 	}
@@ -205,7 +205,7 @@ func (f *fileStore) save() error {
 	}
 	data := fmt.Appendf(nil, "%s%d\n%s%s", fileHeader, paths.Schema, f.wrapped, sealed)
 	if len(data) > fileLimit {
-		return fmt.Errorf("%w: %s would have more than %d bytes", ErrTooBig, f.path, fileLimit)
+		return fmt.Errorf("%w: %s would have more than %d bytes", ErrFailing, f.path, fileLimit)
 	}
 	if err := paths.WriteFile(f.path, data); err != nil {
 		return fmt.Errorf("%w: %w", ErrFailing, err)

@@ -33,7 +33,7 @@ func FuzzItem(f *testing.F) {
 			}
 			return
 		}
-		again, err := encode(it)
+		again, err := encode("prod/password", it)
 		if err != nil {
 			t.Fatalf("%q can't be written again: %v", data, err)
 		}

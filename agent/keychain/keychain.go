@@ -22,12 +22,15 @@ var (
 	ErrLocked   = errors.New("the keychain is locked")
 	ErrMissing  = errors.New("there is no keychain")
 	ErrSilent   = errors.New("the keychain does not answer")
-	ErrTooBig   = errors.New("too big for the keychain")
+	ErrTooBig   = errors.New("a secret has at most 64 KiB")
 	ErrFailing  = errors.New("the keychain is failing")
 	// ErrKept comes wrapped together with ErrFailing: the item was to be deleted
 	// and is still there, because a person said no, or did not answer.
 	ErrKept = errors.New("the keychain still has the item")
 )
+
+// MaxSecret is the longest secret that every Store keeps, in bytes.
+const MaxSecret = 64 << 10
 
 // Item is one secret, with the server and account that it belongs to.
 type Item struct {
@@ -54,8 +57,9 @@ type Store interface {
 	Get(ctx context.Context, account string) (Item, error)
 	// Set has read the item back when it returns nil. It replaces an item that can't be
 	// parsed, and logs that, since nothing else would ever mend it. An item of a newer
-	// Langkeep stays, and is ErrFailing. A too big item is ErrTooBig before the store
-	// is touched.
+	// Langkeep stays, and is ErrFailing. A secret longer than MaxSecret is ErrTooBig
+	// before the store is touched. A Set that fails, or that a crash cuts short, leaves
+	// the earlier item whole, or this one.
 	Set(ctx context.Context, account string, it Item) error
 	// Delete checks that the item is gone: nil if there is no such item (any more),
 	// ErrKept if it is still there.
@@ -89,9 +93,12 @@ type itemJSON struct {
 	ID         string     `json:"id,omitempty"`
 }
 
-// encode writes an item as compactly as JSON allows: Windows has room for
-// 2,560 bytes.
-func encode(it Item) (string, error) {
+// encode writes an item as compactly as JSON allows: Windows has room for 2,560 bytes in
+// one piece. A secret longer than MaxSecret is ErrTooBig.
+func encode(account string, it Item) (string, error) {
+	if err := checkSize(account, it); err != nil {
+		return "", err
+	}
 	if !utf8.ValidString(it.Secret.Reveal()) || !utf8.ValidString(it.Username) {
 		// encoding/json would replace invalid bytes.
 		return "", fmt.Errorf("%w: a secret or user name that is not UTF-8 can't be kept", ErrFailing)
@@ -111,6 +118,14 @@ func encode(it Item) (string, error) {
 		return "", fmt.Errorf("%w: encode the item", ErrFailing)
 	}
 	return string(bytes.TrimSuffix(buf.Bytes(), []byte("\n"))), nil
+}
+
+// checkSize is ErrTooBig for a secret longer than MaxSecret.
+func checkSize(account string, it Item) error {
+	if size := len(it.Secret.Reveal()); size > MaxSecret {
+		return fmt.Errorf("%w: %s has %d bytes", ErrTooBig, account, size)
+	}
+	return nil
 }
 
 // decode reads an item. Its errors never quote what it read.

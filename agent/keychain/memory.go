@@ -30,6 +30,9 @@ func (m *memory) Get(_ context.Context, account string) (Item, error) {
 }
 
 func (m *memory) Set(_ context.Context, account string, it Item) error {
+	if err := checkSize(account, it); err != nil {
+		return err
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.items[account] = it

@@ -36,7 +36,7 @@ func (goKeyring) Get(service, account string) (string, error) { return keyring.G
 func (goKeyring) Set(service, account, data string) error     { return keyring.Set(service, account, data) }
 func (goKeyring) Delete(service, account string) error        { return keyring.Delete(service, account) }
 
-// The longest that a call may take.
+// The longest that a call of the ring may take.
 const (
 	quickLimit = 5 * time.Second  // for a call that asks nobody
 	askLimit   = 60 * time.Second // for a call that asks a person
@@ -45,7 +45,7 @@ const (
 // grace is the time that a call gets to return after its context has ended.
 const grace = 200 * time.Millisecond
 
-// sizeLimit is the greatest length of an item in bytes, 0 for none.
+// sizeLimit is the greatest length in bytes of an item in one piece, 0 for none.
 //
 // Windows: CRED_MAX_CREDENTIAL_BLOB_SIZE, 5*512 bytes. macOS: go-keyring
 // writes one command of 4,096 bytes at most, in which the item stands in
@@ -66,7 +66,7 @@ type osConfig struct {
 	service    string // no colon: Windows puts one between service and account
 	ring       ring
 	gate       gate
-	limit      int // bytes an item, 0 for none
+	limit      int // bytes an item in one piece, 0 for none
 	quick, ask time.Duration
 	log        *slog.Logger
 }
@@ -77,6 +77,7 @@ type osConfig struct {
 type osStore struct {
 	osConfig
 	calls   chan *call
+	steps   chan struct{} // the call in flight goes on
 	once    sync.Once
 	closing chan struct{} // closed by Close
 	closed  chan struct{} // closed when own has ended
@@ -92,12 +93,13 @@ func NewOS(service string, log *slog.Logger) Store {
 }
 
 func newOS(c osConfig) *osStore {
-	s := &osStore{osConfig: c, calls: make(chan *call), closing: make(chan struct{}), closed: make(chan struct{})}
+	s := &osStore{osConfig: c, calls: make(chan *call), steps: make(chan struct{}), closing: make(chan struct{}), closed: make(chan struct{})}
 	go s.own()
 	return s
 }
 
-// call is one operation on the keychain.
+// call is one operation on the keychain: calls of the ring, one after the other. Each
+// may take the limit; there are hundreds where an item has many pieces.
 type call struct {
 	ctx   context.Context
 	asks  bool // a person is asked
@@ -159,10 +161,14 @@ func (s *osStore) own() {
 				limit, refusal = s.ask, fmt.Errorf("%w: it waits for an answer on the screen", ErrLocked)
 			}
 			var ctx context.Context
-			ctx, cancel = context.WithTimeout(c.ctx, limit)
+			ctx, cancel = context.WithCancel(c.ctx)
 			now, done = c, make(chan error, 1)
 			timer.Reset(limit + 2*grace)
 			go func(done chan<- error) { done <- c.run(ctx) }(done)
+		case <-s.steps:
+			if now != nil {
+				timer.Reset(s.quick + 2*grace)
+			}
 		case err := <-done:
 			timer.Stop()
 			cancel()
@@ -173,7 +179,8 @@ func (s *osStore) own() {
 			}
 			now, done, refusal = nil, nil, nil
 		case <-timer.C:
-			// go-keyring can't be stopped: its goroutine stays behind.
+			// go-keyring can't be stopped: its goroutine stays behind, and ends after it.
+			cancel()
 			refusal = fmt.Errorf("%w; look for its question on the screen, or restart it", ErrSilent)
 			now.reply <- refusal
 			now = nil
@@ -201,7 +208,9 @@ func (s *osStore) Ready(ctx context.Context) error { return s.do(ctx, false, s.p
 
 func (s *osStore) Unlock(ctx context.Context) error {
 	return s.do(ctx, true, func(ctx context.Context) error {
-		if err := s.gate.open(ctx); err != nil {
+		limited, cancel := context.WithTimeout(ctx, s.ask)
+		defer cancel()
+		if err := s.gate.open(limited); err != nil {
 			return err
 		}
 		return s.probe(ctx)
@@ -221,7 +230,7 @@ func (s *osStore) probe(ctx context.Context) error {
 func (s *osStore) Get(ctx context.Context, account string) (Item, error) {
 	var it Item
 	err := s.do(ctx, false, func(ctx context.Context) error {
-		data, err := s.get(ctx, account)
+		data, err := s.read(ctx, account)
 		if err != nil {
 			return err
 		}
@@ -235,18 +244,20 @@ func (s *osStore) Get(ctx context.Context, account string) (Item, error) {
 }
 
 func (s *osStore) Set(ctx context.Context, account string, it Item) error {
-	data, err := encode(it)
+	data, err := encode(account, it)
 	if err != nil {
 		return err
 	}
-	if s.limit > 0 && len(data) > s.limit {
-		return fmt.Errorf("%w: %s needs %d bytes, and %d is the most; use --store file", ErrTooBig, account, len(data), s.limit)
+	parts := s.split(data)
+	if len(parts) > maxPieces {
+		return fmt.Errorf("%w: %s would have %d pieces", ErrFailing, account, len(parts))
 	}
 	return s.do(ctx, false, func(ctx context.Context) error {
+		var was, now head
 		old, err := s.get(ctx, account)
 		switch {
 		case err == nil:
-			_, err := parse(account, old)
+			was, err = inspect(account, old)
 			if errors.Is(err, errNewer) {
 				return err
 			}
@@ -256,44 +267,45 @@ func (s *osStore) Set(ctx context.Context, account string, it Item) error {
 		case !errors.Is(err, ErrNotFound):
 			return err
 		}
-		if err := s.check(ctx); err != nil {
+		text := data
+		if parts != nil {
+			set := pieceSets[0]
+			if was.Set == set {
+				set = pieceSets[1]
+			}
+			if now, err = s.writePieces(ctx, account, set, parts); err != nil {
+				return err
+			}
+			if text, err = now.encode(); err != nil {
+				return err
+			}
+		}
+		if err := s.put(ctx, account, text); err != nil {
 			return err
 		}
-		if err := s.explain(account, s.ring.Set(s.service, account, data)); err != nil {
-			return err
+		if err := s.sweep(ctx, account, was, now); err != nil {
+			s.log.Warn("pieces of an earlier secret stay in the keychain until the next one is written", "account", account, "error", err)
 		}
-		// macOS reports no error when it refuses a write, so read the item back before
-		// taking it for saved.
-		back, err := s.get(ctx, account)
-		if errors.Is(err, ErrNotFound) || err == nil && back != data {
-			return fmt.Errorf("%w: %s was written but does not read back", ErrFailing, account)
-		}
-		return err
+		return nil
 	})
 }
 
 func (s *osStore) Delete(ctx context.Context, account string) error {
 	return s.do(ctx, false, func(ctx context.Context) error {
-		if err := s.check(ctx); err != nil {
+		var was head
+		if s.limit > 0 {
+			old, err := s.get(ctx, account)
+			if err != nil && !errors.Is(err, ErrNotFound) {
+				return err
+			}
+			// A head that can't be parsed tells nothing of its pieces; sweep looks for them.
+			was, _ = parseHead(account, old)
+		}
+		// The head goes first: an item without all its pieces would be one that fails.
+		if err := s.erase(ctx, account); err != nil {
 			return err
 		}
-		err := s.explain(account, s.ring.Delete(s.service, account))
-		if errors.Is(err, ErrNotFound) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		// go-keyring 0.2.8 reports no error when the person dismisses the Secret
-		// Service's question.
-		_, err = s.get(ctx, account)
-		switch {
-		case errors.Is(err, ErrNotFound):
-			return nil
-		case err == nil:
-			return fmt.Errorf("%w: %w: %s; try again, and let the keychain delete it", ErrFailing, ErrKept, account)
-		}
-		return err
+		return s.sweep(ctx, account, was, head{})
 	})
 }
 
@@ -303,16 +315,67 @@ func (s *osStore) check(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	return s.gate.check(ctx)
+	limited, cancel := context.WithTimeout(ctx, s.quick)
+	defer cancel()
+	return s.gate.check(limited)
 }
 
-// get reads the data of one item, if nobody need be asked.
-func (s *osStore) get(ctx context.Context, account string) (string, error) {
+// step makes one call of the ring, if nobody need be asked.
+func (s *osStore) step(ctx context.Context, account string, ring func() error) error {
 	if err := s.check(ctx); err != nil {
-		return "", err
+		return err
 	}
-	data, err := s.ring.Get(s.service, account)
-	return data, s.explain(account, err)
+	err := s.explain(account, ring())
+	select {
+	case s.steps <- struct{}{}:
+	case <-ctx.Done():
+	}
+	return err
+}
+
+// get reads one item of the ring.
+func (s *osStore) get(ctx context.Context, account string) (string, error) {
+	var data string
+	err := s.step(ctx, account, func() (err error) {
+		data, err = s.ring.Get(s.service, account)
+		return err
+	})
+	return data, err
+}
+
+// put writes one item of the ring, and reads it back: macOS reports no error when it
+// refuses a write.
+func (s *osStore) put(ctx context.Context, account, data string) error {
+	err := s.step(ctx, account, func() error { return s.ring.Set(s.service, account, data) })
+	if err != nil {
+		return err
+	}
+	back, err := s.get(ctx, account)
+	if errors.Is(err, ErrNotFound) || err == nil && back != data {
+		return fmt.Errorf("%w: %s was written but does not read back", ErrFailing, account)
+	}
+	return err
+}
+
+// erase deletes one item of the ring, if there is one, and looks for it afterwards:
+// go-keyring 0.2.8 reports no error when the person dismisses the Secret Service's
+// question.
+func (s *osStore) erase(ctx context.Context, account string) error {
+	err := s.step(ctx, account, func() error { return s.ring.Delete(s.service, account) })
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	_, err = s.get(ctx, account)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return nil
+	case err == nil:
+		return fmt.Errorf("%w: %w: %s; try again, and let the keychain delete it", ErrFailing, ErrKept, account)
+	}
+	return err
 }
 
 // explain turns an error of go-keyring into one of this package.
@@ -322,8 +385,6 @@ func (s *osStore) explain(account string, err error) error {
 		return nil
 	case errors.Is(err, keyring.ErrNotFound):
 		return fmt.Errorf("%s: %w", account, ErrNotFound)
-	case errors.Is(err, keyring.ErrSetDataTooBig):
-		return fmt.Errorf("%w: %s", ErrTooBig, account)
 	}
 	kind := systemError(err)
 	if kind == ErrNotFound {

@@ -45,7 +45,7 @@ func TestRealStore(t *testing.T) {
 func TestRealSizes(t *testing.T) {
 	keychaintest.Start(t).Enter(t)
 	s := openOS(t, "langkeep")
-	for _, n := range []int{1, 900, 2560, 3000, 100 << 10} {
+	for _, n := range []int{1, 900, 2560, 3000, MaxSecret} {
 		it := Item{Secret: secret.New(strings.Repeat("x", n))}
 		start := time.Now()
 		if err := s.Set(t.Context(), "prod/refresh-token", it); err != nil {
@@ -58,7 +58,53 @@ func TestRealSizes(t *testing.T) {
 			t.Fatalf("%d bytes: %v", n, err)
 		}
 		t.Logf("%d bytes: set %v, get %v", n, set, time.Since(start))
+		if _, err := keyring.Get("langkeep", pieceName("prod/refresh-token", "a", 1)); !errors.Is(err, keyring.ErrNotFound) {
+			t.Errorf("%d bytes: a piece where none is needed: %v", n, err)
+		}
 	}
+}
+
+// TestRealPieces has a Secret Service keep what Windows' Credential Manager would: the
+// whole suite, and 64 KiB in pieces that end with the item.
+func TestRealPieces(t *testing.T) {
+	keychaintest.Start(t).Enter(t)
+	open := func() Store {
+		s := newOS(osConfig{
+			service: "langkeep", ring: goKeyring{}, gate: newGate(), limit: sizeLimit("windows"),
+			quick: quickLimit, ask: askLimit, log: slog.New(slog.DiscardHandler),
+		})
+		t.Cleanup(func() { s.Close() })
+		return s
+	}
+	has := func(account string) bool {
+		_, err := keyring.Get("langkeep", account)
+		if err != nil && !errors.Is(err, keyring.ErrNotFound) {
+			t.Fatal(err)
+		}
+		return err == nil
+	}
+	s := open()
+	start := time.Now()
+	if err := s.Set(t.Context(), account, Item{Secret: secret.New(strings.Repeat("x", MaxSecret))}); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d bytes in pieces: set in %v", MaxSecret, time.Since(start))
+	if !has(pieceName(account, "a", 26)) || has(pieceName(account, "a", 27)) || has(pieceName(account, "b", 1)) {
+		t.Error("it is not in 26 pieces")
+	}
+	if err := s.Delete(t.Context(), account); err != nil {
+		t.Fatal(err)
+	}
+	for number := range 27 {
+		if has(pieceName(account, "a", number+1)) {
+			t.Errorf("piece %d is left", number+1)
+		}
+	}
+	testStore(t, s, func(account, data string) {
+		if err := keyring.Set("langkeep", account, data); err != nil {
+			t.Fatal(err)
+		}
+	}, open)
 }
 
 func TestRealLocked(t *testing.T) {

@@ -140,7 +140,7 @@ var errOdd = errors.New("failed to unlock correct collection '/org/freedesktop/s
 // TestOSFaults: whatever goes wrong, the item that was there stays, and nothing
 // is called absent that may not be.
 func TestOSFaults(t *testing.T) {
-	huge := Item{Secret: secret.New(strings.Repeat("x", 2560))}
+	huge := Item{Secret: secret.New(strings.Repeat("x", MaxSecret+1))}
 	for name, tc := range map[string]struct {
 		brk  func(r *fakeRing)
 		do   func(ctx context.Context, s *osStore) error
@@ -153,7 +153,7 @@ func TestOSFaults(t *testing.T) {
 		"set, refused": {
 			func(r *fakeRing) { r.before = fail("set", errOdd) }, set, ErrFailing},
 		"set, go-keyring finds it too big": {
-			func(r *fakeRing) { r.before = fail("set", keyring.ErrSetDataTooBig) }, set, ErrTooBig},
+			func(r *fakeRing) { r.before = fail("set", keyring.ErrSetDataTooBig) }, set, ErrFailing},
 		"delete, refused": {
 			func(r *fakeRing) { r.before = fail("delete", errOdd) },
 			func(ctx context.Context, s *osStore) error { return s.Delete(ctx, account) }, ErrFailing},
@@ -343,7 +343,7 @@ func TestOSClose(t *testing.T) {
 		"waits for a write": {
 			func(r *fakeRing, _ <-chan struct{}) {
 				r.before = func(string) error { time.Sleep(time.Second); return nil }
-			}, set, 0, nil, 3 * time.Second},
+			}, set, 0, nil, 5 * time.Second},
 		"not for one that hangs": {
 			func(r *fakeRing, release <-chan struct{}) { r.before = func(string) error { <-release; return nil } },
 			set, 6 * time.Second, ErrSilent, 0},

@@ -68,14 +68,29 @@ func testStore(t *testing.T, s Store, plant func(account, data string), reopen f
 		t.Errorf("after a change: %+v, %v", it, err)
 	}
 
-	long := everything
-	long.Secret = secret.New(strings.Repeat("x", 2000))
-	set(prod, long)
-	if reopen != nil {
-		s = reopen()
-	}
-	if it, err := get(prod); err != nil || !sameItem(it, long) {
-		t.Errorf("a long one, after a restart: %v", err)
+	for what, text := range map[string]string{
+		"2,000 bytes":                 strings.Repeat("x", 2000),
+		"the longest":                 strings.Repeat("x", MaxSecret),
+		"the longest that JSON has":   strings.Repeat("\x01", MaxSecret),
+		"the longest, of other words": strings.Repeat("ü", MaxSecret/2),
+	} {
+		long := everything
+		long.Secret = secret.New(text)
+		set(prod, long)
+		if reopen != nil {
+			s = reopen()
+		}
+		if it, err := get(prod); err != nil || !sameItem(it, long) {
+			t.Errorf("%s, after a restart: %v", what, err)
+		}
+		longer := everything
+		longer.Secret = secret.New(strings.Repeat("y", MaxSecret+1))
+		if err := s.Set(ctx, prod, longer); !errors.Is(err, ErrTooBig) {
+			t.Errorf("one byte more: %v", err)
+		}
+		if it, err := get(prod); err != nil || !sameItem(it, long) {
+			t.Errorf("%s, after one that is too long: %v", what, err)
+		}
 	}
 	if err := s.Delete(ctx, prod); err != nil {
 		t.Errorf("delete: %v", err)
@@ -102,7 +117,7 @@ func testStore(t *testing.T, s Store, plant func(account, data string), reopen f
 func testOddItems(t *testing.T, s Store, plant func(account, data string)) {
 	ctx := t.Context()
 	newer := Account("newer", APIKey)
-	plant(newer, `{"v":2,"secret":{"of":"another type"}}`)
+	plant(newer, `{"v":3,"secret":{"of":"another type"}}`)
 	if _, err := s.Get(ctx, newer); !errors.Is(err, ErrFailing) || !strings.Contains(err.Error(), "newer") {
 		t.Errorf("get a newer item: %v", err)
 	}
@@ -115,7 +130,7 @@ func testOddItems(t *testing.T, s Store, plant func(account, data string)) {
 	if err := s.Delete(ctx, newer); err != nil {
 		t.Errorf("delete a newer item: %v", err)
 	}
-	for _, data := range []string{`"hunter2"`, `{}`, `{"v":0}`, `{"v":1,"secret":["hunter2"]}`, `{"v":1,"expires_at":"hunter2"}`} {
+	for _, data := range []string{`"hunter2"`, `{}`, `{"v":0}`, `{"v":1,"secret":["hunter2"]}`, `{"v":1,"expires_at":"hunter2"}`, ""} {
 		bad := Account("bad", APIKey)
 		plant(bad, data)
 		if _, err := s.Get(ctx, bad); !errors.Is(err, ErrFailing) || strings.Contains(fmt.Sprint(err), "hunter2") {
@@ -144,7 +159,7 @@ func TestMemory(t *testing.T) {
 
 // TestItemOnDisk is contract: other programs may read the items.
 func TestItemOnDisk(t *testing.T) {
-	data, err := encode(Item{
+	data, err := encode("a/b", Item{
 		Origin: "https://lf.example.com", Username: "ann", CookieName: "refresh_token_lf", Secret: secret.New("a&b"),
 		ExpiresAt: time.Date(2031, 2, 3, 5, 5, 6, 0, time.FixedZone("", 3600)),
 	})
@@ -152,17 +167,17 @@ func TestItemOnDisk(t *testing.T) {
 	if err != nil || data != want {
 		t.Errorf("got %s, %v", data, err)
 	}
-	data, err = encode(Item{Secret: secret.New("k"), ID: "7"})
+	data, err = encode("a/b", Item{Secret: secret.New("k"), ID: "7"})
 	want = `{"v":1,"origin":"","username":"","cookie_name":"","secret":"k","expires_at":null,"id":"7"}`
 	if err != nil || data != want {
 		t.Errorf("got %s, %v", data, err)
 	}
-	if _, err := encode(Item{ExpiresAt: time.Date(12026, 1, 1, 0, 0, 0, 0, time.UTC)}); !errors.Is(err, ErrFailing) {
+	if _, err := encode("a/b", Item{ExpiresAt: time.Date(12026, 1, 1, 0, 0, 0, 0, time.UTC)}); !errors.Is(err, ErrFailing) {
 		t.Errorf("a year that RFC 3339 can't write: %v", err)
 	}
 }
 
-// TestSizes: the longest that Langkeep has to keep fits into the smallest
+// TestSizes: the longest token that Langflow makes fits into one piece of the smallest
 // keychain, with the longest names that a profile and a server may have.
 func TestSizes(t *testing.T) {
 	// RS512 with a 4,096-bit key, as Langflow 1.13.0 mints it: a header of 36
@@ -173,7 +188,7 @@ func TestSizes(t *testing.T) {
 		CookieName: "refresh_token_lf_" + strings.Repeat("%2Fteam", 20), Secret: secret.New(strings.Repeat("x", rs512)),
 		ExpiresAt: time.Now(),
 	}
-	data, err := encode(it)
+	data, err := encode("a/b", it)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,7 +198,7 @@ func TestSizes(t *testing.T) {
 	}
 	// go-keyring 0.2.8 writes a command to macOS's security, which must stay under
 	// 4,096 bytes.
-	service, account := "langkeep-0123abcd", Account(strings.Repeat("n", 63), RefreshToken)
+	service, account := "langkeep-0123abcd", pieceName(Account(strings.Repeat("n", 63), RefreshToken), "a", maxPieces)
 	base64 := (sizeLimit("darwin") + 2) / 3 * 4
 	command := len("add-generic-password -U -s  -a  -w \n") + len("''''''") + len(service) + len(account) + len("go-keyring-base64:") + base64
 	if command > 4096 {

@@ -129,7 +129,6 @@ func TestKeychain(t *testing.T) {
 		"locked":         {fakeStore{kind: "keychain", ready: keychain.ErrLocked}, Failed, "locked"},
 		"missing":        {fakeStore{kind: "keychain", ready: keychain.ErrMissing}, Failed, "no keychain"},
 		"silent":         {fakeStore{kind: "keychain", set: keychain.ErrSilent}, Failed, "doesn't answer"},
-		"too big":        {fakeStore{kind: "keychain", set: keychain.ErrTooBig}, Failed, "can't hold"},
 		"failing":        {fakeStore{kind: "keychain", get: fmt.Errorf("%w: odd", keychain.ErrFailing)}, Failed, "The keychain is failing: odd"},
 		"another secret": {fakeStore{kind: "keychain", other: true}, Failed, "something else"},
 		"no delete":      {fakeStore{kind: "keychain", drop: keychain.ErrFailing}, Failed, "failing"},

@@ -82,8 +82,6 @@ func storeFinding(err error) Finding {
 		return failed("Start the agent in a desktop session, or with --store file.", "There is no keychain here.")
 	case errors.Is(err, keychain.ErrSilent):
 		return failed("Look for its prompt, or restart it.", "The keychain doesn't answer.")
-	case errors.Is(err, keychain.ErrTooBig):
-		return failed("Run the agent with --store file.", "The keychain can't hold a secret of %d bytes.", secretSize)
 	case errors.Is(err, errDiffers):
 		return failed("Restart it, or run the agent with --store file.", "The keychain gives back something else than it was given.")
 	}

@@ -114,7 +114,7 @@ func ofStore(e *agent.Error) (found, advice string) {
 	case errors.Is(e, keychain.ErrSilent):
 		return "the keychain does not answer", "look for its prompt, or restart it"
 	case errors.Is(e, keychain.ErrTooBig):
-		return "the keychain here can't hold a secret of this size", "run langkeep with --store file"
+		return "the secret has more than 64 KiB, and the store holds no longer one", ""
 	}
 	return "the keychain failed: " + e.Detail, ""
 }

@@ -39,7 +39,7 @@ func TestError(t *testing.T) {
 		{&agent.Error{Kind: agent.KeychainBlocked, Profile: "prod", Err: fmt.Errorf("x: %w", keychain.ErrLocked)}, `profile "prod": the keychain is locked: unlock it, then try again`},
 		{&agent.Error{Kind: agent.KeychainBlocked, Profile: "prod", Err: keychain.ErrMissing}, `profile "prod": there is no keychain here: start one, or run langkeep with --store file`},
 		{&agent.Error{Kind: agent.KeychainBlocked, Profile: "prod", Err: keychain.ErrSilent}, `profile "prod": the keychain does not answer: look for its prompt, or restart it`},
-		{&agent.Error{Kind: agent.NotSupported, Profile: "prod", Err: keychain.ErrTooBig}, `profile "prod": the keychain here can't hold a secret of this size: run langkeep with --store file`},
+		{&agent.Error{Kind: agent.NotSupported, Profile: "prod", Err: keychain.ErrTooBig}, `profile "prod": the secret has more than 64 KiB, and the store holds no longer one`},
 		{&agent.Error{Kind: agent.KeychainBlocked, Profile: "prod", Detail: "broken", Err: keychain.ErrFailing}, `profile "prod": the keychain failed: broken`},
 		{&agent.Error{Kind: agent.SigningInRequired, Profile: "prod"}, `profile "prod": signed out: run langkeep login prod`},
 		{&agent.Error{Kind: agent.SigningInRequired, Profile: "prod", Reason: string(langflow.SessionEnded)}, `profile "prod": the server ended this session: run langkeep login prod`},

@@ -482,7 +482,7 @@ func reason(code, detail, host string) string {
 	case "failing":
 		return with("The keychain fails, so the saved session can't be read")
 	case "too-big":
-		return "The keychain can't hold a secret of this size. Use --store file."
+		return "The secret has more than 64 KiB, and the store holds no longer one."
 	}
 	if detail != "" {
 		return Safe(code) + ": " + detail + "."

@@ -164,7 +164,7 @@ func TestReason(t *testing.T) {
 		"missing":              "There is no keychain here, so the saved session can't be read. Start one, or use --store file.",
 		"silent":               "The keychain doesn't answer, so the saved session can't be read. Look for its prompt.",
 		"failing":              "The keychain fails, so the saved session can't be read (issuer X).",
-		"too-big":              "The keychain can't hold a secret of this size. Use --store file.",
+		"too-big":              "The secret has more than 64 KiB, and the store holds no longer one.",
 		"a-newer-one":          "a-newer-one: issuer X.",
 	} {
 		if got := Reason(profile(because(code, "issuer\x1b X"))); got != want {
