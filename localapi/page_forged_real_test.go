@@ -90,36 +90,42 @@ func plainly(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// forgeries are what those do who have taken the port of an agent that was
+// soon is the time within which a page ends that gets an answer without proof: less
+// than the 10 s for which a page without an answer waits.
+const soon = 8 * time.Second
+
+// forgeries are the answers of programs that have taken the port of an agent that was
 // killed while its page was open.
 var forgeries = []struct {
-	tried, happens string
-	answer         http.HandlerFunc
+	tried  string
+	late   bool // the page waits for an answer before it ends
+	answer http.HandlerFunc
 }{
-	{"answers everything as the agent would, with a card that wants a password", "no request has the token or what is typed; nothing of it is shown, and the page closes", plainly},
-	{"answers in the form of sealed answers, with keys of its own", "the same", func(w http.ResponseWriter, _ *http.Request) {
+	{"answers everything as the agent would, with a card that wants a password", false, plainly},
+	{"answers in the form of sealed answers, with keys of its own", false, func(w http.ResponseWriter, _ *http.Request) {
 		shared := proof.Of(secret.New("lk_forged"))
 		a := shared.Answer(make([]byte, proof.SaltSize))
 		_, _ = w.Write(a.Seal([]byte(`{"status":200}`), false))
 		_, _ = w.Write(a.Seal([]byte(forgedCard), true))
 	}},
-	{"says that the token has ended, that there is an error, or redirects", "the same", func(w http.ResponseWriter, r *http.Request) {
+	{"says that the token has ended, that there is an error, or redirects", false, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Location", "/v1/status")
 		w.WriteHeader(http.StatusTemporaryRedirect)
 	}},
-	{"accepts the connections and never answers", "the same, after 10 s", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }},
-	{"closes each connection", "the same, after 10 s", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }},
+	{"accepts the connections and never answers", true, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }},
+	{"closes each connection", true, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }},
+}
+
+// oneOf lists alternatives.
+func oneOf(all []string) string {
+	last := len(all) - 1
+	return strings.Join(all[:last], ", ") + " or " + all[last]
 }
 
 // forged sees that a page tells nothing to whoever takes the port of an agent that
 // was killed, and shows nothing of what they answer.
 func (c *chromium) forged(t *testing.T) {
-	rows := [][]string{}
-	for _, f := range forgeries {
-		rows = append(rows, []string{f.tried, f.happens})
-	}
-	rows = append(rows, []string{"listens before the page has exchanged its code", "no request has the code, and the page opens nothing"})
-	casebook.Table(t, "docs/attacks.md", "TestPage/forged in localapi", []string{"who has taken the port", "what happens"}, rows)
+	var rows [][]string
 	s := langflowtest.New(langflowtest.Options{Version: "1.13"})
 	t.Cleanup(s.Close)
 	const typed = "what-was-typed"
@@ -135,32 +141,49 @@ func (c *chromium) forged(t *testing.T) {
 			b.fill("User name", "ana")
 			b.fill("Password", typed)
 			a.kill()
+			killed := time.Now()
 			forger := forge(t, strings.TrimPrefix(a.url, "http://"), f.answer)
 			// As a hasty person does, before the page has closed.
 			b.script(`[...document.querySelectorAll("button[type=submit]")].find((e) => e.textContent === "Sign in")?.click()`)
-			b.reads("access has ended")
-			for what, script := range map[string]string{
-				"a field":        `[...document.querySelectorAll("input, select, textarea")].filter((e) => e.checkVisibility()).length`,
-				"what was typed": `[...document.querySelectorAll("input")].filter((e) => e.value.includes("` + typed + `")).length`,
-				"a card":         `document.querySelectorAll("article").length`,
-				"the token":      `sessionStorage.length`,
-				"forged words":   `document.body.innerText.includes("orged") ? 1 : 0`,
+			const ended = "access has ended"
+			b.reads(ended)
+			when := fmt.Sprintf("within %d s", soon/time.Second)
+			if f.late {
+				when = fmt.Sprintf("after %d to %d s", soon/time.Second, patience/time.Second)
+			}
+			if took := time.Since(killed); took > soon != f.late {
+				t.Errorf("the page ends after %v, want %s", took, when)
+			}
+			var gone []string
+			for _, one := range []struct{ what, script string }{
+				{"field", `[...document.querySelectorAll("input, select, textarea")].filter((e) => e.checkVisibility()).length`},
+				{"typed text", `[...document.querySelectorAll("input")].filter((e) => e.value.includes("` + typed + `")).length`},
+				{"card", `document.querySelectorAll("article").length`},
+				{"token", `sessionStorage.length`},
+				{"forged word", `document.body.innerText.includes("orged") ? 1 : 0`},
 			} {
-				if n := value[int](b, script); n != 0 {
-					t.Errorf("the page still has %s", what)
+				if n := value[int](b, one.script); n != 0 {
+					t.Errorf("the page still has a %s", one.what)
 				}
+				gone = append(gone, one.what)
 			}
 			took := forger.took()
 			if len(took) == 0 {
 				t.Error("nothing was asked of the forger")
 			}
-			for _, request := range took {
-				for _, secret := range []string{token, typed, "uthorization:", "ana\"", "lk_"} {
-					if strings.Contains(request, secret) {
-						t.Errorf("the forger has %q: %s", secret, request)
+			var unsent []string
+			for _, one := range []struct{ what, secret string }{
+				{"the token", token}, {"the password", typed}, {"the user name", `ana"`}, {"`Authorization`", "uthorization:"}, {"`lk_`", "lk_"},
+			} {
+				for _, request := range took {
+					if strings.Contains(request, one.secret) {
+						t.Errorf("the forger has %s: %s", one.what, request)
 					}
 				}
+				unsent = append(unsent, one.what)
 			}
+			rows = append(rows, []string{f.tried, fmt.Sprintf("%s the page says %q, and has no %s; no request has %s",
+				when, ended, oneOf(gone), oneOf(unsent))})
 		})
 	}
 	t.Run("before the exchange", func(t *testing.T) {
@@ -171,13 +194,18 @@ func (c *chromium) forged(t *testing.T) {
 		a.kill()
 		forger := forge(t, strings.TrimPrefix(a.url, "http://"), plainly)
 		b.script(fmt.Sprintf("location.hash = %q", code))
-		b.reads("works once, and for 30 seconds")
-		took := forger.took()
-		if all := strings.Join(took, "\n"); !strings.Contains(all, "/v1/page/sealed") || strings.Contains(all, "lk_") {
+		const refused = "works once, and for 30 seconds"
+		b.reads(refused)
+		all := strings.Join(forger.took(), "\n")
+		if secret := strings.TrimPrefix(code, "#code="); !strings.Contains(all, "/v1/page/sealed") || strings.Contains(all, "lk_") || strings.Contains(all, secret) {
 			t.Errorf("the forger was sent %s", all)
 		}
 		if n := value[int](b, "sessionStorage.length"); n != 0 {
 			t.Error("the page keeps a token of the forger's")
 		}
+		rows = append(rows, []string{"listens before the page has exchanged its code", fmt.Sprintf("the page says of its link %q, and has no token; no request has the code", refused)})
 	})
+	if !t.Failed() {
+		casebook.Table(t, "docs/attacks.md", "TestPage/forged in localapi", []string{"the program at the port", "what happens"}, rows)
+	}
 }
