@@ -141,6 +141,9 @@ func (a *Agent) Run(ctx context.Context) {
 	a.crew.stop()
 	a.cancel()
 	a.crew.running.Wait()
+	for _, s := range a.all() {
+		s.known.Load().close()
+	}
 	stopSaver()
 	saving.Wait()
 }

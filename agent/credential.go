@@ -39,7 +39,7 @@ func (a *Agent) Credential(ctx context.Context, name string) (*langflow.Client, 
 	case m.state(now) == KeychainLocked:
 		return nil, langflow.Credential{}, keychainError(name, m.storeErr)
 	case m.apiKey.Empty():
-		return nil, langflow.Credential{}, signInError(name, m.refused.reason)
+		return nil, langflow.Credential{}, m.signInError()
 	}
 	return m.client, langflow.Key(m.apiKey), nil
 }

@@ -128,6 +128,13 @@ func signInError(profile, reason string) *Error {
 	return &Error{Kind: SigningInRequired, Profile: profile, Reason: reason}
 }
 
+// signInError is the Error of a session that only a sign-in mends.
+func (m *machine) signInError() *Error {
+	e := signInError(m.profile.Name, m.refused.reason)
+	e.Gateway = m.refused.gateway
+	return e
+}
+
 // errorOf turns the failure of a request into an Error. A failure of the store becomes
 // KeychainBlocked; a server's failure that only a sign-in mends, SigningInRequired;
 // most others of a server, ServerUnreachable.

@@ -60,7 +60,7 @@ func (a *Agent) ownKey(ctx context.Context, s *session, m *machine, now moment) 
 	case state == KeychainLocked:
 		return keychainError(s.name, m.storeErr)
 	case state == SignInRequired, m.loaded:
-		return signInError(s.name, m.refused.reason)
+		return m.signInError()
 	}
 	f, _ := a.start(s, false)
 	return f.Wait(ctx)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"langkeep/agent/config"
+	"langkeep/agent/gateway"
 	"langkeep/agent/keychain"
 	"langkeep/agent/langflow"
 	"langkeep/agent/secret"
@@ -14,12 +15,15 @@ import (
 
 // Credentials are a person's input for a sign-in.
 type Credentials struct {
-	Method           string // password, auto-login, refresh-token or api-key
+	Method           string // password, auto-login, refresh-token, api-key or external
 	Username         string
 	Password         secret.Text
 	RefreshToken     secret.Text
 	APIKey           secret.Text
 	RememberPassword bool
+	// Headers are those that a gateway in front of the server wants; nil leaves those that
+	// are kept, none takes them away.
+	Headers gateway.Headers
 }
 
 func (c Credentials) check(profile string) error {
@@ -31,7 +35,7 @@ func (c Credentials) check(profile string) error {
 		complete = !c.RefreshToken.Empty()
 	case vocabulary.APIKey:
 		complete = !c.APIKey.Empty()
-	case vocabulary.AutoLogin:
+	case vocabulary.AutoLogin, vocabulary.External:
 	default:
 		return &Error{Kind: BadRequest, Code: UnknownMethod, Profile: profile, Detail: c.Method}
 	}
@@ -92,6 +96,9 @@ func (a *Agent) Login(ctx context.Context, name string, c Credentials) (Snapshot
 	}
 	defer release()
 	a.followCA(s)
+	if err := a.loadPass(ctx, s); err != nil {
+		return Snapshot{}, keychainError(name, err)
+	}
 	m := s.known.Load()
 	a.mu.Lock()
 	a.slots[m.origin] = max(a.slots[m.origin], a.clock.Elapsed()+silentInterval) // this sign-in counts for the server's limit too
@@ -99,15 +106,22 @@ func (a *Agent) Login(ctx context.Context, name string, c Credentials) (Snapshot
 	if m.clientErr != nil {
 		return Snapshot{}, errorOf(name, m.clientErr)
 	}
-	version, err := m.client.Version(ctx)
+	next := *m
+	if c.Headers != nil {
+		_, cookies := m.pass.Kept()
+		pass := gateway.NewPass(m.pass.Config)
+		pass.Keep(c.Headers, cookies)
+		next.server = a.through(m.server, m.profile, pass)
+	}
+	version, err := next.client.Version(ctx)
 	if err != nil {
 		return Snapshot{}, errorOf(name, err)
 	}
-	tokens, username, err := signIn(ctx, m.client, c)
+	tokens, username, err := signIn(ctx, &next, c)
 	if err != nil {
 		return Snapshot{}, errorOf(name, err)
 	}
-	if err := a.takeOver(ctx, s, c, tokens, username, version); err != nil {
+	if err := a.takeOver(ctx, s, next.server, c, tokens, username, version); err != nil {
 		return Snapshot{}, err
 	}
 	return a.Profile(name)
@@ -115,8 +129,8 @@ func (a *Agent) Login(ctx context.Context, name string, c Credentials) (Snapshot
 
 // signIn tries the credentials. It returns the pair that the server gave, or nil for an
 // accepted API key, and the account's name.
-func signIn(ctx context.Context, client *langflow.Client, c Credentials) (tokens *langflow.Tokens, username string, err error) {
-	proof := langflow.Key(c.APIKey)
+func signIn(ctx context.Context, m *machine, c Credentials) (tokens *langflow.Tokens, username string, err error) {
+	client, proof := m.client, langflow.Key(c.APIKey)
 	switch c.Method {
 	case vocabulary.Password:
 		tokens, err = client.Login(ctx, c.Username, c.Password)
@@ -124,6 +138,10 @@ func signIn(ctx context.Context, client *langflow.Client, c Credentials) (tokens
 		tokens, err = client.AutoLogin(ctx)
 	case vocabulary.RefreshToken:
 		tokens, err = client.Refresh(ctx, c.RefreshToken, "")
+	case vocabulary.External:
+		var user langflow.User
+		tokens, user, err = m.externalTokens(ctx)
+		return tokens, user.Username, err
 	}
 	if err != nil {
 		return nil, "", err
@@ -141,8 +159,9 @@ func signIn(ctx context.Context, client *langflow.Client, c Credentials) (tokens
 	return tokens, user.Username, nil
 }
 
-// takeOver stores a new sign-in, and replaces the session from before with it.
-func (a *Agent) takeOver(ctx context.Context, s *session, c Credentials, tokens *langflow.Tokens, username, version string) error {
+// takeOver stores a new sign-in by way of a server, and replaces the session from before
+// with it.
+func (a *Agent) takeOver(ctx context.Context, s *session, to server, c Credentials, tokens *langflow.Tokens, username, version string) error {
 	// The credentials are spent: a caller that leaves now must not leave the sign-in
 	// half stored.
 	ctx = context.WithoutCancel(ctx)
@@ -151,6 +170,7 @@ func (a *Agent) takeOver(ctx context.Context, s *session, c Credentials, tokens 
 	next := *m
 	p := old
 	p.Method, p.Username = c.Method, username
+	next.server = to
 	next.signedIn(p, tokens, c.APIKey, version, nil, now)
 	// Write the file first, since its change can be undone.
 	was, err := a.editProfile(old, func(file config.Profile) (config.Profile, error) {
@@ -174,15 +194,19 @@ func (a *Agent) takeOver(ctx context.Context, s *session, c Credentials, tokens 
 		})
 		return errors.Join(keychainError(s.name, saveErr), undone)
 	}
+	if to.pass != m.pass {
+		a.storePass(ctx, s.name, to)
+	}
 	// Delete the old sign-in's items only now that the new one is stored. An item that
 	// can't be deleted does no harm: it does not fit the new settings.
 	keepsPassword := false // an earlier sign-in's password stays, against the user's will
-	for _, other := range a.accounts(s.name) {
+	for _, what := range credentials {
+		other := keychain.Account(s.name, what)
 		if other == account {
 			continue
 		}
 		if other == keychain.Account(s.name, keychain.Password) && c.RememberPassword && c.Method == vocabulary.Password {
-			remembered := keychain.Item{Origin: origin, Username: username, Secret: c.Password}
+			remembered := keychain.Item{Origin: origin, Username: username, Secret: c.Password, Gateway: item.Gateway}
 			if err := a.store.Set(ctx, other, remembered); err != nil {
 				a.log.Warn("can't remember the password now", "profile", s.name, "error", err)
 				a.saver.save(other, remembered, nil)
@@ -203,12 +227,17 @@ func (a *Agent) takeOver(ctx context.Context, s *session, c Credentials, tokens 
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.updateLocked(s, func(m *machine, later moment) {
+		m.server = to
 		m.signedIn(p, tokens, c.APIKey, version, saveErr, now)
 		m.suspended = keepsPassword
 		a.servedLocked(s, m, later)
 	})
 	if saveErr != nil {
 		a.saver.save(account, item, a.noteSaved(s))
+	}
+	if to.pass != m.pass {
+		m.pass.OnRenewal(nil)
+		a.follow(to, s.name)
 	}
 	return nil
 }
@@ -233,6 +262,7 @@ func (a *Agent) signOut(ctx context.Context, s *session) error {
 	m, now := a.look(s)
 	client, access, left := m.client, m.pair.Access, m.left(now)
 	accounts := a.accounts(s.name)
+	m.pass.OnRenewal(nil) // or an answer would store its cookies again
 	undo := a.saver.forget(accounts...)
 	if m.holds() {
 		account, item := m.item()
@@ -242,6 +272,7 @@ func (a *Agent) signOut(ctx context.Context, s *session) error {
 		for account, w := range undo {
 			a.saver.want(account, w) // the session goes on, so its write stays pending
 		}
+		a.follow(m.server, s.name)
 		return keychainError(s.name, err)
 	}
 	a.keys.SignOut(ctx, a.account(s))
@@ -255,5 +286,7 @@ func (a *Agent) signOut(ctx context.Context, s *session) error {
 	}
 	a.keys.Forget(s.name)
 	a.update(s, func(m *machine, _ moment) { m.signedOut() })
+	m.pass.Keep(nil, nil)
+	a.follow(m.server, s.name)
 	return nil
 }

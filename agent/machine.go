@@ -2,11 +2,14 @@ package agent
 
 import (
 	"errors"
+	"net/http"
 	"time"
 
 	"langkeep/agent/config"
+	"langkeep/agent/gateway"
 	"langkeep/agent/langflow"
 	"langkeep/agent/secret"
+	"langkeep/agent/vocabulary"
 )
 
 // moment is one reading of the clocks, for a session.
@@ -78,11 +81,16 @@ type server struct {
 	client    *langflow.Client
 	clientErr error // why there is no client
 	ways      *ways
+	foreign   *ways             // to other origins, to which nothing of the pass goes
+	streams   http.RoundTripper // for requests that the proxy passes on
+	pass      *gateway.Pass     // what a gateway in front of the server wants
+	token     *gateway.Command  // prints the access token; nil where the profile names no command
 }
 
 // refusal is the server's final refusal of a session. The zero value is none.
 type refusal struct {
 	reason, detail string
+	gateway        string        // with reason gateway: which, of package vocabulary
 	silent         bool          // a silent sign-in is on its way
 	slot           time.Duration // clock.Elapsed from which the silent sign-in may run; 0: none reserved
 	unknownAt      time.Time     // the first refusal in unknown words, wall clock
@@ -125,12 +133,18 @@ func (m *machine) hurry(d time.Duration, now moment) {
 	}
 }
 
+// renews tells whether the session gets new tokens by itself: for its refresh token, or
+// from the profile's command.
+func (m *machine) renews() bool {
+	return !m.pair.Refresh.Empty() || m.profile.Method == vocabulary.External
+}
+
 // planHeld plans the next step of a healthy session: its renewal, or a proof if the
-// credential was not tried for proofAge. A token that can't be refreshed is due when it
+// credential was not tried for proofAge. A token that can't be renewed is due when it
 // ends; if the server still accepts it then, when the next proof is due.
 func (m *machine) planHeld(now moment) {
 	at := now.wall.Add(proofAge)
-	if !m.pair.Refresh.Empty() {
+	if m.renews() {
 		if m.renewAt.Before(at) {
 			at = m.renewAt
 		}
@@ -238,15 +252,17 @@ func (m *machine) serve(now moment) (askVersion bool) {
 
 // end notes a final refusal without a silent way back. The credential stays, and is
 // tried once an hour till its end. news tells whether the state changed.
-func (m *machine) end(reason, detail string, now moment) (news bool) {
+func (m *machine) end(r refusal, now moment) (news bool) {
 	news = m.refused.reason == "" || m.refused.silent
 	m.outage = outage{} // the server answered, so this is no outage
 	m.accepted = false
-	m.refused = refusal{reason: reason, detail: detail, unknownAt: m.refused.unknownAt} // which stays: its words are unknown still
+	r.unknownAt = m.refused.unknownAt // whose words are unknown still
+	m.refused = r
 	alive := m.holds()
 	switch {
 	case !m.pair.Refresh.Empty():
 		alive = m.pair.RefreshExpiry.IsZero() || m.pair.RefreshExpiry.After(now.server())
+	case m.profile.Method == vocabulary.External:
 	case !m.pair.Access.Empty():
 		alive = m.untilExpiry(now) > 0
 	}

@@ -96,9 +96,9 @@ func TestMachine(t *testing.T) {
 			m.prove()
 			m.serve(at(49 * time.Minute))
 		}, 49 * time.Minute, Fresh, "", 11 * time.Minute, 48 * time.Minute},
-		"refused for good": {signedIn, func(m *machine) { m.end("inactive-user", "Inactive user", at(10*time.Minute)) },
+		"refused for good": {signedIn, func(m *machine) { m.end(refusal{reason: "inactive-user", detail: "Inactive user"}, at(10*time.Minute)) },
 			10 * time.Minute, SignInRequired, "inactive-user", 0, 70 * time.Minute},
-		"refused for good, with nothing that lives": {signedIn, func(m *machine) { m.end("session-ended", "", at(8*day)) },
+		"refused for good, with nothing that lives": {signedIn, func(m *machine) { m.end(refusal{reason: "session-ended"}, at(8*day)) },
 			8 * day, SignInRequired, "session-ended", 0, 0},
 		"refused, and signing in silently": {signedIn, func(m *machine) { m.endSilently("session-ended", "") },
 			10 * time.Minute, Stale, "session-ended", 0, 48 * time.Minute},
@@ -110,7 +110,7 @@ func TestMachine(t *testing.T) {
 			m.serve(at(10 * time.Minute))
 		}, 10 * time.Minute, Fresh, "", time.Hour, 58 * time.Minute},
 		"a wake leaves what was refused alone": {signedIn, func(m *machine) {
-			m.end("inactive-user", "", at(10*time.Minute))
+			m.end(refusal{reason: "inactive-user"}, at(10*time.Minute))
 			m.wake(false, at(20*time.Minute))
 		}, 20 * time.Minute, SignInRequired, "inactive-user", 0, 70 * time.Minute},
 		"a removed one is never looked at": {signedIn, func(m *machine) {
@@ -193,7 +193,7 @@ func TestMachineGrants(t *testing.T) {
 		"ended, in an outage":        {func(m *machine) { m.fail(errNetwork, at(2*time.Hour)) }, Wish, 2*time.Hour + time.Second, false, ServerUnreachable},
 		"ended, after an outage":     {func(m *machine) { m.fail(errNetwork, at(2*time.Hour)) }, Wish, 2*time.Hour + time.Minute, true, ""},
 		"signed out":                 {func(m *machine) { m.signedOut() }, Wish, 0, false, SigningInRequired},
-		"refused for good":           {func(m *machine) { m.end("inactive-user", "", at(0)) }, Wish, 0, false, SigningInRequired},
+		"refused for good":           {func(m *machine) { m.end(refusal{reason: "inactive-user"}, at(0)) }, Wish, 0, false, SigningInRequired},
 		"waiting to sign in silently": {func(m *machine) {
 			m.endSilently("session-ended", "")
 			m.refused.slot = at(time.Minute).elapsed
@@ -258,7 +258,7 @@ func TestMachineIsDoubtedNowAndThen(t *testing.T) {
 // A machine that readers hold is never changed: it has no map, slice or pointer that a
 // copy would share, but for what is made anew whole.
 func TestMachineIsCopied(t *testing.T) {
-	shared := map[string]bool{"client": true, "ways": true} // never changed once made, but for their own locks
+	shared := map[string]bool{"client": true, "ways": true, "foreign": true, "streams": true, "pass": true, "token": true} // never changed once made, but for their own locks
 	var look func(path string, typ reflect.Type)
 	look = func(path string, typ reflect.Type) {
 		switch typ.Kind() {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"langkeep/agent/config"
+	"langkeep/agent/gateway"
 	"langkeep/agent/langflow"
 )
 
@@ -92,7 +93,9 @@ func (a *Agent) drop(s *session) {
 		}
 	})
 	a.keys.Drop(s.name)
-	a.releaseLocked(s.known.Load().ways)
+	last := s.known.Load()
+	a.releaseLocked(last.ways)
+	go last.close() // which waits for commands under way
 	for u := range a.subscriptions {
 		u.put(Event{Snapshot: Snapshot{Profile: config.Profile{Name: s.name}}, Removed: true})
 	}
@@ -104,6 +107,7 @@ func (a *Agent) add(profiles ...config.Profile) {
 	for _, p := range profiles {
 		m := newMachine(p)
 		m.server = a.connect(p)
+		a.follow(m.server, p.Name)
 		added[p.Name] = a.newSession(m)
 	}
 	a.mu.Lock()
@@ -203,6 +207,14 @@ func checked(p config.Profile) (config.Profile, error) {
 			return p, &Error{Kind: BadRequest, Profile: p.Name, Code: CAFileUnusable, Detail: err.Error()}
 		}
 	}
+	for name, header := range map[string]string{"header_command_for": p.HeaderCommandFor, "token_header": p.TokenHeader} {
+		if header == "" {
+			continue
+		}
+		if err := gateway.CheckHeader(header, "value"); err != nil {
+			return p, &Error{Kind: BadRequest, Profile: p.Name, Detail: name + ": " + err.Error()}
+		}
+	}
 	return p, nil
 }
 
@@ -256,7 +268,9 @@ func (a *Agent) Change(ctx context.Context, name string, with func(p *config.Pro
 
 // sameWay tells whether two profiles have the same way to the server.
 func sameWay(p, q config.Profile) bool {
-	return p.ServerURL == q.ServerURL && p.CAFile == q.CAFile && p.AllowHTTP == q.AllowHTTP
+	return p.ServerURL == q.ServerURL && p.CAFile == q.CAFile && p.AllowHTTP == q.AllowHTTP &&
+		p.HeaderCommand == q.HeaderCommand && p.HeaderCommandFor == q.HeaderCommandFor && p.ClientCert == q.ClientCert && p.ClientKey == q.ClientKey &&
+		p.TokenCommand == q.TokenCommand && p.TokenHeader == q.TokenHeader
 }
 
 // apply puts a seized session's new settings, already checked, in force.
@@ -277,6 +291,9 @@ func (a *Agent) apply(ctx context.Context, s *session, p config.Profile) error {
 		return nil
 	}
 	way := a.connect(p)
+	way.pass.Keep(old.pass.Kept()) // which signOut has emptied if they were another server's
+	old.pass.OnRenewal(nil)
+	a.follow(way, p.Name)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.updateLocked(s, func(m *machine, now moment) {
@@ -289,6 +306,7 @@ func (a *Agent) apply(ctx context.Context, s *session, p config.Profile) error {
 		}
 	})
 	a.releaseLocked(old.ways)
+	go old.close() // which waits for commands under way
 	return nil
 }
 

@@ -67,7 +67,7 @@ func (a *Agent) step(ctx context.Context, s *session, renew bool) error {
 	}
 	a.followCA(s)
 	m, now := a.look(s)
-	refreshes := !m.pair.Refresh.Empty()
+	refreshes := m.renews()
 	if !renew {
 		renew = refreshes && !now.wall.Before(m.renewAt)
 		// The schedule clears planned when it starts the work: who else was here since
@@ -135,7 +135,11 @@ func (a *Agent) proveKey(ctx context.Context, s *session, m *machine) error {
 
 // renew gets a new pair: with the refresh token, or silently.
 func (a *Agent) renew(ctx context.Context, s *session, client *langflow.Client) error {
-	held := s.known.Load().pair
+	m := s.known.Load()
+	held := m.pair
+	if m.profile.Method == vocabulary.External {
+		return a.renewExternally(ctx, s, m)
+	}
 	if held.Refresh.Empty() {
 		// Langflow up to 1.10.0 gives auto login a token for a year, and no refresh
 		// token: keep the access token as long as the server accepts it, whatever our
@@ -161,6 +165,50 @@ func (a *Agent) renew(ctx context.Context, s *session, client *langflow.Client) 
 		return a.signInAgain(ctx, s, client, reason, detail)
 	default:
 		return a.failed(ctx, s, err)
+	}
+}
+
+// renewExternally gets a new access token from the profile's command.
+func (a *Agent) renewExternally(ctx context.Context, s *session, m *machine) error {
+	tokens, _, err := m.externalTokens(ctx)
+	switch {
+	case err == nil:
+		a.counts.add(func(all *Counts) { all.Refreshes++ })
+		return a.adopt(ctx, s, tokens)
+	case a.isFinal(ctx, s, m.client, err):
+		reason, detail := reasonOf(err)
+		return a.end(ctx, s, reason, detail)
+	default:
+		return a.failed(ctx, s, err)
+	}
+}
+
+// externalTokens runs the profile's command for an access token other than the held one,
+// and proves it. A token that the server refuses is asked for once more: the one that the
+// command printed before may have been revoked.
+func (m *machine) externalTokens(ctx context.Context) (*langflow.Tokens, langflow.User, error) {
+	const op = "get a token"
+	if m.token == nil {
+		return nil, langflow.User{}, &langflow.Error{Op: op, Kind: langflow.CommandFailed, Detail: "the profile names no token_command"}
+	}
+	for again := true; ; again = false {
+		printed, err := m.token.Get(ctx)
+		if err == nil && again && printed.Token.Reveal() == m.pair.Access.Reveal() && m.token.Refused(printed) {
+			printed, err = m.token.Get(ctx)
+		}
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil, langflow.User{}, ctx.Err()
+			}
+			return nil, langflow.User{}, &langflow.Error{Op: op, Kind: langflow.CommandFailed, Detail: err.Error()}
+		}
+		user, err := m.client.WhoAmI(ctx, langflow.Bearer(printed.Token))
+		if err == nil {
+			return m.client.ExternalTokens(printed.Token, printed.ExpiresAt), user, nil
+		}
+		if !again || !isRefusal(err) && !unknownRefusal(err) || !m.token.Refused(printed) {
+			return nil, langflow.User{}, err
+		}
 	}
 }
 
@@ -369,19 +417,32 @@ func (a *Agent) askVersion(ctx context.Context, s *session, client *langflow.Cli
 
 // end notes a final refusal without a silent way back.
 func (a *Agent) end(ctx context.Context, s *session, reason, detail string) error {
+	return a.endAt(ctx, s, refusal{reason: reason, detail: detail})
+}
+
+// endAt is end for a gateway's refusal too.
+func (a *Agent) endAt(ctx context.Context, s *session, r refusal) error {
 	news := false
-	if err := a.advance(ctx, s, func(m *machine, now moment) { news = m.end(reason, detail, now) }); err != nil {
+	var said *Error
+	if err := a.advance(ctx, s, func(m *machine, now moment) {
+		news = m.end(r, now)
+		said = m.signInError()
+	}); err != nil {
 		return err
 	}
 	if news {
-		a.log.Warn("sign-in required", "profile", s.name, "reason", reason)
-		a.counts.add(func(all *Counts) { all.Ended[reason]++ })
+		a.log.Warn("sign-in required", "profile", s.name, "reason", r.reason)
+		a.counts.add(func(all *Counts) { all.Ended[r.reason]++ })
 	}
-	return signInError(s.name, reason)
+	return said
 }
 
 // failed notes a passing failure and plans the next attempt.
 func (a *Agent) failed(ctx context.Context, s *session, err error) error {
+	if which := gatewayOf(err); which != "" && s.known.Load().pass.ByBrowser() {
+		reason, detail := reasonOf(err)
+		return a.endAt(ctx, s, refusal{reason: reason, detail: detail, gateway: which})
+	}
 	var wait time.Duration
 	if err := a.advance(ctx, s, func(m *machine, now moment) { wait = m.fail(err, now) }); err != nil {
 		return err

@@ -1,6 +1,9 @@
 package agent
 
 import (
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"langkeep/agent/config"
@@ -38,6 +41,7 @@ type Snapshot struct {
 	Offset         time.Duration // the server's clock minus ours
 	OffsetKnown    bool
 	Keys           keys.Status
+	Headers        string // the names of the headers that are kept for a gateway, with spaces between them
 	ProxyOpen      bool   // the proxy has its port
 	ProxyReason    string // why it has none: vocabulary.PortTaken, PortOfAnotherUser or empty
 }
@@ -45,7 +49,11 @@ type Snapshot struct {
 // snapshot describes a session now.
 func (a *Agent) snapshot(s *session) Snapshot {
 	m, now := a.look(s)
-	return m.snapshot(a.keys.Status(s.name), now)
+	snap := m.snapshot(a.keys.Status(s.name), now)
+	if kept, _ := m.pass.Kept(); len(kept) > 0 {
+		snap.Headers = strings.Join(slices.Sorted(maps.Keys(kept)), " ")
+	}
+	return snap
 }
 
 // snapshot describes the session.
@@ -58,7 +66,7 @@ func (m *machine) snapshot(k keys.Status, now moment) Snapshot {
 	}
 	switch {
 	case m.refused.reason != "":
-		snap.Reason, snap.Detail = m.refused.reason, m.refused.detail
+		snap.Reason, snap.Detail, snap.Gateway = m.refused.reason, m.refused.detail, m.refused.gateway
 	case m.blocked():
 		snap.Reason, snap.Detail = reasonOf(m.storeErr)
 	case m.outage.err != nil:

@@ -4,26 +4,81 @@ import (
 	"context"
 	"errors"
 
+	"langkeep/agent/gateway"
 	"langkeep/agent/keychain"
 	"langkeep/agent/langflow"
 	"langkeep/agent/secret"
 	"langkeep/agent/vocabulary"
 )
 
+// credentials are the kinds of item that sign in. The password comes first: a sign-out
+// that a crash cuts short must not leave a password that signs in again by itself.
+var credentials = [...]string{keychain.Password, keychain.RefreshToken, keychain.AccessToken, keychain.APIKey}
+
 // accounts names all items that the store may have of a profile.
 func (a *Agent) accounts(name string) []string {
 	var all []string
-	// The password comes first: a sign-out that a crash cuts short must not leave a
-	// password that signs in again by itself.
-	for _, what := range []string{keychain.Password, keychain.RefreshToken, keychain.AccessToken, keychain.APIKey} {
+	for _, what := range append(credentials[:], keychain.Headers, keychain.Cookies) {
 		all = append(all, keychain.Account(name, what))
 	}
 	return all
 }
 
+// loadPass reads what a gateway wants from the store, once.
+func (a *Agent) loadPass(ctx context.Context, s *session) error {
+	m := s.known.Load()
+	if m.loaded {
+		return nil
+	}
+	kept := func(what string, read func(secret.Text) error) error {
+		item, err := a.stored(ctx, s.name, what, m.origin, "")
+		switch {
+		case errors.Is(err, keychain.ErrNotFound):
+			return nil
+		case err != nil:
+			return err
+		}
+		if err := read(item.Secret); err != nil {
+			a.log.Warn("not using a stored secret", "profile", s.name, "item", what, "error", err)
+		}
+		return nil
+	}
+	var headers gateway.Headers
+	var cookies []gateway.Cookie
+	err := errors.Join(
+		kept(keychain.Headers, func(t secret.Text) (err error) { headers, err = gateway.DecodeHeaders(t); return err }),
+		kept(keychain.Cookies, func(t secret.Text) (err error) { cookies, err = gateway.DecodeCookies(t); return err }),
+	)
+	if err == nil {
+		m.pass.Keep(headers, cookies)
+	}
+	return err
+}
+
+// storePass writes what a gateway wants to the store; the saver tries again what fails.
+func (a *Agent) storePass(ctx context.Context, profile string, to server) {
+	headers, cookies := to.pass.Kept()
+	for what, kept := range map[string]secret.Text{keychain.Headers: headers.Encode(), keychain.Cookies: gateway.EncodeCookies(cookies)} {
+		account := keychain.Account(profile, what)
+		a.saver.forget(account)
+		if what == keychain.Headers && len(headers) == 0 || what == keychain.Cookies && len(cookies) == 0 {
+			if err := a.store.Delete(ctx, account); err != nil {
+				a.log.Warn("can't remove an earlier secret now", "item", account, "error", err)
+				a.saver.remove(account)
+			}
+			continue
+		}
+		item := keychain.Item{Origin: to.origin, Secret: kept}
+		if err := a.store.Set(ctx, account, item); err != nil {
+			a.log.Warn("can't store what the gateway wants now", "item", account, "error", err)
+			a.saver.save(account, item, nil)
+		}
+	}
+}
+
 // item is the session's item for the store.
 func (m *machine) item() (account string, item keychain.Item) {
-	item = keychain.Item{Origin: m.origin, Username: m.profile.Username, CookieName: m.pair.CookieName}
+	item = keychain.Item{Origin: m.origin, Username: m.profile.Username, CookieName: m.pair.CookieName, Gateway: m.pass.Keeps()}
 	what := keychain.RefreshToken
 	switch {
 	case !m.apiKey.Empty():
@@ -67,9 +122,14 @@ func (a *Agent) load(ctx context.Context, s *session) error {
 	if nothing && profile.Method == vocabulary.Password {
 		// A sign-out deletes the remembered password first. So a password without a
 		// session means that the store has lost the session.
-		_, err = a.rememberedPassword(ctx, s)
+		item, err = a.rememberedPassword(ctx, s)
 		passwordLeft = err == nil
 		nothing = passwordLeft || errors.Is(err, keychain.ErrNotFound)
+	}
+	if item.Gateway && (err == nil || nothing) {
+		if passErr := a.loadPass(ctx, s); passErr != nil {
+			err, nothing = passErr, false
+		}
 	}
 	if err != nil && !nothing {
 		if err := a.advance(ctx, s, func(m *machine, _ moment) { m.storeErr = err }); err != nil {

@@ -145,7 +145,7 @@ func (m *machine) grant(minValid time.Duration, now moment) (g Grant, attend boo
 	case st == SignedOut:
 		return Grant{}, false, signInError(name, "")
 	case st == SignInRequired:
-		return Grant{}, false, signInError(name, m.refused.reason)
+		return Grant{}, false, m.signInError()
 	case st == KeychainLocked:
 		return Grant{}, false, keychainError(name, m.storeErr)
 	case m.refused.silent && m.refused.slot > now.elapsed:

@@ -3,6 +3,8 @@ package agent
 import (
 	"net/http"
 	"net/url"
+
+	"langkeep/agent/vocabulary"
 )
 
 // Upstream returns a profile's server and the RoundTripper to it, for a proxy. The
@@ -17,7 +19,21 @@ func (a *Agent) Upstream(name string) (*url.URL, http.RoundTripper, error) {
 		return nil, nil, errorOf(name, m.clientErr)
 	}
 	u, err := url.Parse(m.client.URL())
-	return u, m.ways.streams, err
+	return u, m.streams, err
+}
+
+// GatewayRefused notes that a gateway refused a request of a profile's proxy, which is as
+// it was sent, and tells whether sending it again can help.
+func (a *Agent) GatewayRefused(name string, sent *http.Request) (again bool) {
+	s, err := a.session(name)
+	if err != nil {
+		return false
+	}
+	if s.known.Load().pass.Refused(sent) {
+		return true
+	}
+	a.doubt(s)
+	return false
 }
 
 // ProxyNeeds is the data that a proxy needs for every request.
@@ -25,6 +41,7 @@ type ProxyNeeds struct {
 	Origins       string // of web pages that may use the proxy, with spaces between them
 	Version       string // the server's last known version, "" if unknown
 	UnknownRoutes bool   // the scope proxy may use routes that no known version has
+	NoKeys        bool   // the identity provider's token stands in for keys, which the server does not let the account have
 }
 
 // ProxyNeeds is empty for a profile that is not there.
@@ -34,7 +51,10 @@ func (a *Agent) ProxyNeeds(name string) ProxyNeeds {
 		return ProxyNeeds{}
 	}
 	m := s.known.Load()
-	return ProxyNeeds{Origins: m.profile.ProxyOrigins, Version: m.version, UnknownRoutes: m.profile.UnknownRoutes}
+	return ProxyNeeds{
+		Origins: m.profile.ProxyOrigins, Version: m.version, UnknownRoutes: m.profile.UnknownRoutes,
+		NoKeys: m.profile.Method == vocabulary.External && a.keys.Status(name).Reason == vocabulary.KeysForbidden,
+	}
 }
 
 // ProxyIs notes for snapshots whether a profile's proxy has its port, and why not.

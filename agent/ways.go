@@ -2,9 +2,12 @@ package agent
 
 import (
 	"bytes"
+	"net/url"
 	"time"
 
 	"langkeep/agent/config"
+	"langkeep/agent/gateway"
+	"langkeep/agent/keychain"
 	"langkeep/agent/langflow"
 	"langkeep/agent/paths"
 )
@@ -19,24 +22,68 @@ type ways struct {
 // connect makes the client of a profile's server.
 func (a *Agent) connect(p config.Profile) server {
 	ca, err := readCA(p.CAFile) // the file may be on a network disk that does not answer
-	return a.connectBy(p, ca, err)
+	to := a.connectBy(p, ca, err, a.newPass(p))
+	if words := p.TokenCommand.Words(); words != nil {
+		to.token = gateway.NewCommand(words, "", a.clock, a.log)
+	}
+	return to
 }
 
 // connectBy is connect with the CA file's content, or the error of reading it.
-func (a *Agent) connectBy(p config.Profile, ca []byte, err error) server {
-	var to server
+func (a *Agent) connectBy(p config.Profile, ca []byte, err error, pass *gateway.Pass) server {
+	to := server{pass: pass}
 	to.origin, _ = langflow.Origin(p.ServerURL)
 	if err == nil {
 		to.ways, err = a.waysBy(ca)
 	}
+	to.foreign = to.ways
 	if err != nil {
 		to.clientErr = langflow.CAFileError(err)
 		return to
 	}
+	return a.through(to, p, pass)
+}
+
+// newPass makes what a gateway in front of a profile's server wants, without kept headers
+// and cookies.
+func (a *Agent) newPass(p config.Profile) *gateway.Pass {
+	address := &url.URL{} // nothing goes there
+	if normal, err := langflow.ParseURL(p.ServerURL); err == nil {
+		address, _ = url.Parse(normal) // which ParseURL wrote
+	}
+	c := gateway.Config{Server: address, TokenHeader: p.TokenHeader}
+	if words := p.HeaderCommand.Words(); words != nil {
+		c.HeaderCommand = gateway.NewCommand(words, p.HeaderCommandFor, a.clock, a.log)
+	}
+	return gateway.NewPass(c)
+}
+
+// through returns a way to a server that sends along what the pass has.
+func (a *Agent) through(to server, p config.Profile, pass *gateway.Pass) server {
+	to.pass = pass
+	to.streams = pass.Through(to.ways.streams, to.foreign.streams)
 	to.client, to.clientErr = langflow.New(p.ServerURL, langflow.Options{
-		Transport: to.ways.calls, AllowHTTP: p.AllowHTTP, Clock: a.clock, UserAgent: a.userAgent,
+		Transport: pass.Through(to.ways.calls, to.foreign.calls), AllowHTTP: p.AllowHTTP, Clock: a.clock, UserAgent: a.userAgent,
+		Refused: pass.Refused,
 	})
 	return to
+}
+
+// close ends the commands of a way that is no longer used.
+func (to server) close() {
+	if to.pass != nil && to.pass.HeaderCommand != nil {
+		to.pass.HeaderCommand.Close()
+	}
+	if to.token != nil {
+		to.token.Close()
+	}
+}
+
+// follow has the store take up the cookies that a gateway's answers renew.
+func (a *Agent) follow(to server, profile string) {
+	to.pass.OnRenewal(func(cookies []gateway.Cookie) {
+		a.saver.save(keychain.Account(profile, keychain.Cookies), keychain.Item{Origin: to.origin, Secret: gateway.EncodeCookies(cookies)}, nil)
+	})
 }
 
 // waysBy returns the ways of a set of CAs.
@@ -117,7 +164,8 @@ func (a *Agent) takeCA(s *session, path string, ca []byte) bool {
 	if old.profile.CAFile != path || old.clientErr == nil && bytes.Equal(ca, old.ways.ca) {
 		return false
 	}
-	way := a.connectBy(old.profile, ca, nil)
+	way := a.connectBy(old.profile, ca, nil, old.pass)
+	way.token = old.token
 	if way.ways == nil {
 		return false
 	}

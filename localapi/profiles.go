@@ -7,6 +7,7 @@ import (
 
 	"langkeep/agent"
 	"langkeep/agent/config"
+	"langkeep/agent/gateway"
 	"langkeep/localapi/client"
 	"langkeep/localapi/guard"
 	"langkeep/localapi/words"
@@ -31,6 +32,11 @@ func Present(s agent.Snapshot) client.Profile {
 	}
 	p.KeyExpiresAt, p.KeyReason = moment(s.Keys.Expires), known(s.Keys.Reason)
 	p.KeysLeft, p.KeysLeftUntil = s.Keys.Left, moment(s.Keys.LeftUntil)
+	p.GatewayHeaders = append([]string{}, strings.Fields(s.Headers)...) // these never null
+	p.HeaderCommand = append([]string{}, s.HeaderCommand.Words()...)
+	p.TokenCommand = append([]string{}, s.TokenCommand.Words()...)
+	p.HeaderCommandFor, p.TokenHeader = known(s.HeaderCommandFor), known(s.TokenHeader)
+	p.ClientCert, p.ClientKey = known(s.ClientCert), known(s.ClientKey)
 	if s.KeyLifetime > 0 {
 		p.KeyLifetime = new(s.KeyLifetime.String())
 	}
@@ -38,6 +44,20 @@ func Present(s agent.Snapshot) client.Profile {
 		p.ClockOffsetSeconds = new(wholeSeconds(s.Offset))
 	}
 	return p
+}
+
+// setWay sets a profile's way to its server, as far as a request has it.
+func setWay(p *config.Profile, way client.Way) {
+	if way.HeaderCommand != nil {
+		p.HeaderCommand = config.NewArgv(*way.HeaderCommand)
+	}
+	if way.TokenCommand != nil {
+		p.TokenCommand = config.NewArgv(*way.TokenCommand)
+	}
+	set(&p.HeaderCommandFor, way.HeaderCommandFor)
+	set(&p.TokenHeader, way.TokenHeader)
+	set(&p.ClientCert, way.ClientCert)
+	set(&p.ClientKey, way.ClientKey)
 }
 
 // set sets a field to a request's value, if the request has one.
@@ -101,9 +121,9 @@ func (s *Server) addProfile(w http.ResponseWriter, r *http.Request, _ *guard.Cal
 	if err := read(r, &body); err != nil {
 		return err
 	}
-	snapshot, err := s.Agent.Add(config.Profile{
-		Name: body.Name, ServerURL: body.ServerURL, CAFile: body.CAFile, AllowHTTP: body.AllowHTTP,
-	})
+	p := config.Profile{Name: body.Name, ServerURL: body.ServerURL, CAFile: body.CAFile, AllowHTTP: body.AllowHTTP}
+	setWay(&p, body.Way)
+	snapshot, err := s.Agent.Add(p)
 	if err == nil {
 		// An earlier profile of this name may have been deleted by hand or in a crash:
 		// its clients must not get this one.
@@ -129,6 +149,7 @@ func (s *Server) changeProfile(w http.ResponseWriter, r *http.Request, _ *guard.
 		set(&p.CAFile, body.CAFile)
 		set(&p.AllowHTTP, body.AllowHTTP)
 		set(&p.Proxy, body.Proxy)
+		setWay(p, body.Way)
 		if body.KeyLifetime != nil {
 			p.KeyLifetime = lifetime
 		}
@@ -160,8 +181,15 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request, _ *guard.Caller, 
 	if err := read(r, &body); err != nil {
 		return err
 	}
+	var headers gateway.Headers
+	if body.Headers != nil {
+		var err error
+		if headers, err = gateway.NewHeaders(body.Headers); err != nil {
+			return client.NewProblem(client.TypeBadRequest, "profile \""+name+"\": "+err.Error())
+		}
+	}
 	snapshot, err := s.Agent.Login(r.Context(), name, agent.Credentials{
-		Method: string(body.Method), Username: body.Username, Password: body.Password,
+		Headers: headers, Method: string(body.Method), Username: body.Username, Password: body.Password,
 		RefreshToken: body.RefreshToken, APIKey: body.APIKey, RememberPassword: body.RememberPassword,
 	})
 	if err != nil {

@@ -2,6 +2,8 @@ package config
 
 import (
 	"bytes"
+	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -13,6 +15,7 @@ import (
 	"time"
 
 	"github.com/pelletier/go-toml/v2"
+	"golang.org/x/net/http/httpguts"
 
 	"langkeep/agent/paths"
 )
@@ -23,7 +26,7 @@ type Profile struct {
 	Name        string // from the file's name, not in the file
 	ServerURL   string // may end in a root path
 	Username    string
-	Method      string // password, auto-login, refresh-token or api-key; "" before the first sign-in
+	Method      string // password, auto-login, refresh-token, api-key or external; "" before the first sign-in
 	CAFile      string // absolute; PEM
 	AllowHTTP   bool
 	KeyLifetime time.Duration // of a managed key
@@ -38,6 +41,33 @@ type Profile struct {
 	// ExecScopes are the scopes that exec and env give a program, with spaces between
 	// them; "" means read, token and proxy.
 	ExecScopes string
+
+	HeaderCommand    Argv   // prints the headers that a gateway wants
+	HeaderCommandFor string // the header that HeaderCommand prints the value of, if it prints one line; "" is Authorization
+	ClientCert       string // absolute; PEM
+	ClientKey        string // absolute; PEM
+	TokenCommand     Argv   // prints the access token, for the method external
+	TokenHeader      string // the header in which the server wants that token; "" is Authorization
+}
+
+// Argv is a program and its arguments as a JSON array of strings, so that profiles can be
+// compared. The zero value is none.
+type Argv string
+
+// NewArgv makes an Argv; none of no words.
+func NewArgv(words []string) Argv {
+	if len(words) == 0 {
+		return ""
+	}
+	data, _ := json.Marshal(words) // strings always can be
+	return Argv(data)
+}
+
+// Words returns the program and its arguments; nil is none.
+func (a Argv) Words() []string {
+	var words []string
+	_ = json.Unmarshal([]byte(a), &words) // NewArgv made it
+	return words
 }
 
 // profileFile is a Profile in its file. A test writes the comments of its fields into
@@ -51,7 +81,7 @@ type profileFile struct {
 	// The account's name, for the method password. Another name signs the profile out
 	// first.
 	Username string `toml:"username"`
-	// How the profile signs in: password, auto-login, refresh-token or api-key;
+	// How the profile signs in: password, auto-login, refresh-token, api-key or external;
 	// written by the first sign-in.
 	Method string `toml:"method"`
 	// A file of certificates, PEM, with its full path, that are trusted beside
@@ -77,6 +107,25 @@ type profileFile struct {
 	// The scopes that exec and env give a program, such as ["run"]. Empty is
 	// read, token and proxy.
 	ExecScopes []string `toml:"exec_scopes"`
+	// A program and its arguments that print the headers which a gateway in front of the
+	// server wants: {"headers":{"NAME":"VALUE"},"expires_at":"TIME"}, or one line. It runs
+	// without a shell, for 30 s at most.
+	HeaderCommand []string `toml:"header_command"`
+	// The header whose value header_command prints, where it prints one line. Empty is
+	// Authorization, with the line as its bearer token.
+	HeaderCommandFor string `toml:"header_command_for"`
+	// A file with the certificate that a gateway wants of its clients, PEM, with its full
+	// path. It is read anew when it changes.
+	ClientCert string `toml:"client_cert"`
+	// The file with that certificate's private key, PEM, with its full path, which nobody
+	// else may read.
+	ClientKey string `toml:"client_key"`
+	// A program and its arguments that print the access token, for the method external: a
+	// line, or JSON as header_command's.
+	TokenCommand []string `toml:"token_command"`
+	// The header in which the server wants that token. Empty is Authorization, as a bearer
+	// token.
+	TokenHeader string `toml:"token_header"`
 }
 
 // minKeyLifetime keeps a managed key from being replaced all the time.
@@ -110,6 +159,8 @@ func loadProfile(path string) (Profile, *document, error) {
 		Name: name, ServerURL: f.ServerURL, Username: f.Username, Method: f.Method, CAFile: f.CAFile,
 		AllowHTTP: f.AllowHTTP, KeyLifetime: lifetime, Proxy: f.Proxy, ProxyPort: f.ProxyPort,
 		ProxyOrigins: strings.Join(f.ProxyOrigins, " "), UnknownRoutes: f.UnknownRoutes, ExecScopes: strings.Join(f.ExecScopes, " "),
+		HeaderCommand: NewArgv(f.HeaderCommand), HeaderCommandFor: f.HeaderCommandFor, ClientCert: f.ClientCert, ClientKey: f.ClientKey,
+		TokenCommand: NewArgv(f.TokenCommand), TokenHeader: f.TokenHeader,
 	}, doc, nil
 }
 
@@ -201,6 +252,8 @@ func (p Profile) file() profileFile {
 		Schema: paths.Schema, ServerURL: p.ServerURL, Username: p.Username, Method: p.Method, CAFile: p.CAFile,
 		AllowHTTP: p.AllowHTTP, Proxy: p.Proxy, ProxyPort: p.ProxyPort, ProxyOrigins: strings.Fields(p.ProxyOrigins),
 		UnknownRoutes: p.UnknownRoutes, ExecScopes: strings.Fields(p.ExecScopes),
+		HeaderCommand: p.HeaderCommand.Words(), HeaderCommandFor: p.HeaderCommandFor, ClientCert: p.ClientCert, ClientKey: p.ClientKey,
+		TokenCommand: p.TokenCommand.Words(), TokenHeader: p.TokenHeader,
 	}
 	if p.KeyLifetime != 0 {
 		f.KeyLifetime = p.KeyLifetime.String()
@@ -236,13 +289,52 @@ func (f profileFile) faults() map[string]error {
 	return map[string]error{
 		"server_url":   checkServerURL(f.ServerURL),
 		"method":       checkMethod(f.Method),
-		"ca_file":      checkCAFile(f.CAFile),
+		"ca_file":      checkPath(f.CAFile),
 		"key_lifetime": lifetime,
 		"proxy_port":   checkPort(f.ProxyPort),
 
 		"proxy_allow_origins": checkOrigins(f.ProxyOrigins),
 		"exec_scopes":         checkExecScopes(f.ExecScopes),
+
+		"header_command":     checkCommand(f.HeaderCommand),
+		"header_command_for": checkHeaderName(f.HeaderCommandFor),
+		"client_cert":        cmp.Or(checkPath(f.ClientCert), checkPartner(f.ClientCert, f.ClientKey, "client_key")),
+		"client_key":         cmp.Or(checkPath(f.ClientKey), checkPartner(f.ClientKey, f.ClientCert, "client_cert")),
+		"token_command":      checkCommand(f.TokenCommand),
+		"token_header":       checkHeaderName(f.TokenHeader),
 	}
+}
+
+// checkCommand wants a program that is found wherever the agent was started: by its full
+// path, or by its name in PATH.
+func checkCommand(words []string) error {
+	for i, word := range words {
+		switch {
+		case strings.ContainsRune(word, 0):
+			return errors.New("has a NUL character, which no program can be given")
+		case i > 0 || filepath.IsAbs(word) || word != "" && filepath.Base(word) == word && word != "." && word != "..":
+		default:
+			return fmt.Errorf("%q is no program; write its full path, or its name if it is in PATH", word)
+		}
+	}
+	return nil
+}
+
+// checkHeaderName wants a token of RFC 9110, section 5.6.2. Package gateway knows the
+// headers that can't be had.
+func checkHeaderName(name string) error {
+	if name == "" || httpguts.ValidHeaderFieldName(name) {
+		return nil
+	}
+	return fmt.Errorf("%q is no header's name; write one such as X-Access-Token", name)
+}
+
+// checkPartner wants another setting beside one.
+func checkPartner(value, other, name string) error {
+	if value != "" && other == "" {
+		return fmt.Errorf("needs %s beside it", name)
+	}
+	return nil
 }
 
 // checkServerURL checks that the URL can be a server's and holds no password. The
@@ -266,13 +358,13 @@ func checkServerURL(raw string) error {
 
 func checkMethod(method string) error {
 	switch method {
-	case "", "password", "auto-login", "refresh-token", "api-key":
+	case "", "password", "auto-login", "refresh-token", "api-key", "external":
 		return nil
 	}
-	return fmt.Errorf("%q is no method; use password, auto-login, refresh-token or api-key", method)
+	return fmt.Errorf("%q is no method; use password, auto-login, refresh-token, api-key or external", method)
 }
 
-func checkCAFile(path string) error {
+func checkPath(path string) error {
 	if path == "" || filepath.IsAbs(path) {
 		return nil
 	}

@@ -40,6 +40,9 @@ type Item struct {
 	Secret     secret.Text
 	ExpiresAt  time.Time // zero: unknown or never
 	ID         string    // of an API key, else ""
+	// Gateway means that there are headers or cookies for a gateway too. Who reads the
+	// sign-in need not ask a slow keychain for them otherwise.
+	Gateway bool
 }
 
 // Store keeps items by account, see Account. Its methods may be called from
@@ -74,6 +77,8 @@ const (
 	AccessToken  = "access-token"
 	Password     = "password"
 	APIKey       = "api-key"
+	Headers      = "headers" // that a gateway wants
+	Cookies      = "cookies" // a gateway's
 )
 
 // Account names an item: a profile, and one of the constants above.
@@ -91,6 +96,7 @@ type itemJSON struct {
 	Secret     string     `json:"secret"`
 	ExpiresAt  *time.Time `json:"expires_at"`
 	ID         string     `json:"id,omitempty"`
+	Gateway    bool       `json:"gateway,omitempty"`
 }
 
 // encode writes an item as compactly as JSON allows: Windows has room for 2,560 bytes in
@@ -105,7 +111,7 @@ func encode(account string, it Item) (string, error) {
 	}
 	j := itemJSON{
 		V: itemVersion, Origin: it.Origin, Username: it.Username, CookieName: it.CookieName,
-		Secret: it.Secret.Reveal(), ID: it.ID,
+		Secret: it.Secret.Reveal(), ID: it.ID, Gateway: it.Gateway,
 	}
 	if !it.ExpiresAt.IsZero() {
 		at := it.ExpiresAt.UTC()
@@ -134,7 +140,7 @@ func decode(account, data string) (Item, error) {
 	if err != nil {
 		return Item{}, err
 	}
-	it := Item{Origin: j.Origin, Username: j.Username, CookieName: j.CookieName, Secret: secret.New(j.Secret), ID: j.ID}
+	it := Item{Origin: j.Origin, Username: j.Username, CookieName: j.CookieName, Secret: secret.New(j.Secret), ID: j.ID, Gateway: j.Gateway}
 	if j.ExpiresAt != nil {
 		it.ExpiresAt = j.ExpiresAt.UTC()
 	}

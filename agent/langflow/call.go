@@ -47,6 +47,7 @@ type answer struct {
 	body     []byte // a JSON object
 	page     []byte // the beginning of a body that is none, in lower case
 	secrets  []secret.Text
+	request  *http.Request // as it was sent
 	sent     time.Time     // our wall clock
 	received time.Time     // the same
 	took     time.Duration // monotonic
@@ -59,7 +60,7 @@ func (a *answer) error(k Kind, detail string) *Error {
 // ofGateway returns the error for an answer of a gateway.
 func (a *answer) ofGateway(g gateway) *Error {
 	e := a.error(Gateway, g.detail)
-	e.Gateway = g.name
+	e.Gateway, e.sent = g.name, a.request
 	return e
 }
 
@@ -72,6 +73,15 @@ func (a *answer) cookies() []*http.Cookie { return (&http.Response{Header: a.hea
 func (c *Client) call(ctx context.Context, req call) (*answer, error) {
 	limited, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
+	a, err := c.follow(ctx, limited, req)
+	if e, ok := errors.AsType[*Error](err); ok && e.Kind == Gateway && c.refused != nil && c.refused(e.sent) {
+		return c.follow(ctx, limited, req)
+	}
+	return a, err
+}
+
+// follow is call without a second try. limited ends before ctx, the caller's.
+func (c *Client) follow(ctx, limited context.Context, req call) (*answer, error) {
 	target := c.url.JoinPath("/api/v1", req.path)
 	for redirects := 0; ; redirects++ {
 		a, err := c.exchange(limited, req, target)
@@ -135,7 +145,7 @@ func (c *Client) exchange(ctx context.Context, req call, target *url.URL) (*answ
 	}
 	defer resp.Body.Close()
 	a.received, a.took = c.clock.Now(), c.clock.Elapsed()-start
-	a.status, a.header = resp.StatusCode, resp.Header
+	a.status, a.header, a.request = resp.StatusCode, resp.Header, resp.Request
 	if a.status/100 == 3 || a.status >= 500 || a.status == http.StatusTooManyRequests {
 		return a, nil // the status says it all
 	}
@@ -143,13 +153,18 @@ func (c *Client) exchange(ctx context.Context, req call, target *url.URL) (*answ
 	if err != nil {
 		return nil, err
 	}
+	a.hold(data)
+	return a, nil
+}
+
+// hold keeps a body: a JSON object, or the beginning of anything else.
+func (a *answer) hold(data []byte) {
 	var object map[string]json.RawMessage
 	if json.Unmarshal(data, &object) == nil && object != nil {
 		a.body = data
 	} else {
 		a.page = bytes.ToLower(data[:min(len(data), maxPage)])
 	}
-	return a, nil
 }
 
 // redirect returns the target of an answer, and whether the request may go there: a

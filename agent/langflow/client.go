@@ -25,6 +25,9 @@ type Options struct {
 	AllowHTTP bool              // http:// to other computers too
 	Clock     clock.Clock       // nil: the system's
 	UserAgent string            // "": langkeep
+	// Refused hears of a request, as it was sent, that a gateway refused, and tells
+	// whether sending it again can help. Nil is never.
+	Refused func(sent *http.Request) bool
 }
 
 // Client calls one server. It keeps no credential and is safe for concurrent
@@ -35,6 +38,7 @@ type Client struct {
 	transport http.RoundTripper
 	clock     clock.Clock
 	userAgent string
+	refused   func(*http.Request) bool
 
 	mu       sync.Mutex // protects the following
 	offset   time.Duration
@@ -48,7 +52,7 @@ func New(serverURL string, o Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Client{url: u, allowHTTP: o.AllowHTTP, transport: o.Transport, clock: cmp.Or(o.Clock, clock.System()), userAgent: cmp.Or(o.UserAgent, "langkeep")}
+	c := &Client{url: u, allowHTTP: o.AllowHTTP, transport: o.Transport, clock: cmp.Or(o.Clock, clock.System()), userAgent: cmp.Or(o.UserAgent, "langkeep"), refused: o.Refused}
 	if c.forbids(u) {
 		return nil, &Error{Op: "connect to " + u.String(), Kind: PlainHTTP}
 	}
@@ -108,7 +112,7 @@ func (c *Client) AutoLogin(ctx context.Context) (*Tokens, error) {
 // name, and the server ignores a token under another one.
 func (c *Client) Refresh(ctx context.Context, refresh secret.Text, cookieName string) (*Tokens, error) {
 	const op = "refresh"
-	names := c.cookieNames()
+	names := RefreshCookies(c.url)
 	if cookieName != "" && !slices.Contains(names, cookieName) {
 		names = append(names, cookieName)
 	}
@@ -241,15 +245,22 @@ func (c *Client) tokens(ctx context.Context, req call, cookieName string) (*Toke
 // and on every server before 1.12.7.
 const plainCookie = "refresh_token_lf"
 
-// cookieNames are all names that the server may give its refresh cookie.
-func (c *Client) cookieNames() []string {
-	names := []string{plainCookie}
-	if c.url.Path != "" {
+// cookieNames are all names that a server may give one of its cookies.
+func cookieNames(server *url.URL, plain string) []string {
+	names := []string{plain}
+	if server.Path != "" {
 		// As Python's quote with nothing safe does it.
-		names = append(names, plainCookie+"_"+strings.ReplaceAll(url.QueryEscape(c.url.Path), "+", "%20"))
+		names = append(names, plain+"_"+strings.ReplaceAll(url.QueryEscape(server.Path), "+", "%20"))
 	}
 	return names
 }
+
+// RefreshCookies are all names that a server may give the cookie of its refresh token.
+func RefreshCookies(server *url.URL) []string { return cookieNames(server, plainCookie) }
+
+// AccessCookies are all names of the cookie in which a server takes an access token where
+// there is no Authorization (seen on 1.13.0).
+func AccessCookies(server *url.URL) []string { return cookieNames(server, "access_token_lf") }
 
 // validCookieName and validCookieValue keep text from a person or a file from ending
 // the cookie or the header (RFC 6265, section 4.1.1).

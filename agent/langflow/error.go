@@ -28,6 +28,7 @@ const (
 	ServerError        Kind = "server-error"         // 5xx
 	RateLimited        Kind = "rate-limited"         // 429
 	Gateway            Kind = "gateway"              // a gateway in front of the server wants a sign-in of its own, or refused
+	CommandFailed      Kind = "command-failed"       // the profile's command for a gateway or a token failed
 	Moved              Kind = "moved"                // a redirect to another origin, where Langflow answers
 	PlainHTTP          Kind = "plain-http"           // http:// to another computer, and nobody allowed it
 	Refused            Kind = "refused"              // 401 or 403 in JSON, with words that are not Langflow's
@@ -60,6 +61,7 @@ type Error struct {
 	RetryAfter time.Duration
 
 	cause error
+	sent  *http.Request // the one that a gateway refused
 }
 
 // Error implements error, for logs: package localapi/words has the sentences for
@@ -142,6 +144,9 @@ func transportError(ctx context.Context, op string, to *url.URL, err error, secr
 
 // TransportError translates the error of a RoundTripper, for a request to the URL to.
 func TransportError(op string, to *url.URL, err error, secrets ...secret.Text) *Error {
+	if own, ok := errors.AsType[*Error](err); ok { // of a way that asks a command first
+		return own
+	}
 	e := &Error{Op: op, Kind: Unreachable, cause: err}
 	if timedOut(err) {
 		e.Kind = TimedOut

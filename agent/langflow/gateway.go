@@ -2,7 +2,9 @@ package langflow
 
 import (
 	"bytes"
+	"compress/gzip"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -123,3 +125,63 @@ func isSignInPage(page []byte) bool {
 
 // contains tells whether a page, which is in lower case, has a text.
 func contains(page []byte, text string) bool { return bytes.Contains(page, []byte(text)) }
+
+// GatewayRefusal returns what a gateway said in a whole answer to a request that was
+// passed on, nil if the answer may be the server's. The answer can still be read from its
+// beginning.
+func GatewayRefusal(res *http.Response, server *url.URL) *Error {
+	a := &answer{op: "pass it on", status: res.StatusCode, header: res.Header, request: res.Request}
+	switch {
+	case a.status/100 == 3:
+		to, err := server.Parse(a.header.Get("Location"))
+		if err != nil || origin(to) == origin(server) {
+			return nil
+		}
+		if g := gatewayOf(a, to); g.name != vocabulary.OtherGateway {
+			return a.ofGateway(g)
+		}
+		return nil // the server's own, as far as can be told
+	case a.status == http.StatusBadRequest, a.status == http.StatusUnauthorized, a.status == http.StatusForbidden:
+		start, plain := peek(res)
+		if !plain {
+			return nil
+		}
+		a.hold(start)
+	default:
+		return nil
+	}
+	known := func(detail string) Kind {
+		if tokenRefused(detail) || keyRefused(detail) {
+			return Refused
+		}
+		return ""
+	}
+	g := gatewayOf(a, nil)
+	if g.name == "" || g.name == vocabulary.OtherGateway && !contains(a.page, "<html") || a.isLangflows(call{refused: known}) {
+		return nil
+	}
+	return a.ofGateway(g)
+}
+
+// peek reads the beginning of an answer's body, decompressed, and puts it back. plain is
+// false where it has an encoding that we don't know.
+func peek(res *http.Response) (start []byte, plain bool) {
+	raw, _ := io.ReadAll(io.LimitReader(res.Body, maxPage)) // an error comes again to who reads on
+	res.Body = struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(bytes.NewReader(raw), res.Body), res.Body}
+	switch encoding := res.Header.Get("Content-Encoding"); {
+	case encoding == "":
+		return raw, true
+	case strings.EqualFold(encoding, "gzip"):
+		r, err := gzip.NewReader(bytes.NewReader(raw))
+		if err != nil {
+			return nil, false
+		}
+		start, _ = io.ReadAll(io.LimitReader(r, maxPage)) // what is cut off is no refusal
+		return start, true
+	default:
+		return nil, false
+	}
+}

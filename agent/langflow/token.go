@@ -59,6 +59,20 @@ func expClaim(token secret.Text) (float64, bool) {
 	return math.Floor(exp), ok && exp >= 1
 }
 
+// ExternalTokens are the Tokens of an identity provider's access token, just received.
+// expiry is its end, zero if that is not known, in which case a JWT says it itself.
+func (c *Client) ExternalTokens(access secret.Text, expiry time.Time) *Tokens {
+	t := &Tokens{Access: access, AccessExpiry: expiry}
+	offset, _ := c.Offset()
+	now := c.clock.Now().Add(offset)
+	if expiry.IsZero() {
+		t.AccessExpiry, t.AccessLifetime = Inspect(access, now)
+	} else {
+		t.AccessLifetime = max(0, expiry.Sub(now))
+	}
+	return t
+}
+
 // believable tells whether a token with this exp can have been issued at t.
 func believable(exp float64, t time.Time) bool {
 	left := exp - float64(t.Unix())

@@ -103,6 +103,9 @@ func defaultPort(scheme string) string {
 	return "80"
 }
 
+// OriginOf returns the origin of any http or https URL.
+func OriginOf(u *url.URL) string { return origin(u) }
+
 // origin is that of any http or https URL, a redirect's target included.
 func origin(u *url.URL) string {
 	scheme := strings.ToLower(u.Scheme)

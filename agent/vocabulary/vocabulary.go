@@ -21,6 +21,7 @@ const (
 	AutoLogin    = "auto-login"
 	RefreshToken = "refresh-token"
 	APIKey       = "api-key"
+	External     = "external" // a command prints the access token
 )
 
 // The reasons that come from the store.

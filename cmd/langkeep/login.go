@@ -2,14 +2,17 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"langkeep/agent/gateway"
 	"langkeep/agent/langflow"
 	"langkeep/agent/paths"
 	"langkeep/agent/secret"
@@ -25,18 +28,22 @@ type loginOptions struct {
 	passwordStdin bool
 	tokenStdin    bool
 	remember      bool
+	headers       []string // whose values are asked for
+	headersStdin  bool
 	change        client.ProfileChange // the profile's settings from flags
 
-	secret secret.Text // from stdin
+	secret  secret.Text            // from stdin
+	gateway map[string]secret.Text // the headers that a gateway wants; nil leaves those that are kept
 }
 
 func newLogin(a *app) *cobra.Command {
 	o := &loginOptions{app: a}
-	var method, caFile string
+	var method, caFile, clientCert, clientKey, headerCommand, tokenCommand string
 	var allowHTTP bool
 	cmd := a.needsAgent(&cobra.Command{
-		Use: "login [NAME [URL]] [--method password|auto-login|refresh-token|api-key] [--username U] " +
-			"[--password-stdin|--token-stdin] [--remember-password] [--ca-file F] [--allow-http]",
+		Use: "login [NAME [URL]] [--method password|auto-login|refresh-token|api-key|external] [--username U] " +
+			"[--password-stdin|--token-stdin] [--remember-password] [--ca-file F] [--allow-http] " +
+			"[--header NAME]... [--headers-stdin] [--header-command C] [--client-cert F --client-key F] [--token-command C]",
 		Short: "Sign in to a server, once",
 		Long: `Sign in to a Langflow server and give it a name. From then on the agent keeps the
 session alive. A name that is new needs the server's URL, with its root path if
@@ -46,12 +53,23 @@ login if the server has it, else a user name and a password.
 The password is asked for, or read from stdin; it is never an argument. With
 --method refresh-token or api-key the token or key is asked for likewise. The
 password is forgotten once it has been used, unless --remember-password has the
-agent keep it, so that it can sign in by itself when the server ends the session.`,
+agent keep it, so that it can sign in by itself when the server ends the session.
+
+A gateway in front of the server may want headers (--header asks for the value of
+each, --headers-stdin reads lines NAME: VALUE, and then an empty one if a password
+or a token follows), headers that a command prints (--header-command) or a client
+certificate. The agent sends them to that server and to nobody else.
+
+With --method external, --token-command prints the access token of an identity
+provider. A command is split at its spaces, or is a JSON array of words; no shell
+reads it.`,
 		Example: `  langkeep login prod https://flows.example.org
   langkeep login prod
   langkeep login ci https://flows.example.org/team/a --username ci --password-stdin < password.txt
   langkeep login sso https://flows.example.org --method refresh-token
-  langkeep login lab https://lab.example.org --ca-file lab-ca.pem`,
+  langkeep login lab https://lab.example.org --ca-file lab-ca.pem
+  langkeep login corp https://flows.example.org --header CF-Access-Client-Id --header CF-Access-Client-Secret
+  langkeep login mtls https://flows.example.org --client-cert me.pem --client-key me.key`,
 		Args:              cobra.MaximumNArgs(2),
 		ValidArgsFunction: a.completeProfile,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -62,19 +80,46 @@ agent keep it, so that it can sign in by itself when the server ends the session
 			if cmd.Flags().Changed("allow-http") {
 				o.change.AllowHTTP = &allowHTTP
 			}
+			for flag, to := range map[string]struct {
+				value *string
+				field **string
+			}{"client-cert": {&clientCert, &o.change.ClientCert}, "client-key": {&clientKey, &o.change.ClientKey}} {
+				if cmd.Flags().Changed(flag) {
+					*to.field = to.value
+				}
+			}
+			for flag, to := range map[string]struct {
+				value string
+				field **[]string
+			}{"header-command": {headerCommand, &o.change.HeaderCommand}, "token-command": {tokenCommand, &o.change.TokenCommand}} {
+				if !cmd.Flags().Changed(flag) {
+					continue
+				}
+				words, err := wordsOfCommand(to.value)
+				if err != nil {
+					return usagef("--%s: %w", flag, err)
+				}
+				*to.field = &words
+			}
 			return o.run(cmd.Context(), args)
 		},
 	})
 	flags := cmd.Flags()
-	flags.StringVar(&method, "method", "", "how to sign in: password, auto-login, refresh-token or api-key")
+	flags.StringVar(&method, "method", "", "how to sign in: password, auto-login, refresh-token, api-key or external")
 	flags.StringVar(&o.username, "username", "", "user name")
 	flags.BoolVar(&o.passwordStdin, "password-stdin", false, "read the password from stdin")
 	flags.BoolVar(&o.tokenStdin, "token-stdin", false, "read the refresh token or the API key from stdin")
 	flags.BoolVar(&o.remember, "remember-password", false, "keep the password in the store, to sign in again by itself")
 	flags.StringVar(&caFile, "ca-file", "", "PEM file of a private authority to trust for this server")
 	flags.BoolVar(&allowHTTP, "allow-http", false, "allow http:// to another computer: anybody in between can read the password")
+	flags.StringArrayVar(&o.headers, "header", nil, "a header that a gateway in front of the server wants; its value is asked for")
+	flags.BoolVar(&o.headersStdin, "headers-stdin", false, "read such headers from stdin, each in a line NAME: VALUE")
+	flags.StringVar(&headerCommand, "header-command", "", "a command that prints such headers")
+	flags.StringVar(&clientCert, "client-cert", "", "PEM file of a certificate that a gateway wants of its clients")
+	flags.StringVar(&clientKey, "client-key", "", "PEM file of that certificate's private key")
+	flags.StringVar(&tokenCommand, "token-command", "", "a command that prints the access token, for --method external")
 	_ = cmd.RegisterFlagCompletionFunc("method", cobra.FixedCompletions(
-		[]string{"password", "auto-login", "refresh-token", "api-key"}, cobra.ShellCompDirectiveNoFileComp))
+		[]string{"password", "auto-login", "refresh-token", "api-key", "external"}, cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("username", cobra.NoFileCompletions)
 	return cmd
 }
@@ -82,6 +127,11 @@ agent keep it, so that it can sign in by itself when the server ends the session
 func (o *loginOptions) run(ctx context.Context, args []string) error {
 	if err := o.check(args); err != nil {
 		return err
+	}
+	if o.headersStdin {
+		if err := o.readHeaders(); err != nil {
+			return err
+		}
 	}
 	if o.passwordStdin || o.tokenStdin {
 		line, err := readLine(o.stdin)
@@ -126,9 +176,30 @@ func (o *loginOptions) check(args []string) error {
 		}
 		o.change.CAFile = &abs
 	}
-	known := []client.Method{"", client.Password, client.AutoLogin, client.RefreshToken, client.APIKey}
+	for flag, path := range map[string]**string{"--client-cert": &o.change.ClientCert, "--client-key": &o.change.ClientKey} {
+		if *path == nil || **path == "" {
+			continue
+		}
+		abs, err := paths.Abs(**path, o.getenv)
+		if err != nil {
+			return fmt.Errorf("find %s: %w", flag, err)
+		}
+		*path = &abs
+	}
+	if len(o.headers) > 0 && o.headersStdin {
+		return usagef("either --header or --headers-stdin, not both")
+	}
+	for _, name := range o.headers {
+		if err := gateway.CheckHeader(name, "value"); err != nil {
+			return usagef("--header %s: %w", words.Safe(name), err)
+		}
+	}
+	if o.method == "" && o.change.TokenCommand != nil {
+		o.method = client.External
+	}
+	known := []client.Method{"", client.Password, client.AutoLogin, client.RefreshToken, client.APIKey, client.External}
 	if !slices.Contains(known, o.method) {
-		return usagef("--method %q is not known: use password, auto-login, refresh-token or api-key", o.method)
+		return usagef("--method %q is not known: use password, auto-login, refresh-token, api-key or external", o.method)
 	}
 	byToken := o.method == client.RefreshToken || o.method == client.APIKey
 	forPassword := ""
@@ -171,7 +242,7 @@ func (o *loginOptions) prepare(ctx context.Context, c *client.Client) (p client.
 		if o.url == "" {
 			return p, undo, usagef("there is no profile %q yet, so it needs a server: langkeep login %s URL", o.name, o.name)
 		}
-		added := client.NewProfile{Name: o.name, ServerURL: o.url}
+		added := client.NewProfile{Name: o.name, ServerURL: o.url, Way: o.change.Way}
 		if o.change.CAFile != nil {
 			added.CAFile = *o.change.CAFile
 		}
@@ -291,8 +362,11 @@ const tries = 3
 // signIn signs in with the method chosen, or with the first that the server
 // takes.
 func (o *loginOptions) signIn(ctx context.Context, c *client.Client, p client.Profile) (client.Profile, error) {
+	if err := o.askForHeaders(ctx); err != nil {
+		return p, err
+	}
 	if o.method == "" {
-		signedIn, err := c.Login(ctx, o.name, client.Login{Method: client.AutoLogin})
+		signedIn, err := c.Login(ctx, o.name, client.Login{Method: client.AutoLogin, Headers: o.gateway})
 		if !hasReason(err, "auto-login-off") {
 			return signedIn, refused(err)
 		}
@@ -306,7 +380,7 @@ func (o *loginOptions) signIn(ctx context.Context, c *client.Client, p client.Pr
 		if err := o.askFor(ctx, p); err != nil {
 			return p, err
 		}
-		login := client.Login{Method: o.method}
+		login := client.Login{Method: o.method, Headers: o.gateway}
 		switch o.method {
 		case client.Password:
 			login.Username, login.Password, login.RememberPassword = o.username, o.secret, o.remember
@@ -322,6 +396,65 @@ func (o *loginOptions) signIn(ctx context.Context, c *client.Client, p client.Pr
 		o.say("that user name and password don't match; try again")
 		o.secret = secret.Text{}
 	}
+}
+
+// askForHeaders asks the person for the values of --header.
+func (o *loginOptions) askForHeaders(ctx context.Context) error {
+	if len(o.headers) == 0 || o.gateway != nil {
+		return nil
+	}
+	if !o.asks() {
+		return usagef("give the headers on stdin with --headers-stdin: nobody can be asked here")
+	}
+	given := map[string]secret.Text{}
+	for _, name := range o.headers {
+		value, err := o.askSecret(ctx, "value of "+name)
+		if err != nil {
+			return err
+		}
+		if err := gateway.CheckHeader(name, value.Reveal()); err != nil {
+			return usagef("%w", err)
+		}
+		given[name] = value
+	}
+	o.gateway = given
+	return nil
+}
+
+// readHeaders reads --headers-stdin: lines NAME: VALUE up to an empty one, or the end.
+// No line at all takes the kept headers away.
+func (o *loginOptions) readHeaders() error {
+	o.gateway = map[string]secret.Text{}
+	for {
+		line, err := readLine(o.stdin)
+		if errors.Is(err, io.EOF) || err == nil && line == "" {
+			return nil
+		}
+		if err != nil {
+			return usagef("read the headers from stdin: %w", err)
+		}
+		name, value, found := strings.Cut(line, ":")
+		if !found {
+			return usagef("a line of --headers-stdin is not NAME: VALUE")
+		}
+		value = strings.TrimSpace(value)
+		if err := gateway.CheckHeader(name, value); err != nil {
+			return usagef("%w", err)
+		}
+		o.gateway[name] = secret.New(value)
+	}
+}
+
+// wordsOfCommand splits a command at its spaces, or reads a JSON array.
+func wordsOfCommand(text string) ([]string, error) {
+	if !strings.HasPrefix(strings.TrimSpace(text), "[") {
+		return strings.Fields(text), nil
+	}
+	var list []string
+	if json.Unmarshal([]byte(text), &list) != nil {
+		return nil, errors.New("is no JSON array of strings")
+	}
+	return list, nil
 }
 
 func (o *loginOptions) sayResult(p client.Profile) {

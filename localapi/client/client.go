@@ -176,6 +176,13 @@ func (l Login) revealed() map[string]any {
 			body[key] = s.Reveal()
 		}
 	}
+	if l.Headers != nil {
+		headers := map[string]string{}
+		for name, value := range l.Headers {
+			headers[name] = value.Reveal()
+		}
+		body["headers"] = headers
+	}
 	return body
 }
 

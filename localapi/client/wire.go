@@ -33,6 +33,7 @@ const (
 	AutoLogin    Method = vocabulary.AutoLogin
 	RefreshToken Method = vocabulary.RefreshToken
 	APIKey       Method = vocabulary.APIKey
+	External     Method = vocabulary.External
 )
 
 // Profile is a named server and account, and its session. Unknown values are
@@ -63,6 +64,14 @@ type Profile struct {
 	KeyReason          *string    `json:"key_reason"`      // keys-forbidden or expiry-ignored
 	KeysLeft           int        `json:"keys_left"`       // keys that are still to be deleted on the server, which can't be asked
 	KeysLeftUntil      *time.Time `json:"keys_left_until"` // when the last of them ends
+
+	GatewayHeaders   []string `json:"gateway_headers"`    // the names of the headers that are kept for a gateway
+	HeaderCommand    []string `json:"header_command"`     // prints further ones; empty is none
+	HeaderCommandFor *string  `json:"header_command_for"` // null: Authorization
+	ClientCert       *string  `json:"client_cert"`        // the path of a PEM file
+	ClientKey        *string  `json:"client_key"`         // the same
+	TokenCommand     []string `json:"token_command"`      // prints the access token, for the method external; empty is none
+	TokenHeader      *string  `json:"token_header"`       // null: Authorization
 }
 
 // Status is the body of GET /v1/status.
@@ -101,6 +110,18 @@ type NewProfile struct {
 	ServerURL string `json:"server_url"`
 	CAFile    string `json:"ca_file,omitempty"`
 	AllowHTTP bool   `json:"allow_http,omitempty"`
+	Way
+}
+
+// Way is what a gateway in front of a server wants, and where the method external gets its
+// token; nil leaves a setting as it is, an empty value takes it away.
+type Way struct {
+	HeaderCommand    *[]string `json:"header_command,omitempty"`
+	HeaderCommandFor *string   `json:"header_command_for,omitempty"`
+	ClientCert       *string   `json:"client_cert,omitempty"`
+	ClientKey        *string   `json:"client_key,omitempty"`
+	TokenCommand     *[]string `json:"token_command,omitempty"`
+	TokenHeader      *string   `json:"token_header,omitempty"`
 }
 
 // ProfileChange is the body of PATCH /v1/profiles/{name}: nil leaves a setting
@@ -113,6 +134,7 @@ type ProfileChange struct {
 	Proxy       *bool   `json:"proxy,omitempty"`
 	// ProxyAllowOrigins are those of the web pages that may use the proxy.
 	ProxyAllowOrigins *[]string `json:"proxy_allow_origins,omitempty"`
+	Way
 }
 
 // Login is the body of POST /v1/profiles/{name}/login. The secrets are read
@@ -125,6 +147,9 @@ type Login struct {
 	RefreshToken     secret.Text `json:"refresh_token,omitzero"`
 	APIKey           secret.Text `json:"api_key,omitzero"`
 	RememberPassword bool        `json:"remember_password,omitempty"`
+	// Headers are those that a gateway in front of the server wants. Nil leaves those that
+	// are kept, and none takes them away.
+	Headers map[string]secret.Text `json:"headers,omitempty"`
 }
 
 // Card is a profile in words, for the control page. Its words change as time goes.

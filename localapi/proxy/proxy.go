@@ -39,6 +39,9 @@ type Source interface {
 	// KeyRefused and TokenRefused tell that the server did not take one.
 	KeyRefused(profile string, key secret.Text)
 	TokenRefused(profile string, token secret.Text)
+	// GatewayRefused tells that a gateway in front of the server refused a request, as it
+	// was sent, and asks whether to send it again.
+	GatewayRefused(profile string, sent *http.Request) (again bool)
 }
 
 // Config is what a Handler is made from.
@@ -66,6 +69,9 @@ type Needs struct {
 	// UnknownRoutes lets the scope proxy use routes that no known version of
 	// Langflow has.
 	UnknownRoutes bool
+	// NoKeys means that the access token stands in for API keys, which the account can't
+	// have.
+	NoKeys bool
 }
 
 // Handler is the proxy of one profile.
@@ -282,6 +288,17 @@ func withoutCredentials(query string, webSocket bool) string {
 func (h *Handler) RoundTrip(out *http.Request) (*http.Response, error) {
 	p := out.Context().Value(proxiedRequestKey{}).(*proxiedRequest)
 	res, used, err := h.try(out, p)
+	if g := gatewayError(res, p.upstream); g != nil {
+		if !h.Source.GatewayRefused(h.Profile, res.Request) || p.body == nil && out.Body != nil && out.Body != http.NoBody {
+			return nil, g.drop(res)
+		}
+		_ = res.Body.Close() // of an answer that nobody reads
+		if res, used, err = h.try(out, p); err == nil {
+			if g := gatewayError(res, p.upstream); g != nil {
+				return nil, g.drop(res)
+			}
+		}
+	}
 	if err != nil || p.body == nil || !refused(res) {
 		if err == nil && p.body == nil && refused(res) {
 			h.tell(p, used) // for those who come later
@@ -312,6 +329,10 @@ func (h *Handler) credential(ctx context.Context, p *proxiedRequest) (secret.Tex
 		get = h.Source.Token
 	}
 	credential, err := get(ctx, h.Profile)
+	if err != nil && !p.bearer && h.Needs().NoKeys {
+		p.bearer = true
+		credential, err = h.Source.Token(ctx, h.Profile)
+	}
 	if err != nil {
 		return secret.Text{}, sourceError{err}
 	}
@@ -434,8 +455,11 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	why := "the server did not answer: try again when it is back"
 	if p, ok := r.Context().Value(proxiedRequestKey{}).(*proxiedRequest); ok {
 		switch e := langflow.TransportError("pass it on", p.upstream, err); e.Kind {
-		case langflow.Certificate, langflow.ForwardProxy:
+		case langflow.Certificate, langflow.ForwardProxy, langflow.CommandFailed:
 			why = e.Error()
+		case langflow.Gateway:
+			guard.WriteProblem(w, badGateway(h.Problem(e)))
+			return
 		}
 	}
 	guard.WriteProblem(w, badGateway(client.NewProblem(client.TypeServerUnreachable, "profile \""+h.Profile+"\": "+why)))

@@ -29,6 +29,7 @@ func (source) Key(context.Context, string) (secret.Text, error)   { return secre
 func (source) Token(context.Context, string) (secret.Text, error) { return secret.New("token"), nil }
 func (source) KeyRefused(string, secret.Text)                     {}
 func (source) TokenRefused(string, secret.Text)                   {}
+func (source) GatewayRefused(string, *http.Request) bool          { return false }
 
 // answerer is a server without a network, so that what is measured is the
 // proxies' own work.

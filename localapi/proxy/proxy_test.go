@@ -64,7 +64,8 @@ func (r *rig) KeyRefused(_ string, key secret.Text) {
 	}
 }
 
-func (r *rig) TokenRefused(string, secret.Text) {}
+func (r *rig) TokenRefused(string, secret.Text)          {}
+func (r *rig) GatewayRefused(string, *http.Request) bool { return false }
 
 var callers = map[string]*guard.Caller{
 	"lk_whole": {Name: "whole", Scopes: []guard.Scope{guard.Proxy}, Profiles: []string{"prod"}},

@@ -1,0 +1,347 @@
+// Package gateway lets requests through a gateway in front of a Langflow server: it adds
+// the headers, the cookies and the client's token that the gateway wants, in the place
+// where it wants them.
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"langkeep/agent/langflow"
+	"langkeep/agent/secret"
+)
+
+// Headers are those that a gateway wants of a profile's requests, by canonical name.
+type Headers map[string]secret.Text
+
+// Encode writes headers as the secret of a store's item: a JSON object.
+func (h Headers) Encode() secret.Text {
+	plain := map[string]string{}
+	for name, value := range h {
+		plain[name] = value.Reveal()
+	}
+	data, _ := json.Marshal(plain) // strings always can be
+	return secret.New(string(data))
+}
+
+// DecodeHeaders reads what Encode has written. Its errors quote nothing of it.
+func DecodeHeaders(item secret.Text) (Headers, error) {
+	var plain map[string]secret.Text
+	if json.Unmarshal([]byte(item.Reveal()), &plain) != nil {
+		return nil, errors.New("the stored headers can't be read; give them again")
+	}
+	return NewHeaders(plain)
+}
+
+// NewHeaders checks headers, and makes one spelling of their names. The error names the
+// header and says what is wrong with it.
+func NewHeaders(given map[string]secret.Text) (Headers, error) {
+	h := Headers{}
+	for name, value := range given {
+		if err := CheckHeader(name, value.Reveal()); err != nil {
+			return nil, err
+		}
+		h[http.CanonicalHeaderKey(name)] = value
+	}
+	return h, nil
+}
+
+// Cookie is one of a gateway's cookies.
+type Cookie struct {
+	Name    string
+	Value   secret.Text
+	Path    string    // "" is all paths
+	Expires time.Time // zero: with the browser's session, so unknown
+}
+
+// cookieJSON is a Cookie in a store's item.
+type cookieJSON struct {
+	Name    string     `json:"name"`
+	Value   string     `json:"value"`
+	Path    string     `json:"path,omitempty"`
+	Expires *time.Time `json:"expires,omitempty"`
+}
+
+// EncodeCookies writes cookies as the secret of a store's item: a JSON array.
+func EncodeCookies(cookies []Cookie) secret.Text {
+	plain := []cookieJSON{}
+	for _, c := range cookies {
+		j := cookieJSON{Name: c.Name, Value: c.Value.Reveal(), Path: c.Path}
+		if !c.Expires.IsZero() {
+			j.Expires = new(c.Expires.UTC())
+		}
+		plain = append(plain, j)
+	}
+	data, _ := json.Marshal(plain) // the times are cookies', which JSON can hold
+	return secret.New(string(data))
+}
+
+// DecodeCookies reads what EncodeCookies has written. Its errors quote nothing of it.
+func DecodeCookies(item secret.Text) ([]Cookie, error) {
+	var plain []cookieJSON
+	if json.Unmarshal([]byte(item.Reveal()), &plain) != nil {
+		return nil, errors.New("the stored cookies can't be read; sign in again")
+	}
+	var cookies []Cookie
+	for _, j := range plain {
+		c := Cookie{Name: j.Name, Value: secret.New(j.Value), Path: j.Path}
+		if j.Expires != nil {
+			c.Expires = *j.Expires
+		}
+		cookies = append(cookies, c)
+	}
+	return cookies, nil
+}
+
+// Config is what a Pass is made of.
+type Config struct {
+	Server *url.URL // with its root path
+	// HeaderCommand prints further headers; nil is none.
+	HeaderCommand *Command
+	// TokenHeader is the header in which the server wants the session's access token; ""
+	// is Authorization.
+	TokenHeader string
+}
+
+// Pass is what a gateway in front of one server wants to be sent. It is safe for
+// concurrent use.
+type Pass struct {
+	Config
+	origin        string
+	accessCookies []string // the names of Langflow's access cookie
+
+	mu      sync.Mutex     // protects the following
+	headers Headers        // kept ones; never changed in place
+	cookies []Cookie       // of a browser's sign-in; never changed in place
+	printed Output         // what HeaderCommand gave last
+	renewed func([]Cookie) // hears the cookies when an answer has renewed some; may be nil
+}
+
+// NewPass makes a Pass that has no kept headers or cookies.
+func NewPass(c Config) *Pass {
+	return &Pass{Config: c, origin: langflow.OriginOf(c.Server), accessCookies: langflow.AccessCookies(c.Server)}
+}
+
+// Keep sets the kept headers and the browser's cookies.
+func (p *Pass) Keep(h Headers, cookies []Cookie) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.headers, p.cookies = h, cookies
+}
+
+// Kept returns the kept headers and the browser's cookies. Callers must not change them.
+func (p *Pass) Kept() (Headers, []Cookie) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.headers, p.cookies
+}
+
+// OnRenewal sets who hears all cookies when an answer has renewed some; nil is nobody.
+// That function must not call p.
+func (p *Pass) OnRenewal(f func([]Cookie)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.renewed = f
+}
+
+// Keeps tells whether there are kept headers or cookies.
+func (p *Pass) Keeps() bool {
+	h, cookies := p.Kept()
+	return len(h) > 0 || len(cookies) > 0
+}
+
+// ByBrowser tells whether a person's sign-in in the browser is all that lets requests
+// through, so that nothing but another sign-in helps when the gateway refuses.
+func (p *Pass) ByBrowser() bool {
+	h, cookies := p.Kept()
+	return p.HeaderCommand == nil && len(h) == 0 && len(cookies) > 0
+}
+
+// Through returns a way to the server that sends along what the gateway wants. Requests
+// to other origins go by foreign, and carry nothing of it.
+func (p *Pass) Through(own, foreign http.RoundTripper) http.RoundTripper {
+	return passed{p, own, foreign}
+}
+
+type passed struct {
+	pass         *Pass
+	own, foreign http.RoundTripper
+}
+
+// RoundTrip implements http.RoundTripper. A header command that fails is a
+// *langflow.Error of kind CommandFailed.
+func (t passed) RoundTrip(r *http.Request) (*http.Response, error) {
+	if langflow.OriginOf(r.URL) != t.pass.origin {
+		return t.foreign.RoundTrip(r)
+	}
+	dressed, err := t.pass.dress(r)
+	if err != nil {
+		if r.Body != nil {
+			_ = r.Body.Close() // as every RoundTripper does
+		}
+		return nil, err
+	}
+	res, err := t.own.RoundTrip(dressed)
+	if err == nil {
+		t.pass.takeUp(res)
+	}
+	return res, err
+}
+
+// dress returns the request with what the gateway wants. It does not change r.
+func (p *Pass) dress(r *http.Request) (*http.Request, error) {
+	var printed Output
+	if p.HeaderCommand != nil {
+		var err error
+		if printed, err = p.printedNow(r.Context()); err != nil {
+			return nil, err
+		}
+	}
+	kept, cookies := p.Kept()
+	if len(kept) == 0 && len(printed.Headers) == 0 && len(cookies) == 0 && p.TokenHeader == "" {
+		return r, nil
+	}
+	dressed := r.WithContext(r.Context()) // which copies it
+	dressed.Header = r.Header.Clone()
+	h := dressed.Header
+	all := maps.Clone(kept)
+	if all == nil {
+		all = Headers{}
+	}
+	maps.Copy(all, printed.Headers)
+	token, hasToken := strings.CutPrefix(h.Get("Authorization"), "Bearer ")
+	_, taken := all["Authorization"]
+	switch {
+	case !hasToken:
+	case p.TokenHeader != "":
+		h.Del("Authorization")
+		h.Set(p.TokenHeader, "Bearer "+token)
+	case taken: // by the gateway: Langflow reads its token from its access cookie too
+		for _, name := range p.accessCookies {
+			addCookie(h, name, token)
+		}
+	}
+	for _, c := range cookies {
+		if c.goesTo(r.URL) {
+			addCookie(h, c.Name, c.Value.Reveal())
+		}
+	}
+	for name, value := range all {
+		h[name] = []string{value.Reveal()}
+	}
+	return dressed, nil
+}
+
+func addCookie(h http.Header, name, value string) {
+	pair := name + "=" + value
+	if before := h.Get("Cookie"); before != "" {
+		pair = before + "; " + pair
+	}
+	h.Set("Cookie", pair)
+}
+
+// goesTo tells whether a cookie goes with a request (RFC 6265, section 5.1.4). One whose
+// time has come still goes: the gateway knows best, and its answer says what it wants.
+func (c Cookie) goesTo(u *url.URL) bool {
+	at, of := u.Path, strings.TrimSuffix(c.Path, "/")
+	return of == "" || at == of || strings.HasPrefix(at, of+"/")
+}
+
+// printedNow returns what the header command has printed.
+func (p *Pass) printedNow(ctx context.Context) (Output, error) {
+	printed, err := p.HeaderCommand.Get(ctx)
+	if err != nil {
+		if ctx.Err() != nil {
+			return Output{}, ctx.Err()
+		}
+		return Output{}, &langflow.Error{Op: "get through the gateway", Kind: langflow.CommandFailed, Detail: err.Error()}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.printed = printed
+	return printed, nil
+}
+
+// Refused notes that the gateway refused a request, which is as it was sent. It tells
+// whether to send it again, with other headers: the header command has printed others
+// since, or may be asked for them.
+func (p *Pass) Refused(sent *http.Request) bool {
+	if p.HeaderCommand == nil || sent == nil {
+		return false
+	}
+	p.mu.Lock()
+	printed := p.printed
+	p.mu.Unlock()
+	for name, value := range printed.Headers {
+		if sent.Header.Get(name) != value.Reveal() {
+			return true
+		}
+	}
+	return p.HeaderCommand.Refused(printed)
+}
+
+// langflows are the beginnings of the names of Langflow's own cookies.
+var langflows = [...]string{"access_token_lf", "refresh_token_lf", "apikey_tkn_lflw"}
+
+// IsLangflows tells whether a cookie of that name is Langflow's own, and no gateway's.
+func IsLangflows(name string) bool {
+	return slices.ContainsFunc(langflows[:], func(own string) bool { return strings.HasPrefix(name, own) })
+}
+
+// family is a cookie's name without the number of its part: oauth2-proxy (7.15) and AWS
+// load balancers split long ones into _oauth2_proxy_0, _oauth2_proxy_1 and so on.
+func family(name string) string {
+	whole := strings.TrimRight(name, "0123456789")
+	if whole != name && (strings.HasSuffix(whole, "_") || strings.HasSuffix(whole, "-")) {
+		return whole[:len(whole)-1]
+	}
+	return name
+}
+
+// takeUp replaces cookies by those that an answer renews. It ignores cookies that were
+// not kept before, and deletions: a gateway that ends a session says so by refusing.
+func (p *Pass) takeUp(res *http.Response) {
+	if len(res.Header["Set-Cookie"]) == 0 {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	known := map[string]bool{}
+	for _, c := range p.cookies {
+		known[family(c.Name)] = true
+	}
+	var renewed []Cookie
+	fresh := map[string]bool{}
+	now := time.Now() // a deletion's date is years ago
+	for _, c := range res.Cookies() {
+		if !known[family(c.Name)] || c.MaxAge < 0 || c.Value == "" || !c.Expires.IsZero() && c.Expires.Before(now) {
+			continue
+		}
+		taken := Cookie{Name: c.Name, Value: secret.New(c.Value), Path: c.Path, Expires: c.Expires}
+		if c.MaxAge > 0 {
+			taken.Expires = now.Add(time.Duration(c.MaxAge) * time.Second)
+		}
+		renewed = append(renewed, taken)
+		fresh[family(c.Name)] = true
+	}
+	if len(renewed) == 0 {
+		return
+	}
+	for _, c := range p.cookies {
+		if !fresh[family(c.Name)] {
+			renewed = append(renewed, c)
+		}
+	}
+	p.cookies = renewed
+	if p.renewed != nil {
+		p.renewed(p.cookies)
+	}
+}
