@@ -88,7 +88,11 @@ func open(ctx context.Context, patience patience, program, dir, address string, 
 	if err != nil {
 		return nil, err
 	}
-	w, err := start(ctx, patience, program, folder, address, extra)
+	var w *Window
+	err = writePreferences(filepath.Join(folder, profileName))
+	if err == nil {
+		w, err = start(ctx, patience, program, folder, address, extra)
+	}
 	if err != nil {
 		return nil, errors.Join(err, remove(folder, patience.delete))
 	}
@@ -133,23 +137,47 @@ func makeFolder(dir string) (string, error) {
 	return folder, nil
 }
 
+// preferences are those of a new profile, for which there are no arguments. The folder
+// is deleted soon, so the browser is not to keep a password in it, nor to sign itself in
+// where a page signs the person in at Google.
+const preferences = `{
+	"credentials_enable_service": false,
+	"credentials_enable_autosignin": false,
+	"profile": {"password_manager_enabled": false},
+	"signin": {"allowed": false, "allowed_on_next_startup": false}
+}`
+
+// writePreferences begins the profile.
+func writePreferences(profile string) error {
+	dir := filepath.Join(profile, "Default")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("make the browser's profile: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "Preferences"), []byte(preferences), 0o600); err != nil {
+		return fmt.Errorf("write the browser's preferences: %w", err)
+	}
+	return nil
+}
+
 // arguments are the browser's. None of them touches the person's proxy, certificates or
-// the policies of the computer, and none weakens the browser's guard against pages.
+// the policies of the computer, and none weakens the browser's guard against pages. The
+// window has an address bar (one opened with --app has none): a person about to type a
+// password must see whose page it is.
 func arguments(profile, address string, extra []string) []string {
 	args := []string{
 		"--remote-debugging-pipe",
 		"--user-data-dir=" + profile,
-		// A new folder would ask questions, and offer to keep the password in a folder
-		// that is deleted soon.
+		// A new profile would ask questions.
 		"--no-first-run",
 		"--no-default-browser-check",
+		"--disable-search-engine-choice-screen",
 		"--disable-sync",
 		"--disable-background-mode",
 		"--disable-component-update",
 		"--disable-session-crashed-bubble",
 	}
 	args = append(args, quiet...)
-	return append(append(args, extra...), "--app="+address)
+	return append(append(args, extra...), "--new-window", address)
 }
 
 // start starts the browser and all that looks after it. The caller deletes the folder
@@ -173,7 +201,8 @@ func start(ctx context.Context, patience patience, program, folder, address stri
 	}
 	cmd := exec.Command(program, arguments(filepath.Join(folder, profileName), address, extra)...)
 	cmd.Dir = folder
-	cmd.Env = environment(os.Environ())
+	// After a crash Chromium writes its memory into the home folder otherwise.
+	cmd.Env = append(environment(os.Environ()), "BREAKPAD_DUMP_LOCATION="+folder)
 	cmd.Stderr = saidWrite
 	tree, err := startTree(cmd, folder, inRead, outWrite)
 	for _, f := range []*os.File{inRead, outWrite, saidWrite} {

@@ -87,12 +87,12 @@ func TestOpenAndClose(t *testing.T) {
 		t.Fatal(cookies, err)
 	}
 	args, env := cookies[0].Value.Reveal(), cookies[1].Value.Reveal()
-	for _, want := range []string{"--remote-debugging-pipe ", "--user-data-dir=" + dir, " --extra --app=" + address, " --no-first-run "} {
+	for _, want := range []string{"--remote-debugging-pipe ", "--user-data-dir=" + dir, " --extra --new-window " + address, " --no-first-run "} {
 		if !strings.Contains(args, want) {
 			t.Errorf("its arguments %q lack %q", args, want)
 		}
 	}
-	for _, bad := range []string{"--remote-debugging-port", "--remote-allow", "--enable-automation", "--no-proxy", "--ignore-certificate", "--no-sandbox", "--disable-web-security"} {
+	for _, bad := range []string{"--remote-debugging-port", "--app", "--remote-allow", "--enable-automation", "--no-proxy", "--ignore-certificate", "--no-sandbox", "--disable-web-security"} {
 		if strings.Contains(args, bad) {
 			t.Errorf("its arguments %q have %q", args, bad)
 		}

@@ -260,12 +260,17 @@ func writeOn() {
 }
 
 // openAndWait is a process that opens a window, and is killed. Its arguments are the
-// folder and the behaviour of the browser.
+// folder, and the behaviour of a fake browser or else "real", a browser, an address and the
+// browser's further arguments.
 func openAndWait() {
-	if err := os.Setenv(behaviour, os.Args[2]); err != nil {
+	dir, behaves, browser, address, extra := os.Args[1], os.Args[2], program(), "http://127.0.0.1:1/", []string(nil)
+	if behaves == "real" {
+		browser, address, extra = os.Args[3], os.Args[4], os.Args[5:]
+	}
+	if err := os.Setenv(behaviour, behaves); err != nil {
 		panic(err)
 	}
-	w, err := Open(context.Background(), program(), os.Args[1], "http://127.0.0.1:1/")
+	w, err := Open(context.Background(), browser, dir, address, extra...)
 	if err != nil {
 		fmt.Println(err)
 		os.Exit(1)
