@@ -24,8 +24,8 @@ const (
 	leastLeft   = time.Second      // an output that ends sooner is not given out
 )
 
-// CommandError tells why a command gave nothing that can be used. It names neither the
-// command's arguments nor anything that the command printed on stdout.
+// CommandError tells why a command gave nothing that can be used. It has neither an
+// argument of the command nor anything that the command printed on stdout.
 type CommandError struct {
 	Program string // as the profile names it
 	Fault   string // goes on after the program's name: "ended with exit code 1"
@@ -191,7 +191,7 @@ func (c *Command) renew() error {
 	o, err := r.output(c.header, now.wall)
 	if err != nil {
 		c.ended, c.pause = now, min(mostPause, max(leastPause, 2*c.pause))
-		c.failed = &CommandError{Program: printable(c.argv[0]), Fault: err.Error(), Said: r.said()}
+		c.failed = &CommandError{Program: printable(c.argv[0]), Fault: err.Error(), Said: r.said(c.argv[1:])}
 		c.log.Warn("a command failed", "error", c.failed, "again_in", c.pause)
 		return c.failed
 	}
@@ -239,9 +239,9 @@ func (r result) output(header string, now time.Time) (Output, error) {
 	return parseAnswer(r.stdout, header, now)
 }
 
-// said is the last line of stderr, fit for a terminal and a log; "" if there is none, or
-// if it may have something of stdout.
-func (r result) said() string {
+// said is the last line of stderr, fit for a terminal and a log, with … for each of the
+// program's arguments; "" if there is none, or if it may have something of stdout.
+func (r result) said(args []string) string {
 	lines := strings.FieldsFunc(string(r.stderr), func(c rune) bool { return c == '\n' || c == '\r' })
 	for i := len(lines) - 1; i >= 0; i-- {
 		line := printable(lines[i])
@@ -250,6 +250,14 @@ func (r result) said() string {
 		}
 		if r.overflow || sharesWords(line, string(r.stdout)) {
 			return ""
+		}
+		for _, arg := range args {
+			_, value, _ := strings.Cut(arg, "=")
+			for _, part := range []string{arg, value} {
+				if part = printable(part); len(part) >= leastWord {
+					line = strings.ReplaceAll(line, part, "…")
+				}
+			}
 		}
 		return string([]rune(line)[:min(len([]rune(line)), 200)])
 	}
