@@ -325,7 +325,7 @@ func TestOpenRefuses(t *testing.T) {
 			t.Errorf("%v has the password", err)
 		}
 	}
-	if _, err := Open(t.Context(), filepath.Join(dir, "missing"), dir, address); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := Open(t.Context(), filepath.Join(dir, "missing"), dir, address); !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, exec.ErrNotFound) {
 		t.Errorf("a missing program: %v", err)
 	}
 	isGone(t, dir)

@@ -48,12 +48,7 @@ type command struct {
 
 func newFake() *fake {
 	in, out := fakePipes()
-	f := &fake{commands: bufio.NewReader(in), answers: out}
-	for _, arg := range os.Args {
-		if profile, ok := strings.CutPrefix(arg, "--user-data-dir="); ok {
-			f.profile = profile
-		}
-	}
+	f := &fake{commands: bufio.NewReader(in), answers: out, profile: profileArgument()}
 	if err := os.MkdirAll(f.profile, 0o700); err != nil {
 		panic(err)
 	}
@@ -61,6 +56,15 @@ func newFake() *fake {
 		panic(err)
 	}
 	return f
+}
+
+func profileArgument() string {
+	for _, arg := range os.Args {
+		if profile, ok := strings.CutPrefix(arg, "--user-data-dir="); ok {
+			return profile
+		}
+	}
+	panic("no profile is named")
 }
 
 // next is the next command; the browser ends with its pipe, as Chromium does.
@@ -252,10 +256,10 @@ var fakes = map[string]func(*fake){
 
 // writeOn is a child of a browser that does not end with it, and writes into its folder.
 func writeOn() {
-	f := newFake()
+	profile := profileArgument()
 	for n := 0; ; n++ {
-		_ = os.MkdirAll(f.profile, 0o700) // an error: it is being deleted
-		_ = os.WriteFile(filepath.Join(f.profile, fmt.Sprint(n)), []byte(hidden), 0o600)
+		_ = os.MkdirAll(profile, 0o700) // an error: it is being deleted
+		_ = os.WriteFile(filepath.Join(profile, fmt.Sprint(n)), []byte(hidden), 0o600)
 	}
 }
 

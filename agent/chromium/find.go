@@ -11,14 +11,17 @@ import (
 // Find is the path of a Chromium-family browser: named, which must be a full path, or
 // the first of Chrome, Edge, Chromium, Brave and Vivaldi that is installed where this
 // system keeps them. The error is ErrNone or ErrConfined, or says why named can't be used.
-func Find(named string) (path string, err error) { return find(named, os.Getenv) }
-
-func find(named string, getenv func(string) string) (path string, err error) {
+func Find(named string) (path string, err error) {
 	if named != "" {
 		return named, usable(named)
 	}
+	return first(places(os.Getenv))
+}
+
+// first is the first of the paths that is a browser's.
+func first(paths []string) (path string, err error) {
 	err = ErrNone
-	for _, path := range places(getenv) {
+	for _, path := range paths {
 		switch fault := usable(path); {
 		case fault == nil:
 			return path, nil

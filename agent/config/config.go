@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strconv"
@@ -32,7 +33,11 @@ type Config struct {
 	// Users of this computer beside you, by name or number, who may connect over
 	// TCP. They need a token all the same.
 	AllowUsers []string `toml:"allow_users"`
-	Notify     Notify   `toml:"notify"`
+	// The browser for sign-ins that need one, as the full path of a program of
+	// the Chromium family; empty for the first that is installed of Chrome, Edge,
+	// Chromium, Brave and Vivaldi.
+	Browser string `toml:"browser"`
+	Notify  Notify `toml:"notify"`
 }
 
 // Notify says which notifications a person wants.
@@ -89,6 +94,7 @@ func (c Config) faults() map[string]error {
 		"default_profile": checkDefaultProfile(c.DefaultProfile),
 		"log_level":       checkLogLevel(c.LogLevel),
 		"allow_users":     checkUsers(c.AllowUsers),
+		"browser":         checkBrowser(c.Browser),
 	}
 }
 
@@ -156,6 +162,14 @@ func checkDefaultProfile(name string) error {
 func checkUsers(users []string) error {
 	if slices.Contains(users, "") {
 		return errors.New("a user's name is empty; take it out")
+	}
+	return nil
+}
+
+// checkBrowser does not look for the program: it may be on a disk that is not there yet.
+func checkBrowser(path string) error {
+	if path != "" && !filepath.IsAbs(path) {
+		return fmt.Errorf("%q is no full path; write the path of the program from the root on", path)
 	}
 	return nil
 }

@@ -51,10 +51,19 @@ func read(t *testing.T, path string) string {
 	return string(data)
 }
 
+// chrome is the full path of a browser.
+func chrome() string {
+	if runtime.GOOS == "windows" {
+		return `C:\Program Files\Google\Chrome\Application\chrome.exe`
+	}
+	return "/opt/google/chrome/chrome"
+}
+
 func TestLoadConfig(t *testing.T) {
 	full := Config{
 		Listen: "[::1]:18000", Store: "file", DefaultProfile: "prod", LogLevel: "debug", AllowUsers: []string{"bob", "1001"},
-		Notify: Notify{SignInRequired: true, Offline: false, BackToNormal: true},
+		Browser: chrome(),
+		Notify:  Notify{SignInRequired: true, Offline: false, BackToNormal: true},
 	}
 	with := func(change func(*Config)) Config {
 		c := Default()
@@ -64,7 +73,7 @@ func TestLoadConfig(t *testing.T) {
 	for content, want := range map[string]Config{
 		"":             Default(),
 		"schema = 1\n": Default(),
-		"# mine\nschema = 1\nlisten = \"[::1]:18000\"\nstore = 'file'\ndefault_profile = \"prod\"\nlog_level = \"debug\"\nallow_users = [\"bob\", \"1001\"]\n[notify]\noffline = false\n": full,
+		"# mine\nschema = 1\nlisten = \"[::1]:18000\"\nstore = 'file'\ndefault_profile = \"prod\"\nlog_level = \"debug\"\nallow_users = [\"bob\", \"1001\"]\nbrowser = '" + chrome() + "'\n[notify]\noffline = false\n": full,
 		"notify.offline = false\r\nstore = \"memory\"\r\n": with(func(c *Config) { c.Notify.Offline = false; c.Store = "memory" }),
 		"listen = \"localhost:0\"":                         with(func(c *Config) { c.Listen = "localhost:0" }),
 	} {
@@ -98,6 +107,7 @@ func TestLoadConfigErrors(t *testing.T) {
 		"log_level = \"loud\"":                           ":1: log_level: \"loud\" is no log level",
 		"default_profile = \"Prod\"":                     ":1: default_profile: \"Prod\" can't be",
 		"allow_users = [\"bob\", \"\"]":                  ":1: allow_users: a user's name is empty",
+		"\nbrowser = \"google-chrome\"":                  ":2: browser: \"google-chrome\" is no full path",
 		"schema = 2\nfrom_the_future = true":             ":1: schema 2 was written by a newer langkeep",
 		"from_the_future = true\n\nschema = 9":           ":3: schema 9 was written by a newer langkeep",
 		"schema = -1":                                    ":1: schema -1 does not exist",
