@@ -29,8 +29,8 @@ import (
 	"langkeep/assets/casebook"
 )
 
-// fault is a row of docs/faults.md: something goes wrong around a session, and
-// what comes of it.
+// fault is a row of docs/faults.md: something goes wrong around a session, and has an
+// effect.
 type fault struct {
 	what    string
 	server  langflowtest.Options

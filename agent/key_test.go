@@ -621,8 +621,8 @@ func keyThatAGatewayRefuses(t *testing.T) {
 	})
 }
 
-// While a slow sign-in and a reload contend for a session, whoever wants a key
-// waits rather than ask in a loop.
+// While a slow sign-in and a reload contend for a session, a reader of a key waits rather
+// than ask in a loop.
 func TestKeyWaitsForASignIn(t *testing.T) {
 	bubble(t, langflowtest.Options{}, func(r *rig) {
 		r.signIn("prod", false)

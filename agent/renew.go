@@ -70,8 +70,8 @@ func (a *Agent) step(ctx context.Context, s *session, renew bool) error {
 	refreshes := m.renews()
 	if !renew {
 		renew = refreshes && !now.wall.Before(m.renewAt)
-		// The schedule clears planned when it starts the work: who else was here since
-		// has planned anew.
+		// The schedule clears planned when it starts the work. If it is set, another
+		// goroutine has worked on the session since, and has planned anew.
 		if !renew && !m.needsProof && m.planned {
 			return nil
 		}

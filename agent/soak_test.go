@@ -291,8 +291,8 @@ func TestSoak(t *testing.T) {
 		t.Logf("%d reads: %d tokens, %d of them dead, the last %v after a new key; %d keys; %d sign-ins by hand",
 			reads.Load(), served.Load(), dead.Load(), time.Duration(longestDead.Load()).Round(time.Second), keys.Load(), byHand.Load())
 		t.Logf("%d requests of %d sessions, %.1f an hour each: %v", total, len(profiles), float64(total)/float64(len(profiles))/awake.Hours(), requests)
-		// A refresh and a proof an hour, and what comes of outages, in which readers
-		// may force an attempt every 5 s.
+		// A refresh and a proof an hour, and attempts in outages, in which readers may
+		// force one every 5 s.
 		if most := len(profiles) * int(awake.Hours()) * 12; total > most {
 			t.Errorf("%d requests, want at most %d", total, most)
 		}

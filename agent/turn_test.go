@@ -39,8 +39,8 @@ func TestJoin(t *testing.T) {
 	})
 }
 
-// A seizure ends the work that is under way, and waits until it has let go; what begins
-// meanwhile is interrupted at once, and what begins afterwards is not.
+// A seizure ends the work that is under way, and waits until it has let go. It interrupts
+// work that begins meanwhile at once, and none that begins afterwards.
 func TestSeize(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		turn, crew := newTurn(t.Context()), &crew{}
@@ -89,7 +89,7 @@ func TestSeizeGivenUp(t *testing.T) {
 	}
 }
 
-// Once a crew is stopped no work begins, and who waits for it hears that.
+// Once a crew is stopped no work begins, and a goroutine that waits for it hears that.
 func TestCrewStops(t *testing.T) {
 	turn, crew := newTurn(t.Context()), &crew{}
 	crew.stop()

@@ -9,7 +9,7 @@ import (
 	"langkeep/localapi/guard"
 )
 
-// Doctor looks for what is wrong.
+// Doctor looks for faults.
 type Doctor interface {
 	Look(ctx context.Context) []doctor.Result
 	LookAt(ctx context.Context, profile string) []doctor.Result

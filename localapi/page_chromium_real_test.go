@@ -89,7 +89,7 @@ func value[T any](b *tab, script string) T {
 	return v
 }
 
-// script runs one for what it does.
+// script runs a script for its effect.
 func (b *tab) script(script string) {
 	b.t.Helper()
 	b.run(chromedp.Evaluate[chromedp.Void](script, chromedp.EvalAwaitPromise))
@@ -200,8 +200,7 @@ func (b *tab) noCookies() {
 	}
 }
 
-// check runs axe-core on what is shown. Nothing may be serious, and what it finds
-// beside that is told.
+// check runs axe-core on the page. A serious finding is an error; others are logged.
 func (b *tab) check(state string) {
 	b.t.Helper()
 	type finding struct {
@@ -277,7 +276,7 @@ func (b *tab) shots(state string) {
 	b.look(looks["wide-light-1x"])
 }
 
-// targets checks that what is touched is large enough.
+// targets checks that everything to touch is large enough.
 func (b *tab) targets(state string) {
 	b.t.Helper()
 	small := value[[]string](b, `[...document.querySelectorAll("button, a, select, input:not([type=checkbox], [type=radio]), label.check")]

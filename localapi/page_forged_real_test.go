@@ -22,8 +22,8 @@ import (
 	"langkeep/localapi/proof"
 )
 
-// forger listens where an agent was that has been killed, and answers as whoever
-// reads this program would. It has everything that it was sent.
+// forger listens where an agent was that has been killed, and answers as somebody would
+// who has read this program. It keeps everything that it was sent.
 type forger struct {
 	*httptest.Server
 	mu   sync.Mutex // protects sent

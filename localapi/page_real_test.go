@@ -204,7 +204,7 @@ func (c *chromium) keyboard(t *testing.T) {
 	b.innocent(a)
 }
 
-// problems sees that each problem has its own words, and what can be done.
+// problems sees that each problem has its own words and an advice.
 func (c *chromium) problems(t *testing.T) {
 	s := langflowtest.New(langflowtest.Options{Version: "1.13", Users: []langflowtest.User{
 		langflowtest.Admin(), {Name: "new", Password: "x", Waiting: true}, {Name: "gone", Password: "x", Inactive: true},

@@ -203,7 +203,7 @@ func (c *chromium) strangers(t *testing.T) {
 		}
 		b.noCookies()
 		b.mu.Lock()
-		for _, url := range []string{a.url + "/", a.url + "/ui/icon.svg"} { // what it did has reached the agent
+		for _, url := range []string{a.url + "/", a.url + "/ui/icon.svg"} { // its requests have reached the agent
 			if status, asked := b.answers[url]; !asked || status != http.StatusForbidden {
 				t.Errorf("to a page of %s %s answers %d, asked %v", where, url, status, asked)
 			}

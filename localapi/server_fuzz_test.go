@@ -56,8 +56,8 @@ func fuzzed(tb testing.TB) *Server {
 	return s
 }
 
-// hanging is a writer whose client goes as soon as it has an answer, so that
-// what is held open ends.
+// hanging is a writer whose client goes as soon as it has an answer, so that a stream
+// ends.
 type hanging struct {
 	*httptest.ResponseRecorder
 	leave func()
@@ -66,9 +66,8 @@ type hanging struct {
 func (h hanging) Flush()                         { h.leave() }
 func (hanging) SetWriteDeadline(time.Time) error { return nil }
 
-// Whatever a caller sends to a route, the answer is the route's or a problem
-// that says what is wrong with it, never an internal one; and no caller gets
-// what they lack.
+// A route answers any request with its own answer or a problem that names the mistake,
+// never an internal one; and no caller gets anything beyond their scopes.
 func FuzzRequest(f *testing.F) {
 	s := fuzzed(f)
 	routes := slices.DeleteFunc(s.table(), func(r route) bool {

@@ -41,7 +41,7 @@ func FuzzTokenAnswer(f *testing.F) {
 			t.Fatal(err)
 		}
 		body := appendToken(nil, g)
-		// The same fields in the same order as ever, for who reads the text.
+		// The same fields in the same order as ever, for readers of the text.
 		var answer struct {
 			Profile     json.RawMessage `json:"profile"`
 			ServerURL   json.RawMessage `json:"server_url"`

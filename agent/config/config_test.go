@@ -219,8 +219,8 @@ func TestSaveProfileKeepsComments(t *testing.T) {
 	}
 }
 
-// TestSaveProfileRefuses: what can't be read is never written over, and what
-// could not be read again is never written.
+// SaveProfile never overwrites a file that it can't read, and never writes settings that
+// it could not read again.
 func TestSaveProfileRefuses(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "prod.toml")
@@ -414,8 +414,8 @@ func TestChangeConfigRefuses(t *testing.T) {
 	}
 }
 
-// A file that an editor on Windows has written stays as that writes it, and what
-// is wrong in it is still told with its line.
+// A file that an editor on Windows has written keeps its form, and an error in it still
+// names its line.
 func TestProfileOfAnotherEditor(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "prod.toml")

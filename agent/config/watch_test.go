@@ -276,8 +276,7 @@ func TestLooks(t *testing.T) {
 	})
 }
 
-// TestWatchEvents: however many steps an editor takes, it is one change, and what
-// lies beside the settings is none.
+// All steps of an editor are one change, and files beside the settings are none.
 func TestWatchEvents(t *testing.T) {
 	dir, err := filepath.EvalSymlinks(t.TempDir())
 	if err != nil {

@@ -101,7 +101,7 @@ func TestFileRefuses(t *testing.T) {
 	}
 }
 
-// TestFileFailedWrite: what could not be written is not in memory either.
+// An item that could not be written is not in memory either.
 func TestFileFailedWrite(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "state")
 	if err := os.Mkdir(dir, 0o700); err != nil {

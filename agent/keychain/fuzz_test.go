@@ -45,8 +45,8 @@ func FuzzItem(f *testing.F) {
 	})
 }
 
-// Whatever stands in secrets.age, around the blocks or in them, it is opened
-// whole or left alone; what was opened takes another item and gives back all.
+// The store opens secrets.age whole or leaves it alone, with any text around its blocks
+// or in them. An opened file takes another item and gives back all.
 func FuzzSecretsFile(f *testing.F) {
 	const given = "# langkeep secrets, schema = 1\n"
 	f.Add(given, `{"prod/password":{"v":1,"origin":"https://x.test","username":"","cookie_name":"","secret":"s","expires_at":null}}`, "")

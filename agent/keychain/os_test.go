@@ -137,8 +137,8 @@ const account = "prod/refresh-token"
 
 var errOdd = errors.New("failed to unlock correct collection '/org/freedesktop/secrets/aliases/default'")
 
-// TestOSFaults: whatever goes wrong, the item that was there stays, and nothing
-// is called absent that may not be.
+// No fault removes the item that was there, and none makes the store call an item absent
+// that may be there.
 func TestOSFaults(t *testing.T) {
 	huge := Item{Secret: secret.New(strings.Repeat("x", MaxSecret+1))}
 	for name, tc := range map[string]struct {
@@ -310,8 +310,7 @@ func TestOSOneCallAtATime(t *testing.T) {
 	})
 }
 
-// TestOSCallerLeaves: a caller that gives up is not waited for, and what it
-// wanted is not begun.
+// The store does not wait for a caller that gives up, and does not begin its call.
 func TestOSCallerLeaves(t *testing.T) {
 	bubble(t, func(t *testing.T, r *fakeRing, s *osStore) {
 		r.before = func(string) error { time.Sleep(time.Second); return nil }

@@ -51,7 +51,7 @@ func (m *Manager) Revoke(ctx context.Context, client *langflow.Client, cred lang
 	if err != nil {
 		return err
 	}
-	// The journal first: what it does not know is not taken from the store.
+	// The journal first: a key that it does not know is not taken from the store.
 	err = m.Journal.Change(func(all []Record) []Record {
 		return slices.DeleteFunc(all, func(r Record) bool { return r.ID == id })
 	})

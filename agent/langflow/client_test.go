@@ -53,8 +53,8 @@ func calls(ctx context.Context, c *langflow.Client) map[string]func() error {
 
 const hiddenSecret = "swordfish+of/the=sea"
 
-// Whatever goes wrong before Langflow itself is told apart from its own words,
-// and none of it ends a session.
+// The client tells faults on the way to Langflow from Langflow's own words, and none of
+// them ends a session.
 func TestWhatIsNotLangflow(t *testing.T) {
 	s, c := inProcess(t, langflowtest.Options{})
 	faults := map[string]struct {
@@ -342,8 +342,8 @@ func TestRedirectsOnTheOrigin(t *testing.T) {
 	}
 }
 
-// A redirect to another origin is a move only where Langflow answers, and what asks
-// that carries nothing.
+// A redirect to another origin is a move only where Langflow answers. The request that
+// finds this out carries no secret.
 func TestRedirectsElsewhere(t *testing.T) {
 	var langflowThere atomic.Bool
 	there := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -84,8 +84,8 @@ func TestEarlyAnswer(t *testing.T) {
 	}
 }
 
-// A kept connection that has died loses no request, whatever its method: what
-// was not sent at all goes over a new one.
+// A kept connection that has died loses no request of any method: one that was not sent
+// at all goes over a new connection.
 func TestEarlyAnswerLeavesDeadConnections(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

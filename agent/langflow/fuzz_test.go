@@ -30,8 +30,8 @@ func (a answerer) RoundTrip(r *http.Request) (*http.Response, error) {
 	}, nil
 }
 
-// Whatever a server answers, nothing breaks, no secret of the request gets into
-// an error, and what is said is fit for a terminal.
+// No answer of a server breaks the client or gets a secret of the request into an error,
+// and the error's text is fit for a terminal.
 func FuzzAnswer(f *testing.F) {
 	const ours = "s3cret-refresh-token"
 	for _, body := range []string{
@@ -132,8 +132,8 @@ func FuzzParseURL(f *testing.F) {
 	})
 }
 
-// Whatever cookies a server sets at a sign-in, the next refresh sends its token
-// in one cookie that no text of the server's has ended or added to.
+// With any cookies that a server sets at a sign-in, the next refresh sends its token in
+// one cookie that no text of the server's has ended or added to.
 func FuzzCookies(f *testing.F) {
 	for _, s := range []string{
 		"refresh_token_lf=d.e.f; HttpOnly; Path=/; SameSite=lax", "refresh_token_lf_%2Fteam=d.e.f; Path=/team/", "refresh_token_lf_;x=1",
@@ -214,8 +214,8 @@ func FuzzRetryAfter(f *testing.F) {
 	})
 }
 
-// Whatever Date and exp come together, the time left is that of a believable
-// token, and what is known of the server's clock stays within ten years.
+// With any Date and any exp, the time left is that of a believable token, and the offset
+// of the server's clock stays within ten years.
 func FuzzDate(f *testing.F) {
 	for _, s := range []string{
 		"Mon, 02 Mar 2026 03:04:05 GMT", "Fri, 31 Dec 9999 23:59:59 GMT", "Mon, 01 Jan 0001 00:00:00 GMT", "Monday, 02-Mar-26 03:04:05 GMT",

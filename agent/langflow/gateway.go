@@ -179,7 +179,7 @@ func peek(res *http.Response) (start []byte, plain bool) {
 		if err != nil {
 			return nil, false
 		}
-		start, _ = io.ReadAll(io.LimitReader(r, maxPage)) // what is cut off is no refusal
+		start, _ = io.ReadAll(io.LimitReader(r, maxPage)) // a longer answer is no refusal
 		return start, true
 	default:
 		return nil, false

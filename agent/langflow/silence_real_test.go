@@ -17,8 +17,8 @@ import (
 	"langkeep/agent/langflow"
 )
 
-// forwarder passes connections on to a server until it falls silent: what comes on
-// those that there are then is swallowed, as by a firewall that has forgotten them,
+// forwarder passes connections on to a server until it falls silent: then it swallows
+// all that comes on those that there are, as a firewall does that has forgotten them,
 // while new ones work.
 type forwarder struct {
 	net.Listener
@@ -81,9 +81,9 @@ func (f *forwarder) silence() {
 	f.silent = make(chan struct{})
 }
 
-// An HTTP/2 connection that has died without a word is given up: soon where nothing
-// else is asked, and at once after a time-out or where the network has changed. What
-// is passed on for clients, which waits for as long as they do, gets another one too.
+// A Way gives up an HTTP/2 connection that has died without a word: soon where nothing
+// else is asked, and at once after a time-out or a change of the network. Requests that
+// the proxy passes on, which wait for as long as their clients do, get another one too.
 func TestSilentConnections(t *testing.T) {
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.Proto) }))
 	server.EnableHTTP2 = true

@@ -57,7 +57,7 @@ func NewTransport(ca []byte) (*http.Transport, error) {
 	return t, nil
 }
 
-// Streaming is a way to the same servers for what is passed on to them: an
+// Streaming is a way to the same servers for requests that the proxy passes on: an
 // answer may take as long as a flow runs or come before the request's end, and
 // its bytes stay as they are.
 func Streaming(t http.RoundTripper) http.RoundTripper {

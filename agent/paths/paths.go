@@ -318,7 +318,7 @@ func WriteFile(path string, data []byte) (err error) {
 	return syncDir(dir)
 }
 
-// WriteThrough is WriteFile for what its person may keep elsewhere, such as in a
+// WriteThrough is WriteFile for a file that its person may keep elsewhere, such as in a
 // folder of dotfiles: a symbolic link at path stays, and the file that it leads
 // to is replaced. A link that leads nowhere is an error, since a folder that was
 // open to others may have had it planted.
@@ -339,7 +339,7 @@ func WriteThrough(path string, data []byte) error {
 // written by commands.
 func (p Paths) Sweep() {
 	for _, dir := range []string{p.Config, p.ProfilesDir(), p.State, p.Run} {
-		entries, _ := os.ReadDir(dir) // what can't be read has nothing to be swept
+		entries, _ := os.ReadDir(dir) // a folder that can't be read has nothing to be swept
 		for _, e := range entries {
 			if !strings.HasPrefix(e.Name(), tmpPrefix) || !e.Type().IsRegular() {
 				continue
@@ -390,7 +390,7 @@ func Dangling(path string) error {
 			if at == filepath.Dir(at) {
 				return nil
 			}
-			continue // what is missing may be missing because of a folder above it
+			continue // the path may be missing because of a folder above it
 		}
 		if info.Mode()&fs.ModeSymlink == 0 {
 			return nil

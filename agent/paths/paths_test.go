@@ -221,8 +221,7 @@ func TestWriteFile(t *testing.T) {
 	}
 }
 
-// TestWriteFileThatIsRead: who reads a file, as commands do with the agent's,
-// keeps nobody from replacing it.
+// A reader of a file, as commands are of the agent's, keeps nobody from replacing it.
 func TestWriteFileThatIsRead(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f")
 	if err := WriteFile(path, []byte("old")); err != nil {

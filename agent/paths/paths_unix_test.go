@@ -178,7 +178,7 @@ func TestWriteFileSymlink(t *testing.T) {
 	}
 }
 
-// TestOpenRefuses: what somebody else can have put there is not read.
+// Open refuses files that somebody else can have put there.
 func TestOpenRefuses(t *testing.T) {
 	for name, tc := range map[string]struct {
 		plant func(path string) error

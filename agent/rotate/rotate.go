@@ -55,8 +55,9 @@ func (f *File) open() error {
 	return nil
 }
 
-// Write appends p, in a new file if the old one would grow beyond its size. What
-// can't be written in full is not written at all, as far as that can be.
+// Write appends p, in a new file if the old one would grow beyond its size. After a
+// short write it takes the written part back; if it can't, the next Write begins a new
+// line.
 func (f *File) Write(p []byte) (int, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -565,7 +565,7 @@ func (s *system) do(script string) string {
 	return output(s.t, s.command(script))
 }
 
-// put writes a file as the system sees it: what is mounted there is its own.
+// put writes a file as the system sees it: some of its folders are mounts of its own.
 func (s *system) put(path, content string) {
 	s.t.Helper()
 	cmd := s.command("umask 077; cat >" + path)

@@ -19,8 +19,8 @@ const sentence = (text) => text && text[0].toUpperCase() + text.slice(1) + (/[.?
 
 // ---- The agent
 
-// Whoever takes the agent's port after its end must get nothing, and a page has no
-// say in which connection carries what. So each request and each answer is sealed
+// A program that takes the agent's port after its end must get nothing, and a page has
+// no say in which connection carries which request. So each request and each answer is sealed
 // with a secret that the page and the agent alone have: the hash of the code, or
 // of the token that the code was exchanged for. See localapi/proof.
 

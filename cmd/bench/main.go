@@ -74,7 +74,7 @@ type bench struct {
 	ends     []func() // of what runs
 }
 
-// parts are what can be measured, in this order: what must be quiet comes last.
+// parts are the measurements, in this order: those that need a quiet computer come last.
 var parts = []struct {
 	name    string
 	measure func(*bench, context.Context) error

@@ -74,8 +74,8 @@ func (b *bench) tokens(ctx context.Context) error {
 	return b.compare(what+", 16 connections; beside one profile", 16, all, ours, 0.95)
 }
 
-// many1000 keeps many sessions whose tokens live for a minute: are they always
-// valid, and what does that cost.
+// many1000 keeps many sessions whose tokens live for a minute, and measures whether they
+// are always valid, and the cost.
 func (b *bench) many1000(ctx context.Context) error {
 	server, _, err := b.child(ctx, "langflow", time.Minute)
 	if err != nil {

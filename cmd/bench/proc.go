@@ -81,7 +81,7 @@ type watched struct {
 	took    time.Duration
 }
 
-// glance is how often a process is looked at. What it does within that time
+// glance is the time between two looks at a process. All its work within that time
 // counts as one wake-up.
 const glance = 50 * time.Millisecond
 

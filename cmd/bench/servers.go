@@ -90,8 +90,8 @@ const (
 	eventsPath = "/api/v1/build/bench/events" // ?every=DURATION
 )
 
-// standIn is a stand-in for Langflow with tokens of a lifetime. What it answers
-// to a run costs it little, and its events say when they were sent.
+// standIn is a stand-in for Langflow with tokens of a lifetime. A run costs it little,
+// and its events say when it sent them.
 func standIn(config []byte) (address string, err error) {
 	var lifetime time.Duration
 	if err := json.Unmarshal(config, &lifetime); err != nil {

@@ -67,7 +67,7 @@ func (a *app) disconnect(ctx context.Context, records connect.Records, r connect
 		return fmt.Errorf("%s: %w", r.Profile, err)
 	}
 	if left != "" {
-		a.say(fmt.Sprintf("%s: %s is gone or empty by now, and stays so: what was in it before is in %s", r.Profile, r.Path, left))
+		a.say(fmt.Sprintf("%s: %s is gone or empty by now, and stays so: its former content is in %s", r.Profile, r.Path, left))
 	}
 	a.say(fmt.Sprintf("%s: disconnected %s, in %s", r.Profile, tool.Title, r.Path))
 	return nil

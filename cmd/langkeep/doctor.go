@@ -74,7 +74,7 @@ func (o *doctorOptions) run(ctx context.Context, args []string) error {
 		}
 	}
 	if bad > 0 {
-		return fmt.Errorf("%d of %d checks failed: what to do stands beside them", bad, len(checks))
+		return fmt.Errorf("%d of %d checks failed: follow the advice beside them", bad, len(checks))
 	}
 	return nil
 }
@@ -183,7 +183,7 @@ func agentCheck(ctx context.Context, p paths.Paths, c *client.Client, connectErr
 	return doctor.Check{Name: "agent", Look: func(context.Context) doctor.Finding {
 		if errors.Is(connectErr, client.ErrNoAgent) {
 			return doctor.Finding{
-				Verdict: doctor.Warning, Found: "No agent runs, so what only it can see was left out.", Advice: "Run langkeep start.",
+				Verdict: doctor.Warning, Found: "No agent runs, so the checks that only an agent can make were left out.", Advice: "Run langkeep start.",
 			}
 		}
 		if errors.Is(connectErr, client.ErrStuck) {

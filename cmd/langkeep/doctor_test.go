@@ -39,7 +39,7 @@ func TestDoctorCounts(t *testing.T) {
 	advice := "Mend\x1b[2J it."
 	bad := client.Check{Check: "dns", Profile: new("prod"), Verdict: client.CheckFailed, Found: "It is broken.", Advice: &advice}
 	code, stdout, stderr := answering(t, doctored(version, bad), "doctor")
-	if code != 1 || stderr != "langkeep: 1 of 3 checks failed: what to do stands beside them\n" {
+	if code != 1 || stderr != "langkeep: 1 of 3 checks failed: follow the advice beside them\n" {
 		t.Errorf("%d, %q", code, stderr)
 	}
 	if !strings.HasSuffix(stdout, "\n\nprod\nfailed   dns              It is broken. Mend[2J it.\n") || !strings.HasPrefix(stdout, "ok       agent ") {

@@ -56,7 +56,7 @@ func quickToken(args []string, stdout io.Writer, getenv func(string) string) boo
 // waits for the same refresh in the usual way.
 const quickPatience = time.Second
 
-// quickGet asks for what is answered with a success and in one piece.
+// quickGet sends a GET, and takes only a success that comes in one piece.
 func quickGet(socket, path, accept string) (body string, ok bool) {
 	conn, err := net.Dial("unix", socket)
 	if err != nil {

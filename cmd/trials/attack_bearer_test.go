@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// Who has a part of what it takes.
+// The agent refuses a bearer that is missing, incomplete, ended, in the wrong place or
+// without the scope or the profile.
 func TestAttackBearer(t *testing.T) {
 	suffers(t, []attack{
 		{tried: "no bearer, for routes that are there and that aren't, with any method",

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// The code of langkeep open is as good as the owner for what the page may do.
+// The code of langkeep open permits all that the page may do.
 func TestAttackCode(t *testing.T) {
 	suffers(t, []attack{
 		{tried: "a code is used twice", run: func(t *testing.T, v *victim) string {

@@ -12,7 +12,7 @@ import (
 	"langkeep/agent/paths"
 )
 
-// What somebody may have left in the folders while they were open, or by mistake.
+// Somebody may have left these in the folders, while they were open or by mistake.
 func TestAttackFiles(t *testing.T) {
 	var attacks []planted
 	for _, dir := range []struct {

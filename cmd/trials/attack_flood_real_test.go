@@ -274,7 +274,7 @@ func floodRefused(t *testing.T, v *victim) string {
 	sent.Wait()
 	close(ended)
 	asked.Wait()
-	// What comes last is written down last.
+	// The audit log keeps the order of requests, so with this one it has all.
 	v.ask(t, "GET", "/v1/settings", v.words["owner"])
 	if !eventually(func() bool {
 		written, err := os.ReadFile(v.paths.Audit())

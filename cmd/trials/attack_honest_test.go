@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// What programs of one's own send must get in.
+// The agent must admit the requests of its user's own programs.
 func TestAttackNobodyHonestIsRefused(t *testing.T) {
 	suffers(t, []attack{
 		{tried: "curl, Python, Go: no header that a browser has", want: "200",

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// What HTTP itself lets one try.
+// These are requests at and beyond the limits of HTTP.
 func TestAttackHTTP(t *testing.T) {
 	const end = "GET /v1/status HTTP/1.1\nHost: {host}\n" + asOwner + last + "\n" // a second request
 	suffers(t, []attack{

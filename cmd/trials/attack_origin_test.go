@@ -4,7 +4,7 @@ import (
 	"testing"
 )
 
-// What a browser says of where a request comes from.
+// A browser says in Origin and Sec-Fetch-Site which page has sent a request.
 func TestAttackOrigin(t *testing.T) {
 	suffers(t, []attack{
 		{tried: "an Origin that is not the Host's: another site, `null`, `file://`, another port, https, another name of this computer, with the owner's token",

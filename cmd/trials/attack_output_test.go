@@ -165,7 +165,7 @@ func (b *betrayed) first(t *testing.T, route string) string {
 	return string(said)
 }
 
-// What others say is shown to people and written down.
+// Texts of others are shown to people and written into logs.
 func TestAttackOutput(t *testing.T) {
 	b := newBetrayed(t)
 	b.server.answersAgent(talkative)

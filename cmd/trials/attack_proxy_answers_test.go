@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// What a server that means harm answers through the proxy.
+// A server that means harm answers through the proxy.
 func TestAttackProxyAnswers(t *testing.T) {
 	// through is all that a client gets for an answer.
 	through := func(t *testing.T, b *between, answer http.HandlerFunc, header string) string {

@@ -20,7 +20,7 @@ func posted(target, as, body string) string {
 	return fmt.Sprintf("POST %s%s%s%sContent-Length: %d\n\n%s", target, toProd, as, asJSON, len(body), body)
 }
 
-// What a client that may run flows puts into a body, so as to do more.
+// A client that may run flows tries to do more by what it puts into a body.
 func TestAttackProxyBodies(t *testing.T) {
 	const forbidden = "403 forbidden"
 	const run, variable = "/api/v1/run/x", `{"value":"NAME","load_from_db":true}`

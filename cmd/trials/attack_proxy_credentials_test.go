@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// Whoever may use the whole account must still not get away with a credential.
+// A client that may use the whole account must still not get away with a credential.
 func TestAttackProxyCredentials(t *testing.T) {
 	const refused = "403 forbidden"
 	// each are requests that are refused to several clients.

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// What browsers send, who else sends something like it, and WebSockets.
+// These are requests of browsers, others that look like them, and WebSockets.
 func TestAttackProxyPages(t *testing.T) {
 	const (
 		version   = "GET /api/v1/version"

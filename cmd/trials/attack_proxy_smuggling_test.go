@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// What HTTP itself lets one try against whoever stands in between.
+// Requests whose end the proxy and the server might see in different places.
 func TestAttackProxySmuggling(t *testing.T) {
 	const (
 		run    = "POST /api/v1/run/x" + toProd + asWhole

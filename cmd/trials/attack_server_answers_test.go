@@ -12,7 +12,7 @@ import (
 	"langkeep/localapi/client"
 )
 
-// What a server answers to the agent's own requests.
+// A server that means harm answers the agent's own requests.
 func TestAttackServerAnswers(t *testing.T) {
 	const pair = `{"access_token":"%s","refresh_token":"%s","token_type":"bearer"}`
 	good := jwt(`{"sub":"1","type":"access","exp":` + fmt.Sprint(time.Now().Add(time.Hour).Unix()) + `}`)

@@ -177,7 +177,7 @@ func TestAttackOtherUser(t *testing.T) {
 				v.opened(t, file)
 			}
 			said := untouched(t, files)
-			// What finds nothing must be able to find.
+			// A search that finds nothing proves something only if it can find.
 			bait := filepath.Join(v.paths.State, "bait")
 			plantFile(0o644, "").do(t, bait)
 			defer os.Remove(bait)

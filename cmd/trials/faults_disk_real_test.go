@@ -71,8 +71,8 @@ func TestFaultsDisk(t *testing.T) {
 			good: func() { _ = os.Remove(filler) },
 		},
 		"read-only": {
-			// A mount in front of it, since what has files open can't be remounted: so
-			// the logs, which are open, can still be written.
+			// A mount in front of it, since a file system with open files can't be
+			// remounted: so the logs, which are open, can still be written.
 			bad: func() {
 				if err := errors.Join(
 					syscall.Mount(dir, dir, "", syscall.MS_BIND, ""),
@@ -129,7 +129,7 @@ func TestFaultsDisk(t *testing.T) {
 		refused("a connection", exitFailed, "nothing: the tool's file and connections.json stay", "connect", "lfx", "prod", "--yes", "--no-start")
 		refused("a sign-out", exitKeychainLocked, "nothing: the session goes on", "logout", "prod", "--no-start")
 
-		// A client is gone at once, whatever can be written.
+		// A client is gone at once, also where its file can't be written.
 		d := h.must(exitFailed, "client", "revoke", map[string]string{"full": "first", "read-only": "second"}[kind], "--no-start")
 		if !strings.Contains(d.stderr, said[kind]) && !strings.Contains(d.stderr, "internal") {
 			t.Errorf("%s: %s", kind, d.stderr)

@@ -194,7 +194,7 @@ func harmed(t *testing.T, first *home, dir string, file oneOfOurs, bad harm) []s
 	what := filepath.Base(path) + " " + bad.what
 	before := looks(path)
 
-	// Whoever needs the agent starts it, and has its exit code.
+	// A command that needs the agent starts it, and ends with its exit code.
 	begin := h.do("start", "--headless")
 	defer h.do("stop")
 	if begin.code != exitDone {

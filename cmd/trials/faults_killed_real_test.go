@@ -47,7 +47,7 @@ func TestFaultsKilled(t *testing.T) {
 			h.t.Fatalf("sign in: %s", d.stderr)
 		}
 	}
-	// whole is for what must cost nothing.
+	// whole is for a moment of death that must cost nothing.
 	whole := func(h *home, url, shown string) (lost, heals string) {
 		if shown != "fresh" {
 			return "", ""

@@ -20,9 +20,9 @@ import (
 	"langkeep/localapi/client"
 )
 
-// betrayed is an agent whose server means harm. Whatever it would send to
-// another computer goes to elsewhere, which stands in for a forward proxy; and
-// so does what it is led to on this one.
+// betrayed is an agent whose server means harm. elsewhere stands in for a forward proxy,
+// and so gets every request that the agent would send to another computer; a server
+// that leads to this computer leads there too.
 type betrayed struct {
 	launched
 	paths     paths.Paths

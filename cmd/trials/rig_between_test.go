@@ -146,7 +146,7 @@ type trick struct {
 	run     func(*testing.T, *between) (happened string)
 }
 
-// said are the words for what must come of it.
+// said are the words for the effect that it must have.
 func (c trick) said() string {
 	said := answersSaid(c.want)
 	if c.sent.says != "" {

@@ -18,8 +18,8 @@ const (
 	live
 )
 
-// figureNames are what the figures are called, here and in /metrics, and what
-// they may vary by.
+// figureNames are the names of the figures, here and in /metrics, and the bounds of their
+// growth.
 var figureNames = [len(figures{})]struct {
 	name, metric  string
 	factor, spare float64

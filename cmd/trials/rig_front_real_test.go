@@ -50,7 +50,7 @@ func newFront(t *testing.T, c *computer, upstream string) *front {
 		f.mu.Lock()
 		f.requests = append(f.requests, recorded{r.Method, r.URL.Path, r.URL.RawQuery, r.Header.Clone()})
 		f.mu.Unlock()
-		// What Langkeep sends is what must be found nowhere else.
+		// Langkeep sends these secrets; the test must find them nowhere else.
 		c.secret("a managed key", r.Header.Get("X-Api-Key"))
 		if _, token, ok := strings.Cut(r.Header.Get("Authorization"), " "); ok {
 			c.secret("an access token", token)

@@ -406,8 +406,8 @@ type answer struct {
 	kind   string // of the problem that it is
 }
 
-// curl runs curl; what its arguments must not show goes into config, in the
-// form that its option -K reads.
+// curl runs curl. Secrets go into config, in the form that its option -K reads, since its
+// arguments show.
 func (p *person) curl(config string, args ...string) answer {
 	return p.curlAs(0, config, args...)
 }

@@ -25,7 +25,8 @@ const (
 	recovery = 10 * time.Second
 )
 
-// judge looks at every read. What is allowed depends on what runs just then.
+// judge looks at every read. Its verdict depends on whether the server and the agent
+// run at that moment.
 type judge struct {
 	t      *testing.T
 	person *person

@@ -406,7 +406,7 @@ func (s *soak) sample() figures {
 		}
 		f[i] = n
 	}
-	// What the system says itself; the files only to root.
+	// Compare the metrics with the system's own count, which only root can read.
 	if fds, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", s.running())); err == nil {
 		if d := float64(len(fds)) - f[files]; d < -50 || d > 50 {
 			s.t.Errorf("there are %d open files, and the metrics tell of %.0f", len(fds), f[files])

@@ -11,9 +11,9 @@ import (
 	"langkeep/assets/casebook"
 )
 
-// trial is a case of a table in docs/attacks.md: what is tried, and the function
-// that tries it. What it returns is what has happened, in the table's words, so
-// that they stand beside what was asserted.
+// trial is a case of a table in docs/attacks.md: the attempt in words, and the function
+// that makes it. The function returns the table's words for the result, so that they
+// stand beside the assertion.
 type trial struct {
 	tried string
 	run   func(t *testing.T) (happened string)
@@ -25,7 +25,7 @@ func runTrials(t *testing.T, all []trial) {
 	runTrialsAs(t, "what is tried", all)
 }
 
-// runTrialsAs is runTrials with a heading for what is tried.
+// runTrialsAs is runTrials with a heading for the first column.
 func runTrialsAs(t *testing.T, heading string, all []trial) {
 	t.Helper()
 	const document = "docs/attacks.md"

@@ -92,8 +92,7 @@ func (u *upstream) takeAsked() []seen {
 	return all
 }
 
-// answersAgent sets what the agent is answered from now on, nil for what Langflow
-// does.
+// answersAgent sets the answers to the agent from now on, nil for Langflow's.
 func (u *upstream) answersAgent(with http.HandlerFunc) {
 	u.mu.Lock()
 	defer u.mu.Unlock()

@@ -424,7 +424,7 @@ func (l launched) status(t *testing.T) string {
 	return l.ask(t, "GET", "/v1/status", l.token(t))
 }
 
-// What attackers write most of.
+// Texts that most attacks have in common.
 const (
 	status   = "GET /v1/status HTTP/1.1\nHost: {host}\n"
 	asOwner  = "Authorization: Bearer {owner}\n"

@@ -9,7 +9,7 @@ import (
 // testFlows has edit write flows.
 func (s *scoped) testFlows() {
 	password := s.server.Password
-	// What works with proxy: code, a flow in the flow, a variable, the environment.
+	// These work with proxy: code, a flow in the flow, a variable, the environment.
 	variable := s.echo()
 	field := template(variable["nodes"].([]object)[0])["input_value"].(object)
 	field["value"], field["load_from_db"] = "STOLEN", true
@@ -49,8 +49,8 @@ func (s *scoped) testFlows() {
 		s.Errorf("a flow with %s: %d %.500s", kind, status, said)
 	}
 
-	// What edit is for: a flow of plain components, changed, run, and one with a
-	// component that is not plain, left as it is.
+	// edit may make, change and run a flow of plain components, and change one with a
+	// component that is not plain and that it leaves as it is.
 	id := s.create("edit", "Edited", s.owned(s.echo(), "edited"))
 	changed := s.owned(s.echo(), "edited")
 	template(changed["nodes"].([]any)[0].(object))["input_value"].(object)["value"] = "as I left it"

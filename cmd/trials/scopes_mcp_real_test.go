@@ -22,7 +22,7 @@ func (s *scoped) testResources() {
 	}
 	_, _ = io.WriteString(part, "dear diary")
 	_ = w.Close()
-	// What tweak is for as well.
+	// tweak may upload too.
 	s.must(201, "tweak", "POST", "/api/v1/files/upload/"+s.flow, form.String(), "Content-Type: "+w.FormDataContentType())
 	if status, _ := s.ask("run", "POST", "/api/v1/files/upload/"+s.flow, form.String(), "Content-Type: "+w.FormDataContentType()); status != 403 {
 		s.Errorf("an upload with run: %d", status)

@@ -64,8 +64,8 @@ func (s *scoped) testProjects() {
 	if said := nobody(list); !strings.Contains(said, `"tools":[]`) {
 		s.Errorf("the open project has the tools %.700s", said)
 	}
-	// What is a tool already, and stays where it is, edit may change otherwise; what is
-	// none it may move.
+	// edit may change a flow that is a tool already and stays in its project, and may move
+	// one that is no tool.
 	s.must(200, "edit", "PATCH", "/api/v1/flows/"+tool, `{"description":"changed","mcp_enabled":true,"action_name":"a_tool"}`)
 	s.must(200, "edit", "PATCH", "/api/v1/flows/"+private, `{"folder_id":"`+project.ID+`"}`)
 	if said := nobody(list); !strings.Contains(said, `"tools":[]`) {

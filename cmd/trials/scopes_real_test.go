@@ -13,7 +13,7 @@ import (
 
 // TestScopes has clients of the scopes run, tweak and edit attack real servers of
 // each version by what they put into bodies. Each attack first works with the scope
-// proxy, so that it is known to be one. What the scopes are for works too.
+// proxy, so that it is known to be one. The scopes' honest uses work too.
 func TestScopes(t *testing.T) {
 	for _, version := range append(real.Versions(), "") {
 		t.Run("langflow "+version, func(t *testing.T) { testScopes(t, version) })

@@ -11,11 +11,11 @@ import (
 	"strings"
 )
 
-// runsSomething are the writing routes that the scope run has, whatever their bodies
-// may not have.
+// runsSomething are the writing routes that the scope run has, within the rules for their
+// bodies.
 var runsSomething = regexp.MustCompile(`^POST /api/(v1/run/|v1/responses$|v1/webhook/|v1/a2a/[^/]*/jsonrpc$|v1/mcp/|mcp/|v2/workflows$|v2/workflows/stop$)|^DELETE /api/(v1/)?mcp/(project/[^/]*/)?streamable$`)
 
-// testRoutes has clients ask for what the server's own document says that there is.
+// testRoutes has clients ask for every route of the server's own document.
 func (s *scoped) testRoutes() {
 	account := s.account()
 	_, text := account("GET", "/openapi.json", "")

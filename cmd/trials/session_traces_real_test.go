@@ -46,7 +46,7 @@ func testTraces(t *testing.T, c *computer) {
 			t.Errorf("%s is an argument of %q", what, command[:strings.IndexByte(command+"\x00", 0)])
 		}
 	}
-	// What finds nothing must be able to find.
+	// A search that finds nothing proves something only if it can find.
 	dir := t.TempDir()
 	for secret := range c.secrets {
 		if err := os.WriteFile(filepath.Join(dir, "leak"), []byte("x="+secret+"&"), 0o600); err != nil {

@@ -26,7 +26,7 @@ func testWays(p *person, server string) {
 	owner, wrong := bearer(p.owner()), bearer("lk_"+strings.Repeat("A", 43))
 	header := func(to []string, h string) []string { return append([]string{"-H", h}, to...) }
 
-	// Whoever cannot even connect must be kept out by more than the folder.
+	// The agent itself must keep out a user whom the socket's folder does not.
 	p.throwOpen(p.t, p.paths.Socket())
 	type way struct {
 		name   string

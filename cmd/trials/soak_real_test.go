@@ -65,7 +65,7 @@ func TestSoak(t *testing.T) {
 	}
 	s.judge(counted, long)
 
-	// What has gone leaves nothing.
+	// Streams that have ended leave neither goroutines nor files.
 	p.eventually(time.Minute, "all that streamed has gone", func() bool {
 		now := s.sample()
 		return now[goroutines] <= idle[goroutines]+20 && now[files] <= idle[files]+20

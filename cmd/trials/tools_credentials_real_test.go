@@ -86,8 +86,8 @@ func (s *tools) testCredentials(p *person) {
 		}
 	}
 
-	// What gives a credential or makes one does not get there, however it is
-	// written.
+	// A request that gives or makes a credential does not reach the server, in any
+	// spelling.
 	_, before = s.front.since(0)
 	for _, line := range []string{
 		"POST /api/v1/login", "GET /api/v1/auto_login", "GET /api/v1/%61uto_login", "GET /api/v1/auto_login/", "POST /api/v1/refresh", "POST /api/v1/logout",
@@ -106,7 +106,7 @@ func (s *tools) testCredentials(p *person) {
 		p.t.Errorf("the server was asked for %s %s", sent[0].method, sent[0].path)
 	}
 
-	// Whatever else can be read is read, and what makes things is tried.
+	// Read every other route, and try those that make something.
 	_, _, document := send(http.MethodGet, "/openapi.json", "", ours...)
 	var api struct {
 		Paths map[string]map[string]json.RawMessage

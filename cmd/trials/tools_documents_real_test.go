@@ -191,7 +191,7 @@ func (r *reader) shell(command string) done {
 	var stdout bytes.Buffer
 	stderr := &asked{typed: r.typed, terminal: person}
 	cmd.Stdout, cmd.Stderr = &stdout, stderr
-	// What stays in the background holds on to neither.
+	// A program that stays in the background keeps stdout and stderr open.
 	cmd.WaitDelay = time.Second
 	err := cmd.Run()
 	var exit *exec.ExitError

@@ -169,7 +169,7 @@ func TestFindIsNotFooledAfterACrash(t *testing.T) {
 	}
 }
 
-// Whatever stands in agent.json, the owner's token goes to this computer alone.
+// With any text in agent.json, the owner's token goes to this computer alone.
 func FuzzRunning(f *testing.F) {
 	for _, s := range []string{
 		`{"schema":1,"url":"http://127.0.0.1:17860","pid":42}`, `{"schema":1,"url":"http://127.0.0.1@evil.test/","pid":-1}`,

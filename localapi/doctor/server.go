@@ -84,7 +84,7 @@ func (s Server) Checks() []Check {
 	}
 	if s.Credential == nil {
 		return append(checks, Check{Name: "token", Look: func(context.Context) Finding {
-			return warning("Run langkeep doctor without --no-start.", "The token, the key and what they open were not tried, since no agent runs.")
+			return warning("Run langkeep doctor without --no-start.", "The token and the key were not tried, since no agent runs.")
 		}})
 	}
 	return append(checks,
@@ -210,7 +210,7 @@ func (s *server) tls(ctx context.Context) Finding {
 		if ip := net.ParseIP(s.url.Hostname()); s.url.Hostname() == "localhost" || ip != nil && ip.IsLoopback() {
 			return ok("None, and none is needed on this computer.")
 		}
-		return warning("Use https:// if the server has it.", "None: what goes over the network can be read there.")
+		return warning("Use https:// if the server has it.", "None: everybody on the network can read the traffic.")
 	}
 	if e, ok := errors.AsType[*langflow.Error](err); ok && (e.Kind == langflow.Certificate || e.Kind == langflow.ForwardProxy) {
 		return serverFinding(e)
@@ -222,7 +222,7 @@ func (s *server) tls(ctx context.Context) Finding {
 		return serverFinding(e) // it refused the handshake
 	}
 	if state == nil || len(state.PeerCertificates) == 0 {
-		return failed("Check what stands in front of the server.", "There is no TLS connection%s.", because(err))
+		return failed("Check the proxy or gateway in front of the server.", "There is no TLS connection%s.", because(err))
 	}
 	certificate := state.PeerCertificates[0]
 	days := int(certificate.NotAfter.Sub(s.Clock.Now()) / (24 * time.Hour))
@@ -303,14 +303,14 @@ func serverFinding(err error) Finding {
 	case langflow.Inactive:
 		return failed("Ask the server's administrator.", "This account was deactivated by an administrator.")
 	}
-	return failed("Check the URL and what stands in front of the server.", "The server can't be asked%s.", detail)
+	return failed("Check the URL, and any proxy or gateway in front of the server.", "The server can't be asked%s.", detail)
 }
 
 func (s *server) clock(context.Context) Finding {
 	offset, known := s.client.Offset()
 	switch {
 	case !known:
-		return warning("Have what stands in front of the server send a Date.", "The server doesn't tell its time, so this computer's is taken for right.")
+		return warning("Have the proxy or gateway in front of the server send a Date.", "The server doesn't tell its time, so this computer's is taken for right.")
 	case offset.Abs() < 2*time.Second: // a Date has whole seconds
 		return ok("The server's clock is right by this computer's.")
 	}
@@ -436,7 +436,7 @@ func (s *server) opens(ctx context.Context, get func(context.Context) (*langflow
 	case err != nil:
 		return credentialFinding(err)
 	case !opened:
-		return failed("Sign in again, or look at what stands in front of the server.", "%s don't open to the %s.", what, with)
+		return failed("Sign in again, or check the proxy or gateway in front of the server.", "%s don't open to the %s.", what, with)
 	}
 	return ok("%s open to the %s.", what, with)
 }

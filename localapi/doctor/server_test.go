@@ -313,7 +313,7 @@ func TestServerTLS(t *testing.T) {
 	p.server.Profile.ServerURL, p.server.Profile.AllowHTTP = "http://flows.example.org", true
 	p.server.Resolve = func(context.Context, string) ([]string, error) { return []string{"192.0.2.1"}, nil }
 	p.server.Dial = func(context.Context, string, string) (net.Conn, error) { a, _ := net.Pipe(); return a, nil }
-	p.want("tls", Warning, "can be read there")
+	p.want("tls", Warning, "can read the traffic")
 }
 
 type broken struct{}

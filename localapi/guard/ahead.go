@@ -113,8 +113,8 @@ func (c *conn) keep(piece []byte, err error) (last bool) {
 	defer a.mu.Unlock()
 	a.kept = append(a.kept, piece...)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		// net/http ends its own background read by a deadline of the past. That deadline
-		// may be over by now: who reads next finds out.
+		// net/http ends its own background read by a deadline of the past. The next
+		// reader finds out whether that deadline is still set.
 		a.running = false
 		a.moved.Broadcast()
 		return true

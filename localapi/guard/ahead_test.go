@@ -58,7 +58,7 @@ func soon[T any](t *testing.T, c <-chan T, what string) (v T) {
 	return v
 }
 
-// A client that leaves is noticed, whatever it has sent behind its request.
+// The agent notices that a client leaves, also one that has sent bytes behind its request.
 func TestLeavesBehindLateBytes(t *testing.T) {
 	address, begun, left, _ := waiting(t)
 	const get, post = "GET /wait?%d HTTP/1.1\r\nHost: x\r\n\r\n", "POST /wait?%d HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"

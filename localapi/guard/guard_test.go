@@ -496,7 +496,7 @@ func BenchmarkCheck(b *testing.B) {
 	}
 }
 
-// Whatever a stranger writes, only an exact Host and the right bearer get in.
+// Of all that a stranger can write, only an exact Host and the right bearer get in.
 func FuzzCheck(f *testing.F) {
 	f.Add(authed)
 	f.Add(get + "\nOrigin: http://evil.test")

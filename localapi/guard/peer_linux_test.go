@@ -399,8 +399,8 @@ func BenchmarkLookUp(b *testing.B) {
 	}
 }
 
-// Whatever the kernel answers, a connection's user is told only by an answer
-// about exactly that connection, with an inode.
+// Of all that the kernel can answer, only an answer about exactly that connection, with
+// an inode, tells its user.
 func FuzzOwner(f *testing.F) {
 	remote, local := netip.MustParseAddrPort("127.0.0.1:50000"), netip.MustParseAddrPort("127.0.0.1:17860")
 	good := diagAnswer(remote, local)

@@ -47,8 +47,8 @@ func TestIDValue(t *testing.T) {
 	}
 }
 
-// Whatever a member has as its id, it can be compared with itself, and what an
-// encoder makes of it is the same.
+// Any id of a member can be compared with itself, and equals the id that an encoder makes
+// of it.
 func FuzzIDValue(f *testing.F) {
 	f.Add(`"a\/b"`)
 	f.Add(`-0.0100E+7`)

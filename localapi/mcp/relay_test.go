@@ -345,8 +345,8 @@ func TestRelayComparesIDsAsValues(t *testing.T) {
 	}
 }
 
-// Each message that has an id is answered, by the server or in its place; what is
-// no message is refused with the id that can be told.
+// Each message that has an id is answered, by the server or in its place. The relay
+// refuses a line that is no message, with the id if it can be read.
 func TestRelayAnswersWhateverHasAnID(t *testing.T) {
 	refused := func(code, id, words string) string {
 		return `{"error":{"code":` + code + `,"message":"langkeep: ` + words + `"},"id":` + id + `,"jsonrpc":"2.0"}`
@@ -426,8 +426,8 @@ func (a answers) RoundTrip(r *http.Request) (*http.Response, error) {
 	}, nil
 }
 
-// Whatever a client writes and a server answers, what the client reads is one
-// JSON value a line.
+// With anything that a client writes and a server answers, the client reads one JSON
+// value a line.
 func FuzzRelay(f *testing.F) {
 	const initialize = `{"jsonrpc":"2.0","id":1,"method":"initialize","params":{}}` + "\n"
 	f.Add(initialize, "application/json", `{"jsonrpc":"2.0","id":1,"result":{"protocolVersion":"2025-06-18"}}`, "s")

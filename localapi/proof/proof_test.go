@@ -7,8 +7,8 @@ import (
 	"langkeep/agent/secret"
 )
 
-// example has the secret of a token, and what follows from it as the contract
-// has it: made with openssl dgst, not with this package.
+// example has the secret of a token. The values below follow from it by the contract, and
+// were made with openssl dgst, not with this package.
 var example = Of(secret.New("lk_example"))
 
 func TestSecret(t *testing.T) {

@@ -16,7 +16,7 @@ import (
 const accountBytes = 128 << 20
 
 // eachFlow has take look at each flow of the account, with its data, until take
-// returns an error. What can't be read is an error.
+// returns an error. A list that can't be read is an error too.
 func (u upstreamAsk) eachFlow(ctx context.Context, take func(flow map[string]any) error) error {
 	// All are asked for: without the examples, 1.4.3 to 1.13.0 leave out those that
 	// are in no project as well.
@@ -187,8 +187,8 @@ func sameID(a any, b string) bool {
 	return b != "" && strings.EqualFold(id, b)
 }
 
-// Who may use a flow besides its account, as a tool of a project's MCP server, is up
-// to the project, whose auth_type may be none, and to the flow's mcp_enabled. So
+// A project's auth_type, which may be none, and a flow's mcp_enabled decide which users
+// besides its account may use the flow, as a tool of the project's MCP server. So
 // nothing that edit writes may put a flow among a project's tools, or one of them
 // into another project, or under another name. The same goes for flow_type, without
 // which 1.13.0 has no agent of A2A of a flow with a2a_enabled.

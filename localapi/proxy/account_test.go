@@ -174,7 +174,7 @@ func TestResultsAskedOnce(t *testing.T) {
 	}
 }
 
-// What can't be read of the account's flows is refused.
+// The proxy refuses a request for whose check it can't read the account's flows.
 func TestResultsUnread(t *testing.T) {
 	for name, list := range map[string]http.HandlerFunc{
 		"an error": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) },

@@ -342,7 +342,7 @@ func nothing(v any) bool {
 }
 
 // json reads the body, which must say that it is JSON: Langflow 1.13 reads a body
-// on /run as JSON, whatever it says, and forms as well.
+// on /run as JSON with any Content-Type, and forms as well.
 func (a *asked) json() (any, *objection) {
 	kind, params, err := mime.ParseMediaType(a.header.Get("Content-Type"))
 	charset, given := params["charset"]

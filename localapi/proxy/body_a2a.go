@@ -13,8 +13,8 @@ var a2aMethods = []string{
 }
 
 // judgeA2A is for POST /a2a/FLOW/jsonrpc (1.13.0, off unless it is turned on). The
-// server makes one text of a message's parts, and no tweaks. What is not here is
-// where it would send news of a task: to any URL.
+// server makes one text of a message's parts, and no tweaks. pushNotificationConfig is
+// not among the fields: the server would send news of a task to any URL.
 func judgeA2A(a *asked) *objection {
 	if wrong := a.queryOf(nil); wrong != nil {
 		return wrong

@@ -290,8 +290,8 @@ func plainFlow(v any, known map[string]component) string {
 	types := map[string]string{} // of nodes, by their ids
 	fields := map[string][]string{}
 	nodes, _ := flow["nodes"].([]any)
-	// That comes first: what else is said of such a flow would be of a component that
-	// is no reason.
+	// This comes first: any other objection to such a flow would name a component that
+	// is not the reason.
 	for _, n := range nodes {
 		kind, _ := inner(n, "data", "type").(string)
 		if _, ok := known[kind]; !ok && inner(n, "type") == "genericNode" {
@@ -590,7 +590,7 @@ type componentCache struct {
 }
 
 // components are those of plainComponents that the server has. They are asked for
-// again when its version changes, and after a while: whoever keeps the server may
+// again when its version changes, and after a while: the server's administrator may
 // have added some.
 func (u upstreamAsk) components(ctx context.Context) (map[string]component, error) {
 	c := &u.h.known

@@ -273,7 +273,7 @@ func TestFlows(t *testing.T) {
 	}
 }
 
-// Whatever flow is plain, its components have the server's own code, and no variable.
+// The components of a plain flow have the server's own code, and no variable.
 func FuzzFlow(f *testing.F) {
 	known := map[string]component{}
 	for _, group := range ownComponents() {

@@ -14,8 +14,8 @@ import (
 	"langkeep/localapi/guard"
 )
 
-// MCP's messages: methods count, and arguments are inputs. What is refused is
-// answered in JSON-RPC, with the request's id.
+// In MCP's messages the methods count, and arguments are inputs. The proxy answers a
+// refused message in JSON-RPC, with the request's id.
 func TestMCPMessages(t *testing.T) {
 	r := start(t, "", func(http.ResponseWriter, *http.Request) {})
 	r.lookup = func(token string) (*guard.Caller, *client.Problem) {
@@ -102,7 +102,7 @@ func TestMCPMessages(t *testing.T) {
 	}
 }
 
-// What MCP is refused is noted like all else, though the answer is 200.
+// The proxy notes a refused message of MCP like any refusal, though the answer is 200.
 func TestMCPRefusalIsNoted(t *testing.T) {
 	upstream, err := url.Parse("http://server.test")
 	if err != nil {

@@ -114,7 +114,7 @@ func judgeResponses(a *asked) *objection {
 // judgeWebhook is for POST /webhook/ID. All versions make one string of the body,
 // whatever its type, and put it into the field data of the flow's Webhook
 // components (a tweak of the server's own, whose value is no object and so can set
-// nothing else): it is an input. What can't be read as UTF-8 is a 500 there.
+// nothing else): it is an input. A body that is no UTF-8 is a 500 there.
 func judgeWebhook(a *asked) *objection {
 	if wrong := a.queryOf(nil); wrong != nil {
 		return wrong
@@ -132,7 +132,7 @@ func judgeWebhook(a *asked) *objection {
 // caller's; tweaks; globals, which replace the account's variables; files, which
 // are paths on the server; start and stop, which make another flow of it; and
 // idempotency_key, by which 1.13.0 answers with the job of an earlier run of the
-// account's, whatever that was begun with.
+// account's, which another body may have begun.
 var workflowFields = map[string]field{
 	"flow_id":            text,
 	"input_value":        text,

@@ -83,7 +83,7 @@ func TestRunBodies(t *testing.T) {
 	}
 }
 
-// What a workflow is sent. rules.go says whether it gets there.
+// These are the bodies of workflows. rules.go says whether a client may send one.
 func TestWorkflowBodies(t *testing.T) {
 	h := New(Config{Log: slog.New(slog.DiscardHandler), Needs: func() Needs { return Needs{Version: "1.13.0"} }})
 	for _, tt := range []struct {

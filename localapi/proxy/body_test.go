@@ -18,7 +18,7 @@ func TestEveryCheckIsThere(t *testing.T) {
 		if _, known := checks[r.check]; r.check != "" && !known {
 			t.Errorf("%s has the check %q, which there is not", r.path, r.check)
 		}
-		// But for streams of what was begun with a check, and what is forbidden.
+		// But for streams of runs that a check has admitted, and forbidden routes.
 		if r.check == "" && r.scope == guard.Run {
 			t.Errorf("%s is open to the scope run, and nothing looks at what is sent there", r.path)
 		}
@@ -89,8 +89,8 @@ func TestBodies(t *testing.T) {
 	}
 }
 
-// FuzzBodies feeds each check that reads JSON for the scope run: what passes is, as
-// another parser reads it, free of what may not be there, at any depth.
+// FuzzBodies feeds each check that reads JSON for the scope run: a body that passes has,
+// as another parser reads it, no forbidden field at any depth.
 func FuzzBodies(f *testing.F) {
 	names := []string{"run", "advanced", "responses", "workflow", "mcp", "a2a"}
 	for i, s := range []string{

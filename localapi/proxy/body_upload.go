@@ -18,7 +18,7 @@ import (
 // does nothing with one before its end.
 //
 // A file's name is more than a name. Langflow 1.10.3 keeps the account's MCP servers
-// in a file of the account's, _mcp_servers_USER.json: whoever uploads that has the
+// in a file of the account's, _mcp_servers_USER.json: a client that uploads it has the
 // server start programs, and with append=true may read the keys in it. 1.13.0 takes
 // over such a file into its database. 1.4.3 does not look for slashes in a name.
 

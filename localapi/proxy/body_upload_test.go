@@ -120,7 +120,7 @@ func TestUploadRefused(t *testing.T) {
 	}
 }
 
-// What passes is as it was, and Go finds none but plain names of files in it.
+// An upload passes unchanged, and Go finds only plain names of files in it.
 func FuzzUpload(f *testing.F) {
 	for _, s := range []string{form(file("a.txt"), "x"), form(file("_mcp_servers_1.json"), "{}"), form(`Content-Disposition: form-data; name="a"`, "--b-1"), "--b-1\r\n\r\n--b-1--"} {
 		f.Add([]byte(s))

@@ -98,7 +98,7 @@ func readable(accepted []string) string {
 		weight := ""
 		if name, value, ok := strings.Cut(parameters, "="); ok && strings.TrimSpace(name) == "q" {
 			weight = strings.TrimSpace(value)
-			// What is no weight is taken for a no: an answer as it is can always be read.
+			// Take an invalid weight for 0: an answer without a coding can always be read.
 			if q, err := strconv.ParseFloat(weight, 64); err != nil || !(q > 0 && q <= 1) {
 				weight = "0"
 			}
@@ -142,10 +142,10 @@ func (p *proxiedRequest) incoming(h http.Header) {
 	}
 }
 
-// onServer tells whether an address leads to the server, and returns what comes
-// after its host. It reads the address as leniently as curl and browsers do,
-// since what is not seen to be the server's is followed without the proxy: in
-// clear text, perhaps, and with a client token.
+// onServer tells whether an address leads to the server, and returns the part after its
+// host. It reads the address as leniently as curl and browsers do, since a client
+// follows an address that onServer does not recognise without the proxy: in clear text,
+// perhaps, and with a client token.
 //
 // The server's name with another scheme or port is the server as well, as far as
 // these are defaults: behind a TLS terminator Langflow takes itself for

@@ -20,10 +20,10 @@ const (
 )
 
 // jobs are the background runs of workflows that clients have begun here. With a
-// job's id a server tells the whole account what the run came to, with what its
-// components handed to each other if whoever began it said so. A client that may
-// not read what runs left behind asks for its own jobs alone. They are forgotten
-// when the agent ends.
+// job's id a server tells the whole account the result of a run, and, if its client has
+// asked for that, the values that its components handed to each other. A client without
+// the scope for the results of runs may ask for its own jobs alone. The list ends with
+// the agent.
 type jobs struct {
 	sync.Mutex // protects the following
 	clients    []jobsOf

@@ -62,7 +62,7 @@ func TestJobs(t *testing.T) {
 	if !mayAsk("run", job) || !mayAsk("run", strings.ToUpper(strings.ReplaceAll(job, "-", ""))) || mayAsk("tweak", job) || mayAsk("run", others) {
 		t.Error("the job that run began")
 	}
-	// What is no answer of a job.
+	// None of these is an answer that begins a job.
 	for _, says := range []string{"", `{"outputs":"` + strings.Repeat("x", jobAnswer) + `","job_id":"` + others + `"}`, `["job_id","` + others + `"]`, `{"job_id":"x"}`, `{"job_id":["` + others + `"]}`, `{"a":{"job_id":"` + others + `"}}`} {
 		begin("run", says)
 	}
@@ -81,7 +81,7 @@ func TestJobs(t *testing.T) {
 	}
 }
 
-// What is kept of jobs has bounds, and one client keeps out no other's.
+// The list of jobs has bounds, and a busy client does not push out another one's.
 func TestJobsBounded(t *testing.T) {
 	var j jobs
 	quiet, busy := &guard.Caller{Name: "quiet"}, &guard.Caller{Name: "busy"}

@@ -183,7 +183,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return // the client has gone
 		}
 	}
-	// What goes on for long ends with the client's token.
+	// A stream ends with the client's token.
 	ctx, cancel := context.WithCancel(context.WithValue(r.Context(), proxiedRequestKey{}, p))
 	defer cancel()
 	if caller.Ended != nil {
@@ -401,7 +401,7 @@ func refused(res *http.Response) bool {
 	said := start
 	if strings.EqualFold(res.Header.Get("Content-Encoding"), "gzip") {
 		if plain, err := gzip.NewReader(bytes.NewReader(start)); err == nil {
-			said, _ = io.ReadAll(io.LimitReader(plain, refusal)) // what is cut off is no refusal
+			said, _ = io.ReadAll(io.LimitReader(plain, refusal)) // a longer answer is no refusal
 		}
 	}
 	res.Body = struct {
@@ -436,7 +436,7 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if errors.As(err, &refused) {
 		p := r.Context().Value(proxiedRequestKey{}).(*proxiedRequest)
 		in := *r
-		in.Body = p.sent // what was refused gives no more
+		in.Body = p.sent // a refused body gives no more
 		h.refuse(w, &in, p.caller, refused.problem)
 		return
 	}

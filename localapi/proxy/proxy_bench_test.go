@@ -31,8 +31,8 @@ func (source) KeyRefused(string, secret.Text)                     {}
 func (source) TokenRefused(string, secret.Text)                   {}
 func (source) GatewayRefused(string, *http.Request) bool          { return false }
 
-// answerer is a server without a network, so that what is measured is the
-// proxies' own work.
+// answerer is a server without a network, so that the benchmark measures the proxies' own
+// work alone.
 type answerer struct{ body string }
 
 func (a answerer) RoundTrip(r *http.Request) (*http.Response, error) {

@@ -445,8 +445,7 @@ func raw(t *testing.T, address, text string) string {
 	return string(answer)
 }
 
-// What a server says before its answer and after it is not looked at, so it is
-// not passed on.
+// The proxy does not look at early hints and trailers, so it does not pass them on.
 func TestOnlyTheAnswerIsPassedOn(t *testing.T) {
 	r := start(t, "", func(w http.ResponseWriter, _ *http.Request) {
 		conn, _, err := http.NewResponseController(w).Hijack()

@@ -66,24 +66,24 @@ func parse(text string) (allowed, forbidden []*rule, err error) {
 
 func parseLine(fields []string) (*rule, error) {
 	if len(fields) != 3 || !strings.HasPrefix(fields[1], "/") {
-		return nil, fmt.Errorf("%q is not methods, a path and who may", fields)
+		return nil, fmt.Errorf("%q is not methods, a path and a scope", fields)
 	}
-	who := fields[2]
+	access := fields[2] // forbidden, or a scope and perhaps a check
 	r := &rule{methods: strings.Split(fields[0], ","), path: fields[1], segments: split(fields[1])}
-	if said, ok := strings.CutPrefix(who, "forbidden"); ok {
+	if said, ok := strings.CutPrefix(access, "forbidden"); ok {
 		version, limited := strings.CutPrefix(said, "<")
 		if _, _, known := langflow.Release(version); limited != known || !limited && said != "" {
-			return nil, fmt.Errorf("%q is neither forbidden nor, for example, forbidden<1.13", who)
+			return nil, fmt.Errorf("%q is neither forbidden nor, for example, forbidden<1.13", access)
 		}
 		if len(r.segments) < 3 || r.segments[0] != "api" || !apiVersion(r.segments[1]) {
 			return nil, fmt.Errorf("%s is not below /api/vN, where forbidden holds", r.path)
 		}
 		r.before = version
 	} else {
-		scope, check, checked := strings.Cut(who, ":")
+		scope, check, checked := strings.Cut(access, ":")
 		r.scope, r.check = guard.Scope(scope), check
 		if !slices.Contains([]guard.Scope{guard.Run, guard.Tweak, guard.Edit, guard.Proxy}, r.scope) || checked && check == "" {
-			return nil, fmt.Errorf("%q is not who may", who)
+			return nil, fmt.Errorf("%q is not a scope", access)
 		}
 	}
 	for _, method := range r.methods {

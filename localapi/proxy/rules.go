@@ -16,11 +16,11 @@ import (
 type target struct {
 	path  string // decoded
 	route string // below /api/vN, without a slash at its end
-	// rule is nil for what no known version of Langflow has.
+	// rule is nil for a path that no known version of Langflow has.
 	rule *rule
 	// check is the rule's.
 	check string
-	// forbidden means that nobody may use it, whatever the route says.
+	// forbidden means that nobody may use it, with any rule.
 	forbidden bool
 	// bearer means that the route takes a token and no key (/session, 1.8 to
 	// 1.13.0).
@@ -58,8 +58,8 @@ func judge(method, escaped, root, version string) (target, *client.Problem) {
 
 // isForbidden tells whether a line that says forbidden fits. A server takes the paths
 // of its API with its root path before them and without, and a profile's URL need
-// not tell: what is isForbidden is isForbidden wherever it may begin, and in every
-// version of the API.
+// not tell: isForbidden looks for such a line at every place where the API may begin, and
+// in every version of the API.
 func isForbidden(method string, segments []string, version string) bool {
 	for i := range segments {
 		if i+1 >= len(segments) || segments[i] != "api" || !apiVersion(segments[i+1]) {
@@ -114,8 +114,8 @@ func methodOf(r *http.Request) string {
 	return r.Method
 }
 
-// decode decodes a path once. Whatever a server might read otherwise than we do
-// is refused.
+// decode decodes a path once. It refuses a path that a server might read otherwise than
+// we do.
 func decode(escaped string) (path string, ok bool) {
 	lower := strings.ToLower(escaped)
 	if strings.Contains(lower, "%2f") || strings.Contains(lower, "%5c") {

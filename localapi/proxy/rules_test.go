@@ -62,7 +62,7 @@ func TestScopes(t *testing.T) {
 	}
 }
 
-// What no scope and no setting opens.
+// No scope and no setting opens these.
 func TestForbidden(t *testing.T) {
 	for _, tt := range []struct{ method, path, version string }{
 		{"POST", "/api/v1/login", "1.13.0"},
@@ -135,7 +135,7 @@ func TestUnknownRoutes(t *testing.T) {
 	}
 }
 
-// Who lacks a scope is told which, and what it gives.
+// The refusal names the scope that the client lacks, and says what it permits.
 func TestLackingScope(t *testing.T) {
 	for line, want := range map[string][2]string{
 		"POST /api/v1/files/upload/x":   {"tweak", "no tweaks"},
@@ -183,8 +183,8 @@ func TestPaths(t *testing.T) {
 	}
 }
 
-// Whatever stands in a query, nothing is left of it that a server could read as
-// a credential, and all else is as it was written.
+// No part of a query that a server could read as a credential is left, and the rest is
+// as it was written.
 func FuzzQuery(f *testing.F) {
 	for _, s := range []string{
 		"x-api-key=lk_1&a=b", "X-API-KEY=1;x-api-key=2", "%78-api-key=1", "x%2dapi%2dkey", "api_key=&api%5Fkey=2", "a=x-api-key=1", "&&=&", "x-api-key%zz=1",
@@ -198,8 +198,8 @@ func FuzzQuery(f *testing.F) {
 			return // that is no query
 		}
 		left := withoutCredentials(query, webSocket)
-		// As Starlette reads it, by Python's parse_qsl: split at &, and what can't
-		// be decoded stays as it is.
+		// As Starlette reads it, by Python's parse_qsl: split at &, and a part
+		// that can't be decoded stays as it is.
 		for pair := range strings.SplitSeq(left, "&") {
 			name, _, _ := strings.Cut(pair, "=")
 			switch strings.ToLower(leniently(name)) {
@@ -247,8 +247,8 @@ func leniently(s string) string {
 	return b.String()
 }
 
-// What was matched is what is sent: a path that passes is decoded to itself
-// again by whoever gets it.
+// The proxy sends the path that it has matched: a server that decodes the sent path gets
+// the matched one.
 func FuzzJudge(f *testing.F) {
 	for _, s := range []string{"/api/v1/%61uto_login", "/api/v1/run/a%20b", "/x%3fy", "/%2561", "/api/v1/api_key/%0a", "/\xff"} {
 		f.Add(s)

@@ -30,7 +30,7 @@ func TestStrictJSON(t *testing.T) {
 	}
 }
 
-// What is read here is what encoding/json reads, and no object has a name twice.
+// parseJSON reads the same values as encoding/json, and no object has a name twice.
 func FuzzStrictJSON(f *testing.F) {
 	for _, s := range []string{`{"a":[1,2.5e3,"\ud83d\ude00"],"b":null}`, `{"a":1,"a":2}`, `"\ud800"`, "\"\xff\"", `1e999`, `{"a":{"b":1,"\u0062":2}}`, "[[[", "\ufeff1"} {
 		f.Add([]byte(s))

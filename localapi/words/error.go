@@ -170,7 +170,7 @@ func ofServer(e *agent.Error) (found, advice string) {
 	case langflow.ServerError:
 		return "the server has a problem of its own" + bracketed(e.Detail), "try again later"
 	case langflow.BadRequest, langflow.Refused, langflow.TokenRefused:
-		return "the server refused" + bracketed(e.Detail), "check the URL and what stands in front of it"
+		return "the server refused" + bracketed(e.Detail), "check the URL, and any proxy or gateway in front of the server"
 	}
 	return "can't reach the server" + bracketed(e.Detail), "check the URL and the network"
 }

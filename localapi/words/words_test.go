@@ -319,8 +319,8 @@ func TestKeysInWords(t *testing.T) {
 	}
 }
 
-// Whatever a server says, what people read of it is one line of characters that
-// can be seen, and moves neither the cursor nor the direction of writing.
+// Safe makes of any text of a server's one line of visible characters, which moves
+// neither the cursor nor the direction of writing.
 func FuzzSafe(f *testing.F) {
 	for _, s := range []string{
 		"1.13.0", "\x1b[2J\x1b]0;pwned\x07", "\u009b31mred", "a\r\nlangkeep: all is well", "\u202egnp.exe", "\u2066a\u2069", "\u200b", "\xff\xfe", "\u2028x\u2029", "\t\v\f\x00", "\U000e0041",

@@ -79,7 +79,7 @@ func TestX11(t *testing.T) {
 		t.Errorf("targets are %s", got)
 	}
 
-	// Another program copies; what is its own stays.
+	// Another program copies; its text stays.
 	copies := exec.Command("xclip", "-i", "-selection", "clipboard")
 	copies.Stdin = strings.NewReader("theirs")
 	if err := copies.Run(); err != nil {

@@ -10,8 +10,8 @@ import (
 	"langkeep/agent/clock"
 )
 
-// Whatever stands in the log, what comes next has a higher number than all
-// before, and who asks for what is after a number gets that.
+// With any text in the log, the next entry has a higher number than all before it, and
+// a reader who asks for the entries after a number gets it.
 func FuzzLog(f *testing.F) {
 	f.Add(`{"schema":1,"n":1,"at":"2026-01-02T03:04:05Z","client":"ci","profile":"prod","what":"GET /v1/status","refused":null,"process":{"pid":1,"exe":"/bin/sh"},"count":1}`+"\n", "")
 	f.Add(`{"schema":1,"n":7}`+"\n"+`{"schema":1,"n":3}`+"\n", `{"schema":1,"n":5}`)

@@ -1,5 +1,4 @@
-// Empty does nothing: what it takes to start and leave is what any Go program
-// needs.
+// Empty does nothing: its start and end take the time that any Go program needs.
 package main
 
 func main() {}

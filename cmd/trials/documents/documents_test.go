@@ -115,8 +115,8 @@ func testFiles(t *testing.T) (all []documents.Document) {
 	return all
 }
 
-// Every test that the quick ones leave out is in a part of .ci/test: what a
-// document says of one that nobody runs could be anything.
+// Every test that the quick ones leave out is in a part of .ci/test: nothing would hold a
+// document to a test that nobody runs.
 func TestEveryRealTestIsInAPart(t *testing.T) {
 	script, err := os.ReadFile(filepath.Join(root, ".ci", "test"))
 	if err != nil {
