@@ -418,11 +418,30 @@ func ordinary(f *os.File) error {
 
 // ReadFile reads a file of at most limit bytes, as Open opens it.
 func ReadFile(path string, limit int64) ([]byte, error) {
+	return readFile(path, limit, func(fs.FileInfo) string { return "" })
+}
+
+// ReadPrivate reads a file as ReadFile does, but not one that others can read. root's may
+// be open to its group, by which this user then reads it. On Windows it does not look,
+// since a file's access list does not show in its mode.
+func ReadPrivate(path string, limit int64) ([]byte, error) {
+	return readFile(path, limit, readable)
+}
+
+// readFile is ReadFile but for files of which refused says something.
+func readFile(path string, limit int64, refused func(fs.FileInfo) string) ([]byte, error) {
 	f, err := Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if what := refused(info); what != "" {
+		return nil, fmt.Errorf("%s %s", path, what)
+	}
 	data, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err != nil {
 		return nil, err

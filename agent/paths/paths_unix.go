@@ -32,6 +32,17 @@ func exposed(info fs.FileInfo) string {
 	return ""
 }
 
+// readable says who else can read a file, and what to do; "" for nobody.
+func readable(info fs.FileInfo) string {
+	switch mode := info.Mode().Perm(); {
+	case mode&0o007 != 0:
+		return "is open to every user; run chmod 600 on it"
+	case mode&0o070 != 0 && ours(info):
+		return "is open to its group; run chmod 600 on it"
+	}
+	return ""
+}
+
 // private tells whether dir is a folder of this user's alone.
 func private(dir string) bool {
 	info, err := os.Lstat(dir)

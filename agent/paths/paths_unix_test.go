@@ -213,6 +213,35 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
+// TestReadPrivate: a file that others can read is not read.
+func TestReadPrivate(t *testing.T) {
+	for mode, says := range map[fs.FileMode]string{
+		0o600: "", 0o400: "", 0o604: "is open to every user", 0o601: "is open to every user", 0o640: "is open to its group",
+		0o602: "can be changed by every user",
+	} {
+		path := filepath.Join(t.TempDir(), "key")
+		if err := errors.Join(os.WriteFile(path, []byte("x"), 0o600), os.Chmod(path, mode)); err != nil {
+			t.Fatal(err)
+		}
+		data, err := ReadPrivate(path, 10)
+		if says == "" && (err != nil || string(data) != "x") || says != "" && (err == nil || !strings.HasPrefix(err.Error(), path+" "+says)) {
+			t.Errorf("%o: %q, %v", mode, data, err)
+		}
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := readable(anothers{info}); (got == "") != (mode&0o007 == 0) {
+			t.Errorf("%o, root's, read by its group: %q", mode, got)
+		}
+	}
+}
+
+// anothers is a file that belongs to another user.
+type anothers struct{ fs.FileInfo }
+
+func (anothers) Sys() any { return &syscall.Stat_t{Uid: uint32(os.Getuid()) + 1} }
+
 // TestLockIsNotElsewhere: a link in the lock's place locks and makes nothing, and
 // a pipe keeps nobody waiting.
 func TestLockIsNotElsewhere(t *testing.T) {

@@ -19,6 +19,9 @@ const nonblock, lockFlag = 0, os.O_CREATE | os.O_RDONLY
 // exposed is "": the folders are below the user's own profile.
 func exposed(fs.FileInfo) string { return "" }
 
+// readable is "", as exposed is.
+func readable(fs.FileInfo) string { return "" }
+
 // private is false: there is no XDG_RUNTIME_DIR.
 func private(string) bool { return false }
 
