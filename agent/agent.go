@@ -37,6 +37,9 @@ type Config struct {
 	Network func() string
 	// UserAgent is sent to servers.
 	UserAgent string
+	// OpenWindow opens a browser's window on an address, in which a person signs in. Nil
+	// means that there is no desktop.
+	OpenWindow func(ctx context.Context, address string) (Window, error)
 	// KeysFile is the journal of the managed keys; "" keeps the journal in memory.
 	KeysFile string
 }
@@ -50,6 +53,7 @@ type Agent struct {
 	transport   func(ca []byte) (http.RoundTripper, error)
 	network     func() string
 	userAgent   string
+	openWindow  func(ctx context.Context, address string) (Window, error)
 
 	life   context.Context // of all work; ends with Run
 	cancel context.CancelFunc
@@ -85,7 +89,8 @@ type Agent struct {
 	limits        map[string]chan struct{} // by origin: the semaphore of one server
 	slots         map[string]time.Duration // by origin: clock.Elapsed when the next silent sign-in may run
 	subscriptions map[*Subscription]struct{}
-	ways          map[string]*ways // to servers, by CA
+	ways          map[string]*ways                   // to servers, by CA
+	windows       map[string]context.CancelCauseFunc // of sign-ins in the browser, by profile
 	watchingStore bool
 	watchingCAs   bool
 
@@ -98,7 +103,7 @@ type Agent struct {
 func New(c Config) *Agent {
 	a := &Agent{
 		store: c.Store, clock: c.Clock, log: c.Log, profilesDir: c.ProfilesDir,
-		transport: c.Transport, network: c.Network, userAgent: c.UserAgent,
+		transport: c.Transport, network: c.Network, userAgent: c.UserAgent, openWindow: c.OpenWindow, windows: map[string]context.CancelCauseFunc{},
 		kick: make(chan struct{}, 1), saver: newSaver(c.Store, c.Log), limits: map[string]chan struct{}{},
 		slots: map[string]time.Duration{}, subscriptions: map[*Subscription]struct{}{}, ways: map[string]*ways{},
 	}

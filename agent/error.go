@@ -34,21 +34,24 @@ type Code string
 
 // The codes.
 const (
-	NoProfile       Code = "no-profile"
-	ProfileExists   Code = "profile-exists"
-	FileUnreadable  Code = "file-unreadable" // the file of a new profile
-	FileUnwritable  Code = "file-unwritable"
-	FileUndeletable Code = "file-undeletable"
-	CAFileUnusable  Code = "ca-file-unusable"
-	UnknownMethod   Code = "unknown-method" // Detail: which
-	MethodNeeds     Code = "method-needs"   // Detail: which method
-	Unsendable      Code = "unsendable"     // a secret, Detail: why
-	NoAccessTokens  Code = "no-access-tokens"
-	SigningInAgain  Code = "signing-in-again" // a silent sign-in comes in RetryAfter
-	Stopping        Code = "stopping"
-	KeyTooShort     Code = "key-too-short" // the life of a managed key, not of a token
-	NoSuchKey       Code = "no-such-key"
-	KeyUnwritten    Code = "key-unwritten" // the journal can't be written, so no key was made
+	NoProfile        Code = "no-profile"
+	ProfileExists    Code = "profile-exists"
+	FileUnreadable   Code = "file-unreadable" // the file of a new profile
+	FileUnwritable   Code = "file-unwritable"
+	FileUndeletable  Code = "file-undeletable"
+	CAFileUnusable   Code = "ca-file-unusable"
+	UnknownMethod    Code = "unknown-method" // Detail: which
+	MethodNeeds      Code = "method-needs"   // Detail: which method
+	Unsendable       Code = "unsendable"     // a secret, Detail: why
+	NoAccessTokens   Code = "no-access-tokens"
+	SigningInAgain   Code = "signing-in-again" // a silent sign-in comes in RetryAfter
+	Stopping         Code = "stopping"
+	WindowOpen       Code = "window-open"       // a browser is open for that profile's sign-in
+	NoWindow         Code = "no-window"         // and is not
+	ChangedMeanwhile Code = "changed-meanwhile" // the profile, while the person signed in
+	KeyTooShort      Code = "key-too-short"     // the life of a managed key, not of a token
+	NoSuchKey        Code = "no-such-key"
+	KeyUnwritten     Code = "key-unwritten" // the journal can't be written, so no key was made
 )
 
 // Error is what the agent's methods return: codes and data. Package localapi/words

@@ -24,6 +24,8 @@ type Credentials struct {
 	// Headers are those that a gateway in front of the server wants; nil leaves those that
 	// are kept, none takes them away.
 	Headers gateway.Headers
+
+	cookieName string // of the refresh token's cookie; "" if that is not known
 }
 
 func (c Credentials) check(profile string) error {
@@ -77,18 +79,26 @@ func (a *Agent) resume(s *session) {
 	})
 }
 
+// askForStore makes the store ready. A person signs in, so the keychain may ask them, also
+// to make the first keychain.
+func (a *Agent) askForStore(ctx context.Context, name string) error {
+	err := a.store.Ready(ctx)
+	if errors.Is(err, keychain.ErrLocked) || errors.Is(err, keychain.ErrMissing) {
+		err = a.store.Unlock(ctx)
+	}
+	if err != nil {
+		return keychainError(name, err)
+	}
+	return nil
+}
+
 // Login signs a profile in. After any failure the session from before goes on.
 func (a *Agent) Login(ctx context.Context, name string, c Credentials) (Snapshot, error) {
 	if err := c.check(name); err != nil {
 		return Snapshot{}, err
 	}
-	// A person signs in, so the keychain may ask them, also to make the first keychain.
-	if err := a.store.Ready(ctx); errors.Is(err, keychain.ErrLocked) || errors.Is(err, keychain.ErrMissing) {
-		if err := a.store.Unlock(ctx); err != nil {
-			return Snapshot{}, keychainError(name, err)
-		}
-	} else if err != nil {
-		return Snapshot{}, keychainError(name, err)
+	if err := a.askForStore(ctx, name); err != nil {
+		return Snapshot{}, err
 	}
 	s, release, err := a.seize(ctx, name)
 	if err != nil {
@@ -137,7 +147,7 @@ func signIn(ctx context.Context, m *machine, c Credentials) (tokens *langflow.To
 	case vocabulary.AutoLogin:
 		tokens, err = client.AutoLogin(ctx)
 	case vocabulary.RefreshToken:
-		tokens, err = client.Refresh(ctx, c.RefreshToken, "")
+		tokens, err = client.Refresh(ctx, c.RefreshToken, c.cookieName)
 	case vocabulary.External:
 		var user langflow.User
 		tokens, user, err = m.externalTokens(ctx)

@@ -71,6 +71,8 @@ type machine struct {
 	planned bool      // next is still to come; false once work has started because of it
 	removed bool      // the profile is gone
 
+	signingIn bool // a person signs in in the browser
+
 	proxyOpen   bool   // the proxy's port is open
 	proxyReason string // why it is not, although the settings want it
 }

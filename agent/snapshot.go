@@ -32,6 +32,7 @@ type Snapshot struct {
 	Detail         string // what the server or the system said
 	Gateway        string // with reason gateway: which, of package vocabulary
 	Saved          bool
+	SigningIn      bool      // a browser is open for the person to sign in
 	AccessExpires  time.Time // by the server's clock
 	RefreshExpires time.Time // by the server's clock
 	LastRefresh    time.Time
@@ -59,7 +60,7 @@ func (a *Agent) snapshot(s *session) Snapshot {
 // snapshot describes the session.
 func (m *machine) snapshot(k keys.Status, now moment) Snapshot {
 	snap := Snapshot{
-		Profile: m.profile, State: m.state(now), Saved: m.saved,
+		Profile: m.profile, State: m.state(now), Saved: m.saved, SigningIn: m.signingIn,
 		AccessExpires: m.pair.AccessExpiry, RefreshExpires: m.pair.RefreshExpiry,
 		LastRefresh: m.lastPair, NextAttempt: m.next, FailingSince: m.outage.since, ServerVersion: m.version,
 		Offset: now.offset, OffsetKnown: now.offsetKnown, Keys: k, ProxyOpen: m.proxyOpen, ProxyReason: m.proxyReason,

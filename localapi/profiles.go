@@ -33,6 +33,7 @@ func Present(s agent.Snapshot) client.Profile {
 	p.KeyExpiresAt, p.KeyReason = moment(s.Keys.Expires), known(s.Keys.Reason)
 	p.KeysLeft, p.KeysLeftUntil = s.Keys.Left, moment(s.Keys.LeftUntil)
 	p.GatewayHeaders = append([]string{}, strings.Fields(s.Headers)...) // these never null
+	p.SigningIn = s.SigningIn
 	p.HeaderCommand = append([]string{}, s.HeaderCommand.Words()...)
 	p.TokenCommand = append([]string{}, s.TokenCommand.Words()...)
 	p.HeaderCommandFor, p.TokenHeader = known(s.HeaderCommandFor), known(s.TokenHeader)
@@ -188,10 +189,20 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request, _ *guard.Caller, 
 			return client.NewProblem(client.TypeBadRequest, "profile \""+name+"\": "+err.Error())
 		}
 	}
-	snapshot, err := s.Agent.Login(r.Context(), name, agent.Credentials{
-		Headers: headers, Method: string(body.Method), Username: body.Username, Password: body.Password,
-		RefreshToken: body.RefreshToken, APIKey: body.APIKey, RememberPassword: body.RememberPassword,
-	})
+	var snapshot agent.Snapshot
+	var err error
+	if body.Browser {
+		if body.Method != "" || body.Username != "" || !body.Password.Empty() || !body.RefreshToken.Empty() || !body.APIKey.Empty() || body.RememberPassword {
+			return client.NewProblem(client.TypeBadRequest, "browser goes with headers alone: the person gives all else in the browser")
+		}
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(windowTime)) // a failure shows in the answer
+		snapshot, err = s.Agent.LoginInBrowser(r.Context(), name, headers)
+	} else {
+		snapshot, err = s.Agent.Login(r.Context(), name, agent.Credentials{
+			Headers: headers, Method: string(body.Method), Username: body.Username, Password: body.Password,
+			RefreshToken: body.RefreshToken, APIKey: body.APIKey, RememberPassword: body.RememberPassword,
+		})
+	}
 	if err != nil {
 		profile, _ := s.Agent.Profile(name) // an empty one will do
 		problem := problemOf(err, profile.ServerURL)
@@ -200,6 +211,17 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request, _ *guard.Caller, 
 		}
 		err = problem
 	}
+	return show(w, http.StatusOK, snapshot, err)
+}
+
+// windowTime is longer than the agent waits for a person in the browser.
+const windowTime = 12 * time.Minute
+
+func (s *Server) cancelLogin(w http.ResponseWriter, _ *http.Request, _ *guard.Caller, name string) error {
+	if err := s.Agent.CancelLogin(name); err != nil {
+		return err
+	}
+	snapshot, err := s.Agent.Profile(name)
 	return show(w, http.StatusOK, snapshot, err)
 }
 

@@ -63,6 +63,7 @@ func (s *Server) table() []route {
 		{"PATCH", "/v1/profiles/{name}", guard.Owner, s.changeProfile},
 		{"DELETE", "/v1/profiles/{name}", guard.Owner, s.removeProfile},
 		{"POST", "/v1/profiles/{name}/login", guard.Manage, s.login},
+		{"POST", "/v1/profiles/{name}/login/cancel", guard.Manage, s.cancelLogin},
 		{"POST", "/v1/profiles/{name}/logout", guard.Manage, s.logout},
 		{"POST", refreshPath, guard.Token, s.refresh},
 		{"GET", "/v1/profiles/{name}/token", guard.Token, s.token},

@@ -175,6 +175,10 @@ func (p Paths) Log() string { return filepath.Join(p.State, "log") }
 // Secrets is the file store's one file.
 func (p Paths) Secrets() string { return filepath.Join(p.State, "secrets.age") }
 
+// Browsers is the folder of the windows in which a person signs in. It is empty but for
+// that time.
+func (p Paths) Browsers() string { return filepath.Join(p.State, "browsers") }
+
 // Welcomed is there once the control page was opened by itself, at the first
 // start on a desktop.
 func (p Paths) Welcomed() string { return filepath.Join(p.State, "welcomed") }

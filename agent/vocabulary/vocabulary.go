@@ -50,6 +50,16 @@ const (
 	OtherGateway      = "other"
 )
 
+// The reasons for which nobody can sign in in the browser.
+const (
+	NoBrowser        = "no-browser"        // no Chromium-family browser is installed
+	BrowserConfined  = "browser-confined"  // it is a snap or a Flatpak, which can't be asked for its cookies
+	BrowserForbidden = "browser-forbidden" // a policy of the computer forbids to ask it
+	BrowserSilent    = "browser-silent"    // it does not answer
+	BrowserClosed    = "browser-closed"    // the person has closed it or cancelled
+	NoDisplay        = "no-display"        // there is no desktop
+)
+
 // The reasons for which a proxy has no port.
 const (
 	PortTaken         = "port-taken"

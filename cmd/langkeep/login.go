@@ -30,6 +30,7 @@ type loginOptions struct {
 	remember      bool
 	headers       []string // whose values are asked for
 	headersStdin  bool
+	browser       bool
 	change        client.ProfileChange // the profile's settings from flags
 
 	secret  secret.Text            // from stdin
@@ -43,7 +44,7 @@ func newLogin(a *app) *cobra.Command {
 	cmd := a.needsAgent(&cobra.Command{
 		Use: "login [NAME [URL]] [--method password|auto-login|refresh-token|api-key|external] [--username U] " +
 			"[--password-stdin|--token-stdin] [--remember-password] [--ca-file F] [--allow-http] " +
-			"[--header NAME]... [--headers-stdin] [--header-command C] [--client-cert F --client-key F] [--token-command C]",
+			"[--header NAME]... [--headers-stdin] [--header-command C] [--client-cert F --client-key F] [--token-command C] [--browser]",
 		Short: "Sign in to a server, once",
 		Long: `Sign in to a Langflow server and give it a name. From then on the agent keeps the
 session alive. A name that is new needs the server's URL, with its root path if
@@ -60,6 +61,10 @@ each, --headers-stdin reads lines NAME: VALUE, and then an empty one if a passwo
 or a token follows), headers that a command prints (--header-command) or a client
 certificate. The agent sends them to that server and to nobody else.
 
+With --browser a window of Chrome, Edge, Chromium, Brave or Vivaldi is opened on the
+server's address. The person signs in at whatever asks them to, and the agent keeps
+the session and the gateway's cookies; it sees no password.
+
 With --method external, --token-command prints the access token of an identity
 provider. A command is split at its spaces, or is a JSON array of words; no shell
 reads it.`,
@@ -69,6 +74,7 @@ reads it.`,
   langkeep login sso https://flows.example.org --method refresh-token
   langkeep login lab https://lab.example.org --ca-file lab-ca.pem
   langkeep login corp https://flows.example.org --header CF-Access-Client-Id --header CF-Access-Client-Secret
+  langkeep login corp https://flows.example.org --browser
   langkeep login mtls https://flows.example.org --client-cert me.pem --client-key me.key`,
 		Args:              cobra.MaximumNArgs(2),
 		ValidArgsFunction: a.completeProfile,
@@ -117,6 +123,7 @@ reads it.`,
 	flags.StringVar(&headerCommand, "header-command", "", "a command that prints such headers")
 	flags.StringVar(&clientCert, "client-cert", "", "PEM file of a certificate that a gateway wants of its clients")
 	flags.StringVar(&clientKey, "client-key", "", "PEM file of that certificate's private key")
+	flags.BoolVar(&o.browser, "browser", false, "sign in in a browser's window")
 	flags.StringVar(&tokenCommand, "token-command", "", "a command that prints the access token, for --method external")
 	_ = cmd.RegisterFlagCompletionFunc("method", cobra.FixedCompletions(
 		[]string{"password", "auto-login", "refresh-token", "api-key", "external"}, cobra.ShellCompDirectiveNoFileComp))
@@ -194,6 +201,16 @@ func (o *loginOptions) check(args []string) error {
 			return usagef("--header %s: %w", words.Safe(name), err)
 		}
 	}
+	if o.browser {
+		for flag, given := range map[string]bool{
+			"--method": o.method != "", "--username": o.username != "", "--password-stdin": o.passwordStdin, "--token-stdin": o.tokenStdin,
+			"--remember-password": o.remember, "--token-command": o.change.TokenCommand != nil,
+		} {
+			if given {
+				return usagef("either --browser or %s, not both", flag)
+			}
+		}
+	}
 	if o.method == "" && o.change.TokenCommand != nil {
 		o.method = client.External
 	}
@@ -261,7 +278,7 @@ func (o *loginOptions) prepare(ctx context.Context, c *client.Client) (p client.
 	if err != nil {
 		return p, undo, err
 	}
-	if o.method == "" && p.Method != nil {
+	if o.method == "" && p.Method != nil && !o.browser {
 		o.method = *p.Method
 	}
 	if o.change.ServerURL != nil && strings.TrimRight(o.url, "/") == strings.TrimRight(p.ServerURL, "/") {
@@ -364,6 +381,11 @@ const tries = 3
 func (o *loginOptions) signIn(ctx context.Context, c *client.Client, p client.Profile) (client.Profile, error) {
 	if err := o.askForHeaders(ctx); err != nil {
 		return p, err
+	}
+	if o.browser {
+		o.say("finish signing in in the browser window; Ctrl-C gives up")
+		signedIn, err := c.Login(ctx, o.name, client.Login{Browser: true, Headers: o.gateway})
+		return signedIn, refused(err)
 	}
 	if o.method == "" {
 		signedIn, err := c.Login(ctx, o.name, client.Login{Method: client.AutoLogin, Headers: o.gateway})

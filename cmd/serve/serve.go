@@ -18,6 +18,7 @@ import (
 
 	"langkeep/agent"
 	"langkeep/agent/audit/auditlog"
+	"langkeep/agent/chromium"
 	"langkeep/agent/clients"
 	"langkeep/agent/clock"
 	"langkeep/agent/config"
@@ -122,7 +123,21 @@ func run(ctx context.Context, o Options, show func(running)) (err error) {
 	api.Agent = agent.New(agent.Config{
 		Store: store, Clock: clock.System(), Log: log, ProfilesDir: o.Paths.ProfilesDir(),
 		UserAgent: userAgent, KeysFile: o.Paths.Keys(),
+		OpenWindow: func(ctx context.Context, address string) (agent.Window, error) {
+			program, err := chromium.Find(live.Get().Browser)
+			if err != nil {
+				return nil, err
+			}
+			w, err := chromium.Open(ctx, program, o.Paths.Browsers(), address)
+			if err != nil {
+				return nil, err // not a Window that is nil
+			}
+			return w, nil
+		},
 	})
+	if err := chromium.Sweep(o.Paths.Browsers()); err != nil {
+		log.Warn("can't delete what a browser has left", "error", err)
+	}
 	live.note(api.Agent.Reload(ctx), log)
 
 	ctx, stop := context.WithCancel(ctx)

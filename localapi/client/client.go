@@ -30,9 +30,9 @@ const (
 	maxBody = 8 << 20
 	// dialTimeout is for this computer only, so it can be short.
 	dialTimeout = 3 * time.Second
-	// answerTimeout bounds a call without a deadline of its own: longer than
-	// the agent waits for a server and a person at the keychain's prompt.
-	answerTimeout = 3 * time.Minute
+	// answerTimeout bounds a call without a deadline of its own: longer than the agent
+	// waits for a server, and for a person at the keychain's prompt and in the browser.
+	answerTimeout = 14 * time.Minute
 )
 
 // Options are the agent's address and the caller's token.
@@ -164,7 +164,13 @@ func (c *Client) Login(ctx context.Context, name string, l Login) (Profile, erro
 // revealed is the body that Login sends: the one place where these secrets
 // become JSON.
 func (l Login) revealed() map[string]any {
-	body := map[string]any{"method": l.Method}
+	body := map[string]any{}
+	if l.Method != "" {
+		body["method"] = l.Method
+	}
+	if l.Browser {
+		body["browser"] = true
+	}
 	if l.Username != "" {
 		body["username"] = l.Username
 	}
@@ -184,6 +190,11 @@ func (l Login) revealed() map[string]any {
 		body["headers"] = headers
 	}
 	return body
+}
+
+// CancelLogin closes the window of a sign-in in the browser.
+func (c *Client) CancelLogin(ctx context.Context, name string) (Profile, error) {
+	return decode[Profile](c.ofProfile(ctx, http.MethodPost, name, "/login/cancel", nil))
 }
 
 // Logout forgets a profile's session and its secrets; the profile stays.

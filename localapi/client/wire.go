@@ -65,6 +65,7 @@ type Profile struct {
 	KeysLeft           int        `json:"keys_left"`       // keys that are still to be deleted on the server, which can't be asked
 	KeysLeftUntil      *time.Time `json:"keys_left_until"` // when the last of them ends
 
+	SigningIn        bool     `json:"signing_in"`         // a browser is open for the person to sign in
 	GatewayHeaders   []string `json:"gateway_headers"`    // the names of the headers that are kept for a gateway
 	HeaderCommand    []string `json:"header_command"`     // prints further ones; empty is none
 	HeaderCommandFor *string  `json:"header_command_for"` // null: Authorization
@@ -141,7 +142,8 @@ type ProfileChange struct {
 // with UnmarshalJSON and redact themselves when marshalled, so Client writes
 // them by hand.
 type Login struct {
-	Method           Method      `json:"method"`
+	Method           Method      `json:"method,omitempty"`  // none with Browser
+	Browser          bool        `json:"browser,omitempty"` // a window is opened for the person
 	Username         string      `json:"username,omitempty"`
 	Password         secret.Text `json:"password,omitzero"`
 	RefreshToken     secret.Text `json:"refresh_token,omitzero"`

@@ -1,0 +1,291 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"strings"
+	"time"
+
+	"langkeep/agent/chromium"
+	"langkeep/agent/gateway"
+	"langkeep/agent/langflow"
+	"langkeep/agent/secret"
+	"langkeep/agent/vocabulary"
+)
+
+const (
+	// windowTime is how long a person has for a sign-in in the browser.
+	windowTime = 10 * time.Minute
+	// cookiePause is the time between two looks at the browser's cookies.
+	cookiePause = time.Second
+	// trialPause is the time between two trials of the same cookies: the server may have
+	// been away at the first.
+	trialPause = 15 * time.Second
+)
+
+// Window is a browser's window that a person signs in in: a *chromium.Window.
+type Window interface {
+	Cookies(ctx context.Context) ([]chromium.Cookie, error)
+	Closed() <-chan struct{}
+	Close() error
+}
+
+// errCancelled ends a sign-in in the browser that a person has cancelled.
+var errCancelled = errors.New("the sign-in was cancelled")
+
+// LoginInBrowser opens a window of a browser on the server's address, where the person
+// signs in at whatever asks them to, and keeps what lets requests through: Langflow's
+// refresh token, and the gateway's cookies. headers are as in Credentials. The session
+// from before goes on meanwhile, and after any failure. It never sees a password.
+func (a *Agent) LoginInBrowser(ctx context.Context, name string, headers gateway.Headers) (Snapshot, error) {
+	s, err := a.session(name)
+	if err != nil {
+		return Snapshot{}, err
+	}
+	if err := a.askForStore(ctx, name); err != nil {
+		return Snapshot{}, err
+	}
+	if err := a.loadPass(ctx, s); err != nil {
+		return Snapshot{}, keychainError(name, err)
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stop := context.AfterFunc(a.life, func() { cancel(errStopping) })
+	defer stop()
+	if !a.beginWindow(name, cancel) {
+		return Snapshot{}, &Error{Kind: Conflict, Code: WindowOpen, Profile: name}
+	}
+	a.update(s, func(m *machine, _ moment) { m.signingIn = true })
+	defer func() {
+		a.endWindow(name)
+		a.update(s, func(m *machine, _ moment) { m.signingIn = false })
+	}()
+	limited, end := context.WithTimeoutCause(ctx, windowTime, errWindowTime)
+	defer end()
+	found, err := a.signInWithin(limited, s, headers)
+	if err != nil {
+		return Snapshot{}, windowError(name, context.Cause(limited), err)
+	}
+	if err := a.takeFound(ctx, name, found); err != nil {
+		return Snapshot{}, errorOf(name, err)
+	}
+	return a.Profile(name)
+}
+
+// errWindowTime ends a sign-in that takes longer than windowTime.
+var errWindowTime = errors.New("nobody signed in")
+
+// CancelLogin closes the window of a sign-in in the browser; without one it is NotFound.
+func (a *Agent) CancelLogin(name string) error {
+	if !a.Has(name) {
+		return noProfile(name)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	cancel := a.windows[name]
+	if cancel == nil {
+		return &Error{Kind: NotFound, Code: NoWindow, Profile: name}
+	}
+	cancel(errCancelled)
+	return nil
+}
+
+// beginWindow notes that a window is open for a profile; false if there is one.
+func (a *Agent) beginWindow(name string, cancel context.CancelCauseFunc) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.windows[name] != nil {
+		return false
+	}
+	a.windows[name] = cancel
+	return true
+}
+
+func (a *Agent) endWindow(name string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.windows, name)
+}
+
+// windowError is the Error of a sign-in in the browser that came to nothing. cause is why
+// its context ended, nil if it did not.
+func windowError(name string, cause, err error) *Error {
+	e := &Error{Kind: NotSupported, Profile: name, Err: err}
+	switch {
+	case errors.Is(cause, errStopping):
+		return errStopping
+	case errors.Is(cause, errCancelled):
+		e.Kind, e.Reason = SigningInRequired, vocabulary.BrowserClosed
+	case errors.Is(cause, errWindowTime):
+		e.Kind, e.Reason = SigningInRequired, string(langflow.TimedOut)
+	case errors.Is(err, chromium.ErrNone):
+		e.Reason = vocabulary.NoBrowser
+	case errors.Is(err, chromium.ErrConfined):
+		e.Reason = vocabulary.BrowserConfined
+	case errors.Is(err, chromium.ErrNoDisplay):
+		e.Reason = vocabulary.NoDisplay
+	case errors.Is(err, chromium.ErrForbidden):
+		e.Reason = vocabulary.BrowserForbidden
+	case errors.Is(err, chromium.ErrSilent):
+		e.Reason = vocabulary.BrowserSilent
+	case errors.Is(err, chromium.ErrEnded):
+		e.Kind, e.Reason = SigningInRequired, vocabulary.BrowserClosed
+	default:
+		return errorOf(name, err)
+	}
+	return e
+}
+
+// found is what a sign-in in the browser came to.
+type found struct {
+	from        *machine // that the browser was opened for
+	to          server   // by which the sign-in works
+	credentials Credentials
+	tokens      *langflow.Tokens // nil with an API key, and where cookies alone sign in
+	username    string
+	version     string
+	held        bool // the session from before works again; only the way to it is new
+}
+
+// signInWithin opens the window and waits until its cookies sign in, or until ctx ends.
+func (a *Agent) signInWithin(ctx context.Context, s *session, headers gateway.Headers) (f found, err error) {
+	m := s.known.Load()
+	if m.clientErr != nil {
+		return found{}, m.clientErr
+	}
+	if a.openWindow == nil {
+		return found{}, chromium.ErrNoDisplay
+	}
+	w, err := a.openWindow(ctx, m.client.URL())
+	if err != nil {
+		return found{}, err
+	}
+	defer func() {
+		if closeErr := w.Close(); closeErr != nil {
+			a.log.Warn("can't clear away after the browser", "profile", s.name, "error", closeErr)
+		}
+	}()
+	address, err := url.Parse(m.client.URL())
+	if err != nil {
+		return found{}, err
+	}
+	calls := address.JoinPath("/api/v1/")
+	look := time.NewTicker(cookiePause)
+	defer look.Stop()
+	tried, triedAt := "", time.Duration(0)
+	for {
+		all, err := w.Cookies(ctx)
+		if err != nil {
+			return found{}, err
+		}
+		cookies := chromium.For(all, calls)
+		now := a.clock.Elapsed()
+		if looks := fingerprint(cookies); looks != tried || now-triedAt >= trialPause {
+			tried, triedAt = looks, now
+			if f, ok := a.try(ctx, s, headers, cookies); ok {
+				return f, nil
+			}
+		}
+		select {
+		case <-look.C:
+		case <-w.Closed():
+			return found{}, chromium.ErrEnded
+		case <-ctx.Done():
+			return found{}, ctx.Err()
+		}
+	}
+}
+
+// fingerprint tells one set of cookies from another.
+func fingerprint(cookies []chromium.Cookie) string {
+	var b strings.Builder
+	for _, c := range cookies {
+		b.WriteString(c.Name + "=" + c.Value.Reveal() + ";")
+	}
+	return b.String()
+}
+
+// try finds out whether the browser's cookies sign in. ok is false if they don't yet.
+func (a *Agent) try(ctx context.Context, s *session, headers gateway.Headers, cookies []chromium.Cookie) (f found, ok bool) {
+	m := s.known.Load()
+	var refresh secret.Text
+	var kept []gateway.Cookie
+	for _, c := range cookies {
+		switch {
+		case strings.HasPrefix(c.Name, "refresh_token_lf"):
+			refresh = c.Value
+			f.credentials.cookieName = c.Name
+		case gateway.IsLangflows(c.Name), strings.Contains(strings.ToLower(c.Name), "csrf"): // which is of one attempt to sign in
+		default:
+			kept = append(kept, gateway.Cookie{Name: c.Name, Value: c.Value, Path: c.Path, Expires: c.Expires})
+		}
+	}
+	if headers == nil {
+		headers, _ = m.pass.Kept()
+	}
+	pass := gateway.NewPass(m.pass.Config)
+	pass.Keep(headers, kept)
+	next := *m
+	next.server = a.through(m.server, m.profile, pass)
+	f.from, f.to = m, next.server
+	var err error
+	if f.version, err = next.client.Version(ctx); err != nil {
+		return found{}, false // the gateway still wants something
+	}
+	if !refresh.Empty() {
+		f.credentials.Method, f.credentials.RefreshToken = vocabulary.RefreshToken, refresh
+		if f.tokens, f.username, err = signIn(ctx, &next, f.credentials); err == nil {
+			return f, true
+		}
+	}
+	if len(kept) == 0 {
+		return found{}, false // no gateway has let the person in, and Langflow's own page has not either
+	}
+	switch {
+	case !m.pair.Refresh.Empty():
+		if f.tokens, err = next.client.Refresh(ctx, m.pair.Refresh, m.pair.CookieName); err == nil {
+			f.held = true
+			return f, true
+		}
+	case !m.apiKey.Empty():
+		if _, err = next.client.WhoAmI(ctx, langflow.Key(m.apiKey)); err == nil {
+			f.held = true
+			return f, true
+		}
+	case m.profile.Method == "" || m.profile.Method == vocabulary.AutoLogin:
+		f.credentials.Method = vocabulary.AutoLogin
+		if f.tokens, f.username, err = signIn(ctx, &next, f.credentials); err == nil {
+			return f, true
+		}
+	}
+	return found{}, false
+}
+
+// takeFound replaces the session, or the way to it, by what a sign-in in the browser came
+// to.
+func (a *Agent) takeFound(ctx context.Context, name string, f found) error {
+	s, release, err := a.seize(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer release()
+	if now := s.known.Load(); now.profile.ServerURL != f.from.profile.ServerURL || now.pass != f.from.pass {
+		return &Error{Kind: Conflict, Code: ChangedMeanwhile, Profile: name}
+	}
+	if !f.held {
+		return a.takeOver(ctx, s, f.to, f.credentials, f.tokens, f.username, f.version)
+	}
+	// The refresh token or the key is as good as before.
+	ctx = context.WithoutCancel(ctx)
+	a.storePass(ctx, name, f.to)
+	a.note(s, func(m *machine, _ moment) { m.server = f.to })
+	f.from.pass.OnRenewal(nil)
+	a.follow(f.to, name)
+	if f.tokens != nil {
+		return a.adopt(s.turn.interruptible(), s, f.tokens)
+	}
+	account, item := s.known.Load().item()
+	a.saver.save(account, item, a.noteSaved(s))
+	return a.proved(s.turn.interruptible(), s)
+}
