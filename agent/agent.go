@@ -89,7 +89,7 @@ type Agent struct {
 	limits        map[string]chan struct{} // by origin: the semaphore of one server
 	slots         map[string]time.Duration // by origin: clock.Elapsed when the next silent sign-in may run
 	subscriptions map[*Subscription]struct{}
-	ways          map[string]*ways                   // to servers, by CA
+	ways          map[trust]*ways                    // to servers
 	windows       map[string]context.CancelCauseFunc // of sign-ins in the browser, by profile
 	watchingStore bool
 	watchingCAs   bool
@@ -105,7 +105,7 @@ func New(c Config) *Agent {
 		store: c.Store, clock: c.Clock, log: c.Log, profilesDir: c.ProfilesDir,
 		transport: c.Transport, network: c.Network, userAgent: c.UserAgent, openWindow: c.OpenWindow, windows: map[string]context.CancelCauseFunc{},
 		kick: make(chan struct{}, 1), saver: newSaver(c.Store, c.Log), limits: map[string]chan struct{}{},
-		slots: map[string]time.Duration{}, subscriptions: map[*Subscription]struct{}{}, ways: map[string]*ways{},
+		slots: map[string]time.Duration{}, subscriptions: map[*Subscription]struct{}{}, ways: map[trust]*ways{},
 	}
 	a.keys = keys.New(keys.Config{
 		Sessions: keySource{a}, Store: keySource{a}, Journal: keys.OpenJournal(c.KeysFile), Clock: c.Clock, Log: c.Log, Begin: a.crew.begin,

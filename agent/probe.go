@@ -26,7 +26,7 @@ func (a *Agent) Probe(ctx context.Context, p config.Profile) (Offer, error) {
 	defer func() {
 		a.mu.Lock()
 		defer a.mu.Unlock()
-		a.releaseLocked(way.ways)
+		a.releaseLocked(way)
 	}()
 	if way.clientErr != nil {
 		return Offer{}, errorOf(p.Name, way.clientErr)

@@ -94,7 +94,7 @@ func (a *Agent) drop(s *session) {
 	})
 	a.keys.Drop(s.name)
 	last := s.known.Load()
-	a.releaseLocked(last.ways)
+	a.releaseLocked(last.server)
 	go last.close() // which waits for commands under way
 	for u := range a.subscriptions {
 		u.put(Event{Snapshot: Snapshot{Profile: config.Profile{Name: s.name}}, Removed: true})
@@ -207,6 +207,11 @@ func checked(p config.Profile) (config.Profile, error) {
 			return p, &Error{Kind: BadRequest, Profile: p.Name, Code: CAFileUnusable, Detail: err.Error()}
 		}
 	}
+	if p.ClientCert != "" {
+		if _, err := langflow.NewClientCert(p.ClientCert, p.ClientKey).Read(); err != nil {
+			return p, &Error{Kind: BadRequest, Profile: p.Name, Detail: errorOf(p.Name, err).Detail}
+		}
+	}
 	for name, header := range map[string]string{"header_command_for": p.HeaderCommandFor, "token_header": p.TokenHeader} {
 		if header == "" {
 			continue
@@ -305,7 +310,7 @@ func (a *Agent) apply(ctx context.Context, s *session, p config.Profile) error {
 			m.plan(now.wall)
 		}
 	})
-	a.releaseLocked(old.ways)
+	a.releaseLocked(old.server)
 	go old.close() // which waits for commands under way
 	return nil
 }

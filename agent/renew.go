@@ -439,7 +439,11 @@ func (a *Agent) endAt(ctx context.Context, s *session, r refusal) error {
 
 // failed notes a passing failure and plans the next attempt.
 func (a *Agent) failed(ctx context.Context, s *session, err error) error {
-	if which := gatewayOf(err); which != "" && s.known.Load().pass.ByBrowser() {
+	which := gatewayOf(err)
+	if which == vocabulary.ClientCertificate {
+		s.known.Load().ways.renew() // the files may have another certificate by now
+	}
+	if which != "" && s.known.Load().pass.ByBrowser() {
 		reason, detail := reasonOf(err)
 		return a.endAt(ctx, s, refusal{reason: reason, detail: detail, gateway: which})
 	}

@@ -1,7 +1,7 @@
 package agent
 
 import (
-	"bytes"
+	"net/http"
 	"net/url"
 	"time"
 
@@ -12,9 +12,15 @@ import (
 	"langkeep/agent/paths"
 )
 
-// ways are the connections to all servers with one set of CAs.
+// trust is what connections are made with.
+type trust struct {
+	ca        string // PEM; empty: the system's CAs alone
+	cert, key string // the files of a client certificate; empty: none
+}
+
+// ways are the connections to all servers with one trust.
 type ways struct {
-	ca      []byte        // PEM; empty: the system's CAs alone
+	trust
 	calls   *langflow.Way // for requests of our own
 	streams *langflow.Way // for requests that the proxy passes on
 }
@@ -34,9 +40,11 @@ func (a *Agent) connectBy(p config.Profile, ca []byte, err error, pass *gateway.
 	to := server{pass: pass}
 	to.origin, _ = langflow.Origin(p.ServerURL)
 	if err == nil {
-		to.ways, err = a.waysBy(ca)
+		to.ways, err = a.waysBy(trust{string(ca), p.ClientCert, p.ClientKey})
 	}
-	to.foreign = to.ways
+	if err == nil {
+		to.foreign, err = a.waysBy(trust{ca: string(ca)})
+	}
 	if err != nil {
 		to.clientErr = langflow.CAFileError(err)
 		return to
@@ -86,41 +94,56 @@ func (a *Agent) follow(to server, profile string) {
 	})
 }
 
-// waysBy returns the ways of a set of CAs.
-func (a *Agent) waysBy(ca []byte) (*ways, error) {
+// waysBy returns the ways of a trust.
+func (a *Agent) waysBy(t trust) (*ways, error) {
 	a.mu.Lock()
-	w := a.ways[string(ca)]
+	w := a.ways[t]
 	a.mu.Unlock()
 	if w != nil {
 		return w, nil
 	}
-	transport, err := a.transport(ca)
+	transport, err := a.transport([]byte(t.ca))
 	if err != nil {
 		return nil, err
 	}
+	if plain, ok := transport.(*http.Transport); ok && t.cert != "" {
+		plain.TLSClientConfig.GetClientCertificate = langflow.NewClientCert(t.cert, t.key).ForConnection
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if w := a.ways[string(ca)]; w != nil {
+	if w := a.ways[t]; w != nil {
 		return w, nil // another goroutine made it meanwhile
 	}
-	w = &ways{ca, langflow.NewWay(transport), langflow.NewWay(langflow.Streaming(transport))}
-	a.ways[string(ca)] = w
+	w = &ways{t, langflow.NewWay(transport), langflow.NewWay(langflow.Streaming(transport))}
+	a.ways[t] = w
 	return w, nil
 }
 
-// releaseLocked gives up ways that no session uses any more. Nil is none.
-func (a *Agent) releaseLocked(w *ways) {
-	if w == nil {
-		return
+// releaseLocked gives up the ways of a server that no session uses any more.
+func (a *Agent) releaseLocked(to server) {
+	for _, w := range []*ways{to.ways, to.foreign} {
+		if w == nil || a.usedLocked(w) {
+			continue
+		}
+		if a.ways[w.trust] == w {
+			delete(a.ways, w.trust)
+		}
+		w.renew()
 	}
+}
+
+// usedLocked tells whether a session uses ways.
+func (a *Agent) usedLocked(w *ways) bool {
 	for _, s := range a.all() {
-		if s.known.Load().ways == w {
-			return
+		if m := s.known.Load(); m.ways == w || m.foreign == w {
+			return true
 		}
 	}
-	if a.ways[string(w.ca)] == w {
-		delete(a.ways, string(w.ca))
-	}
+	return false
+}
+
+// renew gives up all connections.
+func (w *ways) renew() {
 	w.calls.Renew()
 	w.streams.Renew()
 }
@@ -131,8 +154,7 @@ func (a *Agent) renewWays() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, w := range a.ways {
-		w.calls.Renew()
-		w.streams.Renew()
+		w.renew()
 	}
 }
 
@@ -161,7 +183,7 @@ func (a *Agent) followCA(s *session) {
 // from those before.
 func (a *Agent) takeCA(s *session, path string, ca []byte) bool {
 	old := s.known.Load()
-	if old.profile.CAFile != path || old.clientErr == nil && bytes.Equal(ca, old.ways.ca) {
+	if old.profile.CAFile != path || old.clientErr == nil && string(ca) == old.ways.ca {
 		return false
 	}
 	way := a.connectBy(old.profile, ca, nil, old.pass)
@@ -178,8 +200,8 @@ func (a *Agent) takeCA(s *session, path string, ca []byte) bool {
 			m.server = way
 		}
 	})
-	a.releaseLocked(old.ways)
-	a.releaseLocked(way.ways) // if the session did not take it
+	a.releaseLocked(old.server)
+	a.releaseLocked(way) // if the session did not take it
 	return taken
 }
 

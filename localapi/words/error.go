@@ -150,6 +150,9 @@ func ofServer(e *agent.Error) (found, advice string) {
 	case langflow.RateLimited:
 		return "too many sign-ins from here", "try again later"
 	case langflow.Certificate:
+		if why, todo := langflow.SplitDetail(e.Detail); strings.HasPrefix(why, "the client certificate") {
+			return why, todo
+		}
 		return advised("the server's certificate isn't trusted")
 	case langflow.ForwardProxy:
 		return advised("the forward proxy is in the way")
