@@ -183,10 +183,6 @@ func (p Paths) Browsers() string { return filepath.Join(p.State, "browsers") }
 // start on a desktop.
 func (p Paths) Welcomed() string { return filepath.Join(p.State, "welcomed") }
 
-// Browser is the folder of the browsers that people sign in with. Each has one below
-// it while its window is open.
-func (p Paths) Browser() string { return filepath.Join(p.State, "browser") }
-
 // Icon is the icon of notifications, on Windows.
 func (p Paths) Icon() string { return filepath.Join(p.State, "icon.png") }
 
