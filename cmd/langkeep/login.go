@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"time"
@@ -449,7 +448,7 @@ func (o *loginOptions) readHeaders() error {
 	o.gateway = map[string]secret.Text{}
 	for {
 		line, err := readLine(o.stdin)
-		if errors.Is(err, io.EOF) || err == nil && line == "" {
+		if errors.Is(err, errEmptyLine) {
 			return nil
 		}
 		if err != nil {

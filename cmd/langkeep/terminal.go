@@ -58,6 +58,9 @@ func table(rows ...[]string) string {
 	return b.String()
 }
 
+// errEmptyLine is readLine's error for a line, or an end of the input, with nothing on it.
+var errEmptyLine = errors.New("it is empty")
+
 // maxLine bounds what is read as one line, 64 KiB.
 const maxLine = 64 << 10
 
@@ -89,7 +92,7 @@ func readLine(r io.Reader) (string, error) {
 	}
 	s = strings.TrimSuffix(strings.TrimPrefix(s, "\ufeff"), "\r")
 	if s == "" {
-		return "", errors.New("it is empty")
+		return "", errEmptyLine
 	}
 	return s, nil
 }
