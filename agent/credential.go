@@ -2,10 +2,21 @@ package agent
 
 import (
 	"context"
+	"net/http"
 
 	"langkeep/agent/langflow"
 	"langkeep/agent/vocabulary"
 )
+
+// Through returns a way to a profile's server by next that sends along what the gateway in
+// front of it wants. It is for the doctor.
+func (a *Agent) Through(name string, next http.RoundTripper) http.RoundTripper {
+	s, err := a.session(name)
+	if err != nil {
+		return next // the profile was removed meanwhile
+	}
+	return s.known.Load().pass.Through(next, next)
+}
 
 // KeyCredential returns an API key of a profile, made if need be, and the client of its
 // server. It is for the doctor; errors are as Key's.

@@ -51,6 +51,9 @@ const (
 	ChangedMeanwhile Code = "changed-meanwhile" // the profile, while the person signed in
 	KeyTooShort      Code = "key-too-short"     // the life of a managed key, not of a token
 	NoSuchKey        Code = "no-such-key"
+	// NoKeysOfProvider means that the server makes no keys for accounts of an identity
+	// provider; Detail has its words.
+	NoKeysOfProvider Code = "no-keys-of-provider"
 	KeyUnwritten     Code = "key-unwritten" // the journal can't be written, so no key was made
 )
 

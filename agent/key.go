@@ -48,7 +48,11 @@ func (a *Agent) Key(ctx context.Context, name string, minValid time.Duration) (K
 		case ctx.Err() != nil:
 			return KeyGrant{}, ctx.Err()
 		case err != nil:
-			return KeyGrant{}, errorOf(name, err)
+			e := errorOf(name, err)
+			if m.profile.Method == vocabulary.External && e.Reason == vocabulary.KeysForbidden {
+				e.Code = NoKeysOfProvider // keyError made e for this caller
+			}
+			return KeyGrant{}, e
 		}
 	}
 }

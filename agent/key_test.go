@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -227,6 +228,31 @@ func TestKeyWhereThereAreNone(t *testing.T) {
 		}
 		if left := r.records(); len(left) != 0 {
 			t.Errorf("written down: %+v", left)
+		}
+	})
+}
+
+// An account of an identity provider that the server makes no keys for has its own words,
+// since the token stands in for the key.
+func TestKeyOfAnIdentityProvidersAccount(t *testing.T) {
+	bubble(t, langflowtest.Options{}, func(r *rig) {
+		r.signIn("prod", false)
+		print := []string{"echo", r.mustToken("prod").Token.Reveal()}
+		if runtime.GOOS == "windows" {
+			print = append([]string{"cmd", "/c"}, print...)
+		}
+		if _, err := r.Change(r.t.Context(), "prod", func(p *config.Profile) { p.TokenCommand = config.NewArgv(print) }); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.Login(r.t.Context(), "prod", Credentials{Method: vocabulary.External}); err != nil {
+			t.Fatal(err)
+		}
+		r.server.Fault("/api_key/", langflowtest.Fault{Status: 403, Body: `{"detail":"API key creation is disabled for externally authenticated users"}`})
+		for range 2 { // the second one is not asked for
+			_, err := r.Key(r.t.Context(), "prod", Wish)
+			if e := r.fails(err, NotSupported); e.Code != NoKeysOfProvider || e.Reason != vocabulary.KeysForbidden {
+				t.Errorf("%+v", e)
+			}
 		}
 	})
 }

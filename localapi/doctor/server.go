@@ -30,6 +30,8 @@ type Server struct {
 	Credential func(ctx context.Context) (*langflow.Client, langflow.Credential, error)
 	// Key is Agent.KeyCredential of the profile.
 	Key func(ctx context.Context) (*langflow.Client, langflow.Credential, error)
+	// Through adds what a gateway in front of the server wants to requests; nil adds nothing.
+	Through func(http.RoundTripper) http.RoundTripper
 	// EndsKeys tells whether the server ends the key that Key has returned.
 	EndsKeys func() bool
 
@@ -132,7 +134,7 @@ func (s *server) address(context.Context) Finding {
 	}
 	s.seen = &recorder{RoundTripper: transport}
 	s.client, err = langflow.New(s.Profile.ServerURL, langflow.Options{
-		Transport: s.seen, AllowHTTP: s.Profile.AllowHTTP, Clock: s.Clock, UserAgent: s.UserAgent,
+		Transport: s.through(), AllowHTTP: s.Profile.AllowHTTP, Clock: s.Clock, UserAgent: s.UserAgent,
 	})
 	var e *langflow.Error
 	switch {
@@ -155,6 +157,14 @@ func (s *server) address(context.Context) Finding {
 		return ok("%s, through the proxy %s.", s.client.URL(), s.proxy.Host)
 	}
 	return ok("%s.", s.client.URL())
+}
+
+// through is the way to the server, and through the gateway in front of it.
+func (s *server) through() http.RoundTripper {
+	if s.Through == nil {
+		return s.seen
+	}
+	return s.Through(s.seen)
 }
 
 // hop is the host that this computer connects to: the server, or the forward proxy.
@@ -213,13 +223,13 @@ func (s *server) tls(ctx context.Context) Finding {
 		return warning("Use https:// if the server has it.", "None: everybody on the network can read the traffic.")
 	}
 	if e, ok := errors.AsType[*langflow.Error](err); ok && (e.Kind == langflow.Certificate || e.Kind == langflow.ForwardProxy) {
-		return serverFinding(e)
+		return s.finding(e)
 	}
 	s.seen.mu.Lock()
 	state := s.seen.tls
 	s.seen.mu.Unlock()
 	if e, ok := errors.AsType[*langflow.Error](err); ok && e.Kind == langflow.Gateway && state == nil {
-		return serverFinding(e) // it refused the handshake
+		return s.finding(e) // it refused the handshake
 	}
 	if state == nil || len(state.PeerCertificates) == 0 {
 		return failed("Check the proxy or gateway in front of the server.", "There is no TLS connection%s.", because(err))
@@ -252,7 +262,7 @@ func (s *server) rootPath(ctx context.Context) Finding {
 	}
 	bare := *s.url
 	bare.Path = ""
-	atOrigin, newErr := langflow.New(bare.String(), langflow.Options{Transport: s.seen, AllowHTTP: true, Clock: s.Clock, UserAgent: s.UserAgent})
+	atOrigin, newErr := langflow.New(bare.String(), langflow.Options{Transport: s.through(), AllowHTTP: true, Clock: s.Clock, UserAgent: s.UserAgent})
 	if newErr == nil {
 		if _, err := atOrigin.Version(ctx); err == nil {
 			return failed("Change server_url to that.", "Langflow is at %s, without %s.", bare.String(), s.url.Path)
@@ -264,13 +274,13 @@ func (s *server) rootPath(ctx context.Context) Finding {
 func (s *server) version(ctx context.Context) Finding {
 	version, err := s.client.Version(ctx)
 	if err != nil {
-		return serverFinding(err)
+		return s.finding(err)
 	}
 	return ok("Langflow %s answers.", version)
 }
 
-// serverFinding translates an error of a server.
-func serverFinding(err error) Finding {
+// finding translates an error of the server.
+func (s *server) finding(err error) Finding {
 	var e *langflow.Error
 	if !errors.As(err, &e) {
 		return failed("Try again.", "%s", words.Sentence(err.Error()))
@@ -281,7 +291,9 @@ func serverFinding(err error) Finding {
 	}
 	switch e.Kind {
 	case langflow.Gateway:
-		return failed("Langkeep can't sign in to a gateway: ask the gateway's administrator to let Langkeep through.", "%s%s.", strings.TrimSuffix(words.Gateway(e.Gateway, "the server"), "."), detail)
+		return failed(words.Sentence(words.GatewayAdvice(e.Gateway, s.Profile.Name)), "%s%s.", strings.TrimSuffix(words.Gateway(e.Gateway, "the server"), "."), detail)
+	case langflow.CommandFailed:
+		return failed("Run it in a terminal to see why.", "%s", words.Sentence(e.Detail))
 	case langflow.NotLangflow:
 		return failed("Check the URL, and whether this network wants a sign-in of its own.", "Something answers there, but it isn't Langflow.")
 	case langflow.Moved:
@@ -328,7 +340,10 @@ func (s *server) clock(context.Context) Finding {
 // methods asks for the server's methods of sign-in. Only a use of auto login shows
 // whether there is one.
 func (s *server) methods(ctx context.Context) Finding {
-	const others = "a password, a refresh token or an API key"
+	others := "a password, a refresh token or an API key"
+	if s.Profile.Method == "external" {
+		others = "a password, a refresh token, an API key or the token of an identity provider that it trusts"
+	}
 	_, err := s.client.AutoLogin(ctx)
 	var e *langflow.Error
 	switch {
@@ -337,7 +352,7 @@ func (s *server) methods(ctx context.Context) Finding {
 	case !errors.As(err, &e):
 		return warning("Try again.", "%s", words.Sentence(err.Error()))
 	case e.Kind != langflow.AutoLoginOff:
-		f := serverFinding(e)
+		f := s.finding(e)
 		f.Verdict = Warning // a gateway may close this route alone
 		return f
 	case s.Profile.Method == "auto-login":
@@ -370,21 +385,25 @@ func (s *server) key(ctx context.Context) Finding {
 // accepted tries the held credential.
 func (s *server) accepted(ctx context.Context, get func(context.Context) (*langflow.Client, langflow.Credential, error), held string) Finding {
 	client, credential, err := get(ctx)
-	if none, ok := errors.AsType[*agent.Error](err); ok && none.Kind == agent.NotSupported {
-		f := credentialFinding(err)
-		f.Verdict = Warning // a token can be had, so this is no failure
-		return f
-	}
 	if err != nil {
-		return credentialFinding(err)
+		return withoutCredential(err)
 	}
 	user, err := client.WhoAmI(ctx, credential)
 	if err == nil {
 		return ok("%s, and the server accepts it for %s.", held, user.Username)
 	}
-	f := serverFinding(err)
+	f := s.finding(err)
 	if e, ok := errors.AsType[*langflow.Error](err); ok && (e.Kind == langflow.TokenRefused || e.Kind == langflow.KeyRefused) {
 		f.Advice = "Run langkeep login " + s.Profile.Name + "."
+	}
+	return f
+}
+
+// withoutCredential is credentialFinding, and a warning where a token can be had.
+func withoutCredential(err error) Finding {
+	f := credentialFinding(err)
+	if none, ok := errors.AsType[*agent.Error](err); ok && none.Kind == agent.NotSupported {
+		f.Verdict = Warning
 	}
 	return f
 }
@@ -432,9 +451,9 @@ func (s *server) opens(ctx context.Context, get func(context.Context) (*langflow
 	case errors.Is(err, langflow.ErrNoRoute):
 		return ok("%s: this version has no route to try.", what)
 	case errors.As(err, &e):
-		return serverFinding(e)
+		return s.finding(e)
 	case err != nil:
-		return credentialFinding(err)
+		return withoutCredential(err)
 	case !opened:
 		return failed("Sign in again, or check the proxy or gateway in front of the server.", "%s don't open to the %s.", what, with)
 	}

@@ -537,3 +537,49 @@ func TestServerForwardProxy(t *testing.T) {
 		t.Setenv(variable, "")
 	}
 }
+
+// The doctor goes through the gateway that the profile's headers open, as the agent does.
+func TestThroughAGateway(t *testing.T) {
+	langflow := langflowtest.New(langflowtest.Options{})
+	t.Cleanup(langflow.Close)
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("X-Pass") != "friend" {
+			w.WriteHeader(http.StatusForbidden)
+			return
+		}
+		langflow.ServeHTTP(w, r)
+	}))
+	t.Cleanup(front.Close)
+	at := paths.Paths{Config: t.TempDir(), State: t.TempDir()}
+	if err := os.MkdirAll(at.ProfilesDir(), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	a := agent.New(agent.Config{
+		Store: keychain.NewMemory(), Clock: clock.System(), Log: slog.New(slog.DiscardHandler), ProfilesDir: at.ProfilesDir(),
+	})
+	if _, err := a.Add(config.Profile{Name: "prod", ServerURL: front.URL}); err != nil {
+		t.Fatal(err)
+	}
+	examine := func() map[string]Result {
+		found := map[string]Result{}
+		for _, r := range Run(t.Context(), "", ProfileChecks(at, "prod", "test", a)...) {
+			found[r.Check] = r
+		}
+		return found
+	}
+	if f := examine()["langflow"]; f.Verdict != Failed || !strings.Contains(f.Advice, "langkeep login prod --browser") {
+		t.Errorf("without the header: %+v", f)
+	}
+	_, err := a.Login(t.Context(), "prod", agent.Credentials{
+		Method: "password", Username: "admin", Password: secret.New(langflowtest.Admin().Password),
+		Headers: map[string]secret.Text{"X-Pass": secret.New("friend")},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for check, f := range examine() {
+		if f.Verdict == Failed {
+			t.Errorf("%s: %s", check, f.Found)
+		}
+	}
+}

@@ -64,7 +64,7 @@ func told(e *agent.Error) (found, advice string) {
 	case agent.CAFileUnusable:
 		return "can't use its ca file: " + e.Detail, ""
 	case agent.UnknownMethod:
-		return fmt.Sprintf("unknown method %q", e.Detail), "use password, auto-login, refresh-token or api-key"
+		return fmt.Sprintf("unknown method %q", e.Detail), "use password, auto-login, refresh-token, api-key or external"
 	case agent.MethodNeeds:
 		needs := map[string]string{"password": "a user name and a password", "refresh-token": "a refresh token", "api-key": "an api key"}
 		return "method " + e.Detail + " needs " + needs[e.Detail], ""
@@ -80,8 +80,20 @@ func told(e *agent.Error) (found, advice string) {
 		return "its keys don't live that long", "ask for at most " + e.MaxValid.String() + ", or raise its key_lifetime"
 	case agent.NoSuchKey:
 		return "the account has no key with that id", "langkeep keys lists them"
+	case agent.WindowOpen:
+		return "a browser is open already for its sign-in", "finish there, or close that window"
+	case agent.NoWindow:
+		return "no browser is open for its sign-in", ""
+	case agent.ChangedMeanwhile:
+		return "it was changed during the sign-in in the browser", "sign in again"
+	case agent.NoKeysOfProvider:
+		return "the server makes no api keys for accounts of an identity provider" + bracketed(e.Detail),
+			"use langkeep exec or the proxy, which send the token instead and run workflows (/api/v2/workflows), or ask the server's administrator"
 	case agent.KeyUnwritten:
 		return "can't write down the key to be made: " + e.Detail, ""
+	}
+	if found, advice := ofBrowser(e); found != "" {
+		return found, advice
 	}
 	switch e.Kind {
 	case agent.LifetimeTooShort:
@@ -119,12 +131,38 @@ func ofStore(e *agent.Error) (found, advice string) {
 	return "the keychain failed: " + e.Detail, ""
 }
 
+// ofBrowser says why a sign-in in the browser came to nothing; "" if the error is another.
+func ofBrowser(e *agent.Error) (found, advice string) {
+	const otherwise = "give --header, --header-command or --method refresh-token instead"
+	switch e.Reason {
+	case vocabulary.NoBrowser:
+		return "signing in in the browser needs Chrome, Edge, Brave or Chromium", otherwise
+	case vocabulary.BrowserConfined:
+		return "the browser is a snap or a Flatpak, which can't open Langkeep's folder", "name another one as browser in config.toml, or " + otherwise
+	case vocabulary.BrowserForbidden:
+		return "a policy of this computer forbids asking the browser for its cookies", otherwise
+	case vocabulary.BrowserSilent:
+		return "the browser does not answer", "close it and try again, or name another one as browser in config.toml"
+	case vocabulary.NoDisplay:
+		return "there is no desktop here that a browser could open on", otherwise
+	case vocabulary.BrowserClosed:
+		return "the browser was closed before you were signed in", "try again"
+	case string(langflow.TimedOut):
+		if e.Kind == agent.SigningInRequired {
+			return "nobody finished signing in in the browser within 10 min", "try again"
+		}
+	}
+	return "", ""
+}
+
 // ofSignIn says why a session, or an attempt to sign in, was refused.
 func ofSignIn(e *agent.Error) (found, advice string) {
 	login := "run langkeep login " + e.Profile
 	switch langflow.Kind(e.Reason) {
 	case "":
 		return "signed out", login
+	case langflow.Gateway:
+		return lowerArticle(strings.TrimSuffix(Gateway(e.Gateway, "the server"), ".")), login + " --browser"
 	case langflow.WrongPassword:
 		return "that user name and password don't match", login
 	case langflow.WaitingForApproval:
@@ -157,11 +195,13 @@ func ofServer(e *agent.Error) (found, advice string) {
 	case langflow.ForwardProxy:
 		return advised("the forward proxy is in the way")
 	case langflow.Gateway:
-		found := strings.TrimSuffix(Gateway(e.Gateway, "the server"), ".")
-		if rest, ok := strings.CutPrefix(found, "A "); ok {
-			found = "a " + rest // a name keeps its capital
+		found := lowerArticle(strings.TrimSuffix(Gateway(e.Gateway, "the server"), "."))
+		return found + bracketed(e.Detail), GatewayAdvice(e.Gateway, e.Profile)
+	case langflow.CommandFailed:
+		if e.Detail == "" {
+			return "the profile's command failed", "run it in a terminal to see why"
 		}
-		return found + bracketed(e.Detail), "Langkeep can't sign in to a gateway, so ask the gateway's administrator to let Langkeep through"
+		return e.Detail, "run it in a terminal to see why"
 	case langflow.NotLangflow:
 		return "something answers there, but it isn't Langflow", "check the URL"
 	case langflow.Moved:
@@ -176,6 +216,14 @@ func ofServer(e *agent.Error) (found, advice string) {
 		return "the server refused" + bracketed(e.Detail), "check the URL, and any proxy or gateway in front of the server"
 	}
 	return "can't reach the server" + bracketed(e.Detail), "check the URL and the network"
+}
+
+// lowerArticle makes a sentence's beginning lower case, where it is no name.
+func lowerArticle(s string) string {
+	if rest, ok := strings.CutPrefix(s, "A "); ok {
+		return "a " + rest
+	}
+	return s
 }
 
 // bracketed is a detail behind what it explains.

@@ -45,8 +45,9 @@ func Table(w io.Writer, profiles []client.Profile, now time.Time, width int, col
 	if over > widths[serverColumn]-leastServer {
 		for i := range rows {
 			// The name is in the first column too.
-			if strings.HasPrefix(rows[i][nextColumn], login) {
-				rows[i][nextColumn] = strings.TrimSpace(login)
+			if name, is := strings.CutPrefix(rows[i][nextColumn], login); is {
+				_, flag, _ := strings.Cut(name, " ")
+				rows[i][nextColumn] = strings.TrimSpace(login + flag)
 			}
 		}
 		widths, over = measure(rows, max(width, Width))

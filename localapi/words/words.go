@@ -11,7 +11,6 @@ import (
 	"unicode/utf8"
 
 	"langkeep/agent/langflow"
-	"langkeep/agent/vocabulary"
 	"langkeep/localapi/client"
 )
 
@@ -101,15 +100,22 @@ func NeedsYou(p client.Profile) bool {
 	case client.SignInRequired, client.KeychainLocked:
 		return true
 	case client.Stale:
-		return behindGateway(p)
+		return behindGateway(p) || text(p.Reason) == commandFailed
 	}
 	return false
 }
 
 // State is the state in two words, for a table that tells the rest beside it.
 func State(p client.Profile) string {
-	if behindGateway(p) {
+	switch {
+	case p.SigningIn:
+		return "signing in…"
+	case SignInHelps(p) && behindGateway(p):
 		return "sign in (gateway)"
+	case behindGateway(p):
+		return "refused (gateway)"
+	case text(p.Reason) == commandFailed:
+		return "command failed"
 	}
 	switch p.State {
 	case client.Fresh:
@@ -141,10 +147,11 @@ func keychainState(p client.Profile) string {
 func Short(p client.Profile, now time.Time) string {
 	token := TokenLeft(p, now)
 	switch {
+	case p.SigningIn:
 	case p.State == client.Fresh && token != None:
 		return "fresh, " + token
 	case p.State == client.Retrying && token != None:
-		away := "server away"
+		away := State(p)
 		if behindGateway(p) {
 			away = "gateway"
 		}
@@ -160,6 +167,10 @@ const login = "langkeep login "
 // min.
 func Next(p client.Profile, now time.Time) string {
 	switch {
+	case p.SigningIn:
+		return "the browser"
+	case WantsBrowser(p) && NeedsYou(p):
+		return login + Safe(p.Name) + " --browser"
 	case p.State == client.SignInRequired, p.State == client.SignedOut:
 		return login + Safe(p.Name)
 	case p.NextAttemptAt == nil:
@@ -178,6 +189,9 @@ func in(at, now time.Time) string {
 // Long is the state in sentences, for a page about one profile. Clock times are
 // in now's location.
 func Long(p client.Profile, now time.Time) string {
+	if p.SigningIn {
+		return "Finish signing in in the browser window."
+	}
 	switch p.State {
 	case client.Fresh:
 		return joined(fresh(p, now), aboutKeys(p), Proxy(p), NotSaved(p))
@@ -186,22 +200,31 @@ func Long(p client.Profile, now time.Time) string {
 		if p.NextAttemptAt != nil {
 			again = "trying again " + in(*p.NextAttemptAt, now)
 		}
-		if token := TokenLeft(p, now); token != None {
-			again = "Still valid for " + token + "; " + again
-		} else {
-			again = "Still valid; " + again
+		switch token := TokenLeft(p, now); {
+		case byCommand(p):
+			again = Sentence(again)
+		case token != None:
+			again = "Still valid for " + token + "; " + again + "."
+		default:
+			again = "Still valid; " + again + "."
 		}
-		return joined(Reason(p), again+".", NotSaved(p))
+		return joined(Reason(p), again, NotSaved(p))
 	case client.Stale:
 		reason := Reason(p)
-		if behindGateway(p) {
-			return reason // which says that the session is kept
+		switch {
+		case byCommand(p) && p.NextAttemptAt != nil:
+			return joined(reason, "Trying again "+in(*p.NextAttemptAt, now)+".")
+		case byCommand(p), behindGateway(p):
+			return reason // which says what is needed
 		}
 		if away(p) && p.FailingSince != nil {
 			reason = fmt.Sprintf("Can't reach %s since %s.", Host(p), Clock(*p.FailingSince, now))
 		}
 		return joined(reason, "Nothing is lost; it comes back by itself.")
 	case client.SignInRequired:
+		if behindGateway(p) {
+			return Reason(p)
+		}
 		return joined(Reason(p), "Sign in again.")
 	case client.KeychainLocked:
 		return Reason(p)
@@ -216,8 +239,11 @@ func fresh(p client.Profile, now time.Time) string {
 	if name := Safe(text(p.Username)); name != "" {
 		who += " as " + name
 	}
-	if p.Method != nil && *p.Method == client.APIKey {
+	switch {
+	case p.Method != nil && *p.Method == client.APIKey:
 		return who + " with an API key."
+	case isExternal(p) && len(p.TokenCommand) > 0:
+		who += " with the tokens of " + command(p.TokenCommand)
 	}
 	if p.NextAttemptAt == nil {
 		return who + ". Refreshes by itself."
@@ -229,6 +255,9 @@ func fresh(p client.Profile, now time.Time) string {
 func aboutKeys(p client.Profile) string {
 	switch text(p.KeyReason) {
 	case "keys-forbidden":
+		if isExternal(p) {
+			return "It makes no API keys for accounts of an identity provider. The proxy sends the token instead, which runs workflows (/api/v2/workflows)."
+		}
 		return "It makes no API keys for this account."
 	case "expiry-ignored":
 		return "It gives API keys no end; Langkeep deletes its own after their use."
@@ -305,6 +334,21 @@ func Host(p client.Profile) string {
 	return Safe(p.ServerURL)
 }
 
+// byCommand tells whether the profile waits for one of its commands to give another
+// answer.
+func byCommand(p client.Profile) bool {
+	return text(p.Reason) == commandFailed || behindGateway(p) && len(p.HeaderCommand) > 0
+}
+
+// tokenRefused tells whether the server refused the session for good.
+func tokenRefused(p client.Profile) bool {
+	switch text(p.Reason) {
+	case "token-refused", "session-ended", "refused":
+		return p.State == client.SignInRequired
+	}
+	return false
+}
+
 // away tells whether the server did not answer at all.
 func away(p client.Profile) bool {
 	switch text(p.Reason) {
@@ -317,34 +361,15 @@ func away(p client.Profile) bool {
 // Reason says why a profile is not fresh, in one or two sentences. For an unknown
 // reason, from a newer agent, it uses the server's own words.
 func Reason(p client.Profile) string {
-	if behindGateway(p) {
-		return Gateway(text(p.Gateway), Host(p)) + " Your Langflow session is kept."
+	switch {
+	case behindGateway(p):
+		return ofGateway(p)
+	case text(p.Reason) == commandFailed:
+		return profilesCommand(p)
+	case isExternal(p) && tokenRefused(p):
+		return "The server does not accept the token that the profile's command prints."
 	}
 	return reason(text(p.Reason), Safe(text(p.ReasonDetail)), Host(p))
-}
-
-// gateway is the reason that a gateway in front of the server refused.
-const gateway = string(langflow.Gateway)
-
-func behindGateway(p client.Profile) bool { return text(p.Reason) == gateway }
-
-// Gateway says what the gateway in front of a server wants. name is one of package
-// vocabulary's; others are from a newer agent.
-func Gateway(name, host string) string {
-	switch name {
-	case vocabulary.BasicGateway:
-		return "A web server in front of " + host + " wants a user name and password of its own."
-	case vocabulary.ClientCertificate:
-		return "A gateway in front of " + host + " wants a client certificate."
-	}
-	called := map[string]string{
-		vocabulary.CloudflareAccess: "Cloudflare Access", vocabulary.OAuth2Proxy: "oauth2-proxy",
-		vocabulary.IAP: "Google's Identity-Aware Proxy", vocabulary.EasyAuth: "Azure's sign-in (Easy Auth)",
-	}[name]
-	if called == "" {
-		called = "A gateway"
-	}
-	return called + " in front of " + host + " wants you to sign in."
 }
 
 // Sentence makes a sentence from a program's line, which is lower case and has no dot.
@@ -363,8 +388,13 @@ func Failure(p *client.Problem, detail, host string) string {
 	if p.Reason == "" {
 		return ""
 	}
-	if p.Reason == gateway {
+	switch {
+	case p.Reason == gateway:
 		return Gateway(p.Gateway, Safe(host))
+	case p.Reason == "timed-out" && p.Kind() == client.TypeSignInRequired:
+		return "Nobody finished signing in in the browser within 10 min."
+	case p.Reason == commandFailed:
+		return ofCommand("The command", Safe(detail))
 	}
 	said := reason(p.Reason, Safe(detail), Safe(host))
 	if p.Reason == "rate-limited" && p.RetryAfter != nil && *p.RetryAfter > 0 {
@@ -481,6 +511,20 @@ func reason(code, detail, host string) string {
 		return "The keychain doesn't answer, so the saved session can't be read. Look for its prompt."
 	case "failing":
 		return with("The keychain fails, so the saved session can't be read")
+	case "no-browser":
+		return "Signing in here needs Chrome, Edge, Brave or Chromium. Or give a header, a command or a refresh token."
+	case "browser-confined":
+		return "The browser is a snap or a Flatpak, which can't open Langkeep's folder. Name another one in config.toml, or give a header, a command or a refresh token."
+	case "browser-forbidden":
+		return "A policy of this computer forbids asking the browser for its cookies. Give a header, a command or a refresh token."
+	case "browser-closed":
+		return "The browser window was closed before you were signed in."
+	case "browser-silent":
+		return "The browser does not answer. Close it and try again, or name another one in config.toml."
+	case "no-display":
+		return "There is no desktop here that a browser could open on. Give a header, a command or a refresh token."
+	case commandFailed:
+		return ofCommand("The command", detail)
 	case "too-big":
 		return "The secret has more than 64 KiB, and the store holds no longer one."
 	}

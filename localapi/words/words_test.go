@@ -42,6 +42,16 @@ func named(gateway string) func(*client.Profile) {
 	return func(p *client.Profile) { p.Gateway = &gateway }
 }
 
+// asks gives a profile a command for its gateway.
+func asks(command string) func(*client.Profile) {
+	return func(p *client.Profile) { p.HeaderCommand = strings.Fields(command) }
+}
+
+// external has a command print the profile's tokens.
+func external(command string) func(*client.Profile) {
+	return func(p *client.Profile) { p.Method, p.TokenCommand = new(client.External), strings.Fields(command) }
+}
+
 func noToken(p *client.Profile) { p.AccessExpiresAt = nil }
 
 func next(d time.Duration) func(*client.Profile) {
@@ -113,8 +123,47 @@ func TestStates(t *testing.T) {
 			"sign in (gateway)", "fresh, 52 min, gateway", "in 20 s",
 			"Cloudflare Access in front of flows.example.org wants you to sign in. Your Langflow session is kept. Still valid for 52 min; trying again in 20 s."},
 		"stale, behind a gateway": {profile(state(client.Stale), noToken, because("gateway", ""), named("cloudflare-access"), next(20*time.Second)),
-			"sign in (gateway)", "sign in (gateway)", "in 20 s",
+			"sign in (gateway)", "sign in (gateway)", "langkeep login prod --browser",
 			"Cloudflare Access in front of flows.example.org wants you to sign in. Your Langflow session is kept."},
+		"the browser's cookies ended": {profile(state(client.SignInRequired), noToken, because("gateway", ""), named("cloudflare-access")),
+			"sign in (gateway)", "sign in (gateway)", "langkeep login prod --browser",
+			"Cloudflare Access in front of flows.example.org wants you to sign in. Your Langflow session is kept."},
+		"a gateway refused what a command gave": {profile(state(client.Retrying), because("gateway", ""), named("cloudflare-access"), asks("cloudflared access token -app=https://x"), next(40*time.Second)),
+			"refused (gateway)", "fresh, 52 min, gateway", "in 40 s",
+			"The gateway refused what `cloudflared access token` gave. Trying again in 40 s."},
+		"and the token has ended": {profile(state(client.Stale), noToken, because("gateway", ""), named("iap"), asks("/opt/bin/mint secret123"), next(40*time.Second)),
+			"refused (gateway)", "refused (gateway)", "in 40 s",
+			"The gateway refused what `mint` gave. Trying again in 40 s."},
+		"a gateway refused kept headers": {profile(state(client.Stale), noToken, because("gateway", ""), named("basic"), func(p *client.Profile) { p.GatewayHeaders = []string{"Authorization"} }, next(40*time.Second)),
+			"sign in (gateway)", "sign in (gateway)", "in 40 s",
+			"A web server in front of flows.example.org refused the headers that Langkeep keeps for it. Your Langflow session is kept."},
+		"a gateway refused a certificate": {profile(state(client.Stale), noToken, because("gateway", "expired certificate"), named("client-certificate"), func(p *client.Profile) { p.ClientCert = new("/me.pem") }, next(40*time.Second)),
+			"sign in (gateway)", "sign in (gateway)", "in 40 s",
+			"A gateway in front of flows.example.org refused the client certificate. Your Langflow session is kept."},
+		"a gateway's command fails": {profile(state(client.Retrying), because("command-failed", "the command cloudflared ended with exit code 1; it says: log in first"), asks("cloudflared access token"), next(40*time.Second)),
+			"command failed", "fresh, 52 min, command failed", "in 40 s",
+			"The gateway's command failed: cloudflared ended with exit code 1; it says: log in first. Trying again in 40 s."},
+		"a token's command fails": {profile(state(client.Stale), noToken, because("command-failed", "the command oidc-token printed nothing"), external("oidc-token flows"), next(40*time.Second)),
+			"command failed", "command failed", "in 40 s",
+			"The token's command failed: oidc-token printed nothing. Trying again in 40 s."},
+		"the gateway's command of two fails": {profile(state(client.Stale), noToken, because("command-failed", "the command cloudflared printed nothing"), external("oidc-token flows"), asks("cloudflared access token"), func(p *client.Profile) { p.NextAttemptAt = nil }),
+			"command failed", "command failed", "–",
+			"The gateway's command failed: cloudflared printed nothing."},
+		"no command for a token": {profile(state(client.Stale), noToken, because("command-failed", "the profile names no token_command"), external(""), next(40*time.Second)),
+			"command failed", "command failed", "in 40 s",
+			"The profile names no token_command. Trying again in 40 s."},
+		"signing in": {profile(state(client.SignInRequired), noToken, because("gateway", ""), func(p *client.Profile) { p.SigningIn = true }),
+			"signing in…", "signing in…", "the browser",
+			"Finish signing in in the browser window."},
+		"external": {profile(external("gcloud auth print-identity-token --audiences=x")),
+			"fresh", "fresh, 52 min", "in 41 min",
+			"Signed in as ana with the tokens of `gcloud auth print-identity-token`. Refreshes by itself; next in 41 min."},
+		"external, without keys": {profile(external("oidc-token flows"), func(p *client.Profile) { p.KeyReason = new("keys-forbidden") }),
+			"fresh", "fresh, 52 min", "in 41 min",
+			"Signed in as ana with the tokens of `oidc-token flows`. Refreshes by itself; next in 41 min. It makes no API keys for accounts of an identity provider. The proxy sends the token instead, which runs workflows (/api/v2/workflows)."},
+		"external, refused": {profile(state(client.SignInRequired), external("oidc-token flows"), because("refused", "Invalid token")),
+			"sign in", "sign in", "langkeep login prod",
+			"The server does not accept the token that the profile's command prints. Sign in again."},
 		"sign in": {profile(state(client.SignInRequired), because("session-ended", "Invalid refresh token")),
 			"sign in", "sign in", "langkeep login prod", "The server ended this session (its secret key may have changed). Sign in again."},
 		"keychain locked": {profile(state(client.KeychainLocked), noToken, because("locked", ""), func(p *client.Profile) { p.NextAttemptAt = nil }),
@@ -165,6 +214,13 @@ func TestReason(t *testing.T) {
 		"silent":               "The keychain doesn't answer, so the saved session can't be read. Look for its prompt.",
 		"failing":              "The keychain fails, so the saved session can't be read (issuer X).",
 		"too-big":              "The secret has more than 64 KiB, and the store holds no longer one.",
+		"no-browser":           "Signing in here needs Chrome, Edge, Brave or Chromium. Or give a header, a command or a refresh token.",
+		"browser-forbidden":    "A policy of this computer forbids asking the browser for its cookies. Give a header, a command or a refresh token.",
+		"browser-confined":     "The browser is a snap or a Flatpak, which can't open Langkeep's folder. Name another one in config.toml, or give a header, a command or a refresh token.",
+		"browser-closed":       "The browser window was closed before you were signed in.",
+		"browser-silent":       "The browser does not answer. Close it and try again, or name another one in config.toml.",
+		"no-display":           "There is no desktop here that a browser could open on. Give a header, a command or a refresh token.",
+		"command-failed":       "Issuer X.",
 		"a-newer-one":          "a-newer-one: issuer X.",
 	} {
 		if got := Reason(profile(because(code, "issuer\x1b X"))); got != want {
@@ -198,6 +254,34 @@ func TestProblem(t *testing.T) {
 	} {
 		if got := Problem(p); got != want {
 			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
+// Where a gateway refuses, the browser is opened only for what a person can sign in to
+// there, and where nothing else is set up.
+func TestSignInAtAGateway(t *testing.T) {
+	header := func(p *client.Profile) { p.GatewayHeaders = []string{"X-Pass"} }
+	behind := because("gateway", "")
+	for name, test := range map[string]struct {
+		p              client.Profile
+		browser, helps bool
+	}{
+		"fresh":                     {profile(), false, false},
+		"signed out":                {profile(state(client.SignedOut)), false, true},
+		"ended":                     {profile(state(client.SignInRequired), because("session-ended", "")), false, true},
+		"away":                      {profile(state(client.Stale), because("timed-out", "")), false, false},
+		"retrying at a gateway":     {profile(state(client.Retrying), behind, named("other")), true, true},
+		"stale at a gateway":        {profile(state(client.Stale), behind, named("oauth2-proxy")), true, true},
+		"the browser's cookies":     {profile(state(client.SignInRequired), behind, named("basic")), true, true},
+		"basic authentication":      {profile(state(client.Stale), behind, named("basic")), false, true},
+		"a client certificate":      {profile(state(client.Stale), behind, named("client-certificate")), false, true},
+		"with a header":             {profile(state(client.Stale), behind, named("cloudflare-access"), header), false, true},
+		"with a command":            {profile(state(client.Stale), behind, named("cloudflare-access"), asks("mint")), false, false},
+		"a command that has failed": {profile(state(client.Stale), because("command-failed", ""), asks("mint")), false, false},
+	} {
+		if browser, helps := WantsBrowser(test.p), SignInHelps(test.p); browser != test.browser || helps != test.helps {
+			t.Errorf("%s: browser %v, helps %v", name, browser, helps)
 		}
 	}
 }
@@ -280,10 +364,11 @@ func TestTokenShare(t *testing.T) {
 
 func TestFailure(t *testing.T) {
 	for want, p := range map[string]*client.Problem{
-		"":                        {},
-		"Can't reach flows.test.": {Reason: "unreachable", RetryAfter: new(int64(1))},
-		"Too many sign-ins from here. Try again in 42 s.":         {Reason: "rate-limited", RetryAfter: new(int64(42))},
-		"The server moved to https://new.test. Use that address?": {Reason: "moved"},
+		"": {},
+		"oauth2-proxy in front of flows.test wants you to sign in.": {Reason: "gateway", Gateway: "oauth2-proxy"},
+		"Can't reach flows.test.":                                   {Reason: "unreachable", RetryAfter: new(int64(1))},
+		"Too many sign-ins from here. Try again in 42 s.":           {Reason: "rate-limited", RetryAfter: new(int64(42))},
+		"The server moved to https://new.test. Use that address?":   {Reason: "moved"},
 	} {
 		detail := ""
 		if p.Reason == "moved" {

@@ -10,7 +10,7 @@ import (
 	"langkeep/agent/config"
 	"langkeep/agent/langflow"
 	"langkeep/agent/vocabulary"
-	"langkeep/localapi/client"
+	"langkeep/localapi"
 	"langkeep/localapi/words"
 )
 
@@ -27,6 +27,7 @@ const (
 	none kind = iota
 	signInRequired
 	gateway
+	command // the profile's command fails, and there is no valid token any more
 	offline
 	backToNormal
 )
@@ -101,8 +102,11 @@ func (o *policy) look(p *profile, now time.Time) (tell *notification, again time
 	switch {
 	case is == none, is == p.trouble, is == backToNormal && p.trouble == none:
 		return nil, again
-	case (is == offline || is == gateway) && p.trouble == signInRequired, is == offline && p.trouble == gateway:
+	case is != backToNormal && p.trouble == signInRequired, is == offline && p.trouble != none:
 		return nil, again // the agent tries now and then, and the person knows the worse state
+	case p.trouble == gateway && is == signInRequired && p.snapshot.Reason == string(langflow.Gateway):
+		p.trouble = is // the person knows it
+		return nil, again
 	}
 	heard := o.wants(is) && !(is == backToNormal && p.silent)
 	if heard {
@@ -140,6 +144,12 @@ func condition(s agent.Snapshot, now time.Time) (is kind, again time.Time) {
 		if s.State == agent.Retrying {
 			return none, time.Time{}
 		}
+		if s.Reason == string(langflow.CommandFailed) {
+			if since := now.Sub(s.FailingSince); since < steady {
+				return none, s.FailingSince.Add(steady)
+			}
+			return command, time.Time{}
+		}
 		// Without a failure the session waits for another step, such as its first load
 		// from the store.
 		if s.FailingSince.IsZero() || s.RefreshExpires.IsZero() {
@@ -165,7 +175,7 @@ func sessionLeft(s agent.Snapshot, now time.Time) time.Duration {
 func (o *policy) wants(k kind) bool {
 	c := o.wanted()
 	switch k {
-	case signInRequired, gateway:
+	case signInRequired, gateway, command:
 		return c.SignInRequired
 	case offline:
 		return c.Offline
@@ -179,12 +189,12 @@ func (o *policy) text(s agent.Snapshot, k kind, now time.Time) string {
 	switch k {
 	case signInRequired:
 		why := "The server ended this session."
-		if s.Reason != "session-ended" {
-			why = words.Reason(client.Profile{ServerURL: s.ServerURL, Reason: &s.Reason, ReasonDetail: &s.Detail})
+		if s.Reason != "session-ended" || s.Method == vocabulary.External {
+			why = words.Reason(localapi.Present(s))
 		}
 		return why + " " + o.signIn(s.Name)
-	case gateway:
-		return words.Reason(client.Profile{ServerURL: s.ServerURL, Reason: &s.Reason, Gateway: &s.Gateway})
+	case gateway, command:
+		return words.Reason(localapi.Present(s))
 	case offline:
 		return "Can't reach the server; the session ends in " + words.Remaining(sessionLeft(s, now)) + "."
 	}

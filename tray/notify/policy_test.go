@@ -42,6 +42,17 @@ func TestPolicy(t *testing.T) {
 	longBehind.State = agent.Stale
 	const kept = "Cloudflare Access in front of flows.example.org wants you to sign in. Your Langflow session is kept."
 
+	cookiesEnded := is(agent.SignInRequired, "gateway")
+	cookiesEnded.Gateway = vocabulary.CloudflareAccess
+	commanded := behind
+	commanded.HeaderCommand = config.NewArgv([]string{"cloudflared", "access", "token"})
+	failing := is(agent.Stale, "command-failed")
+	failing.FailingSince, failing.Detail = start, "the command oidc-token printed nothing"
+	failing.Method, failing.TokenCommand = "external", config.NewArgv([]string{"oidc-token"})
+	failingYet := failing
+	failingYet.State = agent.Retrying
+	const failed = "The token's command failed: oidc-token printed nothing."
+
 	type step struct {
 		at     time.Duration // since start
 		is     agent.Snapshot
@@ -68,6 +79,10 @@ func TestPolicy(t *testing.T) {
 		"a network's own sign-in page":         {{0, behind, "", time.Minute, nil}, {30 * time.Second, fresh, "", 0, nil}},
 		"refused, then behind a gateway":       {{0, refused, ended, 0, nil}, {time.Hour, longBehind, "", 0, nil}},
 		"behind a gateway, where none is told": {{time.Hour, longBehind, "", 0, &noSignIn}},
+		"the browser's cookies ended":          {{0, fresh, "", 0, nil}, {1, cookiesEnded, kept + " Sign in from the tray menu.", 0, nil}, {2, cookiesEnded, "", 0, nil}, {time.Hour, longBehind, "", 0, nil}, {2 * time.Hour, fresh, normal, 0, nil}},
+		"behind a gateway, then its cookies":   {{time.Hour, longBehind, kept, 0, nil}, {time.Hour + 1, cookiesEnded, "", 0, nil}, {2 * time.Hour, fresh, normal, 0, nil}},
+		"a gateway refuses a command's":        {{0, commanded, "", time.Minute, nil}, {time.Minute, commanded, "The gateway refused what `cloudflared access token` gave.", 0, nil}},
+		"a command fails":                      {{0, failingYet, "", 0, nil}, {30 * time.Second, failing, "", time.Minute, nil}, {time.Minute, failing, failed, 0, nil}, {time.Hour, failing, "", 0, nil}, {2 * time.Hour, fresh, normal, 0, nil}},
 		"away, end is far": {
 			{0, away(30 * time.Hour), "", 6*time.Hour + time.Second, nil},
 			{6*time.Hour + time.Second, away(30 * time.Hour), "Can't reach the server; the session ends in 23 h.", 0, nil},
