@@ -3,10 +3,12 @@
 package keychain
 
 import (
+	"bufio"
 	"errors"
 	"io"
 	"log/slog"
 	"os"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -68,14 +70,7 @@ func TestRealSizes(t *testing.T) {
 // whole suite, and 64 KiB in pieces that end with the item.
 func TestRealPieces(t *testing.T) {
 	keychaintest.Start(t).Enter(t)
-	open := func() Store {
-		s := newOS(osConfig{
-			service: "langkeep", ring: goKeyring{}, gate: newGate(), limit: sizeLimit("windows"),
-			quick: quickLimit, ask: askLimit, log: slog.New(slog.DiscardHandler),
-		})
-		t.Cleanup(func() { s.Close() })
-		return s
-	}
+	open := func() Store { return openPieces(t) }
 	has := func(account string) bool {
 		_, err := keyring.Get("langkeep", account)
 		if err != nil && !errors.Is(err, keyring.ErrNotFound) {
@@ -105,6 +100,91 @@ func TestRealPieces(t *testing.T) {
 			t.Fatal(err)
 		}
 	}, open)
+}
+
+// openPieces opens a Secret Service's keychain with the little room of Windows' own.
+func openPieces(t *testing.T) Store {
+	t.Helper()
+	s := newOS(osConfig{
+		service: "langkeep", ring: goKeyring{}, gate: newGate(), limit: sizeLimit("windows"),
+		quick: quickLimit, ask: askLimit, log: slog.New(slog.DiscardHandler),
+	})
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+// killedRole has this test binary, run again, be the program that is killed.
+const killedRole = "LANGKEEP_TEST_ROLE"
+
+// TestRealPiecesKilled kills a program, again and again, that replaces a long secret by
+// another: a reader finds one of them whole, and no piece is left over at the end.
+func TestRealPiecesKilled(t *testing.T) {
+	secrets := []Item{{Secret: secret.New(strings.Repeat("a", 20000))}, {Secret: secret.New(strings.Repeat("b", 30000))}}
+	if os.Getenv(killedRole) == "writer" {
+		s := openPieces(t)
+		for i := 0; ; i++ {
+			if err := s.Set(t.Context(), account, secrets[i%2]); err != nil {
+				t.Fatal(err)
+			}
+			os.Stdout.WriteString("set\n")
+		}
+	}
+	keychaintest.Start(t).Enter(t)
+	s := openPieces(t)
+	middle := 0
+	for round := range 20 {
+		writer := exec.Command(os.Args[0], "-test.run=^TestRealPiecesKilled$")
+		writer.Env = append(os.Environ(), killedRole+"=writer")
+		out, err := writer.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := writer.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if line, err := bufio.NewReader(out).ReadString('\n'); line != "set\n" {
+			t.Fatalf("the program says %q, %v", line, err)
+		}
+		time.Sleep(time.Duration(round) * 11 * time.Millisecond) // into another moment of its next writes
+		if err := writer.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		_ = writer.Wait() // it was killed
+		it, err := s.Get(t.Context(), account)
+		if err != nil || !sameItem(it, secrets[0]) && !sameItem(it, secrets[1]) {
+			t.Fatalf("after kill %d: %d bytes, %v", round, len(it.Secret.Reveal()), err)
+		}
+		data, err := encode(account, it)
+		if err != nil {
+			t.Fatal(err)
+		}
+		left := -len(s.(*osStore).split(data)) // pieces that the head does not name
+		for _, set := range pieceSets {
+			for number := range maxPieces {
+				if _, err := keyring.Get("langkeep", pieceName(account, set, number+1)); err != nil {
+					break
+				}
+				left++
+			}
+		}
+		if left > 0 {
+			middle++
+		}
+	}
+	t.Logf("in %d of 20 rounds it was killed between two writes", middle)
+	if middle == 0 {
+		t.Error("it was never killed between two writes")
+	}
+	if err := s.Delete(t.Context(), account); err != nil {
+		t.Fatal(err)
+	}
+	for _, set := range pieceSets {
+		for number := range maxPieces {
+			if _, err := keyring.Get("langkeep", pieceName(account, set, number+1)); !errors.Is(err, keyring.ErrNotFound) {
+				t.Errorf("piece %s%d: %v", set, number+1, err)
+			}
+		}
+	}
 }
 
 func TestRealLocked(t *testing.T) {
