@@ -194,7 +194,7 @@ func (s *Server) revokeClient(w http.ResponseWriter, _ *http.Request, _ *guard.C
 // revokeSelf ends the client token that the request carries.
 func (s *Server) revokeSelf(w http.ResponseWriter, r *http.Request, caller *guard.Caller, _ string) error {
 	if caller.Owner || caller.Page {
-		return client.NewProblem(client.TypeBadRequest, "this token is no client's: send the one to be revoked")
+		return client.NewProblem(client.TypeBadRequest, "this is not a client's token: send the one to be revoked")
 	}
 	return s.revokeClient(w, r, caller, caller.Name)
 }
@@ -219,7 +219,7 @@ func (s *Server) lease(w http.ResponseWriter, r *http.Request, caller *guard.Cal
 	case snapshot.ProxyOpen:
 	case !caller.Has(guard.Owner):
 		// The proxy would stay open, and only the owner may change that setting.
-		return client.NewProblem(client.TypeForbidden, "the proxy of "+body.Profile+" is closed, and this client can't open it: langkeep proxy "+body.Profile+" on does")
+		return client.NewProblem(client.TypeForbidden, "the proxy of "+body.Profile+" is closed, and this client can't open it: run langkeep proxy "+body.Profile+" on")
 	default:
 		if snapshot, err = s.openProxy(r.Context(), body.Profile); err != nil {
 			return err
@@ -254,7 +254,7 @@ func (s *Server) lease(w http.ResponseWriter, r *http.Request, caller *guard.Cal
 func (s *Server) resumeLease(w http.ResponseWriter, r *http.Request, caller *guard.Caller, _ string) error {
 	ended, err := s.Clients.Hold(caller.Name)
 	if err != nil {
-		return client.NewProblem(client.TypeConflict, "this lease is held already, or the token is of no lease")
+		return client.NewProblem(client.TypeConflict, "another request holds this lease, or the token belongs to none: ask for a new lease")
 	}
 	return s.hold(w, r, s.useOf(r, caller, "", "POST "+leasePath), caller.Name, ended, struct {
 		Name string `json:"name"`

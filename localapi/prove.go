@@ -23,7 +23,7 @@ func (s *Server) prove(w http.ResponseWriter, r *http.Request, _ *guard.Caller, 
 	}
 	at, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
 	if !ok {
-		return client.NewProblem(client.TypeNotSupported, "there is nothing to prove here")
+		return client.NewProblem(client.TypeNotSupported, "this connection has no address to prove: ask over TCP or the socket")
 	}
 	answered, ok := s.Guard.Prove(body.Key, nonce, at.String())
 	if !ok {

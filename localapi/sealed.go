@@ -80,11 +80,11 @@ func unsealed(r *http.Request, text []byte) (*http.Request, *client.Problem) {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&in); err != nil {
-		return nil, client.NewProblem(client.TypeBadRequest, "what was sealed is not a request")
+		return nil, client.NewProblem(client.TypeBadRequest, "the sealed text is not a request: seal a JSON object with its method and path")
 	}
 	target, err := url.ParseRequestURI(in.Path)
 	if err != nil || !strings.HasPrefix(in.Path, "/v1/") || target.Path == sealedPath {
-		return nil, client.NewProblem(client.TypeBadRequest, "what was sealed is not a request for a route of this API")
+		return nil, client.NewProblem(client.TypeBadRequest, "the sealed request is for no route of this API: see /v1/openapi.yaml")
 	}
 	inner := r.Clone(r.Context())
 	inner.Method, inner.URL, inner.RequestURI = in.Method, target, in.Path

@@ -304,7 +304,7 @@ func read(r *http.Request, v any) error {
 	case errors.As(err, &field), errors.As(err, &syntax), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return client.NewProblem(client.TypeBadRequest, "send a JSON object as the body")
 	default:
-		return client.NewProblem(client.TypeBadRequest, "the body is not what this route takes: "+err.Error())
+		return client.NewProblem(client.TypeBadRequest, "the body does not fit this route: "+err.Error())
 	}
 }
 

@@ -104,7 +104,7 @@ func write(file, content string) error {
 func (e *Entry) Disable() error {
 	err := errors.Join(e.removeDesktopFile(), e.removeUnit())
 	if content, _ := read(e.wantedByAll()); content != "" && !masked(e.unitFile()) {
-		err = errors.Join(err, fmt.Errorf("it is started for every user, by %s: root's systemctl --global disable %s ends that, or for you alone systemctl --user mask %s", e.wantedByAll(), e.name, e.name))
+		err = errors.Join(err, fmt.Errorf("%s starts the agent for every user: run systemctl --global disable %s as root, or systemctl --user mask %s for you alone", e.wantedByAll(), e.name, e.name))
 	}
 	return err
 }

@@ -46,7 +46,7 @@ var (
 	ErrShare  = fmt.Errorf("this client has given %d programs tokens of their own: end some first", mostLeases)
 	ErrFull   = errors.New("there is no room for more programs with tokens of their own: end some first")
 	// ErrGrantor means that the client that asks for a lease may no longer give one.
-	ErrGrantor = errors.New("the client that asks was revoked meanwhile, its profile was removed, or its time is over")
+	ErrGrantor = errors.New("the client that asks was revoked meanwhile, its profile was removed, or its time is over: langkeep client add makes another")
 )
 
 // Client is a local program that may ask.
@@ -319,7 +319,7 @@ func (l *List) Add(c Client, token secret.Text) error {
 		return fmt.Errorf("%w: %w", ErrName, err)
 	}
 	if !c.Lease && isReserved(c.Name) {
-		return fmt.Errorf("%w: %q is what the audit log calls somebody else", ErrName, c.Name)
+		return fmt.Errorf("%w: the audit log uses %q for others", ErrName, c.Name)
 	}
 	c.Created = l.clock.Now().UTC().Truncate(time.Second)
 	r := &record{

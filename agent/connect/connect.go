@@ -37,7 +37,7 @@ type Place struct {
 }
 
 // ErrFormat is wrapped by the errors of files that can't be edited.
-var ErrFormat = errors.New("it is left as it is")
+var ErrFormat = errors.New("it is left as it is; edit it by hand")
 
 // Edit is a prepared change of a file.
 type Edit struct {

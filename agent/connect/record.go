@@ -55,7 +55,7 @@ func (r Records) lock(ctx context.Context) (unlock func(), err error) {
 	case errors.Is(err, context.DeadlineExceeded):
 		return nil, errors.New("another langkeep command is changing connections: wait for its end, and try again")
 	case err != nil:
-		return nil, fmt.Errorf("lock %s: %w", r.lockPath, err)
+		return nil, fmt.Errorf("can't lock %s: %w", r.lockPath, err)
 	}
 	return func() { _ = lock.Unlock() }, nil // it fails only if the file can't be closed, at which the lock ends too
 }
@@ -179,7 +179,7 @@ func (r Records) makeLocked(t *Tool, profile string, e *Edit, client string) (n 
 	case e.Existed:
 		n.Backup = freeName(e.Path + ".before-langkeep-" + profile)
 		if err := paths.WriteFile(n.Backup, e.Before); err != nil {
-			return n, undo, fmt.Errorf("keep the file as it was: %w: make its folder writable, or name another file with --file", err)
+			return n, undo, fmt.Errorf("can't make a backup: %w: make its folder writable, or name another file with --file", err)
 		}
 		steps = append(steps, func() error { return os.Remove(n.Backup) })
 	}
@@ -225,7 +225,7 @@ func (r Records) TakeBack(ctx context.Context, n Record, p Place) (left string, 
 	}
 	defer unlock()
 	if now, _, err := r.Find(n.Tool, n.Profile); err != nil || now != n {
-		return "", errors.Join(err, errors.New("another langkeep command has changed this connection meanwhile: langkeep connect --list tells what is connected"))
+		return "", errors.Join(err, errors.New("another langkeep command has changed this connection meanwhile: langkeep connect --list shows the connections"))
 	}
 	var backup []byte
 	if n.Backup != "" {

@@ -56,7 +56,7 @@ func parseURL(raw string) (*url.URL, error) {
 	}
 	u.Scheme = strings.ToLower(u.Scheme)
 	if u.Scheme != "http" && u.Scheme != "https" {
-		return nil, fmt.Errorf("the server's url has the scheme %q; only https and http are spoken", clean(u.Scheme))
+		return nil, fmt.Errorf("the server's url has the scheme %q; use https or http", clean(u.Scheme))
 	}
 	host, port := NormalHost(u.Hostname()), u.Port()
 	switch {

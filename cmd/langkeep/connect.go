@@ -179,7 +179,7 @@ func (o *connectOptions) run(ctx context.Context, toolName string, args []string
 		}
 	}
 	if o.http && !o.force && inWorkTree(place.Path) {
-		return exitError{exitNotAllowed, fmt.Errorf("%s is in a git work tree, and would hold a token: leave --http away, or add --force", place.Path)}
+		return exitError{exitNotAllowed, fmt.Errorf("%s: %s is in a git work tree, and would hold a token: leave out --http, or add --force", name, place.Path)}
 	}
 	shown := edit
 	if o.http {

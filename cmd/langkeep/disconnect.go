@@ -33,7 +33,7 @@ is revoked. A file that is gone by now stays so, and its backup is kept.`,
 				return err
 			}
 			if !ok {
-				return fmt.Errorf("%s: %s is not connected: langkeep connect --list tells what is", args[1], tool.Title)
+				return fmt.Errorf("%s: %s is not connected: langkeep connect --list shows the connections", args[1], tool.Title)
 			}
 			return a.disconnect(cmd.Context(), records, record)
 		},

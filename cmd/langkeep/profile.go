@@ -77,7 +77,7 @@ func (a *app) profileName(ctx context.Context, c *client.Client, args []string) 
 	case len(profiles) == 0:
 		return "", usagef("there is no profile yet: langkeep login NAME URL makes one")
 	case confErr != nil:
-		return "", usagef("name a profile, %s; config.toml has no default to tell: %w", listed(profiles), confErr)
+		return "", usagef("name a profile, %s; config.toml can't be read for a default: %w", listed(profiles), confErr)
 	}
 	return "", usagef("name a profile: %s", listed(profiles))
 }

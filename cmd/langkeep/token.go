@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -64,7 +65,7 @@ func (o *credentialOptions) print(credential secret.Text) error {
 	out := credential.Reveal()
 	// The output goes into a command line or a header next.
 	if out == "" || strings.ContainsFunc(out, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return fmt.Errorf("the agent's answer has nothing that can be used")
+		return errors.New("the agent's answer has no credential that can be printed: run langkeep restart, and try again")
 	}
 	if o.output == "header" {
 		out = o.prefix + out

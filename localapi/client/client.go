@@ -388,7 +388,7 @@ func (b brokenOff) Unwrap() error { return b.error }
 func (c *Client) problem(res *http.Response, answer []byte) error {
 	p := problemIn(res, answer)
 	if p == nil {
-		return fmt.Errorf("%w: something else does at %s (HTTP %d)", ErrNoAgent, c.base, res.StatusCode)
+		return fmt.Errorf("%w: another program does at %s (HTTP %d)", ErrNoAgent, c.base, res.StatusCode)
 	}
 	p.Status = res.StatusCode
 	if seconds, err := strconv.ParseInt(res.Header.Get("Retry-After"), 10, 64); err == nil && p.RetryAfter == nil && seconds >= 0 {

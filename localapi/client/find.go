@@ -35,7 +35,7 @@ func ReadRunning(p paths.Paths) (Running, error) {
 		return Running{}, fmt.Errorf("read %s: %w", p.Agent(), err)
 	}
 	if r.Schema != 1 {
-		return Running{}, fmt.Errorf("%s has schema %d, and this langkeep knows 1", p.Agent(), r.Schema)
+		return Running{}, fmt.Errorf("%s has schema %d, and this langkeep knows 1: use the langkeep that started the agent", p.Agent(), r.Schema)
 	}
 	return r, nil
 }

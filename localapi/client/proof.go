@@ -91,7 +91,7 @@ func agentProves(conn net.Conn, host string, shared proof.Secret) error {
 	if err != nil {
 		return fmt.Errorf("ask it to prove itself: %w", err)
 	}
-	stranger := fmt.Errorf("what listens at %s does not prove to be the agent, and was sent nothing", host)
+	stranger := fmt.Errorf("the program that listens at %s does not prove to be the agent, and got no secret", host)
 	if res.StatusCode == http.StatusUnauthorized && problemIn(res, text) != nil {
 		// Use words of our own: the answer may be a stranger's.
 		return NewProblem(TypeUnauthorized, "the agent does not know this token: it was revoked, has expired, or belongs to an earlier start of the agent")

@@ -19,7 +19,7 @@ func (s *server) account(ctx context.Context) Finding {
 		return warning("Try again.", "%s", words.Sentence(err.Error()))
 	}
 	if user.Superuser {
-		return warning("Give tools an account of their own that is none.",
+		return warning("Give tools an account of their own that is no superuser.",
 			"%s is a superuser there: a program with the scope proxy can take the whole server, its other accounts included.", user.Username)
 	}
 	return ok("%s is no superuser there.", user.Username)
@@ -38,7 +38,7 @@ func (s *server) tweaks(ctx context.Context) Finding {
 		return warning("Try again.", "%s", words.Sentence(err.Error()))
 	}
 	if !langflow.AtLeast(version, firstWithFloor) {
-		return warning("Upgrade it, and give the scope run rather than tweak or edit to what only runs flows.",
+		return warning("Upgrade it, and give the scope run rather than tweak or edit to tools that only run flows.",
 			"Langflow %s may take code in tweaks (1.4.3 does), and shares results of components between users: a program with the scope tweak or edit can take the account.", version)
 	}
 	return ok("Langflow %s takes no code in tweaks, but commands and addresses of some components. "+

@@ -324,7 +324,7 @@ func (s *server) clock(context.Context) Finding {
 	case !known:
 		return warning("Have the proxy or gateway in front of the server send a Date.", "The server doesn't tell its time, so this computer's is taken for right.")
 	case offset.Abs() < 2*time.Second: // a Date has whole seconds
-		return ok("The server's clock is right by this computer's.")
+		return ok("The server's clock agrees with this computer's.")
 	}
 	side := "ahead of"
 	if offset < 0 {

@@ -123,7 +123,7 @@ func TestServerWithToken(t *testing.T) {
 		"tls":           {OK, "none is needed"},
 		"root-path":     {OK, "None."},
 		"langflow":      {OK, "Langflow 1.13.0 answers."},
-		"clock":         {OK, "is right"},
+		"clock":         {OK, "agrees with"},
 		"sign-in":       {OK, "accepts a password"},
 		"token":         {OK, "accepts it for admin"},
 		"key":           {OK, "One that ends by itself is held, and the server accepts it for admin"},
@@ -370,7 +370,7 @@ func TestServerClock(t *testing.T) {
 		"behind this computer's":    {time.Now().Add(-2 * time.Hour).UTC().Format(http.TimeFormat), Warning},
 		"s ahead of":                {time.Now().Add(20 * time.Second).UTC().Format(http.TimeFormat), OK},
 		"doesn't tell its time":     {"", Warning},
-		"right by this computer's.": {time.Now().UTC().Format(http.TimeFormat), OK},
+		"agrees with this computer's.": {time.Now().UTC().Format(http.TimeFormat), OK},
 	} {
 		p := newPatient(t, langflowtest.Options{})
 		p.server.Credential = nil
