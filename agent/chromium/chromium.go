@@ -81,8 +81,8 @@ func open(ctx context.Context, patience patience, program, dir, address string, 
 	if err := checkAddress(address); err != nil {
 		return nil, err
 	}
-	if !hasDisplay(os.Getenv) {
-		return nil, ErrNoDisplay
+	if err := checkDesktop(os.Getenv); err != nil {
+		return nil, err
 	}
 	folder, err := makeFolder(dir)
 	if err != nil {

@@ -1,10 +1,13 @@
 package chromium
 
 import (
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // quiet are arguments for this system alone. The browser else encrypts the cookies in
@@ -35,10 +38,20 @@ func places(getenv func(string) string) []string {
 	return all
 }
 
-// hasDisplay tells whether there is a desktop that the browser can join. It finds it by
-// itself, with these variables.
-func hasDisplay(getenv func(string) string) bool {
-	return getenv("DISPLAY") != "" || getenv("WAYLAND_DISPLAY") != ""
+// checkDesktop is nil where there is a desktop that the browser can join, and where this
+// process may start one. The browser finds the desktop by itself, with these variables.
+func checkDesktop(getenv func(string) string) error {
+	if getenv("DISPLAY") == "" && getenv("WAYLAND_DISPLAY") == "" {
+		return ErrNoDisplay
+	}
+	// A process of a systemd unit with MemoryDenyWriteExecute, such as our own, passes
+	// that on to the browser, whose pages then crash: V8 writes code.
+	page, err := unix.Mmap(-1, 0, os.Getpagesize(), unix.PROT_READ|unix.PROT_WRITE|unix.PROT_EXEC, unix.MAP_PRIVATE|unix.MAP_ANON)
+	if err != nil {
+		return fmt.Errorf("%w: langkeep runs as a service, which may not run a browser", ErrNoDisplay)
+	}
+	_ = unix.Munmap(page) // it was made just now
+	return nil
 }
 
 // confined tells whether a program is a snap or a Flatpak, or leads to one.

@@ -3,9 +3,12 @@ package chromium
 import (
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // TestConfined is the ways in which a snap or a Flatpak looks like any program.
@@ -49,5 +52,27 @@ func TestPrefersTheUnconfined(t *testing.T) {
 	plant(t, free, "", 0o700)
 	if path, err := first(below(dir)); err != nil || path != free {
 		t.Errorf("it finds %q, %v", path, err)
+	}
+}
+
+// TestService is a process that runs as our systemd unit does.
+func TestService(t *testing.T) {
+	if os.Getenv("AS_SERVICE") == "" {
+		service := exec.Command(program(), "-test.run=^TestService$", "-test.v")
+		service.Env = append(os.Environ(), "AS_SERVICE=1", "DISPLAY=:99")
+		out, err := service.CombinedOutput()
+		if err != nil {
+			t.Errorf("%v: %s", err, out)
+		}
+		if strings.Contains(string(out), "SKIP") {
+			t.Skip("this kernel is older than Linux 6.3")
+		}
+		return
+	}
+	if err := unix.Prctl(unix.PR_SET_MDWE, unix.PR_MDWE_REFUSE_EXEC_GAIN, 0, 0, 0); err != nil {
+		t.Skip(err)
+	}
+	if _, err := Open(t.Context(), program(), t.TempDir(), address); !errors.Is(err, ErrNoDisplay) || !strings.Contains(err.Error(), "as a service") {
+		t.Errorf("it says %v", err)
 	}
 }
