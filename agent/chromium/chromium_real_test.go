@@ -5,9 +5,14 @@ package chromium
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -25,6 +30,8 @@ import (
 
 	"github.com/jezek/xgb"
 	"github.com/jezek/xgb/xproto"
+
+	"langkeep/agent/langflow/langflowtest"
 )
 
 // TestReal is a real Chromium on a real X server.
@@ -45,6 +52,7 @@ func TestReal(t *testing.T) {
 		{"policy", policy},
 		{"no display", noDisplay},
 		{"proxy", proxied},
+		{"certificates", certificates},
 		{"which cookies are sent", whichAreSent},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -80,7 +88,7 @@ func newRig(t *testing.T) *rig {
 	if err != nil {
 		t.Skip(err)
 	}
-	for _, program := range []string{"Xvfb", "xdotool"} {
+	for _, program := range []string{"Xvfb", "xdotool", "certutil", "pk12util", "openssl"} {
 		if _, err := exec.LookPath(program); err != nil {
 			t.Skipf("%s is not installed", program)
 		}
@@ -558,6 +566,71 @@ func proxied(t *testing.T, r *rig) {
 	}
 	r.saw(t, "gateway.test/through ")
 	ends(t, w, dir)
+}
+
+// The person's certificates are the browser's: a company's authority, and one that a
+// gateway wants of its clients.
+func certificates(t *testing.T, r *rig) {
+	home := t.TempDir()
+	t.Setenv("HOME", home)
+	ca := langflowtest.NewAuthority()
+	client := ca.IssueWith("person", func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} })
+	keepCertificates(t, filepath.Join(home, ".pki", "nssdb"), ca, client)
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(ca.PEM())
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		http.SetCookie(w, &http.Cookie{Name: req.TLS.PeerCertificates[0].Subject.CommonName, Value: "1"})
+	}))
+	s.TLS = &tls.Config{Certificates: []tls.Certificate{ca.Issue("localhost", time.Now().Add(-time.Hour), time.Now().Add(time.Hour))}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: pool}
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	dir := t.TempDir()
+	w, err := Open(t.Context(), r.program, dir, strings.Replace(s.URL, "127.0.0.1", "localhost", 1), r.extra...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = w.Close() })
+	until(t, "the cookie for the certificate", func() bool {
+		// The browser asks which one to send: the person takes the first.
+		ids, _ := xdotool(t, "search", "--onlyvisible", "--name", ".") // none is there yet
+		for id := range strings.FieldsSeq(ids) {
+			_, _ = xdotool(t, "windowfocus", id, "key", "Return") // an error: it has closed
+		}
+		all, err := w.Cookies(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return slices.ContainsFunc(all, func(c Cookie) bool { return c.Name == "person" })
+	})
+	ends(t, w, dir)
+}
+
+// keepCertificates puts certificates where a person's browsers look for them.
+func keepCertificates(t *testing.T, store string, ca *langflowtest.Authority, client tls.Certificate) {
+	t.Helper()
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	key, err := x509.MarshalPKCS8PrivateKey(client.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plant(t, at("ca.pem"), string(ca.PEM()), 0o600)
+	plant(t, at("client.pem"), string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}))+
+		string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: client.Certificate[0]})), 0o600)
+	if err := os.MkdirAll(store, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, words := range [][]string{
+		{"certutil", "-N", "-d", "sql:" + store, "--empty-password"},
+		{"certutil", "-A", "-d", "sql:" + store, "-n", "company", "-t", "C,,", "-i", at("ca.pem")},
+		{"openssl", "pkcs12", "-export", "-in", at("client.pem"), "-out", at("client.p12"), "-passout", "pass:x"},
+		{"pk12util", "-i", at("client.p12"), "-d", "sql:" + store, "-W", "x"},
+	} {
+		if out, err := exec.Command(words[0], words[1:]...).CombinedOutput(); err != nil {
+			t.Fatalf("%q: %v: %s", words, err, out)
+		}
+	}
 }
 
 // The names of cookies that setMany sets say what they are for.
