@@ -129,6 +129,8 @@ func windowError(name string, cause, err error) *Error {
 		e.Reason = vocabulary.BrowserForbidden
 	case errors.Is(err, chromium.ErrSilent):
 		e.Reason = vocabulary.BrowserSilent
+	case errors.Is(err, chromium.ErrFailed):
+		e.Reason, e.Detail = vocabulary.BrowserFailed, strings.TrimPrefix(err.Error(), chromium.ErrFailed.Error()+": ")
 	case errors.Is(err, chromium.ErrEnded):
 		e.Kind, e.Reason = SigningInRequired, vocabulary.BrowserClosed
 	default:

@@ -35,6 +35,9 @@ var (
 	// ErrSilent means that the browser runs and does not answer, or answers in another
 	// protocol.
 	ErrSilent = errors.New("the browser does not answer")
+	// ErrFailed means that the browser can't be started, or ends before its window is
+	// open. What follows a colon in the error's text says why.
+	ErrFailed = errors.New("the browser can't be started")
 	// ErrEnded means that the browser has ended: somebody closed its window, or it
 	// crashed.
 	ErrEnded = errors.New("the browser has ended")
@@ -48,6 +51,7 @@ type Window struct {
 	patience patience
 
 	ended  chan struct{} // the browser's first process has ended
+	how    string        // it has, such as "exit status 1"; after ended
 	end    func()        // asks live to end the browser
 	ending chan struct{} // end was called
 	closed chan struct{} // the window is gone, or going
@@ -212,7 +216,7 @@ func start(ctx context.Context, patience patience, program, folder, address stri
 		for _, f := range []*os.File{in, out, said} {
 			_ = f.Close() // nothing was written
 		}
-		return nil, fmt.Errorf("start the browser %s: %w", program, err)
+		return nil, fmt.Errorf("%w: %w", ErrFailed, err)
 	}
 	w := &Window{
 		tree: tree, folder: folder, patience: patience,
@@ -226,7 +230,8 @@ func start(ctx context.Context, patience patience, program, folder, address stri
 		w.listen(said)
 	}()
 	go func() {
-		_ = cmd.Wait() // its exit code says nothing of use
+		_ = cmd.Wait() // how it has ended is in its state
+		w.how = cmd.ProcessState.String()
 		close(w.ended)
 	}()
 	stop := context.AfterFunc(ctx, w.end)
@@ -304,6 +309,9 @@ func (w *Window) reason(ctx context.Context, err error) error {
 	<-w.gone // and everything that it had to say was heard
 	if verdict := w.said(); verdict != nil {
 		return verdict
+	}
+	if errors.Is(err, ErrEnded) {
+		return fmt.Errorf("%w: it ended at once (%s)", ErrFailed, w.how)
 	}
 	return err
 }

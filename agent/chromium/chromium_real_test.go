@@ -51,6 +51,7 @@ func TestReal(t *testing.T) {
 		{"the opener is killed and the browser hangs", openerKilledAndHanging},
 		{"policy", policy},
 		{"no display", noDisplay},
+		{"root", asRoot},
 		{"proxy", proxied},
 		{"certificates", certificates},
 		{"which cookies are sent", whichAreSent},
@@ -551,6 +552,19 @@ func noDisplay(t *testing.T, r *rig) {
 	dir := t.TempDir()
 	_, err := Open(t.Context(), r.program, dir, r.url, r.extra...)
 	if !errors.Is(err, ErrNoDisplay) {
+		t.Errorf("it says %v", err)
+	}
+	none(t, dir, -1)
+}
+
+// Chromium refuses root, and says so.
+func asRoot(t *testing.T, r *rig) {
+	if os.Getuid() != 0 {
+		t.Skip("only root can be root")
+	}
+	dir := t.TempDir()
+	_, err := Open(t.Context(), r.program, dir, r.url)
+	if !errors.Is(err, ErrFailed) || !strings.Contains(err.Error(), "as root") {
 		t.Errorf("it says %v", err)
 	}
 	none(t, dir, -1)

@@ -148,7 +148,8 @@ func TestNeverOpen(t *testing.T) {
 		"garbage":             {usual, ErrSilent},
 		"another JSON":        {usual, ErrSilent},
 		"no end":              {usual, ErrSilent},
-		"ends at once":        {usual, ErrEnded},
+		"ends at once":        {usual, ErrFailed},
+		"no sandbox":          {usual, ErrFailed},
 		"forbidden":           {usual, ErrForbidden},
 		"no display":          {usual, ErrNoDisplay},
 	} {
@@ -325,7 +326,7 @@ func TestOpenRefuses(t *testing.T) {
 			t.Errorf("%v has the password", err)
 		}
 	}
-	if _, err := Open(t.Context(), filepath.Join(dir, "missing"), dir, address); !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, exec.ErrNotFound) {
+	if _, err := Open(t.Context(), filepath.Join(dir, "missing"), dir, address); !errors.Is(err, ErrFailed) {
 		t.Errorf("a missing program: %v", err)
 	}
 	isGone(t, dir)

@@ -170,6 +170,10 @@ var fakes = map[string]func(*fake){
 		fmt.Fprintln(os.Stderr, "[1:1:1128/1.2:ERROR:ui/aura/env.cc:246] The platform failed to initialize.  Exiting.")
 		os.Exit(1)
 	},
+	"no sandbox": func(*fake) {
+		fmt.Fprintln(os.Stderr, "[1:1:FATAL:content/browser/zygote_host/zygote_host_impl_linux.cc:128] No usable sandbox! If you are running on Ubuntu 23.10+ …")
+		os.Exit(1)
+	},
 	"garbage": func(f *fake) {
 		f.say("HTTP/1.1 200 OK " + hidden)
 		hang()

@@ -10,7 +10,7 @@ import (
 
 // Find is the path of a Chromium-family browser: named, which must be a full path, or
 // the first of Chrome, Edge, Chromium, Brave and Vivaldi that is installed where this
-// system keeps them. The error is ErrNone or ErrConfined, or says why named can't be used.
+// system keeps them. The error is ErrNone, ErrConfined or, for named, ErrFailed.
 func Find(named string) (path string, err error) {
 	if named != "" {
 		return named, usable(named)
@@ -35,16 +35,16 @@ func first(paths []string) (path string, err error) {
 // usable is nil for a program that can be a browser.
 func usable(path string) error {
 	if !filepath.IsAbs(path) {
-		return fmt.Errorf("the browser %q is no full path", path)
+		return fmt.Errorf("%w: %q is no full path", ErrFailed, path)
 	}
 	info, err := os.Stat(path)
 	switch {
 	case err != nil:
-		return fmt.Errorf("look at the browser: %w", err)
+		return fmt.Errorf("%w: %w", ErrFailed, err)
 	case info.IsDir():
-		return fmt.Errorf("the browser %s is a folder; name the program in it", path)
+		return fmt.Errorf("%w: %s is a folder; name the program in it", ErrFailed, path)
 	case !info.Mode().IsRegular() || runtime.GOOS != "windows" && info.Mode().Perm()&0o111 == 0:
-		return fmt.Errorf("the browser %s is not a program", path)
+		return fmt.Errorf("%w: %s is not a program", ErrFailed, path)
 	case confined(path):
 		return fmt.Errorf("%w: %s", ErrConfined, path)
 	}

@@ -3,6 +3,7 @@ package chromium
 import (
 	"bufio"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 )
@@ -20,6 +21,9 @@ var verdicts = []struct {
 	{"Missing X server or $DISPLAY", ErrNoDisplay},
 	{"Failed to initialize Wayland platform", ErrNoDisplay},
 	{"The platform failed to initialize", ErrNoDisplay},
+	// content/browser/zygote_host/zygote_host_impl_linux.cc
+	{"Running as root without --no-sandbox", fmt.Errorf("%w: it does not run as root", ErrFailed)},
+	{"No usable sandbox", fmt.Errorf("%w: this system lets it have no sandbox", ErrFailed)},
 }
 
 // listen reads what the browser writes to stderr, looks for a verdict and forgets the

@@ -56,6 +56,7 @@ const (
 	BrowserConfined  = "browser-confined"  // it is a snap or a Flatpak, which can't be asked for its cookies
 	BrowserForbidden = "browser-forbidden" // a policy of the computer forbids to ask it
 	BrowserSilent    = "browser-silent"    // it does not answer
+	BrowserFailed    = "browser-failed"    // it can't be started
 	BrowserClosed    = "browser-closed"    // the person has closed it or cancelled
 	NoDisplay        = "no-display"        // there is no desktop
 )

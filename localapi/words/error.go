@@ -143,6 +143,8 @@ func ofBrowser(e *agent.Error) (found, advice string) {
 		return "a policy of this computer forbids asking the browser for its cookies", otherwise
 	case vocabulary.BrowserSilent:
 		return "the browser does not answer", "close it and try again, or name another one as browser in config.toml"
+	case vocabulary.BrowserFailed:
+		return "the browser can't be started" + bracketed(e.Detail), "name another one as browser in config.toml, or " + otherwise
 	case vocabulary.NoDisplay:
 		return "there is no desktop here that a browser could open on", otherwise
 	case vocabulary.BrowserClosed:

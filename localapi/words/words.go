@@ -521,6 +521,8 @@ func reason(code, detail, host string) string {
 		return "The browser window was closed before you were signed in."
 	case "browser-silent":
 		return "The browser does not answer. Close it and try again, or name another one in config.toml."
+	case "browser-failed":
+		return with("The browser can't be started")
 	case "no-display":
 		return "There is no desktop here that a browser could open on. Give a header, a command or a refresh token."
 	case commandFailed:

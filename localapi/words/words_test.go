@@ -219,6 +219,7 @@ func TestReason(t *testing.T) {
 		"browser-confined":     "The browser is a snap or a Flatpak, which can't open Langkeep's folder. Name another one in config.toml, or give a header, a command or a refresh token.",
 		"browser-closed":       "The browser window was closed before you were signed in.",
 		"browser-silent":       "The browser does not answer. Close it and try again, or name another one in config.toml.",
+		"browser-failed":       "The browser can't be started (issuer X).",
 		"no-display":           "There is no desktop here that a browser could open on. Give a header, a command or a refresh token.",
 		"command-failed":       "Issuer X.",
 		"a-newer-one":          "a-newer-one: issuer X.",
