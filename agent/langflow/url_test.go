@@ -56,7 +56,7 @@ func TestParseURLRefuses(t *testing.T) {
 		"":                              "https://host",
 		"host.example":                  "no scheme",
 		"localhost:7860":                "no scheme",
-		"ftp://host":                    "only https and http",
+		"ftp://host":                    "use https or http",
 		"https://":                      "names no host",
 		"https://:443":                  "names no host",
 		"https://host:0":                "ports are",

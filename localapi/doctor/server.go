@@ -285,37 +285,11 @@ func (s *server) finding(err error) Finding {
 	if !errors.As(err, &e) {
 		return failed("Try again.", "%s", words.Sentence(err.Error()))
 	}
-	detail := ""
-	if e.Detail != "" {
-		detail = " (" + e.Detail + ")"
+	found, advice := words.Checked(e, s.Profile.Name)
+	if e.Kind == langflow.RateLimited {
+		return warning(advice, "%s", found)
 	}
-	switch e.Kind {
-	case langflow.Gateway:
-		return failed(words.Sentence(words.GatewayAdvice(e.Gateway, s.Profile.Name)), "%s%s.", strings.TrimSuffix(words.Gateway(e.Gateway, "the server"), "."), detail)
-	case langflow.CommandFailed:
-		return failed("Run it in a terminal to see why.", "%s", words.Sentence(e.Detail))
-	case langflow.NotLangflow:
-		return failed("Check the URL, and whether this network wants a sign-in of its own.", "Something answers there, but it isn't Langflow.")
-	case langflow.Moved:
-		return failed("Use that address, if you trust it.", "The server moved%s.", detail)
-	case langflow.ServerError:
-		return failed("Try again later, or tell its administrator.", "The server has a problem of its own (%d).", e.Status)
-	case langflow.RateLimited:
-		return warning("Try again later.", "The server had too many sign-ins from here.")
-	case langflow.TimedOut:
-		return failed("Check the network, or try again later.", "The server doesn't answer in time.")
-	case langflow.Certificate:
-		found, advice := langflow.SplitDetail(e.Detail)
-		return failed(words.Sentence(advice), "The certificate isn't trusted (%s).", found)
-	case langflow.ForwardProxy:
-		found, advice := langflow.SplitDetail(e.Detail)
-		return failed(words.Sentence(advice), "%s", words.Sentence(found))
-	case langflow.TokenRefused, langflow.KeyRefused:
-		return failed("Sign in again.", "The server does not accept it.")
-	case langflow.Inactive:
-		return failed("Ask the server's administrator.", "This account was deactivated by an administrator.")
-	}
-	return failed("Check the URL, and any proxy or gateway in front of the server.", "The server can't be asked%s.", detail)
+	return failed(advice, "%s", found)
 }
 
 func (s *server) clock(context.Context) Finding {

@@ -366,10 +366,10 @@ func TestServerClock(t *testing.T) {
 		date    string
 		verdict Verdict
 	}{
-		"ahead of this computer's":  {time.Now().Add(2 * time.Hour).UTC().Format(http.TimeFormat), Warning},
-		"behind this computer's":    {time.Now().Add(-2 * time.Hour).UTC().Format(http.TimeFormat), Warning},
-		"s ahead of":                {time.Now().Add(20 * time.Second).UTC().Format(http.TimeFormat), OK},
-		"doesn't tell its time":     {"", Warning},
+		"ahead of this computer's":     {time.Now().Add(2 * time.Hour).UTC().Format(http.TimeFormat), Warning},
+		"behind this computer's":       {time.Now().Add(-2 * time.Hour).UTC().Format(http.TimeFormat), Warning},
+		"s ahead of":                   {time.Now().Add(20 * time.Second).UTC().Format(http.TimeFormat), OK},
+		"doesn't tell its time":        {"", Warning},
 		"agrees with this computer's.": {time.Now().UTC().Format(http.TimeFormat), OK},
 	} {
 		p := newPatient(t, langflowtest.Options{})

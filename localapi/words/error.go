@@ -1,13 +1,13 @@
 package words
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
 	"time"
 
 	"langkeep/agent"
-	"langkeep/agent/keychain"
 	"langkeep/agent/langflow"
 	"langkeep/agent/vocabulary"
 )
@@ -43,7 +43,7 @@ func Advice(err error) (found, advice string) {
 	case errors.As(err, &e):
 		return told(e)
 	case errors.As(err, &lf):
-		return ofServer(&agent.Error{Reason: string(lf.Kind), Detail: lf.Detail, Gateway: lf.Gateway})
+		return told(&agent.Error{Reason: string(lf.Kind), Detail: lf.Detail, Gateway: lf.Gateway})
 	}
 	return err.Error(), ""
 }
@@ -92,132 +92,32 @@ func told(e *agent.Error) (found, advice string) {
 	case agent.KeyUnwritten:
 		return "can't write down the key to be made: " + e.Detail, ""
 	}
-	if found, advice := ofBrowser(e); found != "" {
-		return found, advice
-	}
-	switch e.Kind {
-	case agent.LifetimeTooShort:
+	run := "run " + login + e.Profile
+	switch reason := langflow.Kind(e.Reason); {
+	case reasons[e.Reason].of == theBrowser:
+		return reasonOf(e)
+	case reason == langflow.TimedOut && e.Kind == agent.SigningInRequired:
+		return "nobody finished signing in in the browser within 10 min", "try again"
+	case e.Kind == agent.LifetimeTooShort:
 		return "the server's tokens don't live that long", "ask for at most " + e.MaxValid.Truncate(time.Second).String()
-	case agent.KeychainBlocked:
-		return ofStore(e)
-	case agent.SigningInRequired:
-		return ofSignIn(e)
-	case agent.NotSupported:
-		if e.Reason == vocabulary.KeysForbidden {
-			return "the server makes no api keys for this account" + bracketed(e.Detail), "ask its administrator, or use one of your own with --method api-key"
-		}
-		return ofStore(e)
-	case agent.Internal:
+	case e.Kind == agent.NotSupported && e.Reason == vocabulary.KeysForbidden:
+		return "the server makes no api keys for this account" + bracketed(e.Detail), "ask its administrator, or use one of your own with --method api-key"
+	case e.Kind == agent.KeychainBlocked, e.Kind == agent.NotSupported:
+		return reasonOf(e)
+	case e.Kind == agent.SigningInRequired && reason == "":
+		return "signed out", run
+	case e.Kind == agent.SigningInRequired && reason == langflow.Gateway:
+		return lowerArticle(strings.TrimSuffix(Gateway(e.Gateway, "the server"), ".")), run + " --browser"
+	case e.Kind == agent.SigningInRequired:
+		return reasonOf(e)
+	case e.Kind == agent.Internal, reason == "" && e.Kind != "":
 		return e.Detail, ""
+	case reason == langflow.Gateway:
+		return lowerArticle(strings.TrimSuffix(Gateway(e.Gateway, "the server"), ".")) + bracketed(e.Detail), GatewayAdvice(e.Gateway, e.Profile)
+	case reason == langflow.CommandFailed:
+		return cmp.Or(e.Detail, "the profile's command failed"), "run it in a terminal to see why"
 	}
-	if e.Reason == "" {
-		return e.Detail, ""
-	}
-	return ofServer(e)
-}
-
-// ofStore says why the store is in the way.
-func ofStore(e *agent.Error) (found, advice string) {
-	switch {
-	case errors.Is(e, keychain.ErrLocked):
-		return "the keychain is locked", "unlock it, then try again"
-	case errors.Is(e, keychain.ErrMissing):
-		return "there is no keychain here", "start one, or run langkeep with --store file"
-	case errors.Is(e, keychain.ErrSilent):
-		return "the keychain does not answer", "look for its prompt, or restart it"
-	case errors.Is(e, keychain.ErrTooBig):
-		return "the secret has more than 64 KiB, and the store holds no longer one", ""
-	}
-	return "the keychain failed: " + e.Detail, ""
-}
-
-// ofBrowser says why a sign-in in the browser came to nothing; "" if the error is another.
-func ofBrowser(e *agent.Error) (found, advice string) {
-	const otherwise = "give --header, --header-command or --method refresh-token instead"
-	switch e.Reason {
-	case vocabulary.NoBrowser:
-		return "signing in in the browser needs Chrome, Edge, Brave or Chromium", otherwise
-	case vocabulary.BrowserConfined:
-		return "the browser is a snap or a Flatpak, which can't open Langkeep's folder", "name another one as browser in config.toml, or " + otherwise
-	case vocabulary.BrowserForbidden:
-		return "a policy of this computer forbids asking the browser for its cookies", otherwise
-	case vocabulary.BrowserSilent:
-		return "the browser does not answer", "close it and try again, or name another one as browser in config.toml"
-	case vocabulary.BrowserFailed:
-		return "the browser can't be started" + bracketed(e.Detail), "name another one as browser in config.toml, or " + otherwise
-	case vocabulary.NoDisplay:
-		return "there is no desktop here that a browser could open on", otherwise
-	case vocabulary.BrowserClosed:
-		return "the browser was closed before you were signed in", "try again"
-	case string(langflow.TimedOut):
-		if e.Kind == agent.SigningInRequired {
-			return "nobody finished signing in in the browser within 10 min", "try again"
-		}
-	}
-	return "", ""
-}
-
-// ofSignIn says why a session, or an attempt to sign in, was refused.
-func ofSignIn(e *agent.Error) (found, advice string) {
-	login := "run langkeep login " + e.Profile
-	switch langflow.Kind(e.Reason) {
-	case "":
-		return "signed out", login
-	case langflow.Gateway:
-		return lowerArticle(strings.TrimSuffix(Gateway(e.Gateway, "the server"), ".")), login + " --browser"
-	case langflow.WrongPassword:
-		return "that user name and password don't match", login
-	case langflow.WaitingForApproval:
-		return "this account waits for an administrator's approval", "ask them, then " + login
-	case langflow.Inactive:
-		return "this account was deactivated by an administrator", "ask them, then " + login
-	case langflow.AutoLoginOff:
-		return "this server wants a user name and password", login + " --method password"
-	case langflow.KeyRefused:
-		return "the server refused the api key", login + " --method api-key with a new one"
-	}
-	return "the server ended this session", login
-}
-
-// ofServer says why the server could not be asked.
-func ofServer(e *agent.Error) (found, advice string) {
-	// advised takes the advice from the detail.
-	advised := func(found string) (string, string) {
-		why, todo := langflow.SplitDetail(e.Detail)
-		return found + bracketed(why), todo
-	}
-	switch langflow.Kind(e.Reason) {
-	case langflow.RateLimited:
-		return "too many sign-ins from here", "try again later"
-	case langflow.Certificate:
-		if why, todo := langflow.SplitDetail(e.Detail); strings.HasPrefix(why, "the client certificate") {
-			return why, todo
-		}
-		return advised("the server's certificate isn't trusted")
-	case langflow.ForwardProxy:
-		return advised("the forward proxy is in the way")
-	case langflow.Gateway:
-		found := lowerArticle(strings.TrimSuffix(Gateway(e.Gateway, "the server"), "."))
-		return found + bracketed(e.Detail), GatewayAdvice(e.Gateway, e.Profile)
-	case langflow.CommandFailed:
-		if e.Detail == "" {
-			return "the profile's command failed", "run it in a terminal to see why"
-		}
-		return e.Detail, "run it in a terminal to see why"
-	case langflow.NotLangflow:
-		return "something answers there, but it isn't Langflow", "check the URL"
-	case langflow.Moved:
-		return "the server moved" + bracketed(e.Detail), "use that address, if you trust it"
-	case langflow.PlainHTTP:
-		return "http:// sends the password unprotected", "use https://, or allow it with --allow-http"
-	case langflow.TimedOut:
-		return "the server doesn't answer in time", "check the network, or try again later"
-	case langflow.ServerError:
-		return "the server has a problem of its own" + bracketed(e.Detail), "try again later"
-	case langflow.BadRequest, langflow.Refused, langflow.TokenRefused:
-		return "the server refused" + bracketed(e.Detail), "check the URL, and any proxy or gateway in front of the server"
-	}
-	return "can't reach the server" + bracketed(e.Detail), "check the URL and the network"
+	return reasonOf(e)
 }
 
 // lowerArticle makes a sentence's beginning lower case, where it is no name.
@@ -226,12 +126,4 @@ func lowerArticle(s string) string {
 		return "a " + rest
 	}
 	return s
-}
-
-// bracketed is a detail behind what it explains.
-func bracketed(detail string) string {
-	if detail == "" {
-		return ""
-	}
-	return " (" + detail + ")"
 }

@@ -2,12 +2,10 @@ package words_test
 
 import (
 	"errors"
-	"fmt"
 	"testing"
 	"time"
 
 	"langkeep/agent"
-	"langkeep/agent/keychain"
 	"langkeep/agent/langflow"
 	"langkeep/agent/vocabulary"
 	"langkeep/localapi/words"
@@ -36,11 +34,11 @@ func TestError(t *testing.T) {
 		{&agent.Error{Kind: agent.NotFound, Code: agent.NoSuchKey, Profile: "prod"}, `profile "prod": the account has no key with that id: langkeep keys lists them`},
 		{&agent.Error{Kind: agent.Internal, Code: agent.KeyUnwritten, Profile: "prod", Detail: "disk full"}, `profile "prod": can't write down the key to be made: disk full`},
 		{&agent.Error{Kind: agent.NotSupported, Reason: vocabulary.KeysForbidden, Profile: "prod", Detail: "no"}, `profile "prod": the server makes no api keys for this account (no): ask its administrator, or use one of your own with --method api-key`},
-		{&agent.Error{Kind: agent.KeychainBlocked, Profile: "prod", Err: fmt.Errorf("x: %w", keychain.ErrLocked)}, `profile "prod": the keychain is locked: unlock it, then try again`},
-		{&agent.Error{Kind: agent.KeychainBlocked, Profile: "prod", Err: keychain.ErrMissing}, `profile "prod": there is no keychain here: start one, or run langkeep with --store file`},
-		{&agent.Error{Kind: agent.KeychainBlocked, Profile: "prod", Err: keychain.ErrSilent}, `profile "prod": the keychain does not answer: look for its prompt, or restart it`},
-		{&agent.Error{Kind: agent.NotSupported, Profile: "prod", Err: keychain.ErrTooBig}, `profile "prod": the secret has more than 64 KiB, and the store holds no longer one`},
-		{&agent.Error{Kind: agent.KeychainBlocked, Profile: "prod", Detail: "broken", Err: keychain.ErrFailing}, `profile "prod": the keychain failed: broken`},
+		{&agent.Error{Kind: agent.KeychainBlocked, Profile: "prod", Reason: vocabulary.Locked}, `profile "prod": the keychain is locked: unlock it, then try again`},
+		{&agent.Error{Kind: agent.KeychainBlocked, Profile: "prod", Reason: vocabulary.Missing}, `profile "prod": there is no keychain here: start one, or run langkeep with --store file`},
+		{&agent.Error{Kind: agent.KeychainBlocked, Profile: "prod", Reason: vocabulary.Silent}, `profile "prod": the keychain does not answer: look for its prompt, or restart it`},
+		{&agent.Error{Kind: agent.NotSupported, Profile: "prod", Reason: vocabulary.TooBig}, `profile "prod": the secret has more than 64 KiB, and the store holds no longer one`},
+		{&agent.Error{Kind: agent.KeychainBlocked, Profile: "prod", Reason: vocabulary.Failing, Detail: "broken"}, `profile "prod": the keychain failed: broken`},
 		{&agent.Error{Kind: agent.SigningInRequired, Profile: "prod"}, `profile "prod": signed out: run langkeep login prod`},
 		{&agent.Error{Kind: agent.SigningInRequired, Profile: "prod", Reason: string(langflow.SessionEnded)}, `profile "prod": the server ended this session: run langkeep login prod`},
 		{&agent.Error{Kind: agent.SigningInRequired, Profile: "prod", Reason: string(langflow.AutoLoginOff)}, `profile "prod": this server wants a user name and password: run langkeep login prod --method password`},

@@ -440,100 +440,13 @@ func same(a, b *time.Time) bool { return a == b || a != nil && b != nil && a.Equ
 
 // Refused says why a sign-in failed, or "" if the problem is of another kind.
 func Refused(p *client.Problem) string {
-	switch p.Reason {
-	case "wrong-password", "inactive-user", "waiting-for-approval", "auto-login-off", "key-refused", "token-refused":
+	switch {
+	case p.Reason == string(langflow.SessionEnded):
+		return reasons[string(langflow.TokenRefused)].sentence
+	case p.Reason == string(langflow.TokenRefused), reasons[p.Reason].of == theSession:
 		return reason(p.Reason, "", "")
-	case "session-ended":
-		return "The server does not accept this token."
 	}
 	return ""
-}
-
-func reason(code, detail, host string) string {
-	// with adds the detail in brackets, if there is one.
-	with := func(words string) string {
-		if detail == "" {
-			return words + "."
-		}
-		return words + " (" + detail + ")."
-	}
-	// advised is with for a detail that has advice.
-	advised := func(words string) string {
-		var advice string
-		detail, advice = langflow.SplitDetail(detail)
-		return joined(with(words), Sentence(advice))
-	}
-	switch code {
-	case "", "unreachable":
-		return "Can't reach " + host + "."
-	case "timed-out":
-		return "Can't reach " + host + " (timed out)."
-	case "certificate":
-		return advised("The certificate isn't trusted")
-	case "forward-proxy":
-		return advised("The forward proxy is in the way")
-	case "not-langflow":
-		return "Something answers there, but it isn't Langflow."
-	case "server-error":
-		return with(host + " has a problem of its own")
-	case "rate-limited":
-		return "Too many sign-ins from here."
-	case "moved":
-		if strings.HasPrefix(detail, "http://") || strings.HasPrefix(detail, "https://") {
-			return "The server moved to " + detail + ". Use that address?"
-		}
-		return with("The server moved")
-	case "plain-http":
-		return "http:// sends your password unprotected. Use https://, or allow it for this server."
-	case "refused":
-		return with("Something in front of Langflow refused")
-	case "session-ended":
-		return "The server ended this session (its secret key may have changed)."
-	case "wrong-password":
-		return "That user name and password don't match."
-	case "inactive-user":
-		return "This account was deactivated by an administrator."
-	case "waiting-for-approval":
-		return "This account waits for an administrator's approval."
-	case "auto-login-off":
-		return "This server wants a user name and password."
-	case "token-refused":
-		return "The server does not accept this token."
-	case "key-refused":
-		return "The server does not accept this API key."
-	case "bad-request":
-		return with("The server did not understand")
-	case "locked":
-		return "The keychain is locked, so the saved session can't be read. Unlock it."
-	case "missing":
-		return "There is no keychain here, so the saved session can't be read. Start one, or use --store file."
-	case "silent":
-		return "The keychain doesn't answer, so the saved session can't be read. Look for its prompt."
-	case "failing":
-		return with("The keychain fails, so the saved session can't be read")
-	case "no-browser":
-		return "Signing in here needs Chrome, Edge, Brave or Chromium. Or give a header, a command or a refresh token."
-	case "browser-confined":
-		return "The browser is a snap or a Flatpak, which can't open Langkeep's folder. Name another one in config.toml, or give a header, a command or a refresh token."
-	case "browser-forbidden":
-		return "A policy of this computer forbids asking the browser for its cookies. Give a header, a command or a refresh token."
-	case "browser-closed":
-		return "The browser window was closed before you were signed in."
-	case "browser-silent":
-		return "The browser does not answer. Close it and try again, or name another one in config.toml."
-	case "browser-failed":
-		return with("The browser can't be started")
-	case "no-display":
-		return "There is no desktop here that a browser could open on. Give a header, a command or a refresh token."
-	case commandFailed:
-		return ofCommand("The command", detail)
-	case "too-big":
-		return "The secret has more than 64 KiB, and the store holds no longer one."
-	}
-	if detail != "" {
-		return Safe(code) + ": " + detail + "."
-	}
-	return Safe(code) + "."
 }
 
 // Problem is an error of the API as one line, lower case, with the times that the token

@@ -189,7 +189,7 @@ func (o *policy) text(s agent.Snapshot, k kind, now time.Time) string {
 	switch k {
 	case signInRequired:
 		why := "The server ended this session."
-		if s.Reason != "session-ended" || s.Method == vocabulary.External {
+		if s.Reason != string(langflow.SessionEnded) || s.Method == vocabulary.External {
 			why = words.Reason(localapi.Present(s))
 		}
 		return why + " " + o.signIn(s.Name)
