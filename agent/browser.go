@@ -168,11 +168,10 @@ func (a *Agent) signInWithin(ctx context.Context, s *session, headers gateway.He
 			a.log.Warn("can't clear away after the browser", "profile", s.name, "error", closeErr)
 		}
 	}()
-	address, err := url.Parse(m.client.URL())
+	calls, err := url.Parse(m.client.URL() + "/api/v1/") // which JoinPath makes relative where there is no root path
 	if err != nil {
 		return found{}, err
 	}
-	calls := address.JoinPath("/api/v1/")
 	look := time.NewTicker(cookiePause)
 	defer look.Stop()
 	tried, triedAt := "", time.Duration(0)

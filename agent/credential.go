@@ -8,14 +8,15 @@ import (
 	"langkeep/agent/vocabulary"
 )
 
-// Through returns a way to a profile's server by next that sends along what the gateway in
-// front of it wants. It is for the doctor.
-func (a *Agent) Through(name string, next http.RoundTripper) http.RoundTripper {
+// Through returns a way to a profile's server by own that sends along what the gateway in
+// front of it wants; requests to other origins go by foreign, without it. It is for the
+// doctor.
+func (a *Agent) Through(name string, own, foreign http.RoundTripper) http.RoundTripper {
 	s, err := a.session(name)
 	if err != nil {
-		return next // the profile was removed meanwhile
+		return foreign // the profile was removed meanwhile
 	}
-	return s.known.Load().pass.Through(next, next)
+	return s.known.Load().pass.Through(own, foreign)
 }
 
 // KeyCredential returns an API key of a profile, made if need be, and the client of its

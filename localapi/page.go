@@ -167,6 +167,13 @@ func card(p client.Profile, now time.Time) client.Card {
 		TokenLeft: words.TokenLeft(p, now), SessionLeft: words.SessionLeft(p, now), LastRefresh: words.None,
 		NeedsYou: words.NeedsYou(p),
 	}
+	c.SignIn = "none"
+	switch {
+	case words.WantsBrowser(p):
+		c.SignIn = "browser"
+	case words.SignInHelps(p):
+		c.SignIn = "form"
+	}
 	if p.LastRefreshAt != nil {
 		c.LastRefresh = words.Clock(*p.LastRefreshAt, now)
 	}

@@ -230,7 +230,7 @@ var looks = map[string]look{
 	"wide-dark-2x":    {1200, 800, 2, true},
 	"narrow-light-2x": {375, 760, 2, false},
 	"narrow-dark-2x":  {375, 760, 2, true},
-	"narrow-light-1x": {375, 760, 1, false},
+	"narrow-light-1x": {320, 640, 1, false},
 }
 
 func (b *tab) look(l look) {

@@ -131,7 +131,7 @@ func (c *chromium) forged(t *testing.T) {
 	const typed = "what-was-typed"
 	for _, f := range forgeries {
 		t.Run(f.tried, func(t *testing.T) {
-			a, b := startAgentToKill(t), c.tab(t)
+			a, b := startAgentToKill(t, ""), c.tab(t)
 			a.add("prod", s)
 			a.command("logout", "prod")
 			b.open(a.link())
@@ -187,7 +187,7 @@ func (c *chromium) forged(t *testing.T) {
 		})
 	}
 	t.Run("before the exchange", func(t *testing.T) {
-		a, b := startAgentToKill(t), c.tab(t)
+		a, b := startAgentToKill(t, ""), c.tab(t)
 		b.run(chromedp.Navigate(a.url + "/"))
 		b.reads("Open this page from Langkeep")
 		code := strings.TrimPrefix(a.link(), a.url+"/")

@@ -46,6 +46,10 @@ func TestPage(t *testing.T) {
 		t.Parallel()
 		c.codes(t)
 	})
+	t.Run("gateways", func(t *testing.T) {
+		t.Parallel()
+		c.gateways(t)
+	})
 	t.Run("strangers", func(t *testing.T) {
 		t.Parallel()
 		c.strangers(t)

@@ -47,23 +47,39 @@ type running struct {
 	exe  string
 	home string
 	url  string
+	env  []string // beside the test's own
 }
 
 func startAgent(t *testing.T) *running {
 	t.Helper()
-	a := startAgentToKill(t)
+	return startAgentWith(t, "")
+}
+
+// startAgentWith starts one with a config.toml and variables.
+func startAgentWith(t *testing.T, config string, env ...string) *running {
+	t.Helper()
+	a := startAgentToKill(t, config, env...)
 	t.Cleanup(func() { a.command("stop") })
 	return a
 }
 
 // startAgentToKill starts one that its test ends.
-func startAgentToKill(t *testing.T) *running {
+func startAgentToKill(t *testing.T, config string, env ...string) *running {
 	t.Helper()
 	exe, err := program()
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &running{t: t, exe: exe, home: t.TempDir()}
+	a := &running{t: t, exe: exe, home: t.TempDir(), env: env}
+	if config != "" {
+		at := paths.Paths{Config: filepath.Join(a.home, "config")}
+		if err := os.MkdirAll(at.Config, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(at.ConfigFile(), []byte(config), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	a.command("start", "--headless", "--store", "memory", "--listen", "127.0.0.1:0")
 	found, err := client.ReadRunning(paths.Paths{State: filepath.Join(a.home, "state")})
 	if err != nil {
@@ -78,6 +94,7 @@ func (a *running) command(args ...string) string {
 	a.t.Helper()
 	cmd := exec.Command(a.exe, args...)
 	cmd.Env = append(os.Environ(), "LANGKEEP_HOME="+a.home, "LANGKEEP_URL=", "LANGKEEP_TOKEN=", "LANGKEEP_PROFILE=")
+	cmd.Env = append(cmd.Env, a.env...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
@@ -100,6 +117,13 @@ func (a *running) client() *client.Client {
 		a.t.Fatal(err)
 	}
 	return c
+}
+
+// profile asks the agent for one.
+func (a *running) profile(name string) (client.Profile, error) {
+	c := a.client()
+	defer c.Close()
+	return c.Profile(a.t.Context(), name)
 }
 
 // add makes a profile, signed in to a stand-in's user.

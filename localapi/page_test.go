@@ -162,8 +162,11 @@ func TestCardThatNeedsYou(t *testing.T) {
 	if card(p, now).NeedsYou {
 		t.Error("who signed out is bothered")
 	}
+	if way := card(p, now).SignIn; way != "form" {
+		t.Errorf("after a sign-out the way in is %q", way)
+	}
 	p.State, p.Reason = client.Stale, new("gateway")
-	if c := card(p, now); !c.NeedsYou || c.SessionLeft == "–" {
+	if c := card(p, now); !c.NeedsYou || c.SessionLeft == "–" || c.SignIn != "browser" {
 		t.Errorf("behind a gateway the card is %+v", c)
 	}
 }

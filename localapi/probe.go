@@ -11,6 +11,7 @@ import (
 	"langkeep/agent/config"
 	"langkeep/localapi/client"
 	"langkeep/localapi/guard"
+	"langkeep/localapi/words"
 )
 
 // probe asks a server for its methods of sign-in, for a new profile or a new sign-in.
@@ -36,6 +37,10 @@ func (s *Server) probe(w http.ResponseWriter, r *http.Request, _ *guard.Caller, 
 		return problemOf(err, body.ServerURL)
 	}
 	answered := client.Offer{ServerURL: offer.ServerURL, Version: offer.Version, Name: s.freeName(offer.ServerURL)}
+	if offer.Gateway != "" {
+		answered.Gateway = &offer.Gateway
+		answered.Words = words.Gateway(offer.Gateway, words.Host(client.Profile{ServerURL: offer.ServerURL}))
+	}
 	for _, method := range offer.Methods {
 		answered.Methods = append(answered.Methods, client.Method(method))
 	}

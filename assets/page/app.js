@@ -311,11 +311,13 @@ function arrange(now) {
   if (focused !== document.activeElement && list.contains(focused)) focused.focus();
 
   const waiting = sorted.filter((card) => card.data.needs_you);
-  const away = sorted.filter((card) => ["stale", "retrying"].includes(card.data.state));
+  const soon = sorted.filter((card) => card.data.state === "retrying" && ["gateway", "command-failed"].includes(card.data.reason));
+  const away = sorted.filter((card) => ["stale", "retrying"].includes(card.data.state) && !soon.includes(card));
   const out = sorted.filter((card) => card.data.state === "signed-out");
   let summary = "";
   if (waiting.length === 1) summary = `${waiting[0].data.name} needs you.`;
   else if (waiting.length) summary = `${waiting.length} servers need you.`;
+  else if (soon.length) summary = soon.length === 1 ? `${soon[0].data.name} needs you soon.` : `${soon.length} servers need you soon.`;
   else if (away.length) summary = away.length === 1 ? `${away[0].data.name} is away.` : `${away.length} servers are away.`;
   else if (out.length && out.length === sorted.length) summary = "Not signed in.";
   else if (sorted.length) summary = "All is well.";
@@ -433,7 +435,173 @@ const methods = {
   "auto-login": "Without a password (auto login)",
   "refresh-token": "Refresh token",
   "api-key": "API key",
+  "external": "Token of an identity provider",
 };
+
+// ---- In front of the server
+
+// wordsOf splits a command at its spaces, or reads a JSON array of words.
+function wordsOf(text) {
+  if (!text.trim().startsWith("[")) return text.split(/\s+/).filter(Boolean);
+  const words = JSON.parse(text);
+  if (!Array.isArray(words) || words.some((word) => typeof word !== "string")) throw new SyntaxError("no array of words");
+  return words;
+}
+
+// commandOf is the reverse of wordsOf.
+function commandOf(words) {
+  const plain = words.join(" ");
+  const read = plain.startsWith("[") ? [] : wordsOf(plain);
+  return read.length === words.length && read.every((word, i) => word === words[i]) ? plain : JSON.stringify(words);
+}
+
+// The parts of Front that fit each gateway; the others are there on request.
+const fitting = {
+  "basic": ["account"],
+  "client-certificate": ["certificate"],
+  "cloudflare-access": ["headers", "command"],
+};
+
+// Front is the part of the form to sign in for what a gateway in front of the server
+// wants. data is the profile, offer what its server answered.
+class Front {
+  constructor(data, offer) {
+    this.data = data;
+    this.rows = [];
+    const fit = fitting[offer.gateway] ?? ["headers", "command", "certificate"];
+    const used = {
+      headers: data.gateway_headers.length > 0, command: data.header_command.length > 0, certificate: data.client_cert !== null,
+    };
+    const parts = {
+      account: () => this.account(),
+      headers: () => this.headers(offer.gateway),
+      command: () => this.command(),
+      certificate: () => this.certificate(),
+    };
+    const names = Object.keys(parts).filter((name) => name !== "account" || fit.includes(name));
+    const now = names.filter((name) => fit.includes(name) || used[name]);
+    const later = names.filter((name) => !now.includes(name));
+    const body = element("div", { className: "fields" }, ...now.flatMap((name) => parts[name]()));
+    if (later.length > 0) {
+      const more = element("button", { type: "button", className: "button plain" }, "Other ways through");
+      more.onclick = () => {
+        const added = later.flatMap((name) => parts[name]());
+        more.replaceWith(...added);
+        added.flatMap((node) => [...(node.matches("input") ? [node] : node.querySelectorAll("input"))])[0].focus();
+      };
+      body.append(more);
+    }
+    const hint = element("p", { className: "hint" }, offer.gateway ? "A gateway lets Langkeep through with what is given here."
+      : "For a gateway that wants something of its own before it lets Langkeep through.");
+    this.root = element("details", { className: "front", open: Boolean(offer.gateway) || Object.values(used).includes(true) && data.reason === "gateway" },
+      element("summary", {}, "In front of the server"), hint, body);
+  }
+
+  // account are the name and password of a web server.
+  account() {
+    const name = field("User name for the web server", { name: "front_user", type: "text", autocomplete: "off" });
+    const password = field("Password for the web server", { name: "front_password", type: "password", autocomplete: "off" });
+    this.user = name.input;
+    this.userPassword = password.input;
+    return [...name.parts, ...password.parts];
+  }
+
+  headers(gateway) {
+    const parts = [];
+    const { gateway_headers: kept } = this.data;
+    if (kept.length > 0) {
+      const remove = element("button", { type: "button", className: "button" }, "Remove");
+      remove.setAttribute("aria-label", "Remove the kept headers");
+      const line = element("p", {}, "Kept: ", element("b", {}, kept.join(", ")), ".");
+      const item = element("div", { className: "kept" }, line, remove);
+      remove.onclick = () => {
+        this.removed = true;
+        item.replaceChildren(element("p", { tabIndex: -1 }, "The kept headers are removed when you sign in."));
+        item.firstChild.focus();
+      };
+      parts.push(item);
+    }
+    const list = element("div", { className: "fields" });
+    const add = (name = "") => {
+      const names = field("Header", { name: "header_name", type: "text", autocomplete: "off", placeholder: "X-Access-Token", value: name });
+      const values = field("Its value", { name: "header_value", type: "password", autocomplete: "off" });
+      this.rows.push({ name: names.input, value: values.input, suggested: name });
+      list.append(element("div", { className: "pair" }, element("div", {}, ...names.parts), element("div", {}, ...values.parts)));
+      return names.input;
+    };
+    if (gateway === "cloudflare-access" && kept.length === 0) ["CF-Access-Client-Id", "CF-Access-Client-Secret"].forEach(add);
+    else add();
+    const another = element("button", { type: "button", className: "button plain" }, "Another header");
+    another.onclick = () => add().focus();
+    const hint = element("p", { className: "hint" }, kept.length > 0
+      ? "New headers replace all that are kept. Values are never shown." : "Kept with the session's secrets, sent to this server alone, and never shown again.");
+    return [...parts, list, hint, another];
+  }
+
+  command() {
+    const made = field("Command that prints a header", { name: "header_command", type: "text", autocomplete: "off",
+      placeholder: "cloudflared access token -app=https://flows.example.org", value: commandOf(this.data.header_command) },
+    "A program and its words; no shell reads them. It prints a token, or headers as JSON.");
+    const into = field("Header for what it prints", { name: "header_command_for", type: "text", autocomplete: "off", placeholder: "Authorization",
+      value: this.data.header_command_for ?? "" });
+    this.commandInput = made.input;
+    this.commandFor = into.input;
+    return [...made.parts, ...into.parts];
+  }
+
+  certificate() {
+    const cert = field("Client certificate", { name: "client_cert", type: "text", autocomplete: "off", placeholder: "/home/me/client.pem", value: this.data.client_cert ?? "" });
+    const key = field("Its private key", { name: "client_key", type: "text", autocomplete: "off", placeholder: "/home/me/client.key", value: this.data.client_key ?? "" },
+      "The full paths of PEM files on this computer. They are read anew when they change.");
+    this.cert = cert.input;
+    this.key = key.input;
+    return [...cert.parts, ...key.parts];
+  }
+
+  // change is what the profile's settings need to become; it is empty for none. It throws
+  // a SyntaxError for a command that can't be read.
+  change() {
+    const change = {};
+    const set = (key, value, before) => {
+      if (JSON.stringify(value) !== JSON.stringify(before)) change[key] = value;
+    };
+    if (this.commandInput) {
+      set("header_command", wordsOf(this.commandInput.value), this.data.header_command);
+      set("header_command_for", this.commandFor.value.trim(), this.data.header_command_for ?? "");
+    }
+    if (this.cert) {
+      set("client_cert", this.cert.value.trim(), this.data.client_cert ?? "");
+      set("client_key", this.key.value.trim(), this.data.client_key ?? "");
+    }
+    return change;
+  }
+
+  // given are the headers for the request to sign in; undefined leaves those that are kept.
+  given() {
+    const all = {};
+    for (const { name, value } of this.rows) if (name.value.trim() && value.value) all[name.value.trim()] = value.value;
+    if (this.user?.value) {
+      const account = bytesOf(`${this.user.value}:${this.userPassword.value}`);
+      all.Authorization = `Basic ${btoa(Array.from(account, (byte) => String.fromCharCode(byte)).join(""))}`;
+    }
+    return this.removed || Object.keys(all).length > 0 ? all : undefined;
+  }
+
+  // faulty is the input that lacks something, with words about it; undefined for none.
+  faulty() {
+    for (const { name, value, suggested } of this.rows) {
+      if (name.value.trim() && !value.value && name.value !== suggested) return [value, "Type the header's value."];
+      if (!name.value.trim() && value.value) return [name, "Type the header's name."];
+    }
+    if (this.user && !this.user.value && this.userPassword.value) return [this.user, "Type the user name for the web server."];
+    try {
+      this.change();
+    } catch {
+      return [this.commandInput, "A command that begins with [ is a JSON array of words."];
+    }
+    return undefined;
+  }
+}
 
 // ---- A card
 
@@ -488,8 +656,10 @@ class Card {
     }
     facts.forEach(([, value], i) => write(this.facts.children[i].lastChild, value));
 
-    if (before?.state !== data.state || before.proxy_url !== data.proxy_url) this.offer();
-    if (before?.state !== data.state) {
+    const offers = ({ state, proxy_url: proxy, signing_in: opened, sign_in: way }) => [state, proxy, opened, way].join();
+    if (!before || offers(before) !== offers(data)) this.offer();
+    if (data.signing_in && !before?.signing_in && this.panel.dataset.kind === "sign-in") this.close();
+    if (before?.state !== data.state || before.signing_in !== data.signing_in) {
       write(this.error, "");
       if (!first) announce(`${data.name}: ${data.long}`);
       if (data.state === "fresh" && this.panel.dataset.kind === "sign-in") this.close();
@@ -498,7 +668,7 @@ class Card {
 
   // offer makes the buttons that go with the state.
   offer() {
-    const { name, state, server_url: url } = this.data;
+    const { name, state, server_url: url, sign_in: way } = this.data;
     const button = (words, act, style = "") => {
       const made = element("button", { type: "button", className: `button ${style}` }, words);
       made.setAttribute("aria-label", `${words} ${name}`);
@@ -506,7 +676,9 @@ class Card {
       return made;
     };
     const now = (words, busy) => button(words, (made) => this.run(made, busy, "POST", "/refresh"), state === "keychain-locked" ? "primary" : "");
-    const signIn = button("Sign in", () => this.signIn(), "primary");
+    const signIn = way === "browser"
+      ? [button("Sign in", (made) => this.byBrowser(made), "primary"), button("Other ways to sign in", () => this.signIn())]
+      : way === "form" ? [button("Sign in", () => this.signIn(), "primary")] : [];
     const signOut = button("Sign out", (made) => this.run(made, "Signing out…", "POST", "/logout"));
     const keys = button("API keys", () => this.showKeys());
     const proxy = this.data.proxy_url
@@ -516,14 +688,21 @@ class Card {
     link.setAttribute("aria-label", `Open Langflow of ${name} in a new tab`);
     const offered = {
       "fresh": () => [link, now("Refresh now", "Refreshing…"), keys, proxy, signOut],
-      "retrying": () => [now("Try now", "Trying…"), keys, proxy, signOut],
-      "stale": () => [now("Try now", "Trying…"), proxy, signOut],
-      "sign-in-required": () => [signIn],
+      "retrying": () => [...signIn, now("Try now", "Trying…"), keys, proxy, signOut],
+      "stale": () => [...signIn, now("Try now", "Trying…"), proxy, signOut],
       "keychain-locked": () => [now("Unlock", "Unlocking…")],
-    }[state] ?? (() => [signIn]);
-    const remove = button("Remove", () => this.confirmRemoval(), "plain last");
+    }[state] ?? (() => signIn);
     const focused = this.actions.contains(document.activeElement);
-    this.actions.replaceChildren(...offered(), remove);
+    if (this.data.signing_in) {
+      const cancel = button("Cancel", (made) => {
+        this.cancelled = true;
+        return this.run(made, "Cancelling…", "POST", "/login/cancel");
+      });
+      cancel.setAttribute("aria-label", `Cancel the sign-in to ${name}`);
+      this.actions.replaceChildren(cancel);
+    } else {
+      this.actions.replaceChildren(...offered(), button("Remove", () => this.confirmRemoval(), "plain last"));
+    }
     if (focused) this.actions.firstChild.focus();
   }
 
@@ -534,7 +713,21 @@ class Card {
       try {
         await ask(method, pathOf(this.data.name, action), body); // the stream tells what came of it
       } catch (problem) {
-        write(this.error, problem.message);
+        if (!this.data.long.includes(problem.message)) write(this.error, problem.message);
+      }
+    });
+  }
+
+  // byBrowser has Langkeep open a browser for the person to sign in in. The stream tells
+  // that it is open, and what came of it.
+  byBrowser(button, headers) {
+    write(this.error, "");
+    this.cancelled = false;
+    return during(button, "Opening the browser…", async () => {
+      try {
+        await ask("POST", pathOf(this.data.name, "/login"), { browser: true, ...(headers && { headers }) });
+      } catch (problem) {
+        if (!this.cancelled) write(this.error, problem.message);
       }
     });
   }
@@ -652,7 +845,8 @@ class Card {
   showSignIn(offer) {
     const preferred = offer.methods.includes(this.data.method) ? this.data.method : offer.methods[0];
     const group = uniqueId("method");
-    const choice = element("fieldset", {}, element("legend", {}, "Sign in with"));
+    const inBrowser = offer.gateway && !["basic", "client-certificate"].includes(offer.gateway); // which nothing else may get through
+    const choice = element("fieldset", {}, element("legend", {}, inBrowser ? "Or sign in with" : "Sign in with"));
     for (const method of offer.methods) {
       const radio = element("input", { type: "radio", name: group, value: method, checked: method === preferred });
       radio.onchange = () => show(method);
@@ -661,10 +855,14 @@ class Card {
     const fields = element("div", { className: "fields" });
     const error = element("p", { className: "error", id: uniqueId("error") });
     error.setAttribute("role", "alert");
-    const submit = element("button", { type: "submit", className: "button primary" }, "Sign in");
+    const front = new Front(this.data, offer);
+    const submit = element("button", { type: "submit", className: `button ${inBrowser ? "" : "primary"}` }, "Sign in");
+    const browser = element("button", { type: "button", className: `button ${inBrowser ? "primary" : ""}` }, "Sign in in the browser");
     const cancel = element("button", { type: "button", className: "button plain" }, "Cancel");
     cancel.onclick = () => this.close();
-    const form = element("form", { noValidate: true }, choice, fields, error, element("div", { className: "actions" }, submit, cancel));
+    const form = element("form", { noValidate: true },
+      ...(offer.words ? [element("p", {}, offer.words)] : []), ...(inBrowser ? [element("div", { className: "actions" }, browser)] : []),
+      choice, fields, front.root, error, element("div", { className: "actions" }, submit, ...(inBrowser ? [] : [browser]), cancel));
     form.setAttribute("aria-label", `Sign in to ${this.data.name}`);
 
     let method = preferred;
@@ -696,6 +894,12 @@ class Card {
         case "api-key":
           add("api_key", "API key", { type: "password", autocomplete: "off" }, "From Langflow's settings. It opens flows, but gives no access token.");
           break;
+        case "external":
+          add("token_command", "Command that prints the token", { type: "text", autocomplete: "off", placeholder: "oidc-token flows",
+            value: commandOf(this.data.token_command) }, "A program and its words; no shell reads them. Langkeep runs it again before the token ends.");
+          add("token_header", "Header for the token", { type: "text", autocomplete: "off", placeholder: "Authorization",
+            value: this.data.token_header ?? "" }, "Empty, unless the server wants another one than Authorization.");
+          break;
         case "auto-login":
           parts.push(element("p", { className: "hint" }, "This server needs no password: there is nothing to type."));
       }
@@ -703,25 +907,66 @@ class Card {
       write(error, "");
     };
 
+    const lacks = (input, words) => {
+      input.closest("details")?.setAttribute("open", "");
+      input.setAttribute("aria-invalid", "true");
+      write(error, words);
+      input.focus();
+    };
+    // settle changes the profile's settings, if there is something to change.
+    const settle = async (change) => {
+      if (Object.keys(change).length > 0) await ask("PATCH", pathOf(this.data.name), change);
+    };
+    const clean = () => {
+      write(error, "");
+      for (const input of form.querySelectorAll("[aria-invalid]")) input.removeAttribute("aria-invalid");
+    };
+    const frontIsWhole = () => {
+      const faulty = front.faulty();
+      if (faulty) lacks(...faulty);
+      return !faulty;
+    };
+    browser.onclick = async () => {
+      clean();
+      if (!frontIsWhole()) return;
+      try {
+        await settle(front.change());
+      } catch (problem) {
+        write(error, problem.message);
+        return;
+      }
+      this.byBrowser(browser, front.given());
+    };
     form.onsubmit = (event) => {
       event.preventDefault();
-      write(error, "");
+      clean();
       const body = { method };
+      const change = {};
       for (const [key, input] of Object.entries(inputs)) {
-        input.removeAttribute("aria-invalid");
         if (input.type === "checkbox") {
           if (input.checked) body[key] = true;
+        } else if (key === "token_header") {
+          if (input.value.trim() !== (this.data.token_header ?? "")) change[key] = input.value.trim();
         } else if (input.value === "") {
-          input.setAttribute("aria-invalid", "true");
-          write(error, { username: "Type your user name.", password: "Type your password.", refresh_token: "Paste the refresh token.", api_key: "Paste the API key." }[key]);
-          input.focus();
+          lacks(input, { username: "Type your user name.", password: "Type your password.", refresh_token: "Paste the refresh token.", api_key: "Paste the API key.",
+            token_command: "Type the command that prints the token." }[key]);
           return;
+        } else if (key === "token_command") {
+          try {
+            change[key] = wordsOf(input.value);
+          } catch {
+            lacks(input, "A command that begins with [ is a JSON array of words.");
+            return;
+          }
         } else {
           body[key] = input.value;
         }
       }
+      if (!frontIsWhole()) return;
+      body.headers = front.given();
       during(submit, "Signing in…", async () => {
         try {
+          await settle({ ...front.change(), ...change });
           await ask("POST", pathOf(this.data.name, "/login"), body);
           if (this.panel.dataset.kind === "sign-in") this.close();
         } catch (problem) {
@@ -738,7 +983,7 @@ class Card {
     show(method);
     this.panel.replaceChildren(form);
     const first = Object.values(inputs).find((input) => input.value === "" && input.type !== "checkbox");
-    (first ?? submit).focus();
+    (inBrowser ? browser : first ?? submit).focus();
   }
 }
 
@@ -828,7 +1073,7 @@ const addForm = {
     }
     const accepted = this.offer.methods.includes("auto-login")
       ? "No password is needed." : "It wants a user name and password, or a token.";
-    this.say(`Langflow ${this.offer.version} answers there. ${accepted}`, "good");
+    this.say(this.offer.gateway ? this.offer.words : `Langflow ${this.offer.version} answers there. ${accepted}`, "good");
     find("add-name").value = this.offer.name;
     this.named();
     find("add-found").hidden = false;

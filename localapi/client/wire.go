@@ -164,6 +164,7 @@ type Card struct {
 	LastRefresh string   `json:"last_refresh"` // 14:05, or a dash
 	Share       *float64 `json:"share"`        // what is left of the token's life, 0 to 1; null if that is not known
 	NeedsYou    bool     `json:"needs_you"`    // nothing gets better by itself
+	SignIn      string   `json:"sign_in"`      // the way in that helps now: none, form or browser
 }
 
 // RecentEvent is a past change of a profile.
@@ -192,9 +193,11 @@ type Probe struct {
 // Offer is the result of a Probe.
 type Offer struct {
 	ServerURL string   `json:"server_url"` // as a profile would keep it
-	Version   string   `json:"version"`
-	Methods   []Method `json:"methods"` // that it accepts, the easiest first
-	Name      string   `json:"name"`    // free for a new profile
+	Version   string   `json:"version"`    // "" where a gateway answered
+	Methods   []Method `json:"methods"`    // that it accepts, the easiest first
+	Name      string   `json:"name"`       // free for a new profile
+	Gateway   *string  `json:"gateway"`    // as in Profile; null: the server itself answered
+	Words     string   `json:"words"`      // a sentence about the gateway, "" without one
 }
 
 // Settings are the settings of config.toml that the API can change, and facts about the

@@ -61,7 +61,7 @@ func ProfileChecks(p paths.Paths, name, userAgent string, a *agent.Agent) []Chec
 		s.Key = func(ctx context.Context) (*langflow.Client, langflow.Credential, error) {
 			return a.KeyCredential(ctx, name)
 		}
-		s.Through = func(next http.RoundTripper) http.RoundTripper { return a.Through(name, next) }
+		s.Through = func(own, foreign http.RoundTripper) http.RoundTripper { return a.Through(name, own, foreign) }
 		s.EndsKeys = func() bool { return a.EndsKeys(name) }
 	}
 	return s.Checks()

@@ -30,8 +30,9 @@ type Server struct {
 	Credential func(ctx context.Context) (*langflow.Client, langflow.Credential, error)
 	// Key is Agent.KeyCredential of the profile.
 	Key func(ctx context.Context) (*langflow.Client, langflow.Credential, error)
-	// Through adds what a gateway in front of the server wants to requests; nil adds nothing.
-	Through func(http.RoundTripper) http.RoundTripper
+	// Through returns a way to the server by own that sends along what a gateway in front of
+	// it wants, and to other origins by foreign. Nil sends nothing along.
+	Through func(own, foreign http.RoundTripper) http.RoundTripper
 	// EndsKeys tells whether the server ends the key that Key has returned.
 	EndsKeys func() bool
 
@@ -54,6 +55,7 @@ type server struct {
 	proxy  *url.URL // nil: no forward proxy on the way
 	client *langflow.Client
 	seen   *recorder
+	way    http.RoundTripper // by which client asks
 }
 
 // Checks are the checks, each of which needs those before it.
@@ -133,8 +135,17 @@ func (s *server) address(context.Context) Finding {
 		return failed("Change ca_file.", "%s", words.Sentence(err.Error()))
 	}
 	s.seen = &recorder{RoundTripper: transport}
+	if plain, is := transport.(*http.Transport); is && s.Profile.ClientCert != "" {
+		own := plain.Clone()
+		own.TLSClientConfig.GetClientCertificate = langflow.NewClientCert(s.Profile.ClientCert, s.Profile.ClientKey).ForConnection
+		s.seen.RoundTripper = own
+	}
+	s.way = s.seen
+	if s.Through != nil {
+		s.way = s.Through(s.seen, transport)
+	}
 	s.client, err = langflow.New(s.Profile.ServerURL, langflow.Options{
-		Transport: s.through(), AllowHTTP: s.Profile.AllowHTTP, Clock: s.Clock, UserAgent: s.UserAgent,
+		Transport: s.way, AllowHTTP: s.Profile.AllowHTTP, Clock: s.Clock, UserAgent: s.UserAgent,
 	})
 	var e *langflow.Error
 	switch {
@@ -157,14 +168,6 @@ func (s *server) address(context.Context) Finding {
 		return ok("%s, through the proxy %s.", s.client.URL(), s.proxy.Host)
 	}
 	return ok("%s.", s.client.URL())
-}
-
-// through is the way to the server, and through the gateway in front of it.
-func (s *server) through() http.RoundTripper {
-	if s.Through == nil {
-		return s.seen
-	}
-	return s.Through(s.seen)
 }
 
 // hop is the host that this computer connects to: the server, or the forward proxy.
@@ -262,7 +265,7 @@ func (s *server) rootPath(ctx context.Context) Finding {
 	}
 	bare := *s.url
 	bare.Path = ""
-	atOrigin, newErr := langflow.New(bare.String(), langflow.Options{Transport: s.through(), AllowHTTP: true, Clock: s.Clock, UserAgent: s.UserAgent})
+	atOrigin, newErr := langflow.New(bare.String(), langflow.Options{Transport: s.way, AllowHTTP: true, Clock: s.Clock, UserAgent: s.UserAgent})
 	if newErr == nil {
 		if _, err := atOrigin.Version(ctx); err == nil {
 			return failed("Change server_url to that.", "Langflow is at %s, without %s.", bare.String(), s.url.Path)

@@ -1,0 +1,169 @@
+//go:build real && linux
+
+package localapi_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"langkeep/agent/langflow/langflowtest"
+	"langkeep/agent/paths"
+)
+
+// gate is a gateway in front of a stand-in: an imitation of Cloudflare Access, whose sign-in
+// page is its own, so that a browser asks nobody else. Programs get through with a header,
+// browsers with a cookie that the page sets as soon as signs is true.
+type gate struct {
+	*httptest.Server
+	signs atomic.Bool
+	pass  atomic.Value // the cookie that is let through, a string
+}
+
+func newGate(t *testing.T, to *langflowtest.Server) *gate {
+	g := &gate{}
+	g.pass.Store("first")
+	g.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		cookie, err := r.Cookie("CF_Authorization")
+		switch {
+		case r.Header.Get("CF-Access-Client-Id") == "friend", err == nil && cookie.Value == g.pass.Load():
+			to.ServeHTTP(w, r)
+		case strings.Contains(r.Header.Get("Accept"), "text/html"):
+			if g.signs.Load() {
+				http.SetCookie(w, &http.Cookie{Name: "CF_Authorization", Value: g.pass.Load().(string), Path: "/", HttpOnly: true})
+			}
+			_, _ = io.WriteString(w, "<html><title>Sign in</title><form>Sign in</form></html>")
+		default:
+			http.Redirect(w, r, "https://team.cloudflareaccess.com/cdn-cgi/access/login/flows.example.org", http.StatusFound)
+		}
+	}))
+	t.Cleanup(g.Close)
+	return g
+}
+
+// gateways signs in behind gateways: with headers, a command, and in the browser.
+func (c *chromium) gateways(t *testing.T) {
+	// The browser that the person signs in in is a real Chromium too. It needs no display,
+	// but the agent asks for one.
+	wrapper := filepath.Join(t.TempDir(), "browser")
+	if err := os.WriteFile(wrapper, []byte("#!/bin/sh\nexec chromium --headless=new --no-sandbox --disable-gpu \"$@\"\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	a := startAgentWith(t, fmt.Sprintf("schema = 1\nbrowser = %q\n", wrapper), "DISPLAY=:none")
+	langflow := langflowtest.New(langflowtest.Options{Version: "1.13"})
+	t.Cleanup(langflow.Close)
+	open := langflowtest.New(langflowtest.Options{Version: "1.13", AutoLogin: true})
+	t.Cleanup(open.Close)
+	t.Cleanup(func() {
+		if t.Failed() {
+			log, _ := os.ReadFile(paths.Paths{State: filepath.Join(a.home, "state")}.Log())
+			t.Logf("the agent's log:\n%s", log)
+		}
+	})
+	b := c.tab(t)
+	b.open(a.link())
+	b.reads("sign in once")
+
+	front := newGate(t, langflow)
+	host := strings.TrimPrefix(front.URL, "http://")
+	wants := "Cloudflare Access in front of " + host + " wants you to sign in."
+	b.fill("Address of your Langflow", front.URL)
+	b.reads(wants)
+	b.fill("Name for it here", "corp")
+	b.shots("add-gateway")
+	b.press("Add")
+	b.says("corp", wants)
+	b.says("corp", "In front of the server")
+	if names := value[[]string](b, card("corp")+` && [...document.querySelectorAll("[name=header_name]")].map((e) => e.value)`); strings.Join(names, " ") != "CF-Access-Client-Id CF-Access-Client-Secret" {
+		t.Errorf("the headers offered are %v", names)
+	}
+	b.shots("gateway")
+
+	// The browser opens, and is cancelled.
+	b.press("Sign in in the browser")
+	b.says("corp", "Finish signing in in the browser window.")
+	b.says("corp", "signing in…")
+	b.shots("signing-in")
+	b.press("Cancel")
+	b.says("corp", "Signed out.")
+	if said := value[string](b, card("corp")+`.querySelector(".error").textContent`); said != "" {
+		t.Errorf("after the person cancelled, the card says %q", said)
+	}
+
+	// What is wrong with the gateway's part of the form is said there.
+	b.press("Sign in")
+	b.says("corp", "Its value")
+	b.fill("User name", langflowtest.Admin().Name)
+	b.fill("Password", langflowtest.Admin().Password)
+	b.fill("Command that prints a header", "[nothing")
+	b.script(`document.querySelector("form[aria-label='Sign in to corp']").requestSubmit()`)
+	b.says("corp", "A command that begins with [ is a JSON array of words.")
+	b.fill("Command that prints a header", " ")
+	b.fill("Its value", "enemy")
+	b.script(`document.querySelector("form[aria-label='Sign in to corp']").requestSubmit()`)
+	b.until(fmt.Sprintf(`%s.querySelector("form .error").textContent.includes(%q)`, card("corp"), wants))
+	b.fill("Its value", "friend")
+	b.script(`document.querySelector("form[aria-label='Sign in to corp']").requestSubmit()`)
+	b.says("corp", "Signed in as "+langflowtest.Admin().Name)
+
+	// A command in place of the headers, which are removed.
+	b.press("Sign out")
+	b.says("corp", "Signed out.")
+	b.press("Sign in")
+	b.says("corp", wants)
+	b.fill("User name", langflowtest.Admin().Name)
+	b.fill("Password", langflowtest.Admin().Password)
+	b.fill("Command that prints a header", "echo friend")
+	b.fill("Header for what it prints", "CF-Access-Client-Id")
+	b.script(`document.querySelector("form[aria-label='Sign in to corp']").requestSubmit()`)
+	b.says("corp", "Signed in as "+langflowtest.Admin().Name)
+	if p, err := a.profile("corp"); err != nil || strings.Join(p.HeaderCommand, " ") != "echo friend" || *p.HeaderCommandFor != "CF-Access-Client-Id" {
+		t.Errorf("the profile is %+v, %v", p, err)
+	}
+
+	// In the browser, until the gateway's cookie ends, and again.
+	lab := newGate(t, open)
+	lab.signs.Store(true)
+	b.press("Add a server")
+	b.fill("Address of your Langflow", lab.URL)
+	b.reads("in front of " + strings.TrimPrefix(lab.URL, "http://"))
+	b.fill("Name for it here", "lab")
+	b.press("Add")
+	b.press("Sign in in the browser")
+	b.says("lab", "Signed in")
+	b.reads("All is well.")
+	lab.pass.Store("second")
+	b.script(card("lab") + `.querySelector("[aria-label='Refresh now lab']").click()`)
+	b.says("lab", "Your Langflow session is kept.")
+	b.says("lab", "sign in (gateway)")
+	b.reads("lab needs you.")
+	if said := value[string](b, card("lab")+`.querySelector(".error").textContent`); said != "" {
+		t.Errorf("the card says it twice: %q", said)
+	}
+	b.shots("gateway-ended")
+	b.script(card("lab") + `.querySelector("[aria-label='Sign in lab']").click()`)
+	b.says("lab", "Signed in")
+	b.reads("All is well.")
+	if all, err := os.ReadDir(paths.Paths{State: filepath.Join(a.home, "state")}.Browsers()); err == nil && len(all) > 0 {
+		t.Errorf("the browsers left %v", all)
+	}
+
+	// With a token that a command prints.
+	held := strings.TrimSpace(a.command("token", "corp"))
+	b.script(card("corp") + `.querySelector("[aria-label='Sign out corp']").click()`)
+	b.says("corp", "Signed out.")
+	b.script(card("corp") + `.querySelector("[aria-label='Sign in corp']").click()`)
+	b.says("corp", "Token of an identity provider")
+	b.script(`document.querySelector("input[value=external]").click()`)
+	b.fill("Command that prints the token", "echo "+held)
+	b.shots("external")
+	b.script(`document.querySelector("form[aria-label='Sign in to corp']").requestSubmit()`)
+	b.says("corp", "with the tokens of `echo`")
+	b.innocent(a)
+}
