@@ -175,7 +175,7 @@ func (a *Agent) renewExternally(ctx context.Context, s *session, m *machine) err
 	case err == nil:
 		a.counts.add(func(all *Counts) { all.Refreshes++ })
 		return a.adopt(ctx, s, tokens)
-	case a.isFinal(ctx, s, m.client, err):
+	case (isRefusal(err) || unknownRefusal(err)) && a.refusedAgain(ctx, s, m.client): // the first one may just have ended
 		reason, detail := reasonOf(err)
 		return a.end(ctx, s, reason, detail)
 	default:
@@ -201,6 +201,9 @@ func (m *machine) externalTokens(ctx context.Context) (*langflow.Tokens, langflo
 				return nil, langflow.User{}, ctx.Err()
 			}
 			return nil, langflow.User{}, &langflow.Error{Op: op, Kind: langflow.CommandFailed, Detail: err.Error()}
+		}
+		if printed.Token.Empty() {
+			return nil, langflow.User{}, &langflow.Error{Op: op, Kind: langflow.CommandFailed, Detail: "token_command printed headers without a bearer token"}
 		}
 		user, err := m.client.WhoAmI(ctx, langflow.Bearer(printed.Token))
 		if err == nil {

@@ -297,6 +297,9 @@ func (s *Server) byCredential(r *http.Request) (*account, reply) {
 	if token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok && token != "" {
 		return s.byToken(token)
 	}
+	if c, err := r.Cookie(s.cookieName("access_token_lf")); err == nil {
+		return s.byToken(c.Value)
+	}
 	key := r.Header.Get("X-Api-Key")
 	if key == "" {
 		return nil, refuse(403, s.words("No authentication credentials provided", "An API key must be passed as query or header"))

@@ -1,0 +1,304 @@
+package agent
+
+import (
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"langkeep/agent/config"
+	"langkeep/agent/gateway"
+	"langkeep/agent/keychain"
+	"langkeep/agent/langflow/langflowtest"
+	"langkeep/agent/secret"
+	"langkeep/agent/vocabulary"
+)
+
+// printFile names a file that this program, run as a command, prints.
+const printFile = "AGENT_TEST_PRINTS"
+
+func TestMain(m *testing.M) {
+	if path := os.Getenv(printFile); path != "" && len(os.Args) == 2 && os.Args[1] == "print" {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			os.Exit(9)
+		}
+		_, _ = os.Stdout.Write(text) // the reader notices
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// printing makes a command that prints what the returned function was last given.
+func printing(t *testing.T) (command config.Argv, prints func(string)) {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "printed")
+	t.Setenv(printFile, path)
+	return config.NewArgv([]string{self, "print"}), func(text string) {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// gate is a gateway in front of the stand-in.
+type gate struct {
+	next http.RoundTripper
+
+	mu      sync.Mutex // protects the following
+	admits  func(*http.Request) bool
+	gives   []string // Set-Cookie of the next answer
+	refused int
+	seen    []http.Header // of admitted requests
+}
+
+func (g *gate) RoundTrip(r *http.Request) (*http.Response, error) {
+	g.mu.Lock()
+	admitted, gives := g.admits(r), g.gives
+	g.gives = nil
+	if admitted {
+		g.seen = append(g.seen, r.Header.Clone())
+	} else {
+		g.refused++
+	}
+	g.mu.Unlock()
+	if !admitted {
+		h := http.Header{"Location": {"https://corp.cloudflareaccess.com/cdn-cgi/access/login"}}
+		return &http.Response{StatusCode: http.StatusFound, Header: h, Body: http.NoBody, Request: r}, nil
+	}
+	res, err := g.next.RoundTrip(r)
+	if err == nil {
+		for _, c := range gives {
+			res.Header.Add("Set-Cookie", c)
+		}
+	}
+	return res, err
+}
+
+// set changes what the gateway does.
+func (g *gate) set(change func(g *gate)) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	change(g)
+}
+
+// guarded puts a gateway before the rig's server.
+func guarded(r *rig, admits func(*http.Request) bool) *gate {
+	g := &gate{next: r.server.RoundTripper(), admits: admits}
+	r.way = func([]byte) (http.RoundTripper, error) { return g, nil }
+	r.restart()
+	return g
+}
+
+func carries(name, value string) func(*http.Request) bool {
+	return func(r *http.Request) bool { return r.Header.Get(name) == value }
+}
+
+func credentialsOf(u langflowtest.User, headers gateway.Headers) Credentials {
+	return Credentials{Method: vocabulary.Password, Username: u.Name, Password: secret.New(u.Password), Headers: headers}
+}
+
+// Kept headers go with every request of the profile, survive a restart, and are gone after
+// a sign-out.
+func TestKeptHeaders(t *testing.T) {
+	bubble(t, langflowtest.Options{}, func(r *rig) {
+		g := guarded(r, carries("Authorization", "Basic Zzpw"))
+		r.addProfile("prod")
+		admin := langflowtest.Admin()
+		e := r.fails(r.logIn(r.t.Context(), "prod", admin.Name, admin.Password), ServerUnreachable)
+		if e.Reason != "gateway" || e.Gateway != vocabulary.CloudflareAccess {
+			r.t.Errorf("without its header: %v, %s", e, e.Gateway)
+		}
+		headers := gateway.Headers{"Authorization": secret.New("Basic Zzpw"), "X-Team": secret.New("flows")}
+		if _, err := r.Login(r.t.Context(), "prod", credentialsOf(admin, headers)); err != nil {
+			r.t.Fatal(err)
+		}
+		if snap := r.is("prod", Fresh); snap.Headers != "Authorization X-Team" {
+			r.t.Errorf("the kept headers are %q", snap.Headers)
+		}
+		if _, err := r.Key(r.t.Context(), "prod", Wish); err != nil {
+			r.t.Error(err)
+		}
+		time.Sleep(2 * time.Hour) // so the session was renewed
+		r.is("prod", Fresh)
+		r.restart()
+		r.mustToken("prod")
+		// A sign-in without headers leaves those that are kept.
+		if _, err := r.Login(r.t.Context(), "prod", credentialsOf(admin, nil)); err != nil {
+			r.t.Error(err)
+		}
+		for _, h := range g.seen {
+			if h.Get("X-Team") != "flows" {
+				r.t.Error("a request lacks a kept header")
+			}
+			if strings.Contains(h.Get("Authorization"), "Bearer") {
+				r.t.Error("the gateway got Langflow's token where it wants its own credential")
+			}
+		}
+		refused := g.refused
+		if _, err := r.Logout(r.t.Context(), "prod"); err != nil {
+			r.t.Fatal(err)
+		}
+		if r.keeps(keychain.Account("prod", keychain.Headers)) {
+			r.t.Error("the headers outlive the sign-out")
+		}
+		r.fails(r.logIn(r.t.Context(), "prod", admin.Name, admin.Password), ServerUnreachable)
+		if g.refused == refused {
+			r.t.Error("a header was sent after the sign-out")
+		}
+	})
+}
+
+// A sign-in with headers that fails leaves the session and its headers alone.
+func TestWrongHeaders(t *testing.T) {
+	bubble(t, langflowtest.Options{}, func(r *rig) {
+		guarded(r, carries("Apikey", "right"))
+		r.addProfile("prod")
+		admin := langflowtest.Admin()
+		if _, err := r.Login(r.t.Context(), "prod", credentialsOf(admin, gateway.Headers{"Apikey": secret.New("right")})); err != nil {
+			r.t.Fatal(err)
+		}
+		_, err := r.Login(r.t.Context(), "prod", credentialsOf(admin, gateway.Headers{"Apikey": secret.New("wrong")}))
+		r.fails(err, ServerUnreachable)
+		time.Sleep(2 * time.Hour)
+		r.is("prod", Fresh)
+		r.restart()
+		r.mustToken("prod")
+	})
+}
+
+// A header command's answer goes with every request, and is asked for anew when the
+// gateway refuses it.
+func TestHeaderCommand(t *testing.T) {
+	command, prints := printing(t)
+	prints(`{"headers":{"X-Pass":"one"},"expires_at":"2030-01-01T00:00:00Z"}`)
+	bubble(t, langflowtest.Options{}, func(r *rig) {
+		g := guarded(r, carries("X-Pass", "one"))
+		if _, err := r.Add(config.Profile{Name: "prod", ServerURL: r.server.URL, HeaderCommand: command}); err != nil {
+			r.t.Fatal(err)
+		}
+		if _, err := r.Login(r.t.Context(), "prod", credentialsOf(langflowtest.Admin(), nil)); err != nil {
+			r.t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		prints(`{"headers":{"X-Pass":"two"},"expires_at":"2030-01-01T00:00:00Z"}`)
+		g.set(func(g *gate) { g.admits = carries("X-Pass", "two") })
+		if _, err := r.Refresh(r.t.Context(), "prod", false); err != nil {
+			r.t.Errorf("after the gateway refused what was printed before: %v", err)
+		}
+		// Another refusal is passing: the command gave it.
+		g.set(func(g *gate) { g.admits = carries("X-Pass", "three") })
+		time.Sleep(65 * time.Minute)
+		if snap := r.is("prod", Stale); snap.Reason != "gateway" {
+			r.t.Errorf("the reason is %s", snap.Reason)
+		}
+		prints("no header\nat all")
+		time.Sleep(10 * time.Minute)
+		if snap := r.is("prod", Stale); snap.Reason != "command-failed" || !strings.Contains(snap.Detail, "more than one line") {
+			r.t.Errorf("the reason is %s, %s", snap.Reason, snap.Detail)
+		}
+		prints(`{"headers":{"X-Pass":"three"}}`)
+		time.Sleep(10 * time.Minute)
+		r.is("prod", Fresh)
+	})
+}
+
+// The method external takes its tokens from a command.
+func TestExternalTokens(t *testing.T) {
+	command, prints := printing(t)
+	bubble(t, langflowtest.Options{}, func(r *rig) {
+		r.signIn("other", false)
+		token := func() string { return r.mustToken("other").Token.Reveal() }
+		prints(token())
+		if _, err := r.Add(config.Profile{Name: "prod", ServerURL: r.server.URL}); err != nil {
+			r.t.Fatal(err)
+		}
+		_, err := r.Login(r.t.Context(), "prod", Credentials{Method: vocabulary.External})
+		if e := r.fails(err, ServerUnreachable); e.Reason != "command-failed" {
+			r.t.Errorf("without a command: %v", e)
+		}
+		if _, err := r.Change(r.t.Context(), "prod", func(p *config.Profile) { p.TokenCommand = command }); err != nil {
+			r.t.Fatal(err)
+		}
+		snap, err := r.Login(r.t.Context(), "prod", Credentials{Method: vocabulary.External})
+		if err != nil || snap.Username != langflowtest.Admin().Name || snap.State != Fresh {
+			r.t.Fatal(snap, err)
+		}
+		for range 3 {
+			time.Sleep(40 * time.Minute)
+			if _, err := r.Refresh(r.t.Context(), "other", false); err != nil {
+				r.t.Fatal(err)
+			}
+			prints(token())
+			time.Sleep(20 * time.Minute)
+			r.mustToken("prod")
+		}
+		r.restart()
+		r.mustToken("prod")
+		if _, err := r.Key(r.t.Context(), "prod", Wish); err != nil {
+			r.t.Error(err)
+		}
+		prints("not.a.token")
+		time.Sleep(65 * time.Minute)
+		if snap := r.is("prod", SignInRequired); snap.Reason != "token-refused" {
+			r.t.Errorf("the reason is %s", snap.Reason)
+		}
+		if _, err := r.Refresh(r.t.Context(), "other", false); err != nil {
+			r.t.Fatal(err)
+		}
+		prints(token())
+		if _, err := r.Refresh(r.t.Context(), "prod", false); err != nil {
+			r.t.Error(err)
+		}
+		r.is("prod", Fresh)
+	})
+}
+
+// A gateway's renewed cookies are kept, in as many parts as it makes of them; its
+// deletions, its other cookies and Langflow's are not.
+func TestRenewedCookies(t *testing.T) {
+	bubble(t, langflowtest.Options{}, func(r *rig) {
+		has := func(want ...string) func(*http.Request) bool {
+			return func(r *http.Request) bool {
+				var got []string
+				for _, c := range r.Cookies() {
+					if !gateway.IsLangflows(c.Name) {
+						got = append(got, c.Name+"="+c.Value)
+					}
+				}
+				slices.Sort(got)
+				return slices.Equal(got, want)
+			}
+		}
+		g := guarded(r, has("_gate=v1"))
+		r.addProfile("prod")
+		w := newWindow(r)
+		w.holds("_gate=v1", "refresh_token_lf="+refreshTokenOf(r))
+		if _, err := r.LoginInBrowser(r.t.Context(), "prod", nil); err != nil {
+			r.t.Fatal(err)
+		}
+		g.set(func(g *gate) {
+			g.gives = []string{"_gate_0=v2; Max-Age=60", "_gate_1=v3", "_gate=; Max-Age=0", "other=x", "access_token_lf=x"}
+		})
+		if _, err := r.Refresh(r.t.Context(), "prod", false); err != nil {
+			r.t.Fatal(err)
+		}
+		g.set(func(g *gate) { g.admits, g.gives = has("_gate_0=v2", "_gate_1=v3"), []string{"_gate_0=; Max-Age=0"} })
+		for range 2 {
+			time.Sleep(forcedInterval)
+			if _, err := r.Refresh(r.t.Context(), "prod", false); err != nil {
+				r.t.Fatal(err)
+			}
+		}
+		r.restart()
+		r.mustToken("prod")
+	})
+}
