@@ -7,7 +7,6 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -161,15 +160,9 @@ func (l *List) read() ([]*record, error) {
 	if l.path == "" {
 		return nil, nil
 	}
-	data, err := paths.ReadFile(l.path, fileLimit)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
 	var f listFile
-	if err := paths.Adopt(l.path, data, &f, ", so no client is let in: mend it, or delete it and add the clients again"); err != nil {
+	err := paths.ReadJSON(l.path, fileLimit, &f, ", so no client is let in: mend it, or delete it and add the clients again")
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
 	taken, renamed := map[string]bool{}, map[string]string{}
@@ -297,9 +290,9 @@ func (l *List) write() error {
 				r.Name, r.Scopes, r.Profiles, r.Created, r.Expires, r.Lease, r.GrantedBy, r.Narrowed, hex.EncodeToString(r.hash[:]),
 			})
 		}
-		data, err := json.MarshalIndent(f, "", "\t")
+		data, err := paths.EncodeJSON(f)
 		if err == nil {
-			err = l.file(l.path, append(data, '\n'))
+			err = l.file(l.path, data)
 		}
 		if err != nil {
 			return err

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -67,15 +66,9 @@ type recordsFile struct {
 
 // All lists the records.
 func (r Records) All() ([]Record, error) {
-	data, err := paths.ReadFile(r.path, 1<<20)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
 	var f recordsFile
-	if err := paths.Adopt(r.path, data, &f, ": mend it, or delete it and take the entries out by hand"); err != nil {
+	err := paths.ReadJSON(r.path, 1<<20, &f, ": mend it, or delete it and take the entries out by hand")
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
 	return f.Connections, nil
@@ -106,11 +99,11 @@ func (r Records) changeLocked(tool, profile string, with *Record) error {
 	if with != nil {
 		all = append(all, *with)
 	}
-	data, err := json.MarshalIndent(recordsFile{paths.Schema, all}, "", "\t")
+	data, err := paths.EncodeJSON(recordsFile{paths.Schema, all})
 	if err != nil {
 		return err
 	}
-	return paths.WriteFile(r.path, append(data, '\n'))
+	return paths.WriteFile(r.path, data)
 }
 
 func sumOf(content []byte) string {

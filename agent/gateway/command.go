@@ -14,6 +14,7 @@ import (
 
 	"langkeep/agent/clock"
 	"langkeep/agent/flight"
+	"langkeep/agent/langflow"
 )
 
 const (
@@ -191,7 +192,7 @@ func (c *Command) renew() error {
 	o, err := r.output(c.header, now.wall)
 	if err != nil {
 		c.ended, c.pause = now, min(mostPause, max(leastPause, 2*c.pause))
-		c.failed = &CommandError{Program: printable(c.argv[0]), Fault: err.Error(), Said: r.said(c.argv[1:])}
+		c.failed = &CommandError{Program: langflow.Printable(c.argv[0]), Fault: err.Error(), Said: r.said(c.argv[1:])}
 		c.log.Warn("a command failed", "error", c.failed, "again_in", c.pause)
 		return c.failed
 	}
@@ -244,7 +245,7 @@ func (r result) output(header string, now time.Time) (Output, error) {
 func (r result) said(args []string) string {
 	lines := strings.FieldsFunc(string(r.stderr), func(c rune) bool { return c == '\n' || c == '\r' })
 	for i := len(lines) - 1; i >= 0; i-- {
-		line := printable(lines[i])
+		line := langflow.Printable(lines[i])
 		if line == "" {
 			continue
 		}
@@ -254,7 +255,7 @@ func (r result) said(args []string) string {
 		for _, arg := range args {
 			_, value, _ := strings.Cut(arg, "=")
 			for _, part := range []string{arg, value} {
-				if part = printable(part); len(part) >= leastWord {
+				if part = langflow.Printable(part); len(part) >= leastWord {
 					line = strings.ReplaceAll(line, part, "…")
 				}
 			}
@@ -278,13 +279,13 @@ func sharesWords(line, printed string) bool {
 	for _, w := range strings.FieldsFunc(line, func(r rune) bool { return !word(r) }) {
 		inLine[w] = true
 	}
-	for _, w := range strings.FieldsFunc(printable(printed), func(r rune) bool { return !word(r) }) {
+	for _, w := range strings.FieldsFunc(langflow.Printable(printed), func(r rune) bool { return !word(r) }) {
 		if len(w) >= leastWord && inLine[w] {
 			return true
 		}
 	}
 	// A secret may have other characters too, and be cut short or broken over lines.
-	squeeze := func(s string) string { return strings.Join(strings.Fields(printable(s)), "") }
+	squeeze := func(s string) string { return strings.Join(strings.Fields(langflow.Printable(s)), "") }
 	parts := map[string]bool{}
 	for text := squeeze(line); len(text) >= shared; text = text[1:] {
 		parts[text[:shared]] = true
@@ -295,17 +296,4 @@ func sharesWords(line, printed string) bool {
 		}
 	}
 	return false
-}
-
-// printable makes foreign text fit for one line of a terminal or a log.
-func printable(s string) string {
-	return strings.TrimSpace(strings.Map(func(r rune) rune {
-		switch {
-		case unicode.IsSpace(r):
-			return ' '
-		case !unicode.IsGraphic(r), r == unicode.ReplacementChar:
-			return -1
-		}
-		return r
-	}, s))
 }

@@ -1,7 +1,6 @@
 package keys
 
 import (
-	"encoding/json"
 	"errors"
 	"io/fs"
 	"slices"
@@ -60,16 +59,9 @@ func (j *Journal) load() error {
 	if j.loaded || j.path == "" {
 		return nil
 	}
-	data, err := paths.ReadFile(j.path, journalLimit)
-	if errors.Is(err, fs.ErrNotExist) {
-		j.loaded = true
-		return nil
-	}
-	if err != nil {
-		return err
-	}
 	var f fileFormat
-	if err := paths.Adopt(j.path, data, &f, ": mend it, or delete it and look at langkeep keys"); err != nil {
+	err := paths.ReadJSON(j.path, journalLimit, &f, ": mend it, or delete it and look at langkeep keys")
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	// A key without an id was being made when the agent ended, so no reader has it.
@@ -96,11 +88,11 @@ func (j *Journal) Change(with func([]Record) []Record) error {
 		return nil
 	}
 	if j.path != "" {
-		data, err := json.MarshalIndent(fileFormat{Schema: paths.Schema, Keys: next}, "", "\t")
+		data, err := paths.EncodeJSON(fileFormat{Schema: paths.Schema, Keys: next})
 		if err != nil {
 			return err
 		}
-		if err := paths.WriteFile(j.path, append(data, '\n')); err != nil {
+		if err := paths.WriteFile(j.path, data); err != nil {
 			return err
 		}
 	}

@@ -179,18 +179,24 @@ func clean(s string, secrets ...secret.Text) string {
 		}
 		return s
 	}
-	s = strings.Map(func(r rune) rune {
-		if unicode.IsSpace(r) {
+	// Scrub once more, since a dropped character may have joined a secret's halves.
+	r := []rune(scrub(Printable(scrub(s))))
+	return string(r[:min(len(r), 200)])
+}
+
+// Printable makes foreign text fit for one line of a terminal or a log: control and
+// format characters, which could move the cursor or turn the direction of writing, become
+// spaces or go.
+func Printable(s string) string {
+	return strings.TrimSpace(strings.Map(func(r rune) rune {
+		switch {
+		case unicode.IsSpace(r):
 			return ' '
-		}
-		if !unicode.IsGraphic(r) || r == unicode.ReplacementChar {
+		case !unicode.IsGraphic(r), r == unicode.ReplacementChar:
 			return -1
 		}
 		return r
-	}, scrub(s))
-	// Scrub once more, since a dropped character may have joined a secret's halves.
-	r := []rune(scrub(strings.TrimSpace(s)))
-	return string(r[:min(len(r), 200)])
+	}, s))
 }
 
 // maxRetryAfter is the longest time that a server can make us wait.

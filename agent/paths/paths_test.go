@@ -278,7 +278,7 @@ func TestAdopt(t *testing.T) {
 	} {
 		_ = os.Remove(path + ".bak") // of the case before
 		var v struct{ Clients []string }
-		err := Adopt(path, []byte(data), &v, ", alas")
+		err := adopt(path, []byte(data), &v, ", alas")
 		if want == "" && (err != nil || len(v.Clients) != 1) ||
 			want != "" && (err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), path)) {
 			t.Errorf("%s: %+v, %v", data, v, err)

@@ -30,11 +30,27 @@ func CheckSchema(where string, found int) (older bool, err error) {
 // name.
 func Backup(path string, data []byte) error { return WriteFile(path+".bak", data) }
 
-// Adopt reads a file's JSON into v. The schema comes first, since a newer file
+// ReadJSON reads a file of at most limit bytes of JSON into v, as ReadFile opens it: see
+// adopt.
+func ReadJSON(path string, limit int64, v any, todo string) error {
+	data, err := ReadFile(path, limit)
+	if err != nil {
+		return err
+	}
+	return adopt(path, data, v, todo)
+}
+
+// EncodeJSON is v as the content of a file.
+func EncodeJSON(v any) ([]byte, error) {
+	data, err := json.MarshalIndent(v, "", "\t")
+	return append(data, '\n'), err
+}
+
+// adopt reads a file's JSON into v. The schema comes first, since a newer file
 // may have fields of other types; of an older one, which is written anew when
 // something in it changes, it keeps a Backup. An error names the file, and todo
 // is what to do with one that can't be parsed.
-func Adopt(path string, data []byte, v any, todo string) error {
+func adopt(path string, data []byte, v any, todo string) error {
 	var head struct {
 		Schema int `json:"schema"`
 	}

@@ -138,9 +138,6 @@ func decode(escaped string) (path string, ok bool) {
 	return path, true
 }
 
-// escape is a decoded path as it is sent.
-func escape(path string) string { return (&url.URL{Path: path}).EscapedPath() }
-
 func apiVersion(segment string) bool {
 	digits, ok := strings.CutPrefix(segment, "v")
 	_, err := strconv.ParseUint(digits, 10, 16)

@@ -21,15 +21,7 @@ const None = "–"
 // which could move the cursor or turn the direction of writing, become spaces
 // or go.
 func Safe(s string) string {
-	return strings.TrimSpace(strings.Map(func(r rune) rune {
-		switch {
-		case unicode.IsSpace(r):
-			return ' '
-		case !unicode.IsGraphic(r), r == unicode.ReplacementChar:
-			return -1
-		}
-		return r
-	}, s))
+	return langflow.Printable(s)
 }
 
 // Remaining formats a time left, rounded down: 20 s, 52 min, 5 h 10 min, 22 h, 6 d 4 h,
