@@ -34,6 +34,7 @@ type verb int
 const (
 	nothing verb = iota
 	signIn
+	cancelSignIn
 	openLangflow
 	copyToken
 	copyKey
@@ -58,6 +59,7 @@ type view struct {
 // offers are the optional parts of the menu.
 type offers struct {
 	page, clipboard, startAtLogin bool
+	browser                       bool // a sign-in in the browser
 	startsAtLogin                 bool // the check mark
 }
 
@@ -147,8 +149,10 @@ func offered(p client.Profile, can offers) []entry {
 	}
 	forbidden := p.KeyReason != nil && *p.KeyReason == "keys-forbidden"
 	hasToken := valid && (p.Method == nil || *p.Method != client.APIKey)
+	bySignIn := words.SignInHelps(p) && (can.page || can.browser && words.WantsBrowser(p))
 	return []entry{
-		{do: signIn, title: "Sign in…", hidden: !can.page || p.State != client.SignInRequired && p.State != client.SignedOut},
+		{do: signIn, title: "Sign in…", hidden: p.SigningIn || !bySignIn},
+		{do: cancelSignIn, title: "Cancel sign-in", hidden: !can.browser || !p.SigningIn},
 		{do: openLangflow, title: "Open Langflow", hidden: !browsable(p.ServerURL)},
 		{do: copyToken, title: "Copy access token", hidden: !can.clipboard || !hasToken},
 		{do: copyKey, title: "Copy API key", hidden: !can.clipboard || !valid || forbidden},

@@ -16,7 +16,7 @@ import (
 // at is when the tests' menus are made.
 var at = time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
 
-var everything = offers{page: true, clipboard: true, startAtLogin: true}
+var everything = offers{page: true, browser: true, clipboard: true, startAtLogin: true}
 
 // of is a profile whose token lives for another 52 min where it has one.
 func of(name string, s client.State) client.Profile {
@@ -66,6 +66,13 @@ func TestMenu(t *testing.T) {
 	key.Method, key.AccessExpiresAt = new(client.APIKey), nil
 	noKeychain := of("prod", client.KeychainLocked)
 	noKeychain.Reason = new("missing")
+	gated := func(name string, s client.State, signingIn bool) client.Profile {
+		p := of(name, s)
+		p.Reason, p.Gateway, p.SigningIn = new("gateway"), new("cloudflare-access"), signingIn
+		return p
+	}
+	commanded := gated("c", client.Stale, false)
+	commanded.HeaderCommand = []string{"cloudflared", "access", "token"}
 	odd := of("odd", client.Fresh)
 	odd.ServerURL = "file:///etc/passwd"
 	for name, c := range map[string]struct {
@@ -139,6 +146,31 @@ Add a server…
 Control page…
 Start at login ✓
 About Langkeep 1.0
+Quit
+`},
+		"behind gateways": {view{
+			profiles: []client.Profile{gated("a", client.SignInRequired, false), gated("b", client.SignInRequired, true), commanded, gated("d", client.Retrying, false)},
+			can:      offers{browser: true},
+		}, `
+[attention] Langkeep · a: sign in (gateway) · b: signing in… · c: refused (gateway) · d: sign in (gateway)
+a · sign in (gateway)
+  Sign in…
+  Open Langflow
+b · signing in…
+  Cancel sign-in
+  Open Langflow
+c · refused (gateway)
+  Open Langflow
+  Proxy
+  Try now
+  Sign out
+d · fresh, 52 min, gateway
+  Sign in…
+  Open Langflow
+  Proxy
+  Try now
+  Sign out
+About Langkeep (off)
 Quit
 `},
 		"a server that is no web page": {view{profiles: []client.Profile{odd}, can: everything}, `
@@ -297,10 +329,18 @@ func TestActions(t *testing.T) {
 		return func(_ context.Context, name string) error { did = what + " " + name; return failed }
 	}
 	actions := Actions{
-		OpenURL:   func(url string) error { did = "open " + url; return failed },
-		OpenPage:  func(fragment string) error { did = "page " + fragment; return failed },
-		CopyToken: note("copy"),
-		CopyKey:   note("copy key of"),
+		OpenURL:  func(url string) error { did = "open " + url; return failed },
+		OpenPage: func(fragment string) error { did = "page " + fragment; return failed },
+		SignIn: func(ctx context.Context, name string) error {
+			did = "browser for " + name
+			if _, limited := ctx.Deadline(); limited {
+				did += " in a hurry"
+			}
+			return failed
+		},
+		CancelSignIn: func(name string) error { did = "cancel " + name; return failed },
+		CopyToken:    note("copy"),
+		CopyKey:      note("copy key of"),
 		SetProxy: func(_ context.Context, name string, on bool) error {
 			did = fmt.Sprint("proxy ", name, " ", on)
 			return failed
@@ -313,6 +353,7 @@ func TestActions(t *testing.T) {
 	p := of("prod", client.Fresh)
 	for e, want := range map[entry]string{
 		{do: signIn}:                      "page sign-in/prod",
+		{do: cancelSignIn}:                "cancel prod",
 		{do: openLangflow}:                "open https://flows.example.org",
 		{do: copyToken}:                   "copy prod",
 		{do: copyKey}:                     "copy key of prod",
@@ -329,6 +370,11 @@ func TestActions(t *testing.T) {
 		if err := actions.act(t.Context(), e, p); did != want || !errors.Is(err, failed) {
 			t.Errorf("%+v did %q, %v, want %q", e, did, err, want)
 		}
+	}
+	gated := of("prod", client.SignInRequired)
+	gated.Reason, gated.Gateway = new("gateway"), new("oauth2-proxy")
+	if err := actions.act(context.Background(), entry{do: signIn}, gated); did != "browser for prod" || !errors.Is(err, failed) {
+		t.Errorf("a sign-in at a gateway did %q, %v", did, err)
 	}
 	if err := actions.act(t.Context(), entry{do: quit}, client.Profile{}); did != "quit" || err != nil {
 		t.Errorf("quit did %q, %v", did, err)

@@ -8,6 +8,7 @@ import (
 
 	"langkeep/agent/clock"
 	"langkeep/localapi/client"
+	"langkeep/localapi/words"
 )
 
 // ErrNoDesktop is Run's answer where no desktop can show a tray.
@@ -32,12 +33,16 @@ type Actions struct {
 	OpenURL func(url string) error // in the browser
 	// OpenPage opens the control page at a fragment: "", "add", "sign-in/NAME" or
 	// "about". Nil leaves out the entries that need it.
-	OpenPage  func(fragment string) error
-	CopyToken func(ctx context.Context, profile string) error // nil, as CopyKey: there is no clipboard
-	CopyKey   func(ctx context.Context, profile string) error
-	SetProxy  func(ctx context.Context, profile string, on bool) error
-	Refresh   func(ctx context.Context, profile string) error // may ask to unlock the keychain
-	SignOut   func(ctx context.Context, profile string) error
+	OpenPage func(fragment string) error
+	// SignIn opens a browser in which the person signs in, and waits for that; CancelSignIn
+	// closes it. Nil, as OpenPage.
+	SignIn       func(ctx context.Context, profile string) error
+	CancelSignIn func(profile string) error
+	CopyToken    func(ctx context.Context, profile string) error // nil, as CopyKey: there is no clipboard
+	CopyKey      func(ctx context.Context, profile string) error
+	SetProxy     func(ctx context.Context, profile string, on bool) error
+	Refresh      func(ctx context.Context, profile string) error // may ask to unlock the keychain
+	SignOut      func(ctx context.Context, profile string) error
 	// StartsAtLogin and StartAtLogin are the check mark; nil leaves it out.
 	StartsAtLogin func() bool
 	StartAtLogin  func(bool) error
@@ -49,7 +54,7 @@ const actionLimit = 2 * time.Minute
 
 // offers are the parts of the menu that these actions allow.
 func (a *Actions) offers() offers {
-	o := offers{page: a.OpenPage != nil, clipboard: a.CopyToken != nil, startAtLogin: a.StartAtLogin != nil}
+	o := offers{page: a.OpenPage != nil, browser: a.SignIn != nil, clipboard: a.CopyToken != nil, startAtLogin: a.StartAtLogin != nil}
 	if a.StartsAtLogin != nil {
 		o.startsAtLogin = a.StartsAtLogin()
 	}
@@ -59,11 +64,16 @@ func (a *Actions) offers() offers {
 // act runs the action of a click on an entry. p is the profile of its submenu; only
 // Name is set if the profile has gone meanwhile.
 func (a *Actions) act(ctx context.Context, e entry, p client.Profile) error {
+	if e.do == signIn && a.SignIn != nil && words.WantsBrowser(p) {
+		return a.SignIn(ctx, p.Name) // which has a limit of its own, for a person in a browser
+	}
 	ctx, cancel := context.WithTimeout(ctx, actionLimit)
 	defer cancel()
 	switch e.do {
 	case signIn:
 		return a.OpenPage("sign-in/" + p.Name)
+	case cancelSignIn:
+		return a.CancelSignIn(p.Name)
 	case openLangflow:
 		if !browsable(p.ServerURL) {
 			return errors.New("the profile has gone")

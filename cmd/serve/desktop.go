@@ -2,6 +2,7 @@ package serve
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -13,6 +14,7 @@ import (
 	"langkeep/agent/clock"
 	"langkeep/agent/config"
 	"langkeep/agent/paths"
+	"langkeep/agent/vocabulary"
 	"langkeep/assets"
 	"langkeep/cmd/browser"
 	"langkeep/localapi"
@@ -114,8 +116,10 @@ func (v *desktopView) actions(ctx context.Context) tray.Actions {
 			_, err := v.agent.Logout(ctx, name)
 			return err
 		},
-		SetProxy: v.server.SetProxy,
-		Quit:     v.stop,
+		SignIn:       v.signIn,
+		CancelSignIn: v.agent.CancelLogin,
+		SetProxy:     v.server.SetProxy,
+		Quit:         v.stop,
 	}
 	if v.board != nil {
 		actions.CopyToken = func(ctx context.Context, name string) error {
@@ -148,6 +152,21 @@ func (v *desktopView) actions(ctx context.Context) tray.Actions {
 		}
 	}
 	return actions
+}
+
+// signIn has a person sign in in a browser. Where none can be opened, the control page has
+// the other ways.
+func (v *desktopView) signIn(ctx context.Context, name string) error {
+	_, err := v.agent.LoginInBrowser(ctx, name, nil)
+	e, ok := errors.AsType[*agent.Error](err)
+	switch {
+	case ok && e.Kind == agent.NotSupported:
+		v.log.Info("no browser to sign in with", "profile", name, "error", err)
+		return v.openPage(ctx, "sign-in/"+name)
+	case ok && e.Reason == vocabulary.BrowserClosed:
+		return nil // as the person wanted
+	}
+	return err
 }
 
 // openPage opens the control page in the browser, at the requested place.
