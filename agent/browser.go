@@ -38,7 +38,21 @@ var errCancelled = errors.New("the sign-in was cancelled")
 // signs in at whatever asks them to, and keeps what lets requests through: Langflow's
 // refresh token, and the gateway's cookies. headers are as in Credentials. The session
 // from before goes on meanwhile, and after any failure. It never sees a password.
-func (a *Agent) LoginInBrowser(ctx context.Context, name string, headers gateway.Headers) (Snapshot, error) {
+func (a *Agent) LoginInBrowser(ctx context.Context, name string, headers gateway.Headers) (snap Snapshot, err error) {
+	done := make(chan struct{})
+	// The crew does it, so that the agent does not end before the browser's folder is gone.
+	begun := a.crew.begin(func() {
+		defer close(done)
+		snap, err = a.loginInBrowser(ctx, name, headers)
+	})
+	if !begun {
+		return Snapshot{}, errStopping
+	}
+	<-done
+	return snap, err
+}
+
+func (a *Agent) loginInBrowser(ctx context.Context, name string, headers gateway.Headers) (Snapshot, error) {
 	s, err := a.session(name)
 	if err != nil {
 		return Snapshot{}, err

@@ -111,8 +111,8 @@ func isBelow(host, other string) bool {
 
 // onPath is the path-match of RFC 6265, section 5.1.4.
 func (c Cookie) onPath(path string) bool {
-	if path == "" {
-		path = "/"
+	if !strings.HasPrefix(path, "/") { // as that of a URL from JoinPath may
+		path = "/" + path
 	}
 	rest, under := strings.CutPrefix(path, c.Path)
 	return under && (rest == "" || rest[0] == '/' || strings.HasSuffix(c.Path, "/"))

@@ -124,6 +124,14 @@ func TestFor(t *testing.T) {
 	})
 }
 
+// JoinPath gives a URL without a path one that begins with no slash.
+func TestForJoinedPath(t *testing.T) {
+	u, _ := url.Parse("https://lf.example.com")
+	if len(For([]Cookie{{Domain: "lf.example.com", Path: "/api"}}, u.JoinPath("/api/v1/"))) != 1 {
+		t.Error("the cookie of the path is not sent")
+	}
+}
+
 func TestForOrder(t *testing.T) {
 	u, _ := url.Parse("https://lf.example.com/a/b")
 	var names []string

@@ -35,7 +35,7 @@ func newSigningIn(t *testing.T) *signingIn {
 	if err != nil {
 		t.Skip(err)
 	}
-	startDisplay(t)
+	t.Setenv("DISPLAY", startDisplay(t))
 	s := &signingIn{dir: filepath.Join(t.TempDir(), "browser"), secret: "hunter2-hunter2"}
 	page := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		http.SetCookie(w, &http.Cookie{Name: "gateway", Value: s.secret, Path: "/", HttpOnly: true, MaxAge: 3600})
@@ -84,8 +84,8 @@ func (s *signingIn) cookie(t *testing.T) string {
 	return ""
 }
 
-// startDisplay starts an X server, and ends it with the test.
-func startDisplay(t *testing.T) {
+// startDisplay starts an X server, and ends it with the test. It returns the display's name.
+func startDisplay(t *testing.T) (name string) {
 	t.Helper()
 	if _, err := exec.LookPath("Xvfb"); err != nil {
 		t.Skip("Xvfb is not installed")
@@ -110,7 +110,7 @@ func startDisplay(t *testing.T) {
 	if err != nil {
 		t.Fatalf("Xvfb did not start: %v", err)
 	}
-	t.Setenv("DISPLAY", ":"+strings.TrimSpace(number))
+	return ":" + strings.TrimSpace(number)
 }
 
 // inGroup are the processes of a process group, by number.
