@@ -105,6 +105,16 @@ func (a *Agent) CancelLogin(name string) error {
 	return nil
 }
 
+// CloseWindows ends all sign-ins in the browser, ahead of the agent's end: its server else
+// waits for them.
+func (a *Agent) CloseWindows() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, cancel := range a.windows {
+		cancel(errStopping)
+	}
+}
+
 // beginWindow notes that a window is open for a profile; false if there is one.
 func (a *Agent) beginWindow(name string, cancel context.CancelCauseFunc) bool {
 	a.mu.Lock()

@@ -148,6 +148,7 @@ func run(ctx context.Context, o Options, show func(running)) (err error) {
 		Agent: api.Agent, Store: store, PeerLookup: api.Guard.PeerLookup, Paths: o.Paths, Home: doctor.HomeFolder(), UserAgent: userAgent,
 	}
 	server := localapi.New(api)
+	defer context.AfterFunc(ctx, api.Agent.CloseWindows)()
 	var parts sync.WaitGroup
 	parts.Go(func() {
 		config.Watch(ctx, o.Paths, log, func() {

@@ -17,6 +17,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"langkeep/agent/langflow/langflowtest"
 	"langkeep/assets/casebook"
@@ -191,12 +192,14 @@ func TestFaultsBrowser(t *testing.T) {
 			return "the signal", "both are gone at once"
 		}},
 		{"The agent is stopped.", func(b *inBrowser) (code, then string) {
+			begin := time.Now()
 			b.must(exitDone, "stop") // which waits for the agent's end
+			b.t.Logf("the agent ends within %v", time.Since(begin).Round(10*time.Millisecond))
 			if left, err := os.ReadDir(b.paths.Browsers()); err != nil || len(left) != 0 {
 				b.t.Errorf("it has left %v, %v", left, err)
 			}
 			b.gone()
-			code = b.ends(exitNoAgent, "")
+			code = b.ends(exitFailed, "the agent is stopping")
 			b.start()
 			return code, "both are gone before the agent is"
 		}},
