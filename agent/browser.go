@@ -284,6 +284,14 @@ func (a *Agent) try(ctx context.Context, s *session, headers gateway.Headers, co
 			return f, true
 		}
 	}
+	// A gateway may tell Langflow who it let in (external authentication, from 1.11).
+	if m.token == nil {
+		if user, err := next.client.WhoAmI(ctx, langflow.ByGateway()); err == nil {
+			f.credentials.Method, f.tokens, f.username = vocabulary.External, nil, user.Username
+			f.credentials.RefreshToken = secret.Text{}
+			return f, true
+		}
+	}
 	return found{}, false
 }
 

@@ -262,6 +262,56 @@ func TestAutoLoginInBrowser(t *testing.T) {
 	})
 }
 
+// Where the gateway tells Langflow who it let in, its cookies are the whole session.
+func TestGatewaysWord(t *testing.T) {
+	bubble(t, langflowtest.Options{}, func(r *rig) {
+		r.signIn("other", false)
+		g := guarded(r, cookie("_gate", "v1"))
+		g.set(func(g *gate) {
+			g.tells = func() string { return "Bearer " + r.mustToken("other").Token.Reveal() }
+		})
+		w := newWindow(r)
+		r.addProfile("prod")
+		done := r.inBackground(r.t.Context(), "prod")
+		w.holds("_gate=v1")
+		if err := <-done; err != nil {
+			r.t.Fatal(err)
+		}
+		signedIn := func() {
+			r.t.Helper()
+			if snap := r.is("prod", Fresh); snap.Method != vocabulary.External || snap.Username != langflowtest.Admin().Name || !snap.Saved {
+				r.t.Errorf("signed in: %+v", snap)
+			}
+			r.noToken("prod", NotSupported)
+			if _, err := r.Key(r.t.Context(), "prod", Wish); err != nil {
+				r.t.Errorf("a key: %v", err)
+			}
+			if token, err := r.Access(r.t.Context(), "prod"); err != nil || !token.Empty() {
+				r.t.Errorf("for the proxy: %v", err)
+			}
+		}
+		signedIn()
+		r.restart()
+		synctest.Wait()
+		signedIn()
+		g.set(func(g *gate) { g.admits = cookie("_gate", "v2") })
+		time.Sleep(25 * time.Hour)
+		if snap := r.is("prod", SignInRequired); snap.Reason != "gateway" {
+			r.t.Errorf("the reason is %s", snap.Reason)
+		}
+		newWindow(r).holds("_gate=v2")
+		if _, err := r.LoginInBrowser(r.t.Context(), "prod", nil); err != nil {
+			r.t.Fatal(err)
+		}
+		signedIn()
+		if _, err := r.Logout(r.t.Context(), "prod"); err != nil {
+			r.t.Fatal(err)
+		}
+		r.restart()
+		r.is("prod", SignedOut)
+	})
+}
+
 // crash ends the browser.
 func (w *fakeWindow) crash() {
 	w.mu.Lock()

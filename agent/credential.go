@@ -42,16 +42,18 @@ func (a *Agent) Credential(ctx context.Context, name string) (*langflow.Client, 
 		return nil, langflow.Credential{}, err
 	}
 	m, now := a.look(s)
-	switch {
-	case m.clientErr != nil:
+	if m.clientErr != nil {
 		return nil, langflow.Credential{}, errorOf(name, m.clientErr)
-	case m.profile.Method != vocabulary.APIKey:
+	}
+	if m.profile.Method != vocabulary.APIKey && !m.byGateway {
 		grant, err := a.Token(ctx, name, Wish)
 		return m.client, langflow.Bearer(grant.Token), err
+	}
+	switch {
 	case m.state(now) == KeychainLocked:
 		return nil, langflow.Credential{}, keychainError(name, m.storeErr)
-	case m.apiKey.Empty():
+	case !m.holds(), m.byGateway && m.state(now) == SignInRequired:
 		return nil, langflow.Credential{}, m.signInError()
 	}
-	return m.client, langflow.Key(m.apiKey), nil
+	return m.client, m.lasting(), nil
 }

@@ -55,14 +55,15 @@ type gate struct {
 
 	mu      sync.Mutex // protects the following
 	admits  func(*http.Request) bool
-	gives   []string // Set-Cookie of the next answer
+	gives   []string      // Set-Cookie of the next answer
+	tells   func() string // the Authorization that Langflow gets of the gateway; nil is none
 	refused int
 	seen    []http.Header // of admitted requests
 }
 
 func (g *gate) RoundTrip(r *http.Request) (*http.Response, error) {
 	g.mu.Lock()
-	admitted, gives := g.admits(r), g.gives
+	admitted, gives, tells := g.admits(r), g.gives, g.tells
 	g.gives = nil
 	if admitted {
 		g.seen = append(g.seen, r.Header.Clone())
@@ -73,6 +74,10 @@ func (g *gate) RoundTrip(r *http.Request) (*http.Response, error) {
 	if !admitted {
 		h := http.Header{"Location": {"https://corp.cloudflareaccess.com/cdn-cgi/access/login"}}
 		return &http.Response{StatusCode: http.StatusFound, Header: h, Body: http.NoBody, Request: r}, nil
+	}
+	if tells != nil && r.Header.Get("X-Api-Key") == "" {
+		r = r.Clone(r.Context())
+		r.Header.Set("Authorization", tells())
 	}
 	res, err := g.next.RoundTrip(r)
 	if err == nil {

@@ -8,6 +8,7 @@ import (
 
 	"langkeep/agent/keychain"
 	"langkeep/agent/keys"
+	"langkeep/agent/langflow"
 	"langkeep/agent/secret"
 	"langkeep/agent/vocabulary"
 )
@@ -146,8 +147,11 @@ func (a *Agent) account(s *session) keys.Account {
 		Work: s.turn.interruptible(), Client: m.client, Lifetime: m.profile.KeyLifetime,
 		Refused: m.state(now) == SignInRequired,
 	}
-	if m.left(now) >= time.Second {
-		account.Access = m.pair.Access
+	switch {
+	case m.byGateway:
+		account.Access = langflow.ByGateway()
+	case m.left(now) >= time.Second:
+		account.Access = langflow.Bearer(m.pair.Access)
 	}
 	return account
 }
@@ -178,9 +182,9 @@ func (k keySource) Accounts() iter.Seq[keys.Account] {
 	}
 }
 
-func (k keySource) Token(ctx context.Context, profile string) (secret.Text, error) {
-	grant, err := k.agent.Token(ctx, profile, Wish)
-	return grant.Token, err
+func (k keySource) Access(ctx context.Context, profile string) (langflow.Credential, error) {
+	_, cred, err := k.agent.Credential(ctx, profile)
+	return cred, err
 }
 
 func (k keySource) TokenRefused(profile string, token secret.Text) {

@@ -52,6 +52,9 @@ type machine struct {
 
 	pair   pair
 	apiKey secret.Text
+	// byGateway means that the gateway's cookies are the session: the gateway tells the
+	// server who it let in.
+	byGateway bool
 
 	accepted   bool      // the server took the API key when it was last tried
 	needsProof bool      // the held credential was not tried since it was loaded, or since a wake
@@ -138,7 +141,7 @@ func (m *machine) hurry(d time.Duration, now moment) {
 // renews tells whether the session gets new tokens by itself: for its refresh token, or
 // from the profile's command.
 func (m *machine) renews() bool {
-	return !m.pair.Refresh.Empty() || m.profile.Method == vocabulary.External
+	return !m.pair.Refresh.Empty() || m.profile.Method == vocabulary.External && !m.byGateway
 }
 
 // planHeld plans the next step of a healthy session: its renewal, or a proof if the
@@ -158,7 +161,7 @@ func (m *machine) planHeld(now moment) {
 
 // forget drops everything that the session holds.
 func (m *machine) forget() {
-	m.pair, m.apiKey = pair{}, secret.Text{}
+	m.pair, m.apiKey, m.byGateway = pair{}, secret.Text{}, false
 	m.saved, m.saveErr, m.storeErr = false, nil, nil
 	m.accepted, m.needsProof, m.suspended, m.forcedAt = false, false, false, -1
 	m.renewAt, m.lastPair = time.Time{}, time.Time{}
@@ -179,7 +182,7 @@ func (m *machine) signedIn(p config.Profile, tokens *langflow.Tokens, key secret
 	m.profile, m.version, m.versionAt, m.loaded = p, version, now.elapsed, true
 	m.saved, m.saveErr = saveErr == nil, saveErr
 	if tokens == nil {
-		m.apiKey, m.accepted = key, true
+		m.apiKey, m.byGateway, m.accepted = key, key.Empty(), true
 		return
 	}
 	m.pair = pair{Tokens: *tokens, received: now.wall, elapsed: now.elapsed}
@@ -191,6 +194,7 @@ func (m *machine) stored(p pair, key secret.Text) {
 	m.loaded, m.storeErr = true, nil
 	m.saved, m.needsProof = true, true
 	m.pair, m.apiKey = p, key
+	m.byGateway = p.Access.Empty() && p.Refresh.Empty() && key.Empty()
 }
 
 // nothingStored notes that the store has no session. passwordLeft means that it had one:
@@ -236,7 +240,7 @@ func (m *machine) dateRenewal(now moment) {
 // prove notes that the server accepted the held credential.
 func (m *machine) prove() {
 	m.refused = refusal{}
-	m.accepted = !m.apiKey.Empty()
+	m.accepted = m.isLasting()
 }
 
 // serve notes a good answer of the server, plans the next step, and tells whether to
@@ -349,7 +353,19 @@ func (m *machine) rejectAccess() { m.pair.Access = secret.Text{} }
 
 // holds tells whether the session has any credential.
 func (m *machine) holds() bool {
-	return !m.pair.Access.Empty() || !m.pair.Refresh.Empty() || !m.apiKey.Empty()
+	return !m.pair.Access.Empty() || !m.pair.Refresh.Empty() || m.isLasting()
+}
+
+// isLasting tells whether the session's credential is one that the agent does not renew:
+// an API key, or the gateway's word.
+func (m *machine) isLasting() bool { return !m.apiKey.Empty() || m.byGateway }
+
+// lasting is that credential.
+func (m *machine) lasting() langflow.Credential {
+	if m.byGateway {
+		return langflow.ByGateway()
+	}
+	return langflow.Key(m.apiKey)
 }
 
 // left is how long the access token can still be used: 0 if there is none, or after a
@@ -383,7 +399,7 @@ func (m *machine) untilExpiry(now moment) time.Duration {
 // valid tells whether the held credential can be used; a token that ends within a
 // second can't.
 func (m *machine) valid(now moment) bool {
-	if !m.apiKey.Empty() {
+	if m.isLasting() {
 		return m.accepted
 	}
 	return m.left(now) >= time.Second

@@ -81,8 +81,8 @@ func (a *Agent) step(ctx context.Context, s *session, renew bool) error {
 		return signInError(s.name, "")
 	case m.clientErr != nil:
 		return a.failed(ctx, s, m.clientErr)
-	case !m.apiKey.Empty():
-		return a.proveKey(ctx, s, m)
+	case m.isLasting():
+		return a.proveLasting(ctx, s, m)
 	case m.refused.silent:
 		return a.signInSilently(ctx, s, m.client)
 	case m.left(now) >= time.Second && !renew && refreshes:
@@ -119,9 +119,9 @@ func (a *Agent) isFinal(ctx context.Context, s *session, client *langflow.Client
 	return isRefusal(err) || unknownRefusal(err) && a.refusedAgain(ctx, s, client)
 }
 
-// proveKey tries a profile's API key.
-func (a *Agent) proveKey(ctx context.Context, s *session, m *machine) error {
-	_, err := m.client.WhoAmI(ctx, langflow.Key(m.apiKey))
+// proveLasting tries a profile's API key, or the gateway's word.
+func (a *Agent) proveLasting(ctx context.Context, s *session, m *machine) error {
+	_, err := m.client.WhoAmI(ctx, m.lasting())
 	switch {
 	case err == nil:
 		return a.proved(ctx, s)

@@ -129,8 +129,8 @@ var errStopping = &Error{Kind: Internal, Code: Stopping}
 // proved first.
 func (m *machine) grant(minValid time.Duration, now moment) (g Grant, attend bool, err error) {
 	name := m.profile.Name
-	if m.profile.Method == vocabulary.APIKey {
-		return Grant{}, false, &Error{Kind: NotSupported, Code: NoAccessTokens, Profile: name}
+	if m.profile.Method == vocabulary.APIKey || m.byGateway {
+		return Grant{}, false, &Error{Kind: NotSupported, Code: NoAccessTokens, Profile: name, Detail: m.profile.Method}
 	}
 	left := m.left(now)
 	recently := m.outage.err != nil && now.elapsed-m.outage.at < forcedInterval

@@ -1,9 +1,11 @@
 package agent
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 
+	"langkeep/agent/secret"
 	"langkeep/agent/vocabulary"
 )
 
@@ -34,6 +36,13 @@ func (a *Agent) GatewayRefused(name string, sent *http.Request) (again bool) {
 	}
 	a.doubt(s)
 	return false
+}
+
+// Access returns what a profile's proxy identifies itself with where no key can: an
+// access token, or the gateway's word, which is an empty token. Errors are as Token's.
+func (a *Agent) Access(ctx context.Context, name string) (secret.Text, error) {
+	_, cred, err := a.Credential(ctx, name)
+	return cred.Token(), err
 }
 
 // ProxyNeeds is the data that a proxy needs for every request.

@@ -377,6 +377,5 @@ func (c credentials) Key(ctx context.Context, profile string) (secret.Text, erro
 
 // Token implements proxy.Source.
 func (c credentials) Token(ctx context.Context, profile string) (secret.Text, error) {
-	grant, err := c.Agent.Token(ctx, profile, agent.Wish)
-	return grant.Token, err
+	return c.Agent.Access(ctx, profile)
 }

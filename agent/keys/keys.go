@@ -37,11 +37,11 @@ const (
 type Account struct {
 	Profile, Origin, Username string
 
-	Work     context.Context  // of work on its keys; ends with a sign-in, sign-out, change or removal of the profile
-	Client   *langflow.Client // nil if the server can't be asked
-	Lifetime time.Duration    // wanted for its keys; 0 is the usual one
-	Refused  bool             // the server has ended the session for good
-	Access   secret.Text      // a token that is valid now; empty if there is none
+	Work     context.Context     // of work on its keys; ends with a sign-in, sign-out, change or removal of the profile
+	Client   *langflow.Client    // nil if the server can't be asked
+	Lifetime time.Duration       // wanted for its keys; 0 is the usual one
+	Refused  bool                // the server has ended the session for good
+	Access   langflow.Credential // an access token that is valid now, or the gateway's word; empty if there is none
 }
 
 // Sessions gives access to the profiles' sessions.
@@ -50,8 +50,9 @@ type Sessions interface {
 	Account(profile string) (Account, bool)
 	// Accounts yields the accounts of all profiles.
 	Accounts() iter.Seq[Account]
-	// Token returns a valid access token; it waits for one.
-	Token(ctx context.Context, profile string) (secret.Text, error)
+	// Access returns what makes keys: a valid access token, for which it waits, or the
+	// gateway's word.
+	Access(ctx context.Context, profile string) (langflow.Credential, error)
 	// TokenRefused notes that the server refused a token of the profile.
 	TokenRefused(profile string, token secret.Text)
 	// Turn takes the session's turn: no sign-in, sign-out, change or removal runs until

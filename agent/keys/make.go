@@ -19,7 +19,7 @@ func (m *Manager) renew(a Account) error {
 		return err
 	}
 	// Get a token first: this step may wait, require a sign-in, or fail.
-	access, err := m.Sessions.Token(ctx, a.Profile)
+	access, err := m.Sessions.Access(ctx, a.Profile)
 	if err != nil {
 		if ctx.Err() != nil {
 			return ErrInterrupted
@@ -34,10 +34,10 @@ func (m *Manager) renew(a Account) error {
 	if m.load(ctx, a) {
 		return nil
 	}
-	err = m.make(ctx, a, langflow.Bearer(access))
+	err = m.make(ctx, a, access)
 	var lf *langflow.Error
 	if errors.As(err, &lf) && lf.Kind == langflow.TokenRefused {
-		m.Sessions.TokenRefused(a.Profile, access)
+		m.Sessions.TokenRefused(a.Profile, access.Token())
 	}
 	interrupted := m.advance(ctx, a.Profile, func(h *held) {
 		h.err, h.retryAt = err, m.Clock.Elapsed()+retry

@@ -110,7 +110,7 @@ func (m *Manager) reach(r Record) (found Account, now time.Time) {
 // delete deletes a key on its server. It tells whether the record is settled: the key
 // is gone, or lives on because it is still used.
 func (m *Manager) delete(ctx context.Context, a Account, r Record) bool {
-	cred := langflow.Bearer(a.Access)
+	cred := a.Access
 	if r.ID == "" || r.Ignored && !r.Over {
 		keys, err := a.Client.Keys(ctx, cred)
 		if err != nil {

@@ -144,10 +144,27 @@ func (c *Client) Logout(ctx context.Context, access secret.Text) error {
 	return err
 }
 
-// Credential is an access token or an API key.
+// Credential is an access token, an API key, or what the gateway in front of the server
+// tells of who it let in. The zero value is none.
 type Credential struct {
-	text secret.Text
-	key  bool
+	text    secret.Text
+	key     bool
+	gateway bool
+}
+
+// ByGateway is the credential of a session that the gateway's cookies identify: the
+// gateway tells the server, so a request needs nothing more.
+func ByGateway() Credential { return Credential{gateway: true} }
+
+// Empty tells whether there is no credential.
+func (c Credential) Empty() bool { return c.text.Empty() && !c.gateway }
+
+// Token is the access token; empty if the credential is none.
+func (c Credential) Token() secret.Text {
+	if c.key {
+		return secret.Text{}
+	}
+	return c.text
 }
 
 // Bearer makes a credential of an access token.
@@ -157,7 +174,10 @@ func Bearer(access secret.Text) Credential { return Credential{text: access} }
 func Key(key secret.Text) Credential { return Credential{text: key, key: true} }
 
 func (c Credential) header() http.Header {
-	if c.key {
+	switch {
+	case c.gateway:
+		return http.Header{}
+	case c.key:
 		return http.Header{"X-Api-Key": {c.text.Reveal()}}
 	}
 	return http.Header{"Authorization": {"Bearer " + c.text.Reveal()}}
@@ -189,7 +209,7 @@ type User struct {
 // KeyRefused.
 func (c *Client) WhoAmI(ctx context.Context, cred Credential) (User, error) {
 	const op = "check the credential"
-	if !visible(cred.text.Reveal()) {
+	if !cred.gateway && !visible(cred.text.Reveal()) {
 		return User{}, &Error{Op: op, Kind: BadRequest, Detail: "it is empty or has characters no header can carry"}
 	}
 	a, err := c.call(ctx, cred.on(call{op: op, method: http.MethodGet, path: "/users/whoami"}))

@@ -35,6 +35,7 @@ type Source interface {
 	// Upstream is a profile's server and the way to it.
 	Upstream(profile string) (*url.URL, http.RoundTripper, error)
 	Key(ctx context.Context, profile string) (secret.Text, error)
+	// Token is an access token, empty where the gateway tells the server who asks.
 	Token(ctx context.Context, profile string) (secret.Text, error)
 	// KeyRefused and TokenRefused tell that the server did not take one.
 	KeyRefused(profile string, key secret.Text)
@@ -368,9 +369,11 @@ func (h *Handler) try(out *http.Request, p *proxiedRequest) (*http.Response, sec
 			attempt.Body = http.NoBody
 		}
 	}
-	if p.bearer {
+	switch {
+	case p.bearer && credential.Empty():
+	case p.bearer:
 		attempt.Header.Set("Authorization", "Bearer "+credential.Reveal())
-	} else {
+	default:
 		attempt.Header.Set("X-Api-Key", credential.Reveal())
 	}
 	res, err := p.transport.RoundTrip(attempt)

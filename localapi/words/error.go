@@ -71,6 +71,9 @@ func told(e *agent.Error) (found, advice string) {
 	case agent.Unsendable:
 		return "can't send that secret: " + e.Detail, ""
 	case agent.NoAccessTokens:
+		if e.Detail == vocabulary.External {
+			return "the gateway's cookies sign it in, so there is no access token", "ask for a key, or use the proxy"
+		}
 		return "it signs in with an api key, so there is no access token", "ask for the key"
 	case agent.SigningInAgain:
 		return fmt.Sprintf("the server ended this session; signing in again by itself in %d s", int(e.RetryAfter.Seconds())), ""
