@@ -93,6 +93,7 @@ type Agent struct {
 	windows       map[string]context.CancelCauseFunc // of sign-ins in the browser, by profile
 	watchingStore bool
 	watchingCAs   bool
+	unreadable    []error // of the profiles' files, at the last Reload
 
 	// sessions are all sessions, by name. Only editSessionsLocked replaces the map;
 	// readers need no lock.

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"langkeep/agent/config"
@@ -14,56 +15,97 @@ import (
 	"langkeep/agent/langflow"
 )
 
-// Reload reads the profiles' files and puts their settings in force. A file that can't
-// be read changes nothing; the errors tell of it. A profile whose file is gone is
-// dropped from memory; its secrets stay, since editors replace files in more than one
-// step.
-func (a *Agent) Reload(ctx context.Context) []error {
+// Reload reads the profiles' files. It adds new profiles, and begins to put changed
+// settings in force: each profile's as soon as nothing else works on its session, so
+// that a sign-in that hangs holds up neither other profiles nor the next Reload. A file
+// that can't be read changes nothing; FileErrors tells of it. A profile whose file is
+// gone is dropped from memory; its secrets stay, since editors replace files in more
+// than one step.
+func (a *Agent) Reload() {
 	a.files.Lock()
+	defer a.files.Unlock()
 	profiles, errs := config.LoadProfiles(a.profilesDir)
+	for _, err := range errs {
+		a.log.Warn("a profile's file can't be read; the settings in force stay", "error", err)
+	}
 	for name, p := range profiles {
 		profiles[name] = normal(p)
 	}
-	var changed []string
-	var added []config.Profile
+	a.mu.Lock()
+	a.unreadable = errs
 	for name, s := range a.all() {
-		if p, ok := profiles[name]; !ok || p != s.known.Load().profile {
-			changed = append(changed, name)
+		if p, ok := profiles[name]; !ok || p != s.known.Load().profile || s.unusable != nil || s.takeUps > 0 {
+			a.startTakeUpLocked(s)
 		}
 	}
+	a.mu.Unlock()
+	var added []config.Profile
 	for name, p := range profiles {
 		if !a.Has(name) {
 			added = append(added, p)
 		}
 	}
 	a.add(added...)
-	a.files.Unlock()
-	for _, name := range changed {
-		if err := a.takeUp(ctx, name); err != nil {
+}
+
+// FileErrors returns the errors of the profiles' files, whose settings are not in force:
+// first those of the files that can't be read, then those of the settings that can't
+// be used.
+func (a *Agent) FileErrors() []error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	errs := slices.Clone(a.unreadable)
+	all := a.all()
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		if err := all[name].unusable; err != nil {
 			errs = append(errs, err)
 		}
 	}
 	return errs
 }
 
-// takeUp reads one profile's file and puts its settings in force.
-func (a *Agent) takeUp(ctx context.Context, name string) error {
-	s, release, err := a.seize(ctx, name)
-	if err != nil {
-		return nil // removed meanwhile
+// startTakeUpLocked begins to put the settings of a session's file in force. Of two
+// takeUps under way one waits for the other one's turn, and reads the file after it, so a
+// third one would find nothing new.
+func (a *Agent) startTakeUpLocked(s *session) {
+	if s.takeUps < 2 && a.crew.begin(func() { a.takeUp(s) }) {
+		s.takeUps++
 	}
-	defer release()
+}
+
+// takeUp waits until nothing else works on a session, and puts its file's settings in
+// force.
+func (a *Agent) takeUp(s *session) {
+	var fault error
+	now, release, gone := a.seize(a.life, s.name) // of that name, should s be removed meanwhile
+	if gone == nil {
+		defer release()
+		fault = a.applyFile(now)
+	}
+	if fault != nil {
+		a.log.Warn("a profile's settings can't be used; those in force stay", "profile", s.name, "error", fault)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s.takeUps-- // before the turn ends: see startTakeUpLocked
+	if gone == nil {
+		now.unusable = fault
+	}
+}
+
+// applyFile reads a seized session's file and puts its settings in force.
+func (a *Agent) applyFile(s *session) error {
 	a.files.Lock()
-	p, err := config.LoadProfile(a.profileFile(name))
+	p, err := config.LoadProfile(a.profileFile(s.name))
 	if errors.Is(err, os.ErrNotExist) {
 		// A symbolic link to nothing is a file that can't be read, not one that is gone.
-		if _, gone := os.Lstat(a.profileFile(name)); errors.Is(gone, os.ErrNotExist) {
+		if _, gone := os.Lstat(a.profileFile(s.name)); errors.Is(gone, os.ErrNotExist) {
 			a.drop(s)
 		}
 	}
 	a.files.Unlock()
 	if err != nil {
-		return nil // LoadProfiles returned that error already
+		return nil // Reload noted that error already
 	}
 	if normal(p) == s.known.Load().profile {
 		return nil // a sign-in writes its file early, and applies it itself
@@ -71,7 +113,7 @@ func (a *Agent) takeUp(ctx context.Context, name string) error {
 	if p, err = checked(p); err != nil {
 		return err
 	}
-	return a.apply(ctx, s, p)
+	return a.apply(a.life, s, p)
 }
 
 func (a *Agent) profileFile(name string) string {

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"langkeep/agent/config"
@@ -69,7 +70,7 @@ func TestReload(t *testing.T) {
 		if err := config.SaveProfile(r.dir, config.Profile{Name: "new", ServerURL: r.server.URL}); err != nil {
 			t.Fatal(err)
 		}
-		if errs := r.Reload(r.t.Context()); errs != nil {
+		if errs := r.reload(); errs != nil {
 			t.Fatal(errs)
 		}
 		r.is("new", SignedOut)
@@ -77,7 +78,7 @@ func TestReload(t *testing.T) {
 		if err := config.RemoveProfile(r.dir, "prod"); err != nil {
 			t.Fatal(err)
 		}
-		r.Reload(r.t.Context())
+		r.reload()
 		if _, err := r.Profile("prod"); err == nil {
 			t.Error("it is still there")
 		}
@@ -85,7 +86,82 @@ func TestReload(t *testing.T) {
 		if err := config.SaveProfile(r.dir, config.Profile{Name: "prod", ServerURL: r.server.URL, Method: "password", Username: "admin"}); err != nil {
 			t.Fatal(err)
 		}
-		r.Reload(r.t.Context())
+		r.reload()
+		r.mustToken("prod")
+	})
+}
+
+// A sign-in that hangs holds up the edits of its own profile alone: those of another
+// profile come into force at once, one after the other, and its own when it ends.
+func TestReloadWhileASignInHangs(t *testing.T) {
+	bubble(t, langflowtest.Options{}, func(r *rig) {
+		r.signIn("slow", false)
+		r.signIn("other", false)
+		edit := func(name string, lifetime time.Duration) {
+			t.Helper()
+			p, err := config.LoadProfile(r.profileFile(name))
+			if err == nil {
+				p.KeyLifetime = lifetime
+				err = config.SaveProfile(r.dir, p)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if errs := r.reload(); errs != nil {
+				t.Error(errs)
+			}
+		}
+		inForce := func(name string, want time.Duration) {
+			t.Helper()
+			if s, err := r.Profile(name); err != nil || s.KeyLifetime != want {
+				t.Errorf("the key lifetime of %s is %v, %v, want %v", name, s.KeyLifetime, err, want)
+			}
+		}
+		r.server.Fault("/login", langflowtest.Fault{Times: 1, Hang: true})
+		signedIn := make(chan error)
+		go func() { signedIn <- r.logIn(r.t.Context(), "slow", "admin", langflowtest.Admin().Password) }()
+		synctest.Wait()
+		for hours := range time.Duration(4) { // more edits than may wait for the session
+			edit("slow", (1+hours)*time.Hour)
+			edit("other", (5+hours)*time.Hour)
+			inForce("slow", 0)
+			inForce("other", (5+hours)*time.Hour)
+		}
+		if err := <-signedIn; err == nil {
+			t.Error("the sign-in whose server hangs succeeds")
+		}
+		synctest.Wait()
+		inForce("slow", 4*time.Hour)
+		r.is("slow", Fresh)
+	})
+}
+
+// An edit that was undone before it could come into force leaves no error behind.
+func TestUnusableEditUndone(t *testing.T) {
+	bubble(t, langflowtest.Options{}, func(r *rig) {
+		r.signIn("prod", false)
+		file := r.profileFile("prod")
+		was, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		write := func(content []byte) {
+			t.Helper()
+			if err := os.WriteFile(file, content, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		write(append(was, "ca_file = '"+filepath.Join(r.dir, "later.pem")+"'\n"...))
+		if errs := r.reload(); len(errs) != 1 {
+			t.Errorf("the errors are %v", errs)
+		}
+		if errs := r.reload(); len(errs) != 1 {
+			t.Errorf("on the second look the errors are %v", errs)
+		}
+		write(was)
+		if errs := r.reload(); errs != nil {
+			t.Errorf("after the edit was undone the errors are %v", errs)
+		}
 		r.mustToken("prod")
 	})
 }
@@ -101,7 +177,7 @@ func TestReloadOfALinkToNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		pathstest.Symlink(t, filepath.Join(r.dir, "nowhere"), file)
-		if errs := r.Reload(r.t.Context()); len(errs) != 1 {
+		if errs := r.reload(); len(errs) != 1 {
 			t.Errorf("the errors are %v", errs)
 		}
 		r.is("prod", Fresh)
@@ -109,14 +185,14 @@ func TestReloadOfALinkToNothing(t *testing.T) {
 		if err := os.Rename(aside, file); err != nil {
 			t.Fatal(err)
 		}
-		if errs := r.Reload(r.t.Context()); errs != nil {
+		if errs := r.reload(); errs != nil {
 			t.Error(errs)
 		}
 		r.mustToken("prod")
 		if err := os.Remove(file); err != nil {
 			t.Fatal(err)
 		}
-		r.Reload(r.t.Context())
+		r.reload()
 		if r.Has("prod") {
 			t.Error("the profile whose file is gone is still there")
 		}
@@ -197,7 +273,7 @@ func TestAddedProfileIsSignedOut(t *testing.T) {
 		if err := config.RemoveProfile(r.dir, "prod"); err != nil {
 			t.Fatal(err)
 		}
-		r.Reload(r.t.Context())
+		r.reload()
 		// Its secrets are still there, but they belong to no profile.
 		s, err := r.Add(config.Profile{Name: "prod", ServerURL: r.server.URL})
 		if err != nil || s.State != SignedOut {
@@ -256,7 +332,7 @@ func TestHandEditsStay(t *testing.T) {
 					if err != nil || !strings.HasPrefix(string(after), string(was)+edit) {
 						t.Errorf("%v: the file says\n%s\nand not\n%s%s", err, after, was, edit)
 					}
-					if errs := r.Reload(r.t.Context()); (len(errs) == 0) != usable {
+					if errs := r.reload(); (len(errs) == 0) != usable {
 						t.Errorf("taken up: %v", errs)
 					}
 					s := r.is("prod", Fresh)

@@ -137,7 +137,8 @@ func (r *rig) start() {
 		Network:  func() string { where, _ := r.where.Load().(string); return where },
 		KeysFile: r.keysFile,
 	})
-	for _, err := range r.Reload(r.t.Context()) {
+	r.Reload()
+	for _, err := range r.FileErrors() {
 		r.t.Error(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -150,6 +151,13 @@ func (r *rig) start() {
 		cancel()
 		<-done
 	}
+}
+
+// reload reads the profiles' files, and waits until their settings are in force.
+func (r *rig) reload() []error {
+	r.Reload()
+	synctest.Wait()
+	return r.FileErrors()
 }
 
 func (r *rig) restart() {

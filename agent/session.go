@@ -23,6 +23,8 @@ type session struct {
 	at        time.Time // when the session is due, while it is in the queue
 	index     int       // in Agent.queue; -1 outside
 	published Snapshot  // the last one that subscribers got
+	takeUps   int       // goroutines that put the file's settings in force, or wait to do so; two at most
+	unusable  error     // why the last of them could not; nil if it could
 }
 
 func (a *Agent) newSession(m machine) *session {

@@ -168,7 +168,7 @@ func TestAllAtOnce(t *testing.T) {
 							if yes {
 								_ = os.Remove(r.profileFile(name))
 							}
-							r.Reload(ctx)
+							r.Reload()
 						}
 						cancel()
 					}
@@ -246,7 +246,7 @@ func TestManySessions(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		r.Reload(r.t.Context())
+		r.reload()
 		synctest.Wait()
 		var starting sync.WaitGroup
 		for i := range 200 {

@@ -1,16 +1,13 @@
 package serve
 
 import (
-	"errors"
 	"log/slog"
 	"os/user"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 
 	"langkeep/agent/config"
-	"langkeep/localapi/words"
 )
 
 // liveConfig is config.toml for a running agent: it can change.
@@ -52,18 +49,10 @@ func (l *liveConfig) Change(c config.Change) (config.Config, error) {
 	return changed, err
 }
 
-// note keeps the errors of the files, for status.
-func (l *liveConfig) note(faults []error, log *slog.Logger) {
-	var all []string
-	for _, err := range faults {
-		if err != nil {
-			all = append(all, words.Error(err))
-		}
-	}
-	var err error
-	if all != nil {
-		err = errors.New(strings.Join(all, "\n"))
-		log.Warn("a file edited by hand can't be used; the running settings are kept", "error", err)
+// note keeps the error of config.toml, for status; nil if it can be read.
+func (l *liveConfig) note(err error, log *slog.Logger) {
+	if err != nil {
+		log.Warn("config.toml can't be read; the settings in force stay", "error", err)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()

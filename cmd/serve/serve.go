@@ -30,6 +30,7 @@ import (
 	"langkeep/localapi/client"
 	"langkeep/localapi/doctor"
 	"langkeep/localapi/guard"
+	"langkeep/localapi/words"
 )
 
 const (
@@ -109,7 +110,13 @@ func run(ctx context.Context, o Options, show func(running)) (err error) {
 		Log: log, Version: o.Version, Store: store.Kind(), Settings: live, PageFile: o.Paths.PageFile(),
 		Pages: guard.NewPages(clock.System()), Clients: clients.Open(o.Paths.Clients(), clock.System(), log),
 	}
-	api.ConfigError = func() error { return errors.Join(live.problem(), api.Clients.Problem()) }
+	api.ConfigError = func() error {
+		faults := []error{live.problem()}
+		for _, err := range api.Agent.FileErrors() {
+			faults = append(faults, errors.New(words.Error(err)))
+		}
+		return errors.Join(append(faults, api.Clients.Problem())...)
+	}
 	api.Guard = guard.New(guard.Config{
 		Authority: guard.Authorities{guard.OwnerToken(owner), api.Pages, localapi.ClientTokens(api.Clients)}, AllowUIDs: live.allowedUsers, Log: log,
 	})
@@ -138,7 +145,7 @@ func run(ctx context.Context, o Options, show func(running)) (err error) {
 	if err := chromium.Sweep(o.Paths.Browsers()); err != nil {
 		log.Warn("can't delete what a browser has left", "error", err)
 	}
-	live.note(api.Agent.Reload(ctx), log)
+	api.Agent.Reload()
 
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -156,7 +163,8 @@ func run(ctx context.Context, o Options, show func(running)) (err error) {
 			if err == nil {
 				live.set(changed)
 			}
-			live.note(append(api.Agent.Reload(ctx), err), log)
+			live.note(err, log)
+			api.Agent.Reload()
 		})
 	})
 
