@@ -50,6 +50,7 @@ type ProxyNeeds struct {
 	Origins       string // of web pages that may use the proxy, with spaces between them
 	Version       string // the server's last known version, "" if unknown
 	UnknownRoutes bool   // the scope proxy may use routes that no known version has
+	Gateway       bool   // the profile sends something to a gateway in front of the server
 	NoKeys        bool   // the identity provider's token stands in for keys, which the server does not let the account have
 }
 
@@ -62,7 +63,8 @@ func (a *Agent) ProxyNeeds(name string) ProxyNeeds {
 	m := s.known.Load()
 	return ProxyNeeds{
 		Origins: m.profile.ProxyOrigins, Version: m.version, UnknownRoutes: m.profile.UnknownRoutes,
-		NoKeys: m.profile.Method == vocabulary.External && a.keys.Status(name).Reason == vocabulary.KeysForbidden,
+		Gateway: m.pass.Keeps() || m.profile.HeaderCommand != "" || m.profile.ClientCert != "",
+		NoKeys:  m.profile.Method == vocabulary.External && a.keys.Status(name).Reason == vocabulary.KeysForbidden,
 	}
 }
 

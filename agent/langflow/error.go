@@ -82,6 +82,9 @@ func (e *Error) Error() string {
 	return s
 }
 
+// Request is the request, as it was sent, that a gateway refused; nil with other kinds.
+func (e *Error) Request() *http.Request { return e.sent }
+
 // Unwrap returns the cause, if there is one besides the server's answer.
 func (e *Error) Unwrap() error { return e.cause }
 

@@ -128,8 +128,9 @@ func contains(page []byte, text string) bool { return bytes.Contains(page, []byt
 
 // GatewayRefusal returns what a gateway said in a whole answer to a request that was
 // passed on, nil if the answer may be the server's. The answer can still be read from its
-// beginning.
-func GatewayRefusal(res *http.Response, server *url.URL) *Error {
+// beginning. stands means that there is a gateway, so that each redirect to another origin
+// is its own.
+func GatewayRefusal(res *http.Response, server *url.URL, stands bool) *Error {
 	a := &answer{op: "pass it on", status: res.StatusCode, header: res.Header, request: res.Request}
 	switch {
 	case a.status/100 == 3:
@@ -137,7 +138,7 @@ func GatewayRefusal(res *http.Response, server *url.URL) *Error {
 		if err != nil || origin(to) == origin(server) {
 			return nil
 		}
-		if g := gatewayOf(a, to); g.name != vocabulary.OtherGateway {
+		if g := gatewayOf(a, to); stands || g.name != vocabulary.OtherGateway {
 			return a.ofGateway(g)
 		}
 		return nil // the server's own, as far as can be told

@@ -70,6 +70,8 @@ type Needs struct {
 	// UnknownRoutes lets the scope proxy use routes that no known version of
 	// Langflow has.
 	UnknownRoutes bool
+	// Gateway means that the profile sends something to a gateway in front of the server.
+	Gateway bool
 	// NoKeys means that the access token stands in for API keys, which the account can't
 	// have.
 	NoKeys bool
@@ -123,6 +125,7 @@ type proxiedRequest struct {
 	upstream  *url.URL
 	transport http.RoundTripper
 	caller    *guard.Caller
+	gateway   bool          // one stands in front of the server
 	host      string        // the proxy's, as the client wrote it
 	body      []byte        // for a second try; nil if it can't be repeated
 	sent      io.ReadCloser // the client's body
@@ -163,7 +166,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.refuse(w, r, caller, problem)
 		return
 	}
-	p := &proxiedRequest{target: t, upstream: upstream, transport: transport, caller: caller, host: r.Host, sent: r.Body}
+	p := &proxiedRequest{target: t, upstream: upstream, transport: transport, caller: caller, gateway: needs.Gateway, host: r.Host, sent: r.Body}
 	examined := t.check != "" && !caller.Has(guard.Proxy)
 	if examined {
 		body, against := h.examine(w, r, caller, t)
@@ -289,15 +292,10 @@ func withoutCredentials(query string, webSocket bool) string {
 func (h *Handler) RoundTrip(out *http.Request) (*http.Response, error) {
 	p := out.Context().Value(proxiedRequestKey{}).(*proxiedRequest)
 	res, used, err := h.try(out, p)
-	if g := gatewayError(res, p.upstream); g != nil {
-		if !h.Source.GatewayRefused(h.Profile, res.Request) || p.body == nil && out.Body != nil && out.Body != http.NoBody {
-			return nil, g.drop(res)
-		}
-		_ = res.Body.Close() // of an answer that nobody reads
-		if res, used, err = h.try(out, p); err == nil {
-			if g := gatewayError(res, p.upstream); g != nil {
-				return nil, g.drop(res)
-			}
+	if refusal, ok := errors.AsType[*langflow.Error](err); ok && refusal.Kind == langflow.Gateway {
+		again := h.Source.GatewayRefused(h.Profile, refusal.Request())
+		if again && (p.body != nil || out.Body == nil || out.Body == http.NoBody) {
+			res, used, err = h.try(out, p)
 		}
 	}
 	if err != nil || p.body == nil || !refused(res) {
@@ -380,6 +378,14 @@ func (h *Handler) try(out *http.Request, p *proxiedRequest) (*http.Response, sec
 	if err == nil && res.StatusCode == http.StatusProxyAuthRequired {
 		_ = res.Body.Close() // it is not of the server, and no client can do anything about it
 		err = langflow.ProxyRefusal(p.upstream)
+	}
+	if err == nil {
+		// A tool that followed a gateway's redirect would take the sign-in page for an
+		// answer of Langflow's, and send its client token along.
+		if refusal := langflow.GatewayRefusal(res, p.upstream, p.gateway); refusal != nil {
+			_ = res.Body.Close() // nobody reads it
+			err = refusal
+		}
 	}
 	if err != nil {
 		return nil, credential, err

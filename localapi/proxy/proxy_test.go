@@ -32,6 +32,10 @@ type rig struct {
 	url         string
 	upstream    *url.URL
 	upstreamErr error
+	gateway     bool                     // one stands in front of the server
+	again       func(*http.Request) bool // whether a gateway's refusal is worth another try; nil is never
+	noKeys      bool
+	token       string
 
 	mu       sync.Mutex // protects the following
 	key      string
@@ -52,7 +56,7 @@ func (r *rig) Key(context.Context, string) (secret.Text, error) {
 }
 
 func (r *rig) Token(context.Context, string) (secret.Text, error) {
-	return secret.New("the-token"), nil
+	return secret.New(r.token), nil
 }
 
 func (r *rig) KeyRefused(_ string, key secret.Text) {
@@ -64,8 +68,11 @@ func (r *rig) KeyRefused(_ string, key secret.Text) {
 	}
 }
 
-func (r *rig) TokenRefused(string, secret.Text)          {}
-func (r *rig) GatewayRefused(string, *http.Request) bool { return false }
+func (r *rig) TokenRefused(string, secret.Text) {}
+
+func (r *rig) GatewayRefused(_ string, sent *http.Request) bool {
+	return r.again != nil && r.again(sent)
+}
 
 var callers = map[string]*guard.Caller{
 	"lk_whole": {Name: "whole", Scopes: []guard.Scope{guard.Proxy}, Profiles: []string{"prod"}},
@@ -84,7 +91,7 @@ func lookup(token string) (*guard.Caller, *client.Problem) {
 // start makes a rig whose server answers with serve, below root.
 func start(t *testing.T, root string, serve http.HandlerFunc) *rig {
 	t.Helper()
-	r := &rig{t: t, key: "sk-first", lookup: lookup}
+	r := &rig{t: t, key: "sk-first", token: "the-token", lookup: lookup}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if req.Header.Get("X-Unread") == "" {
 			body, _ := io.ReadAll(req.Body)
@@ -99,7 +106,9 @@ func start(t *testing.T, root string, serve http.HandlerFunc) *rig {
 	r.upstream, _ = url.Parse(server.URL + root)
 	proxy := httptest.NewServer(New(Config{
 		Profile: "prod", Source: r, Lookup: func(_ *http.Request, token string) (*guard.Caller, *client.Problem) { return r.lookup(token) }, Log: slog.New(slog.DiscardHandler),
-		Needs:   func() Needs { return Needs{Origins: []string{"http://localhost:3000"}, Version: "1.13.0"} },
+		Needs: func() Needs {
+			return Needs{Origins: []string{"http://localhost:3000"}, Version: "1.13.0", Gateway: r.gateway, NoKeys: r.noKeys}
+		},
 		Note:    func(*http.Request, *guard.Caller, string, *client.Problem) {},
 		Problem: func(err error) *client.Problem { return client.NewProblem(client.TypeSignInRequired, err.Error()) },
 	}))
