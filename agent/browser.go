@@ -166,7 +166,7 @@ func windowError(name string, cause, err error) *Error {
 // found is what a sign-in in the browser came to.
 type found struct {
 	from        *machine // that the browser was opened for
-	to          server   // by which the sign-in works
+	to          upstream // by which the sign-in works
 	credentials Credentials
 	tokens      *langflow.Tokens // nil with an API key, and where cookies alone sign in
 	username    string
@@ -252,8 +252,8 @@ func (a *Agent) try(ctx context.Context, s *session, headers gateway.Headers, co
 	pass := gateway.NewPass(m.pass.Config)
 	pass.Keep(headers, kept)
 	next := *m
-	next.server = a.through(m.server, m.profile, pass)
-	f.from, f.to = m, next.server
+	next.upstream = a.through(m.upstream, m.profile, pass)
+	f.from, f.to = m, next.upstream
 	var err error
 	if f.version, err = next.client.Version(ctx); err != nil {
 		return found{}, false // the gateway still wants something
@@ -312,13 +312,13 @@ func (a *Agent) takeFound(ctx context.Context, name string, f found) error {
 	// The refresh token or the key is as good as before.
 	ctx = context.WithoutCancel(ctx)
 	a.storePass(ctx, name, f.to)
-	a.note(s, func(m *machine, _ moment) { m.server = f.to })
+	a.note(s, func(m *machine, _ moment) { m.upstream = f.to })
 	f.from.pass.OnRenewal(nil)
 	a.follow(f.to, name)
 	if f.tokens != nil {
 		return a.adopt(s.turn.interruptible(), s, f.tokens)
 	}
-	account, item := s.known.Load().item()
-	a.saver.save(account, item, a.noteSaved(s))
+	itemName, item := s.known.Load().item()
+	a.saver.save(itemName, item, a.noteSaved(s))
 	return a.proved(s.turn.interruptible(), s)
 }

@@ -500,7 +500,7 @@ func keyGivenUpStaysGone(t *testing.T) {
 					r.restart()
 				}
 				if tc.locked {
-					r.store.hook(func(op, account string) error {
+					r.store.hook(func(op, itemName string) error {
 						if op == "delete" {
 							return keychain.ErrFailing
 						}
@@ -653,8 +653,8 @@ func TestKeyWaitsForASignIn(t *testing.T) {
 	bubble(t, langflowtest.Options{}, func(r *rig) {
 		r.signIn("prod", false)
 		pass := make(chan struct{})
-		r.store.hook(func(op, account string) error {
-			if op == "set" && account == "prod/refresh-token" {
+		r.store.hook(func(op, itemName string) error {
+			if op == "set" && itemName == "prod/refresh-token" {
 				<-pass
 			}
 			return nil

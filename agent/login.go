@@ -121,7 +121,7 @@ func (a *Agent) Login(ctx context.Context, name string, c Credentials) (Snapshot
 		_, cookies := m.pass.Kept()
 		pass := gateway.NewPass(m.pass.Config)
 		pass.Keep(c.Headers, cookies)
-		next.server = a.through(m.server, m.profile, pass)
+		next.upstream = a.through(m.upstream, m.profile, pass)
 	}
 	version, err := next.client.Version(ctx)
 	if err != nil {
@@ -131,7 +131,7 @@ func (a *Agent) Login(ctx context.Context, name string, c Credentials) (Snapshot
 	if err != nil {
 		return Snapshot{}, errorOf(name, err)
 	}
-	if err := a.takeOver(ctx, s, next.server, c, tokens, username, version); err != nil {
+	if err := a.takeOver(ctx, s, next.upstream, c, tokens, username, version); err != nil {
 		return Snapshot{}, err
 	}
 	return a.Profile(name)
@@ -171,7 +171,7 @@ func signIn(ctx context.Context, m *machine, c Credentials) (tokens *langflow.To
 
 // takeOver stores a new sign-in by way of a server, and replaces the session from before
 // with it.
-func (a *Agent) takeOver(ctx context.Context, s *session, to server, c Credentials, tokens *langflow.Tokens, username, version string) error {
+func (a *Agent) takeOver(ctx context.Context, s *session, to upstream, c Credentials, tokens *langflow.Tokens, username, version string) error {
 	// The credentials are spent: a caller that leaves now must not leave the sign-in
 	// half stored.
 	ctx = context.WithoutCancel(ctx)
@@ -180,7 +180,7 @@ func (a *Agent) takeOver(ctx context.Context, s *session, to server, c Credentia
 	next := *m
 	p := old
 	p.Method, p.Username = c.Method, username
-	next.server = to
+	next.upstream = to
 	next.signedIn(p, tokens, c.APIKey, version, nil, now)
 	// Write the file first, since its change can be undone.
 	was, err := a.editProfile(old, func(file config.Profile) (config.Profile, error) {
@@ -190,13 +190,13 @@ func (a *Agent) takeOver(ctx context.Context, s *session, to server, c Credentia
 	if err != nil {
 		return err
 	}
-	account, item := next.item()
+	itemName, item := next.item()
 
-	dropped := a.saver.forget(a.accounts(s.name)...)
-	saveErr := a.store.Set(ctx, account, item)
+	dropped := a.saver.forget(a.itemNames(s.name)...)
+	saveErr := a.store.Set(ctx, itemName, item)
 	if errors.Is(saveErr, keychain.ErrTooBig) {
-		for account, w := range dropped {
-			a.saver.want(account, w) // the old session goes on, so its write stays pending
+		for itemName, w := range dropped {
+			a.saver.want(itemName, w) // the old session goes on, so its write stays pending
 		}
 		_, undone := a.editProfile(old, func(file config.Profile) (config.Profile, error) {
 			file.Method, file.Username = was.Method, was.Username
@@ -212,7 +212,7 @@ func (a *Agent) takeOver(ctx context.Context, s *session, to server, c Credentia
 	keepsPassword := false // an earlier sign-in's password stays, against the user's will
 	for _, what := range credentials {
 		other := keychain.Account(s.name, what)
-		if other == account {
+		if other == itemName {
 			continue
 		}
 		if other == keychain.Account(s.name, keychain.Password) && c.RememberPassword && c.Method == vocabulary.Password {
@@ -237,13 +237,13 @@ func (a *Agent) takeOver(ctx context.Context, s *session, to server, c Credentia
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.updateLocked(s, func(m *machine, later moment) {
-		m.server = to
+		m.upstream = to
 		m.signedIn(p, tokens, c.APIKey, version, saveErr, now)
 		m.suspended = keepsPassword
 		a.servedLocked(s, m, later)
 	})
 	if saveErr != nil {
-		a.saver.save(account, item, a.noteSaved(s))
+		a.saver.save(itemName, item, a.noteSaved(s))
 	}
 	if to.pass != m.pass {
 		m.pass.OnRenewal(nil)
@@ -271,18 +271,18 @@ func (a *Agent) Logout(ctx context.Context, name string) (Snapshot, error) {
 func (a *Agent) signOut(ctx context.Context, s *session) error {
 	m, now := a.look(s)
 	client, access, left := m.client, m.pair.Access, m.left(now)
-	accounts := a.accounts(s.name)
+	itemNames := a.itemNames(s.name)
 	m.pass.OnRenewal(nil) // or an answer would store its cookies again
-	undo := a.saver.forget(accounts...)
+	undo := a.saver.forget(itemNames...)
 	if m.holds() {
-		account, item := m.item()
-		undo[account] = wish{item: item, told: a.noteSaved(s)}
+		itemName, item := m.item()
+		undo[itemName] = wish{item: item, told: a.noteSaved(s)}
 	}
-	if err := a.forgetStored(ctx, accounts, undo); err != nil {
-		for account, w := range undo {
-			a.saver.want(account, w) // the session goes on, so its write stays pending
+	if err := a.forgetStored(ctx, itemNames, undo); err != nil {
+		for itemName, w := range undo {
+			a.saver.want(itemName, w) // the session goes on, so its write stays pending
 		}
-		a.follow(m.server, s.name)
+		a.follow(m.upstream, s.name)
 		return keychainError(s.name, err)
 	}
 	a.keys.SignOut(ctx, a.account(s))
@@ -297,6 +297,6 @@ func (a *Agent) signOut(ctx context.Context, s *session) error {
 	a.keys.Forget(s.name)
 	a.update(s, func(m *machine, _ moment) { m.signedOut() })
 	m.pass.Keep(nil, nil)
-	a.follow(m.server, s.name)
+	a.follow(m.upstream, s.name)
 	return nil
 }

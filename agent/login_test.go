@@ -181,9 +181,9 @@ func TestStoreRefusesSignIn(t *testing.T) {
 		}
 		r.store.fail(nil, nil)
 		time.Sleep(5 * time.Minute)
-		for _, account := range []string{"prod/refresh-token", "prod/password", "ci/api-key"} {
-			if !r.keeps(account) {
-				t.Errorf("%s was not stored later", account)
+		for _, itemName := range []string{"prod/refresh-token", "prod/password", "ci/api-key"} {
+			if !r.keeps(itemName) {
+				t.Errorf("%s was not stored later", itemName)
 			}
 		}
 		if !r.is("prod", Fresh).Saved || !r.is("ci", Fresh).Saved {

@@ -21,8 +21,8 @@ type moment struct {
 	luck        float64 // in [0, 1): the share of a jitter to use; 0 for readers
 }
 
-// server is the time on the server's clock.
-func (t moment) server() time.Time { return t.wall.Add(t.offset) }
+// serverTime is the time on the server's clock.
+func (t moment) serverTime() time.Time { return t.wall.Add(t.offset) }
 
 // jitter returns a random time below d.
 func (t moment) jitter(d time.Duration) time.Duration {
@@ -43,7 +43,7 @@ type pair struct {
 // it.
 type machine struct {
 	profile config.Profile
-	server
+	upstream
 
 	loaded   bool  // the session's items were read from the store
 	storeErr error // why they could not be read
@@ -80,8 +80,8 @@ type machine struct {
 	proxyReason string // why it is not, although the settings want it
 }
 
-// server is the way to a session's server, made from its profile.
-type server struct {
+// upstream is the way to a session's server, made from its profile.
+type upstream struct {
 	origin    string
 	client    *langflow.Client
 	clientErr error // why there is no client
@@ -267,7 +267,7 @@ func (m *machine) end(r refusal, now moment) (news bool) {
 	alive := m.holds()
 	switch {
 	case !m.pair.Refresh.Empty():
-		alive = m.pair.RefreshExpiry.IsZero() || m.pair.RefreshExpiry.After(now.server())
+		alive = m.pair.RefreshExpiry.IsZero() || m.pair.RefreshExpiry.After(now.serverTime())
 	case m.profile.Method == vocabulary.External:
 	case !m.pair.Access.Empty():
 		alive = m.untilExpiry(now) > 0
@@ -389,7 +389,7 @@ func (m *machine) untilExpiry(now moment) time.Duration {
 		// A token without an expiry is taken to live for Langflow's default.
 		return max(0, defaultLifetime-age)
 	}
-	left := m.pair.AccessExpiry.Sub(now.server())
+	left := m.pair.AccessExpiry.Sub(now.serverTime())
 	if m.pair.AccessLifetime > 0 {
 		left = min(left, m.pair.AccessLifetime-age)
 	}

@@ -24,7 +24,7 @@ func (a *Agent) Probe(ctx context.Context, p config.Profile) (Offer, error) {
 	if err != nil {
 		return Offer{}, err
 	}
-	way := a.connect(p)
+	way := a.upstreamOf(p)
 	defer func() {
 		way.close()
 		a.mu.Lock()
@@ -44,10 +44,10 @@ func (a *Agent) ProbeProfile(ctx context.Context, name string) (Offer, error) {
 		a.log.Warn("asking a server without what is kept for its gateway", "profile", name, "error", err)
 	}
 	m := s.known.Load()
-	return probe(ctx, m.profile, m.server)
+	return probe(ctx, m.profile, m.upstream)
 }
 
-func probe(ctx context.Context, p config.Profile, to server) (Offer, error) {
+func probe(ctx context.Context, p config.Profile, to upstream) (Offer, error) {
 	if to.clientErr != nil {
 		return Offer{}, errorOf(p.Name, to.clientErr)
 	}

@@ -136,7 +136,7 @@ func (a *Agent) drop(s *session) {
 	})
 	a.keys.Drop(s.name)
 	last := s.known.Load()
-	a.releaseLocked(last.server)
+	a.releaseLocked(last.upstream)
 	go last.close() // which waits for commands under way
 	for u := range a.subscriptions {
 		u.put(Event{Snapshot: Snapshot{Profile: config.Profile{Name: s.name}}, Removed: true})
@@ -148,8 +148,8 @@ func (a *Agent) add(profiles ...config.Profile) {
 	added := map[string]*session{}
 	for _, p := range profiles {
 		m := newMachine(p)
-		m.server = a.connect(p)
-		a.follow(m.server, p.Name)
+		m.upstream = a.upstreamOf(p)
+		a.follow(m.upstream, p.Name)
 		added[p.Name] = a.newSession(m)
 	}
 	a.mu.Lock()
@@ -337,14 +337,14 @@ func (a *Agent) apply(ctx context.Context, s *session, p config.Profile) error {
 		a.update(s, func(m *machine, _ moment) { m.profile = p })
 		return nil
 	}
-	way := a.connect(p)
+	way := a.upstreamOf(p)
 	way.pass.Keep(old.pass.Kept()) // which signOut has emptied if they were another server's
 	old.pass.OnRenewal(nil)
 	a.follow(way, p.Name)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.updateLocked(s, func(m *machine, now moment) {
-		m.profile, m.server, m.outage = p, way, outage{}
+		m.profile, m.upstream, m.outage = p, way, outage{}
 		if p.ServerURL != old.profile.ServerURL {
 			m.version = "" // the version was another server's
 		}
@@ -352,7 +352,7 @@ func (a *Agent) apply(ctx context.Context, s *session, p config.Profile) error {
 			m.plan(now.wall)
 		}
 	})
-	a.releaseLocked(old.server)
+	a.releaseLocked(old.upstream)
 	go old.close() // which waits for commands under way
 	return nil
 }

@@ -38,9 +38,9 @@ func TestOtherOriginSignsOutFirst(t *testing.T) {
 		if err != nil || s.State != SignedOut || s.ServerURL != elsewhere {
 			t.Fatalf("got %+v, %v", s, err)
 		}
-		for _, account := range r.accounts("prod") {
-			if _, err := r.store.Get(r.t.Context(), account); !errors.Is(err, keychain.ErrNotFound) {
-				t.Errorf("%s is left", account)
+		for _, itemName := range r.itemNames("prod") {
+			if _, err := r.store.Get(r.t.Context(), itemName); !errors.Is(err, keychain.ErrNotFound) {
+				t.Errorf("%s is left", itemName)
 			}
 		}
 	})
@@ -203,8 +203,8 @@ func TestReloadOfALinkToNothing(t *testing.T) {
 func TestRemoveFailsHalfWay(t *testing.T) {
 	bubble(t, langflowtest.Options{}, func(r *rig) {
 		r.signIn("prod", false)
-		r.store.hook(func(op, account string) error {
-			if op == "delete" && account == "prod/password" {
+		r.store.hook(func(op, itemName string) error {
+			if op == "delete" && itemName == "prod/password" {
 				return keychain.ErrFailing
 			}
 			return nil

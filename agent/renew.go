@@ -366,8 +366,8 @@ func (a *Agent) adopt(ctx context.Context, s *session, tokens *langflow.Tokens) 
 		if refreshed == m.pair.Refresh.Empty() {
 			told = a.tidying(s.name, m, told)
 		}
-		account, item := m.item()
-		a.saver.save(account, item, told)
+		itemName, item := m.item()
+		a.saver.save(itemName, item, told)
 		a.servedLocked(s, m, now)
 	})
 	switch {

@@ -39,8 +39,8 @@ type faultyStore struct {
 	mu       sync.Mutex
 	fault    error // of every call
 	setFault error
-	unlocked int                            // how often somebody was asked to unlock it
-	before   func(op, account string) error // acts ahead of each call, may be nil
+	unlocked int                             // how often somebody was asked to unlock it
+	before   func(op, itemName string) error // acts ahead of each call, may be nil
 }
 
 func (f *faultyStore) failing() error {
@@ -51,7 +51,7 @@ func (f *faultyStore) failing() error {
 
 // call is what happens ahead of a call, which heeds its context as the
 // keychain's do.
-func (f *faultyStore) call(ctx context.Context, op, account string) error {
+func (f *faultyStore) call(ctx context.Context, op, itemName string) error {
 	f.mu.Lock()
 	err, before := f.fault, f.before
 	if op == "set" {
@@ -59,13 +59,13 @@ func (f *faultyStore) call(ctx context.Context, op, account string) error {
 	}
 	f.mu.Unlock()
 	if before != nil {
-		err = errors.Join(err, before(op, account))
+		err = errors.Join(err, before(op, itemName))
 	}
 	return errors.Join(err, ctx.Err())
 }
 
 // hook has a function act ahead of each call.
-func (f *faultyStore) hook(before func(op, account string) error) {
+func (f *faultyStore) hook(before func(op, itemName string) error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.before = before
@@ -87,25 +87,25 @@ func (f *faultyStore) Unlock(context.Context) error {
 	return nil
 }
 
-func (f *faultyStore) Get(ctx context.Context, account string) (keychain.Item, error) {
-	if err := f.call(ctx, "get", account); err != nil {
+func (f *faultyStore) Get(ctx context.Context, itemName string) (keychain.Item, error) {
+	if err := f.call(ctx, "get", itemName); err != nil {
 		return keychain.Item{}, err
 	}
-	return f.Store.Get(ctx, account)
+	return f.Store.Get(ctx, itemName)
 }
 
-func (f *faultyStore) Set(ctx context.Context, account string, item keychain.Item) error {
-	if err := f.call(ctx, "set", account); err != nil {
+func (f *faultyStore) Set(ctx context.Context, itemName string, item keychain.Item) error {
+	if err := f.call(ctx, "set", itemName); err != nil {
 		return err
 	}
-	return f.Store.Set(ctx, account, item)
+	return f.Store.Set(ctx, itemName, item)
 }
 
-func (f *faultyStore) Delete(ctx context.Context, account string) error {
-	if err := f.call(ctx, "delete", account); err != nil {
+func (f *faultyStore) Delete(ctx context.Context, itemName string) error {
+	if err := f.call(ctx, "delete", itemName); err != nil {
 		return err
 	}
-	return f.Store.Delete(ctx, account)
+	return f.Store.Delete(ctx, itemName)
 }
 
 // bubble runs a test in a bubble with an agent and a server of the given kind.
@@ -199,9 +199,9 @@ func (r *rig) addProfile(name string) {
 }
 
 // keeps tells whether the store has the item.
-func (r *rig) keeps(account string) bool {
+func (r *rig) keeps(itemName string) bool {
 	r.t.Helper()
-	_, err := r.store.Get(r.t.Context(), account)
+	_, err := r.store.Get(r.t.Context(), itemName)
 	if err != nil && !errors.Is(err, keychain.ErrNotFound) {
 		r.t.Fatal(err)
 	}

@@ -12,18 +12,18 @@ import (
 )
 
 // saver writes refreshed secrets to the store in the background, so that no reader
-// waits for a keychain. Of several secrets for one account only the newest counts. It
+// waits for a keychain. Of several writes of one item only the newest counts. It
 // tries a failed write again; the session lives on in memory meanwhile.
 type saver struct {
 	store keychain.Store
 	log   *slog.Logger
 	wake  chan struct{}
 
-	mu      sync.Mutex // protects the following
-	pending map[string]wish
-	busy    string        // the account being written
-	writing wish          // the item being written
-	idle    chan struct{} // closed at the end of that write
+	mu      sync.Mutex      // protects the following
+	pending map[string]wish // by the item's name
+	busy    string          // the name of the item being written
+	writing wish            // the item being written
+	idle    chan struct{}   // closed at the end of that write
 }
 
 // wish is a pending write: an item to store, or with gone to delete. told hears the
@@ -39,16 +39,16 @@ func newSaver(store keychain.Store, log *slog.Logger) *saver {
 }
 
 // save queues an item for the store; told may be nil.
-func (v *saver) save(account string, item keychain.Item, told func(error)) {
-	v.want(account, wish{item: item, told: told})
+func (v *saver) save(itemName string, item keychain.Item, told func(error)) {
+	v.want(itemName, wish{item: item, told: told})
 }
 
 // remove queues the deletion of an item.
-func (v *saver) remove(account string) { v.want(account, wish{gone: true}) }
+func (v *saver) remove(itemName string) { v.want(itemName, wish{gone: true}) }
 
-func (v *saver) want(account string, w wish) {
+func (v *saver) want(itemName string, w wish) {
 	v.mu.Lock()
-	v.pending[account] = w
+	v.pending[itemName] = w
 	v.mu.Unlock()
 	select {
 	case v.wake <- struct{}{}:
@@ -56,34 +56,34 @@ func (v *saver) want(account string, w wish) {
 	}
 }
 
-// newest returns the pending write of an account, false if there is none.
-func (v *saver) newest(account string) (wish, bool) {
+// newest returns the pending write of an item, false if there is none.
+func (v *saver) newest(itemName string) (wish, bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	w, ok := v.pending[account]
-	if !ok && v.busy == account {
+	w, ok := v.pending[itemName]
+	if !ok && v.busy == itemName {
 		return v.writing, true
 	}
 	return w, ok
 }
 
-// forget drops the pending writes of the accounts and returns them. It first waits for
+// forget drops the pending writes of the items and returns them. It first waits for
 // a write under way to one of them: a failed write becomes pending again, and a
 // successful one may queue a deletion (see tidying).
-func (v *saver) forget(accounts ...string) map[string]wish {
+func (v *saver) forget(itemNames ...string) map[string]wish {
 	dropped := map[string]wish{}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	for slices.Contains(accounts, v.busy) {
+	for slices.Contains(itemNames, v.busy) {
 		idle := v.idle
 		v.mu.Unlock()
 		<-idle
 		v.mu.Lock()
 	}
-	for _, account := range accounts {
-		if w, ok := v.pending[account]; ok {
-			dropped[account] = w
-			delete(v.pending, account)
+	for _, itemName := range itemNames {
+		if w, ok := v.pending[itemName]; ok {
+			dropped[itemName] = w
+			delete(v.pending, itemName)
 		}
 	}
 	return dropped
@@ -118,59 +118,59 @@ func (v *saver) run(ctx context.Context) {
 // writeAll tries each pending item once and tells whether none is left.
 func (v *saver) writeAll(ctx context.Context) bool {
 	v.mu.Lock()
-	accounts := make([]string, 0, len(v.pending))
-	for account := range v.pending {
-		accounts = append(accounts, account)
+	itemNames := make([]string, 0, len(v.pending))
+	for itemName := range v.pending {
+		itemNames = append(itemNames, itemName)
 	}
 	v.mu.Unlock()
 	done := true
-	for _, account := range accounts {
+	for _, itemName := range itemNames {
 		if ctx.Err() != nil {
 			return false
 		}
-		done = v.write(ctx, account) && done
+		done = v.write(ctx, itemName) && done
 	}
 	return done
 }
 
-// write stores one account's newest item, and tells whether it is no longer pending. An
+// write makes the newest pending write of an item, and tells whether it is no longer pending. An
 // item that is too big is dropped: waiting does not make it smaller.
-func (v *saver) write(ctx context.Context, account string) bool {
+func (v *saver) write(ctx context.Context, itemName string) bool {
 	v.mu.Lock()
-	w, ok := v.pending[account]
+	w, ok := v.pending[itemName]
 	if !ok {
 		v.mu.Unlock()
 		return true
 	}
-	delete(v.pending, account)
+	delete(v.pending, itemName)
 	idle := make(chan struct{})
-	v.busy, v.writing, v.idle = account, w, idle
+	v.busy, v.writing, v.idle = itemName, w, idle
 	v.mu.Unlock()
 
 	var err error
 	if w.gone {
-		err = v.store.Delete(ctx, account)
+		err = v.store.Delete(ctx, itemName)
 		if errors.Is(err, keychain.ErrKept) {
 			// The keychain would ask the person with every attempt. Instead an empty
 			// item replaces this one; no server gets it.
-			err = v.store.Set(ctx, account, keychain.Item{})
+			err = v.store.Set(ctx, itemName, keychain.Item{})
 		}
 	} else {
-		err = v.store.Set(ctx, account, w.item)
+		err = v.store.Set(ctx, itemName, w.item)
 	}
 
 	v.mu.Lock()
-	_, newer := v.pending[account]
+	_, newer := v.pending[itemName]
 	again := err != nil && !newer && !errors.Is(err, keychain.ErrTooBig)
 	if again {
-		v.pending[account] = w
+		v.pending[itemName] = w
 	}
 	v.mu.Unlock()
 	switch {
 	case err != nil && w.gone:
-		v.log.Warn("can't remove an earlier secret now", "item", account, "error", err)
+		v.log.Warn("can't remove an earlier secret now", "item", itemName, "error", err)
 	case err != nil:
-		v.log.Warn("can't store a secret now; the session lives on in memory", "item", account, "error", err)
+		v.log.Warn("can't store a secret now; the session lives on in memory", "item", itemName, "error", err)
 	}
 	if w.told != nil {
 		w.told(err)

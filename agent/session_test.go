@@ -76,9 +76,9 @@ func TestRemoveDuringRefreshLeavesNothing(t *testing.T) {
 		if len(r.Profiles()) != 0 {
 			t.Error("the profile is still there")
 		}
-		for _, account := range r.accounts("prod") {
-			if _, err := r.store.Get(r.t.Context(), account); !errors.Is(err, keychain.ErrNotFound) {
-				t.Errorf("%s is left: %v", account, err)
+		for _, itemName := range r.itemNames("prod") {
+			if _, err := r.store.Get(r.t.Context(), itemName); !errors.Is(err, keychain.ErrNotFound) {
+				t.Errorf("%s is left: %v", itemName, err)
 			}
 		}
 		r.restart()
@@ -222,9 +222,9 @@ func TestAllAtOnce(t *testing.T) {
 					r.is(p.Name, Fresh)
 					r.mustToken(p.Name)
 				}
-				for _, account := range r.accounts(p.Name) {
-					if p.State == SignedOut && p.Method != "" && r.keeps(account) {
-						t.Errorf("seed %d: %s is left of a profile that is signed out", seed, account)
+				for _, itemName := range r.itemNames(p.Name) {
+					if p.State == SignedOut && p.Method != "" && r.keeps(itemName) {
+						t.Errorf("seed %d: %s is left of a profile that is signed out", seed, itemName)
 					}
 				}
 			}

@@ -15,8 +15,8 @@ import (
 // that a crash cuts short must not leave a password that signs in again by itself.
 var credentials = [...]string{keychain.Password, keychain.RefreshToken, keychain.AccessToken, keychain.APIKey}
 
-// accounts names all items that the store may have of a profile.
-func (a *Agent) accounts(name string) []string {
+// itemNames returns the names of all items that the store may have of a profile.
+func (a *Agent) itemNames(name string) []string {
 	var all []string
 	for _, what := range append(credentials[:], keychain.Headers, keychain.Cookies) {
 		all = append(all, keychain.Account(name, what))
@@ -56,28 +56,28 @@ func (a *Agent) loadPass(ctx context.Context, s *session) error {
 }
 
 // storePass writes what a gateway wants to the store; the saver tries again what fails.
-func (a *Agent) storePass(ctx context.Context, profile string, to server) {
+func (a *Agent) storePass(ctx context.Context, profile string, to upstream) {
 	headers, cookies := to.pass.Kept()
 	for what, kept := range map[string]secret.Text{keychain.Headers: headers.Encode(), keychain.Cookies: gateway.EncodeCookies(cookies)} {
-		account := keychain.Account(profile, what)
-		a.saver.forget(account)
+		itemName := keychain.Account(profile, what)
+		a.saver.forget(itemName)
 		if what == keychain.Headers && len(headers) == 0 || what == keychain.Cookies && len(cookies) == 0 {
-			if err := a.store.Delete(ctx, account); err != nil {
-				a.log.Warn("can't remove an earlier secret now", "item", account, "error", err)
-				a.saver.remove(account)
+			if err := a.store.Delete(ctx, itemName); err != nil {
+				a.log.Warn("can't remove an earlier secret now", "item", itemName, "error", err)
+				a.saver.remove(itemName)
 			}
 			continue
 		}
 		item := keychain.Item{Origin: to.origin, Secret: kept}
-		if err := a.store.Set(ctx, account, item); err != nil {
-			a.log.Warn("can't store what the gateway wants now", "item", account, "error", err)
-			a.saver.save(account, item, nil)
+		if err := a.store.Set(ctx, itemName, item); err != nil {
+			a.log.Warn("can't store what the gateway wants now", "item", itemName, "error", err)
+			a.saver.save(itemName, item, nil)
 		}
 	}
 }
 
 // item is the session's item for the store.
-func (m *machine) item() (account string, item keychain.Item) {
+func (m *machine) item() (itemName string, item keychain.Item) {
 	item = keychain.Item{Origin: m.origin, Username: m.profile.Username, CookieName: m.pair.CookieName, Gateway: m.pass.Keeps()}
 	what := keychain.RefreshToken
 	switch {
@@ -159,15 +159,15 @@ func (a *Agent) load(ctx context.Context, s *session) error {
 // stored gets one of a profile's items. An item of another origin or account is
 // ErrNotFound, and stays in the store.
 func (a *Agent) stored(ctx context.Context, name, what, origin, username string) (keychain.Item, error) {
-	account := keychain.Account(name, what)
-	newest, waits := a.saver.newest(account)
+	itemName := keychain.Account(name, what)
+	newest, waits := a.saver.newest(itemName)
 	item := newest.item
 	switch {
 	case waits && newest.gone:
 		return keychain.Item{}, keychain.ErrNotFound
 	case !waits:
 		var err error
-		if item, err = a.store.Get(ctx, account); err != nil {
+		if item, err = a.store.Get(ctx, itemName); err != nil {
 			return keychain.Item{}, err
 		}
 	}
@@ -224,22 +224,22 @@ func (a *Agent) tidying(name string, m *machine, told func(error)) func(error) {
 	}
 }
 
-// forgetStored deletes the accounts' items from the store. It first puts each item into
+// forgetStored deletes the items of those names from the store. It first puts each item into
 // undo, unless undo has a newer one.
-func (a *Agent) forgetStored(ctx context.Context, accounts []string, undo map[string]wish) error {
+func (a *Agent) forgetStored(ctx context.Context, itemNames []string, undo map[string]wish) error {
 	if err := a.store.Ready(ctx); errors.Is(err, keychain.ErrLocked) {
 		if err := a.store.Unlock(ctx); err != nil {
 			return err
 		}
 	}
-	for _, account := range accounts {
-		if _, newer := undo[account]; !newer {
+	for _, itemName := range itemNames {
+		if _, newer := undo[itemName]; !newer {
 			// An item that can't be read can't be stored again, but can be deleted.
-			if item, err := a.store.Get(ctx, account); err == nil {
-				undo[account] = wish{item: item}
+			if item, err := a.store.Get(ctx, itemName); err == nil {
+				undo[itemName] = wish{item: item}
 			}
 		}
-		if err := a.store.Delete(ctx, account); err != nil {
+		if err := a.store.Delete(ctx, itemName); err != nil {
 			return err
 		}
 	}

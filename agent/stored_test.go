@@ -131,8 +131,8 @@ func TestStoreFaultAtSilentSignIn(t *testing.T) {
 // A password that the store would not take yet is remembered all the same.
 func TestAPasswordThatWaitsForTheStore(t *testing.T) {
 	bubble(t, langflowtest.Options{AccessLifetime: time.Minute}, func(r *rig) {
-		r.store.hook(func(op, account string) error {
-			if op == "set" && account == keychain.Account("a", keychain.Password) {
+		r.store.hook(func(op, itemName string) error {
+			if op == "set" && itemName == keychain.Account("a", keychain.Password) {
 				return keychain.ErrFailing
 			}
 			return nil

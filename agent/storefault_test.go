@@ -83,13 +83,13 @@ func (r *rig) wellWithin(name string, limit time.Duration) {
 func (r *rig) items(profile string) map[string]keychain.Item {
 	r.t.Helper()
 	all := map[string]keychain.Item{}
-	for _, account := range r.accounts(profile) {
-		item, err := r.store.Get(r.t.Context(), account)
+	for _, itemName := range r.itemNames(profile) {
+		item, err := r.store.Get(r.t.Context(), itemName)
 		if err != nil && !errors.Is(err, keychain.ErrNotFound) {
 			r.t.Fatal(err)
 		}
 		if err == nil {
-			all[account] = item
+			all[itemName] = item
 		}
 	}
 	return all
@@ -240,8 +240,8 @@ func TestKeychainFaults(t *testing.T) {
 	unreadable := func(set error) func(r *rig) {
 		return func(r *rig) {
 			r.halt()
-			r.store.hook(func(op, account string) error {
-				if account != "prod/refresh-token" {
+			r.store.hook(func(op, itemName string) error {
+				if itemName != "prod/refresh-token" {
 					return nil
 				}
 				if op == "get" {
@@ -274,7 +274,7 @@ func TestKeychainFaults(t *testing.T) {
 		return "by itself, with the next refresh whose token is shorter"
 	})
 	try("A sign-in without the password, while the earlier one can't be deleted", true, func(r *rig) {
-		r.store.hook(func(op, account string) error {
+		r.store.hook(func(op, itemName string) error {
 			if op == "delete" {
 				return keychain.ErrFailing
 			}
@@ -308,8 +308,8 @@ func TestKeychainFaults(t *testing.T) {
 		key := r.mustKey("prod")
 		synctest.Wait()
 		before := r.items("prod")
-		r.store.hook(func(op, account string) error {
-			if op == "delete" && account == "prod/api-key" {
+		r.store.hook(func(op, itemName string) error {
+			if op == "delete" && itemName == "prod/api-key" {
 				return fmt.Errorf("%w: %w", keychain.ErrFailing, keychain.ErrKept)
 			}
 			return nil
@@ -328,7 +328,7 @@ func TestKeychainFaults(t *testing.T) {
 		return "when it is asked for again"
 	})
 	try("A sign-in without the password, while the person does not let the earlier one be deleted", true, func(r *rig) {
-		r.store.hook(func(op, account string) error {
+		r.store.hook(func(op, itemName string) error {
 			if op == "delete" {
 				return fmt.Errorf("%w: %w", keychain.ErrFailing, keychain.ErrKept)
 			}

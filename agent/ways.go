@@ -25,19 +25,19 @@ type ways struct {
 	streams *langflow.Way // for requests that the proxy passes on
 }
 
-// connect makes the client of a profile's server.
-func (a *Agent) connect(p config.Profile) server {
+// upstreamOf makes the way to a profile's server.
+func (a *Agent) upstreamOf(p config.Profile) upstream {
 	ca, err := readCA(p.CAFile) // the file may be on a network disk that does not answer
-	to := a.connectBy(p, ca, err, a.newPass(p))
+	to := a.upstreamBy(p, ca, err, a.newPass(p))
 	if words := p.TokenCommand.Words(); words != nil {
 		to.token = gateway.NewCommand(words, "", a.clock, a.log)
 	}
 	return to
 }
 
-// connectBy is connect with the CA file's content, or the error of reading it.
-func (a *Agent) connectBy(p config.Profile, ca []byte, err error, pass *gateway.Pass) server {
-	to := server{pass: pass}
+// upstreamBy is upstreamOf with the CA file's content, or the error of reading it.
+func (a *Agent) upstreamBy(p config.Profile, ca []byte, err error, pass *gateway.Pass) upstream {
+	to := upstream{pass: pass}
 	to.origin, _ = langflow.Origin(p.ServerURL)
 	if err == nil {
 		to.ways, err = a.waysBy(trust{string(ca), p.ClientCert, p.ClientKey})
@@ -66,8 +66,8 @@ func (a *Agent) newPass(p config.Profile) *gateway.Pass {
 	return gateway.NewPass(c)
 }
 
-// through returns a way to a server that sends along what the pass has.
-func (a *Agent) through(to server, p config.Profile, pass *gateway.Pass) server {
+// through returns an upstream that sends along what the pass has.
+func (a *Agent) through(to upstream, p config.Profile, pass *gateway.Pass) upstream {
 	to.pass = pass
 	to.streams = pass.Through(to.ways.streams, to.foreign.streams)
 	to.client, to.clientErr = langflow.New(p.ServerURL, langflow.Options{
@@ -77,8 +77,8 @@ func (a *Agent) through(to server, p config.Profile, pass *gateway.Pass) server 
 	return to
 }
 
-// close ends the commands of a way that is no longer used.
-func (to server) close() {
+// close ends the commands of an upstream that is no longer used.
+func (to upstream) close() {
 	if to.pass != nil && to.pass.HeaderCommand != nil {
 		to.pass.HeaderCommand.Close()
 	}
@@ -88,7 +88,7 @@ func (to server) close() {
 }
 
 // follow has the store take up the cookies that a gateway's answers renew.
-func (a *Agent) follow(to server, profile string) {
+func (a *Agent) follow(to upstream, profile string) {
 	to.pass.OnRenewal(func(cookies []gateway.Cookie) {
 		a.saver.save(keychain.Account(profile, keychain.Cookies), keychain.Item{Origin: to.origin, Secret: gateway.EncodeCookies(cookies)}, nil)
 	})
@@ -120,7 +120,7 @@ func (a *Agent) waysBy(t trust) (*ways, error) {
 }
 
 // releaseLocked gives up the ways of a server that no session uses any more.
-func (a *Agent) releaseLocked(to server) {
+func (a *Agent) releaseLocked(to upstream) {
 	for _, w := range []*ways{to.ways, to.foreign} {
 		if w == nil || a.usedLocked(w) {
 			continue
@@ -186,7 +186,7 @@ func (a *Agent) takeCA(s *session, path string, ca []byte) bool {
 	if old.profile.CAFile != path || old.clientErr == nil && string(ca) == old.ways.ca {
 		return false
 	}
-	way := a.connectBy(old.profile, ca, nil, old.pass)
+	way := a.upstreamBy(old.profile, ca, nil, old.pass)
 	way.token = old.token
 	if way.ways == nil {
 		return false
@@ -197,10 +197,10 @@ func (a *Agent) takeCA(s *session, path string, ca []byte) bool {
 	taken := false
 	a.updateLocked(s, func(m *machine, _ moment) {
 		if taken = m.profile == old.profile; taken {
-			m.server = way
+			m.upstream = way
 		}
 	})
-	a.releaseLocked(old.server)
+	a.releaseLocked(old.upstream)
 	a.releaseLocked(way) // if the session did not take it
 	return taken
 }
