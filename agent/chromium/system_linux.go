@@ -56,8 +56,9 @@ func checkDesktop(getenv func(string) string) error {
 
 // confined tells whether a program is a snap or a Flatpak, or leads to one.
 //
-// A snap's interface "home" leaves out hidden folders, and so the state folder, and a
-// Flatpak sees the folders alone that its manifest names.
+// A snap's interface "home" leaves out hidden folders, and so the state folder
+// (snapcraft.io/docs/home-interface), and a Flatpak sees the folders alone that its manifest
+// names.
 func confined(path string) bool {
 	if real, err := filepath.EvalSymlinks(path); err == nil {
 		path = real
