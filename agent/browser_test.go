@@ -183,8 +183,8 @@ func TestLoginInBrowser(t *testing.T) {
 	})
 }
 
-// Whatever ends a sign-in in the browser, the window is gone and the session from before
-// goes on.
+// Each end of a sign-in in the browser closes the window, and the session from before goes
+// on.
 func TestNoLoginInBrowser(t *testing.T) {
 	for name, tt := range map[string]struct {
 		fault  error

@@ -96,7 +96,7 @@ func (c *chromium) gateways(t *testing.T) {
 		t.Errorf("after the person cancelled, the card says %q", said)
 	}
 
-	// What is wrong with the gateway's part of the form is said there.
+	// The form says an error of the gateway's part beside that part.
 	b.press("Sign in")
 	b.says("corp", "Its value")
 	b.fill("User name", langflowtest.Admin().Name)

@@ -36,7 +36,7 @@ var (
 	// protocol.
 	ErrSilent = errors.New("the browser does not answer")
 	// ErrFailed means that the browser can't be started, or ends before its window is
-	// open. What follows a colon in the error's text says why.
+	// open. The error's text says why, behind a colon.
 	ErrFailed = errors.New("the browser can't be started")
 	// ErrEnded means that the browser has ended: somebody closed its window, or it
 	// crashed.

@@ -374,7 +374,7 @@ func TestSweep(t *testing.T) {
 			if err != nil || len(found) != 1 {
 				t.Errorf("the folder has %v, %v", found, err)
 			}
-			// What others have put there stays.
+			// Files of others in that folder stay.
 			for _, other := range []string{"other", folderPrefix} {
 				if err := os.WriteFile(filepath.Join(dir, other), nil, 0o600); err != nil {
 					t.Fatal(err)

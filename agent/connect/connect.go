@@ -36,8 +36,8 @@ type Place struct {
 	format  format
 }
 
-// ErrFormat is wrapped by the errors of files that can't be edited.
-var ErrFormat = errors.New("it is left as it is; edit it by hand")
+// errFormat is wrapped by the errors of files that can't be edited.
+var errFormat = errors.New("it is left as it is; edit it by hand")
 
 // Edit is a prepared change of a file.
 type Edit struct {
@@ -66,7 +66,7 @@ func (p Place) Put(value any) (*Edit, error) {
 // meaning is an error.
 func (p Place) edited(before []byte, value any) ([]byte, error) {
 	fail := func(err error) ([]byte, error) {
-		return nil, fmt.Errorf("%s: %w: %w", p.Path, err, ErrFormat)
+		return nil, fmt.Errorf("%s: %w: %w", p.Path, err, errFormat)
 	}
 	want, err := p.read(before)
 	if err != nil {
@@ -151,7 +151,7 @@ func (p Place) content() (content []byte, existed bool, err error) {
 func (p Place) Value(content []byte) (any, error) {
 	tree, err := p.read(content)
 	if err != nil {
-		return nil, fmt.Errorf("%s: it can't be parsed: %w: %w", p.Path, err, ErrFormat)
+		return nil, fmt.Errorf("%s: it can't be parsed: %w: %w", p.Path, err, errFormat)
 	}
 	section, _ := tree[p.Section].(map[string]any)
 	return section[p.Name], nil

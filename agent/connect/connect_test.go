@@ -131,7 +131,7 @@ func TestFilesThatAreLeftAlone(t *testing.T) {
 			if name == "two documents" && err == nil {
 				return // the first is the one that is read
 			}
-			if !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), path) {
+			if !errors.Is(err, errFormat) || !strings.Contains(err.Error(), path) {
 				t.Errorf("%v, %+v", err, edit)
 			}
 			if now, err := os.ReadFile(path); err != nil || string(now) != tt.content {

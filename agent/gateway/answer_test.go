@@ -92,7 +92,7 @@ func shown(o Output) string {
 	return strings.ReplaceAll(strings.TrimSuffix(lines.String(), "\r\n"), "\r\n", "|")
 }
 
-// Whatever a command prints, its headers can be sent as they are, it has an end, and an
+// With any output of a command, its headers can be sent as they are, it has an end, and an
 // error quotes nothing of it.
 func FuzzOutput(f *testing.F) {
 	f.Add("hunter2hunter2\n", "")

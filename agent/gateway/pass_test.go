@@ -42,8 +42,8 @@ func request(t *testing.T, address string) *http.Request {
 	return r
 }
 
-// What a gateway wants goes to the server's origin, in the place where it wants it, and
-// nowhere else.
+// A gateway's headers and cookies go to the server's origin, in the place where it wants
+// them, and nowhere else.
 func TestPass(t *testing.T) {
 	for name, tt := range map[string]struct {
 		headers Headers
@@ -160,7 +160,7 @@ func written(cookies []Cookie) string {
 	return strings.Join(all, " ")
 }
 
-// What is stored is read as it was, and nothing else is.
+// A pass reads its own stored form as it was, and no other text.
 func TestPassIsStored(t *testing.T) {
 	headers, err := NewHeaders(map[string]secret.Text{"x-pass": secret.New("p")})
 	if err != nil {

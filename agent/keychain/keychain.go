@@ -40,8 +40,8 @@ type Item struct {
 	Secret     secret.Text
 	ExpiresAt  time.Time // zero: unknown or never
 	ID         string    // of an API key, else ""
-	// Gateway means that there are headers or cookies for a gateway too. Who reads the
-	// sign-in need not ask a slow keychain for them otherwise.
+	// Gateway means that there are headers or cookies for a gateway too. Without
+	// it a reader of the sign-in need not ask a slow keychain for them.
 	Gateway bool
 }
 

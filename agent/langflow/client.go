@@ -112,7 +112,7 @@ func (c *Client) AutoLogin(ctx context.Context) (*Tokens, error) {
 // name, and the server ignores a token under another one.
 func (c *Client) Refresh(ctx context.Context, refresh secret.Text, cookieName string) (*Tokens, error) {
 	const op = "refresh"
-	names := RefreshCookies(c.url)
+	names := refreshCookies(c.url)
 	if cookieName != "" && !slices.Contains(names, cookieName) {
 		names = append(names, cookieName)
 	}
@@ -275,8 +275,8 @@ func cookieNames(server *url.URL, plain string) []string {
 	return names
 }
 
-// RefreshCookies are all names that a server may give the cookie of its refresh token.
-func RefreshCookies(server *url.URL) []string { return cookieNames(server, plainCookie) }
+// refreshCookies are all names that a server may give the cookie of its refresh token.
+func refreshCookies(server *url.URL) []string { return cookieNames(server, plainCookie) }
 
 // AccessCookies are all names of the cookie in which a server takes an access token where
 // there is no Authorization (seen on 1.13.0).

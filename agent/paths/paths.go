@@ -355,8 +355,8 @@ func (p Paths) Sweep() {
 	}
 }
 
-// ErrTooLarge is what ReadFile says of a file over its limit.
-var ErrTooLarge = errors.New("the file is too large")
+// errTooLarge is what ReadFile says of a file over its limit.
+var errTooLarge = errors.New("the file is too large")
 
 // Open opens an ordinary file for reading that nobody but this user and root can
 // have written: while a folder was open to others, somebody may have planted one.
@@ -447,7 +447,7 @@ func readFile(path string, limit int64, refused func(fs.FileInfo) string) ([]byt
 		return nil, err
 	}
 	if int64(len(data)) > limit {
-		return nil, fmt.Errorf("%s: %w: more than %d bytes", path, ErrTooLarge, limit)
+		return nil, fmt.Errorf("%s: %w: more than %d bytes", path, errTooLarge, limit)
 	}
 	return data, nil
 }

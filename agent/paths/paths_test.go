@@ -190,7 +190,7 @@ func TestReadFile(t *testing.T) {
 	if data, err := ReadFile(path, 5); err != nil || string(data) != "12345" {
 		t.Errorf("got %q, %v", data, err)
 	}
-	if data, err := ReadFile(path, 4); !errors.Is(err, ErrTooLarge) || data != nil || !strings.Contains(err.Error(), path) {
+	if data, err := ReadFile(path, 4); !errors.Is(err, errTooLarge) || data != nil || !strings.Contains(err.Error(), path) {
 		t.Errorf("a file too large: %q, %v", data, err)
 	}
 }

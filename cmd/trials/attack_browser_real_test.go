@@ -175,7 +175,7 @@ func TestAttackBrowser(t *testing.T) {
 		{"another user: the pipe, the memory, the environment and the open files of the browser's processes, and a signal to them", func(t *testing.T) string {
 			const tries = `cd /proc/%d || exit; for f in environ maps fd/3 fd/4; do [ -r $f ] && head -c 1 $f >/dev/null 2>&1 && echo reads $f
 				[ -w $f ] && (: >$f) 2>/dev/null && echo opens $f; done; ls fd 2>/dev/null; kill -%s %[1]d 2>/dev/null && echo is heard`
-			// What finds nothing must be able to find.
+			// A search that finds nothing proves something only if it can find.
 			own := exec.Command("bash", "-c", fmt.Sprintf(tries, os.Getpid(), "0"))
 			if out, _ := own.Output(); !strings.Contains(string(out), "reads environ\n") || !strings.Contains(string(out), "is heard\n") {
 				t.Errorf("of itself the test finds %q", out)

@@ -116,7 +116,7 @@ func told(e *agent.Error) (found, advice string) {
 	case e.Kind == agent.Internal, reason == "" && e.Kind != "":
 		return e.Detail, ""
 	case reason == langflow.Gateway:
-		return lowerArticle(strings.TrimSuffix(Gateway(e.Gateway, "the server"), ".")) + bracketed(e.Detail), GatewayAdvice(e.Gateway, e.Profile)
+		return lowerArticle(strings.TrimSuffix(Gateway(e.Gateway, "the server"), ".")) + bracketed(e.Detail), gatewayAdvice(e.Gateway, e.Profile)
 	case reason == langflow.CommandFailed:
 		return cmp.Or(e.Detail, "the profile's command failed"), "run it in a terminal to see why"
 	}

@@ -73,8 +73,8 @@ func Gateway(name, host string) string {
 	return who + " wants you to sign in."
 }
 
-// GatewayAdvice says what lets a profile through a gateway, lower case.
-func GatewayAdvice(name, profile string) string {
+// gatewayAdvice says what lets a profile through a gateway, lower case.
+func gatewayAdvice(name, profile string) string {
 	if profile == "" {
 		profile = "NAME"
 	}

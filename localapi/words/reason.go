@@ -263,7 +263,7 @@ func reasonOf(e *agent.Error) (found, advice string) {
 func Checked(e *langflow.Error, profile string) (found, advice string) {
 	switch e.Kind {
 	case langflow.Gateway:
-		return strings.TrimSuffix(Gateway(e.Gateway, "the server"), ".") + bracketed(e.Detail) + ".", Sentence(GatewayAdvice(e.Gateway, profile))
+		return strings.TrimSuffix(Gateway(e.Gateway, "the server"), ".") + bracketed(e.Detail) + ".", Sentence(gatewayAdvice(e.Gateway, profile))
 	case langflow.CommandFailed:
 		return Sentence(e.Detail), "Run it in a terminal to see why."
 	}
