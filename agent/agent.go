@@ -76,12 +76,13 @@ type Agent struct {
 	//  3. keys.Journal.mu: held while the journal's file is read or written.
 	//  4. mu: held for what memory takes and for a line in the log; functions that want
 	//     it held end in Locked.
-	//  5. keys.Manager.mu, then turn.mu, then the locks of a flight.Slot, crew, saver,
-	//     counts, a Subscription, langflow.Client and langflow.Way: held for what
-	//     memory takes, by their own methods.
+	//  5. keys.Manager.mu, then turn.mu, then gateway.Pass.mu, then the locks of a
+	//     flight.Slot, crew, saver, counts, a Subscription, gateway.Command,
+	//     langflow.Client, langflow.Way and langflow.ClientCert: held for what memory
+	//     takes, by their own methods.
 	//
 	// Reading a machine takes none of them; looking at a session takes its client's
-	// (the offset), and a Snapshot that of keys.Manager.
+	// (the offset), and a Snapshot those of keys.Manager and the session's Pass.
 	files sync.Mutex
 
 	mu            sync.Mutex // protects the following, and changes of sessions
