@@ -32,6 +32,7 @@ import (
 	"github.com/jezek/xgb/xproto"
 
 	"langkeep/agent/langflow/langflowtest"
+	"langkeep/agent/sessionbus/displaytest"
 )
 
 // TestReal is a real Chromium on a real X server.
@@ -89,12 +90,12 @@ func newRig(t *testing.T) *rig {
 	if err != nil {
 		t.Skip(err)
 	}
-	for _, program := range []string{"Xvfb", "xdotool", "certutil", "pk12util", "openssl"} {
+	for _, program := range []string{"xdotool", "certutil", "pk12util", "openssl"} {
 		if _, err := exec.LookPath(program); err != nil {
 			t.Skipf("%s is not installed", program)
 		}
 	}
-	startX(t)
+	displaytest.Use(t)
 	r := &rig{program: program}
 	if os.Getuid() == 0 {
 		r.extra = []string{"--no-sandbox"} // which Chromium else refuses
@@ -103,33 +104,6 @@ func newRig(t *testing.T) *rig {
 	t.Cleanup(s.Close)
 	r.url = s.URL
 	return r
-}
-
-// startX starts an X server, and ends it with the test.
-func startX(t *testing.T) {
-	t.Helper()
-	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	x := exec.Command("Xvfb", "-displayfd", "3", "-screen", "0", "1280x800x24", "-nolisten", "tcp", "-noreset")
-	x.ExtraFiles = []*os.File{w}
-	x.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := x.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = x.Process.Kill()
-		_ = x.Wait() // it was killed
-	})
-	w.Close()
-	number, err := bufio.NewReader(r).ReadString('\n')
-	if err != nil {
-		t.Fatalf("Xvfb did not start: %v", err)
-	}
-	t.Setenv("DISPLAY", ":"+strings.TrimSpace(number))
-	t.Setenv("WAYLAND_DISPLAY", "")
 }
 
 const (

@@ -3,7 +3,6 @@
 package trials
 
 import (
-	"bufio"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -17,6 +16,7 @@ import (
 	"testing"
 
 	"langkeep/agent/chromium"
+	"langkeep/agent/sessionbus/displaytest"
 )
 
 // signingIn is a browser in which a person signs in, as the agent opens it.
@@ -35,7 +35,7 @@ func newSigningIn(t *testing.T) *signingIn {
 	if err != nil {
 		t.Skip(err)
 	}
-	t.Setenv("DISPLAY", startDisplay(t))
+	t.Setenv("DISPLAY", displaytest.Start(t))
 	s := &signingIn{dir: filepath.Join(t.TempDir(), "browser"), secret: "hunter2-hunter2"}
 	page := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		http.SetCookie(w, &http.Cookie{Name: "gateway", Value: s.secret, Path: "/", HttpOnly: true, MaxAge: 3600})
@@ -82,35 +82,6 @@ func (s *signingIn) cookie(t *testing.T) string {
 		}
 	}
 	return ""
-}
-
-// startDisplay starts an X server, and ends it with the test. It returns the display's name.
-func startDisplay(t *testing.T) (name string) {
-	t.Helper()
-	if _, err := exec.LookPath("Xvfb"); err != nil {
-		t.Skip("Xvfb is not installed")
-	}
-	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	x := exec.Command("Xvfb", "-displayfd", "3", "-screen", "0", "1280x800x24", "-nolisten", "tcp", "-noreset")
-	x.ExtraFiles = []*os.File{w}
-	x.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := x.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = x.Process.Kill()
-		_ = x.Wait() // it was killed
-	})
-	w.Close()
-	number, err := bufio.NewReader(r).ReadString('\n')
-	if err != nil {
-		t.Fatalf("Xvfb did not start: %v", err)
-	}
-	return ":" + strings.TrimSpace(number)
 }
 
 // inGroup are the processes of a process group, by number.

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"langkeep/agent/langflow/langflowtest"
+	"langkeep/agent/sessionbus/displaytest"
 	"langkeep/assets/casebook"
 )
 
@@ -37,7 +38,7 @@ type inBrowser struct {
 // newInBrowser starts an agent and `langkeep login --browser`, and waits for the window.
 func newInBrowser(t *testing.T) *inBrowser {
 	t.Helper()
-	for _, program := range []string{"chromium", "Xvfb", "xdotool"} {
+	for _, program := range []string{"chromium", "xdotool"} {
 		if _, err := exec.LookPath(program); err != nil {
 			t.Skipf("%s is not installed", program)
 		}
@@ -45,7 +46,7 @@ func newInBrowser(t *testing.T) *inBrowser {
 	s := langflowtest.New(langflowtest.Options{Version: "1.13"})
 	t.Cleanup(s.Close)
 	in := newBarrier(t, s.URL)
-	b := &inBrowser{home: newHome(t, buildProgram(t), shortDir(t)), display: startDisplay(t), said: new(bytes.Buffer)}
+	b := &inBrowser{home: newHome(t, buildProgram(t), shortDir(t)), display: displaytest.Start(t), said: new(bytes.Buffer)}
 	b.env = append(b.env, "DISPLAY="+b.display)
 	// Root's Chromium wants a flag that Langkeep never gives it.
 	browser := filepath.Join(b.dir, "chromium")
