@@ -35,7 +35,8 @@ type answerJSON struct {
 }
 
 // parseAnswer reads what a command printed at a time: JSON, or one line that is the value
-// of a header; a bearer token where the header is "". Its errors go on after "it", and
+// of a header; a bearer token where the header is "", and where it is another kind of
+// authorization and the line has no scheme. Its errors go on after "it", and
 // quote nothing that was printed.
 func parseAnswer(printed []byte, header string, now time.Time) (Output, error) {
 	if !utf8.Valid(printed) {
@@ -62,6 +63,8 @@ func parseAnswer(printed []byte, header string, now time.Time) (Output, error) {
 			return Output{}, errors.New("printed a line that is no token: it has a space")
 		}
 		o.Token, value = secret.New(token), "Bearer "+token
+	} else if strings.HasSuffix(strings.ToLower(header), "authorization") && !strings.ContainsFunc(text, unicode.IsSpace) {
+		value = "Bearer " + text // Proxy-Authorization and X-Serverless-Authorization want a scheme, too
 	}
 	if err := CheckHeader(header, value); err != nil {
 		return Output{}, fmt.Errorf("printed a line that can't be sent: %w", err)

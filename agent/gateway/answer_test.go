@@ -33,6 +33,8 @@ func TestAnswers(t *testing.T) {
 		"a JWT":                   {"", jwt(hour), "Authorization: Bearer " + jwt(hour), jwt(hour), hour},
 		"a header of its own":     {"cf-access-token", jwt(hour) + "\n", "Cf-Access-Token: " + jwt(hour), jwt(hour), hour},
 		"a value with a space":    {"Proxy-Authorization", "Basic dTpw", "Proxy-Authorization: Basic dTpw", "Basic dTpw", in},
+		"a token without scheme":  {"X-Serverless-Authorization", jwt(hour), "X-Serverless-Authorization: Bearer " + jwt(hour), jwt(hour), hour},
+		"a token with its scheme": {"Proxy-Authorization", "Bearer " + jwt(hour), "Proxy-Authorization: Bearer " + jwt(hour), "Bearer " + jwt(hour), hour},
 		"JSON":                    {"", `{"headers":{"apikey":"k"}}`, "Apikey: k", "", in},
 		"JSON on many lines":      {"", "{\n \"headers\": {\n  \"a\": \"1\",\n \"B\": \"2\"}\n}\n", "A: 1|B: 2", "", in},
 		"JSON with an end":        {"x", `{"headers":{"Authorization":"Bearer t"},"expires_at":"2026-11-28T14:00:00+01:00"}`, "Authorization: Bearer t", "t", hour},

@@ -38,12 +38,13 @@ type loginOptions struct {
 
 func newLogin(a *app) *cobra.Command {
 	o := &loginOptions{app: a}
-	var method, caFile, clientCert, clientKey, headerCommand, tokenCommand string
+	var method, caFile, clientCert, clientKey, headerCommand, headerCommandFor, tokenCommand, tokenHeader string
 	var allowHTTP bool
 	cmd := a.needsAgent(&cobra.Command{
 		Use: "login [NAME [URL]] [--method password|auto-login|refresh-token|api-key|external] [--username U] " +
 			"[--password-stdin|--token-stdin] [--remember-password] [--ca-file F] [--allow-http] " +
-			"[--header NAME]... [--headers-stdin] [--header-command C] [--client-cert F --client-key F] [--token-command C] [--browser]",
+			"[--header NAME]... [--headers-stdin] [--header-command C [--header-command-for NAME]] [--client-cert F --client-key F] " +
+			"[--token-command C [--token-header NAME]] [--browser]",
 		Short: "Sign in to a server, once",
 		Long: `Sign in to a Langflow server and give it a name. From then on the agent keeps the
 session alive. A name that is new needs the server's URL, with its root path if
@@ -88,7 +89,10 @@ reads it.`,
 			for flag, to := range map[string]struct {
 				value *string
 				field **string
-			}{"client-cert": {&clientCert, &o.change.ClientCert}, "client-key": {&clientKey, &o.change.ClientKey}} {
+			}{
+				"client-cert": {&clientCert, &o.change.ClientCert}, "client-key": {&clientKey, &o.change.ClientKey},
+				"header-command-for": {&headerCommandFor, &o.change.HeaderCommandFor}, "token-header": {&tokenHeader, &o.change.TokenHeader},
+			} {
 				if cmd.Flags().Changed(flag) {
 					*to.field = to.value
 				}
@@ -120,10 +124,12 @@ reads it.`,
 	flags.StringArrayVar(&o.headers, "header", nil, "a header that a gateway in front of the server wants; its value is asked for")
 	flags.BoolVar(&o.headersStdin, "headers-stdin", false, "read such headers from stdin, each in a line NAME: VALUE")
 	flags.StringVar(&headerCommand, "header-command", "", "a command that prints such headers")
+	flags.StringVar(&headerCommandFor, "header-command-for", "", "the header that the command prints the value of, where it prints one line (default Authorization)")
 	flags.StringVar(&clientCert, "client-cert", "", "PEM file of a certificate that a gateway wants of its clients")
 	flags.StringVar(&clientKey, "client-key", "", "PEM file of that certificate's private key")
 	flags.BoolVar(&o.browser, "browser", false, "sign in in a browser's window")
 	flags.StringVar(&tokenCommand, "token-command", "", "a command that prints the access token, for --method external")
+	flags.StringVar(&tokenHeader, "token-header", "", "the header in which the server wants that token (default Authorization)")
 	_ = cmd.RegisterFlagCompletionFunc("method", cobra.FixedCompletions(
 		[]string{"password", "auto-login", "refresh-token", "api-key", "external"}, cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("username", cobra.NoFileCompletions)

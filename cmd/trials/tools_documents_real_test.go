@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -90,7 +91,7 @@ func newReader(p *person, s *tools) *reader {
 			"password of " + s.server.Username + ": ": s.server.Password, "refresh token: ": refresh, "API key: ": key.Reveal(), "write that? y or n [n]: ": "y",
 		},
 		env: append(p.session.Env(), "DO_NOT_TRACK=true", "HOME="+home, "XDG_CONFIG_HOME="+home+"/config", "XDG_STATE_HOME="+home+"/state",
-			"XDG_RUNTIME_DIR="+home+"/run", "PATH="+home+"/bin:"+filepath.Dir(s.server.Program("python"))+":"+os.Getenv("PATH")),
+			"XDG_RUNTIME_DIR="+home+"/run", "DISPLAY=:none", "PATH="+home+"/bin:"+filepath.Dir(s.server.Program("python"))+":"+os.Getenv("PATH")),
 	}
 	for _, dir := range []string{r.work, home + "/bin", home + "/run", home + "/config/langkeep"} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -98,7 +99,7 @@ func newReader(p *person, s *tools) *reader {
 		}
 	}
 	for file, text := range map[string]string{
-		"config/langkeep/config.toml": "schema = 1\nlisten = '127.0.0.1:0'\n",
+		"config/langkeep/config.toml": "schema = 1\nlisten = '127.0.0.1:0'\nbrowser = '" + home + "/bin/some-browser'\n",
 		"bin/pass":                    "#!/bin/sh\necho '" + s.server.Password + "'\n",
 		"work/ask.py":                 strings.ReplaceAll(programInReadme(p.t), "my-flow", "echo"),
 		"work/my_script.py":           "import os\nprint(os.environ['LANGFLOW_URL'])\n",
@@ -111,15 +112,17 @@ func newReader(p *person, s *tools) *reader {
 	if err := os.Symlink(p.binary, home+"/bin/langkeep"); err != nil {
 		p.t.Fatal(err)
 	}
+	gateways := newDocumented(p.t, s.server, r.work, home+"/bin")
+	maps.Copy(r.typed, gateways.typed)
 	p.t.Cleanup(func() { r.shell("langkeep remove --all --no-start; langkeep stop") })
 	r.signedIn()
 	port := r.must0("langkeep status --json | python -c 'import json, sys; print(json.load(sys.stdin)[\"url\"].split(\":\")[-1])'")
 	r.must0("langkeep exec prod -- lfx pull && cp flows/Echo.json flow.json")
-	r.meant = strings.NewReplacer(
+	r.meant = strings.NewReplacer(append(gateways.meant,
 		"https://flows.example.org", s.server.URL, "http://127.0.0.1:7860", local.URL, ":17860", ":"+strings.TrimSpace(port),
 		"/etc/langkeep.pass", home+"/passphrase", "/etc/ssl/company-ca.pem", "/etc/ssl/certs/ca-certificates.crt",
 		"--revoke ID", "--revoke "+another, "--project ID", "--project "+s.project, "/run/my-flow", "/run/echo", "--min-valid 10m", "--min-valid 1m", // this server's tokens live two
-	)
+	)...)
 	return r
 }
 
