@@ -148,7 +148,7 @@ func offered(p client.Profile, can offers) []entry {
 		}
 	}
 	forbidden := p.KeyReason != nil && *p.KeyReason == "keys-forbidden"
-	hasToken := valid && (p.Method == nil || *p.Method != client.APIKey)
+	hasToken := valid && words.HasTokens(p)
 	bySignIn := words.SignInHelps(p) && (can.page || can.browser && words.WantsBrowser(p))
 	return []entry{
 		{do: signIn, title: "Sign in…", hidden: p.SigningIn || !bySignIn},

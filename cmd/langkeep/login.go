@@ -489,9 +489,12 @@ func (o *loginOptions) sayResult(p client.Profile) {
 	if p.Username != nil {
 		who += " as " + *p.Username
 	}
-	if p.Method != nil && *p.Method == client.APIKey {
+	switch {
+	case p.Method != nil && *p.Method == client.APIKey:
 		o.say(who + " with an API key")
-	} else {
+	case !words.HasTokens(p):
+		o.say(who + " by the gateway")
+	default:
 		o.say(who + "; refreshes by itself")
 	}
 	if !p.Saved {

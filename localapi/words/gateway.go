@@ -144,4 +144,13 @@ func profilesCommand(p client.Profile) string {
 	return ofCommand("The gateway's command", detail)
 }
 
+// byGateway tells whether the gateway's cookies are the session: the gateway tells the
+// server who it let in, so there is no access token.
+func byGateway(p client.Profile) bool { return isExternal(p) && len(p.TokenCommand) == 0 }
+
+// HasTokens tells whether a profile's session has access tokens.
+func HasTokens(p client.Profile) bool {
+	return (p.Method == nil || *p.Method != client.APIKey) && !byGateway(p)
+}
+
 func isExternal(p client.Profile) bool { return p.Method != nil && *p.Method == client.External }

@@ -234,7 +234,9 @@ func fresh(p client.Profile, now time.Time) string {
 	switch {
 	case p.Method != nil && *p.Method == client.APIKey:
 		return who + " with an API key."
-	case isExternal(p) && len(p.TokenCommand) > 0:
+	case byGateway(p):
+		return who + " by the gateway."
+	case isExternal(p):
 		who += " with the tokens of " + command(p.TokenCommand)
 	}
 	if p.NextAttemptAt == nil {
@@ -358,7 +360,7 @@ func Reason(p client.Profile) string {
 		return ofGateway(p)
 	case text(p.Reason) == commandFailed:
 		return profilesCommand(p)
-	case isExternal(p) && tokenRefused(p):
+	case isExternal(p) && !byGateway(p) && tokenRefused(p):
 		return "The server does not accept the token that the profile's command prints."
 	}
 	return reason(text(p.Reason), Safe(text(p.ReasonDetail)), Host(p))
