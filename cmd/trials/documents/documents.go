@@ -101,11 +101,18 @@ func commandsOf(block string, printed bool) (commands []string) {
 	return commands
 }
 
+// word is a word of a shell, which may have quoted parts.
+var word = regexp.MustCompile(`(?:"[^"]*"|'[^']*'|\S)+`)
+
 // Langkeep are the arguments of each langkeep command in it.
 func (c Command) Langkeep() (all [][]string) {
 	text := regexp.MustCompile(`(?m)\s#.*$`).ReplaceAllString(strings.ReplaceAll(c.Text, "\\\n", " "), "")
 	for _, part := range regexp.MustCompile(`\$\(|[|;&()]`).Split(text, -1) {
-		words := strings.Fields(strings.Trim(part, `"`))
+		part = strings.TrimSpace(part)
+		if strings.Count(part, `"`)%2 == 1 {
+			part = strings.Trim(part, `"`) // of what stands around $( )
+		}
+		words := word.FindAllString(part, -1)
 		for len(words) > 0 && strings.Contains(words[0], "=") {
 			words = words[1:] // a variable
 		}
