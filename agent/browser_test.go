@@ -264,12 +264,11 @@ func TestAutoLoginInBrowser(t *testing.T) {
 
 // Where the gateway tells Langflow who it let in, its cookies are the whole session.
 func TestGatewaysWord(t *testing.T) {
-	bubble(t, langflowtest.Options{}, func(r *rig) {
+	bubble(t, langflowtest.Options{AccessLifetime: 100 * time.Hour}, func(r *rig) {
 		r.signIn("other", false)
+		token := r.mustToken("other").Token.Reveal() // read ahead: the gateway lets no other session through
 		g := guarded(r, cookie("_gate", "v1"))
-		g.set(func(g *gate) {
-			g.tells = func() string { return "Bearer " + r.mustToken("other").Token.Reveal() }
-		})
+		g.set(func(g *gate) { g.tells = func() string { return "Bearer " + token } })
 		w := newWindow(r)
 		r.addProfile("prod")
 		done := r.inBackground(r.t.Context(), "prod")
