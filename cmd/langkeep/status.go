@@ -139,6 +139,12 @@ func (o *statusOptions) long(p client.Profile) string {
 	if p.ReasonDetail != nil {
 		line("it said", words.Safe(*p.ReasonDetail))
 	}
+	line("headers", words.Safe(strings.Join(p.GatewayHeaders, ", ")))
+	line("headers from", words.Command(p.HeaderCommand))
+	line("token from", words.Command(p.TokenCommand))
+	if p.ClientCert != nil {
+		line("certificate", words.Safe(*p.ClientCert))
+	}
 	if p.ProxyURL != nil {
 		line("proxy", words.Safe(*p.ProxyURL))
 	}

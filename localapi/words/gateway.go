@@ -108,9 +108,12 @@ func ofGateway(p client.Profile) string {
 // subcommand is an argument that can be shown: it tells the program what to do.
 var subcommand = regexp.MustCompile(`^[a-z][a-z-]{0,19}$`)
 
-// command shows a command by its program and up to two subcommands: `cloudflared access
-// token`. Further arguments may be secrets.
-func command(words []string) string {
+// Command shows a command by its program and up to two subcommands: cloudflared access
+// token. Further arguments may be secrets. It is "" for none.
+func Command(words []string) string {
+	if len(words) == 0 {
+		return ""
+	}
 	shown := []string{filepath.Base(Safe(words[0]))}
 	for _, word := range words[1:] {
 		if len(shown) == 3 || !subcommand.MatchString(word) {
@@ -118,8 +121,11 @@ func command(words []string) string {
 		}
 		shown = append(shown, word)
 	}
-	return "`" + strings.Join(shown, " ") + "`"
+	return strings.Join(shown, " ")
 }
+
+// command is Command in a sentence.
+func command(words []string) string { return "`" + Command(words) + "`" }
 
 // ofCommand says that a command failed. detail is the agent's.
 func ofCommand(whose, detail string) string {
