@@ -3,7 +3,6 @@
 package trials
 
 import (
-	"os"
 	"path/filepath"
 	"testing"
 
@@ -16,16 +15,33 @@ import (
 // here. Behind them is the real Langflow.
 func TestGateways(t *testing.T) {
 	c := newComputer(t)
-	ca := langflowtest.NewAuthority()
-	caFile := filepath.Join(c.dir, "ca.pem")
-	if err := os.WriteFile(caFile, ca.PEM(), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	all := gateways{c: c, notices: c.showNotices(t), ca: langflowtest.NewAuthority(), caFile: filepath.Join(c.dir, "ca.pem")}
+	writeFile(t, all.caFile, string(all.ca.PEM()))
 	t.Run("at the same time", func(t *testing.T) {
-		t.Run("one Langflow", func(t *testing.T) {
+		t.Run("with Langflow's own accounts", func(t *testing.T) {
 			t.Parallel()
-			g := &gateways{c: c, ca: ca, caFile: caFile, server: real.Start(t, real.Options{AccessLifetime: life})}
-			t.Run("a gateway is seen", func(t *testing.T) { t.Parallel(); g.testSeen(t) })
+			g := all
+			g.server = real.Start(t, real.Options{AccessLifetime: life})
+			g.makeFlow(t)
+			t.Run("seen", func(t *testing.T) { t.Parallel(); g.with(t).testSeen(t) })
+			t.Run("basic authentication", func(t *testing.T) { t.Parallel(); g.with(t).testBasic(t) })
+			t.Run("header command", func(t *testing.T) { t.Parallel(); g.with(t).testHeaderCommand(t) })
+			t.Run("client certificate", func(t *testing.T) { t.Parallel(); g.with(t).testCertificate(t) })
+			t.Run("browser", func(t *testing.T) { t.Parallel(); g.with(t).testBrowser(t) })
+		})
+		t.Run("with a provider's accounts", func(t *testing.T) {
+			t.Parallel()
+			g := all
+			proxy := freeAddress(t)
+			g.provider = newProvider(t, proxy)
+			g.server = real.Start(t, real.Options{Env: g.provider.accounts()})
+			byBrowser := make(chan struct{}) // closed when the server may be restarted
+			t.Run("browser", func(t *testing.T) {
+				t.Parallel()
+				defer close(byBrowser)
+				g.with(t).testSingleSignOn(t, proxy)
+			})
+			t.Run("command", func(t *testing.T) { t.Parallel(); g.with(t).testExternal(t, byBrowser) })
 		})
 	})
 	t.Run("no secret shows", func(t *testing.T) { testTraces(t, c) })

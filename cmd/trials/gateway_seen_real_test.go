@@ -94,7 +94,7 @@ func (g *gateways) gates(t *testing.T, proxy string) []*gate {
 			serve: redirects("/.auth/login/aad?post_login_redirect_uri=%2F")},
 		// A load balancer of AWS, which sends people to a provider of their own.
 		{profile: "provider", gateway: vocabulary.OtherGateway, says: "A gateway" + signIn,
-			serve: redirects(g.provider.URL+"/auth?client_id=gateway", "Set-Cookie: AWSELBAuthSessionCookie-0=x")},
+			serve: redirects(g.provider.URL+"/auth?client_id=langflow", "Set-Cookie: AWSELBAuthSessionCookie-0=x")},
 	}
 	cert, key := g.certificate(t)
 	over := "ssl_certificate " + cert + "; ssl_certificate_key " + key + ";\n"
@@ -121,10 +121,10 @@ func (g *gateways) gates(t *testing.T, proxy string) []*gate {
 // or let Langkeep through.
 func (g *gateways) testSeen(t *testing.T) {
 	proxy := freeAddress(t)
-	g = g.with(t, proxy)
+	g.provider = newProvider(t, proxy)
 	gates := g.gates(t, proxy)
 	p := g.c.person(t, "seen")
-	notices := g.c.showNotices(t)
+	notices := g.notices
 	p.runOnDesktop()
 	events := p.watch()
 	nginx := func(of func(*gate) (directives string, ok bool)) *beside {

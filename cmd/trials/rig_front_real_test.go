@@ -3,6 +3,7 @@
 package trials
 
 import (
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -19,6 +20,7 @@ import (
 type front struct {
 	*httptest.Server
 	down     atomic.Bool // it breaks every connection
+	page     string      // answers / for a browser, in the place of Langflow's
 	mu       sync.Mutex  // protects the following
 	requests []recorded
 }
@@ -26,6 +28,23 @@ type front struct {
 type recorded struct {
 	method, path, query string
 	header              http.Header
+}
+
+// cookie is one that a request has sent.
+func (r recorded) cookie(name string) (value string, err error) {
+	c, err := (&http.Request{Header: r.header}).Cookie(name)
+	if err != nil {
+		return "", err
+	}
+	return c.Value, nil
+}
+
+// cookies are the names of those that a request has sent.
+func (r recorded) cookies() (names []string) {
+	for _, c := range (&http.Request{Header: r.header}).Cookies() {
+		names = append(names, c.Name)
+	}
+	return names
 }
 
 func newFront(t *testing.T, c *computer, upstream string) *front {
@@ -50,10 +69,18 @@ func newFront(t *testing.T, c *computer, upstream string) *front {
 		f.mu.Lock()
 		f.requests = append(f.requests, recorded{r.Method, r.URL.Path, r.URL.RawQuery, r.Header.Clone()})
 		f.mu.Unlock()
+		if r.URL.Path == "/" && f.page != "" {
+			w.Header().Set("Content-Type", "text/html")
+			_, _ = io.WriteString(w, f.page) // the browser tells if this fails
+			return
+		}
 		// Langkeep sends these secrets; the test must find them nowhere else.
 		c.secret("a managed key", r.Header.Get("X-Api-Key"))
 		if _, token, ok := strings.Cut(r.Header.Get("Authorization"), " "); ok {
 			c.secret("an access token", token)
+		}
+		for _, cookie := range r.Cookies() {
+			c.secret("the cookie "+cookie.Name, cookie.Value)
 		}
 		pass.ServeHTTP(w, r)
 	}))

@@ -27,35 +27,54 @@ import (
 	"langkeep/agent/langflow/langflowtest/real"
 )
 
-// gateways are what the parts of TestGateways share: one Langflow, and what each
-// puts in front of it.
+// gateways are what the parts of TestGateways share: a Langflow, and what each puts
+// in front of it.
 type gateways struct {
-	c      *computer
-	server *real.Server
-	ca     *langflowtest.Authority
-	caFile string
-	// of each part
-	front    *front // between the gateways and the server
-	provider *provider
+	c             *computer
+	notices       *notices
+	server        *real.Server
+	flow, project string // the ids of the flow that echoes, and of its project
+	ca            *langflowtest.Authority
+	caFile        string
+
+	front    *front    // between the gateways of a part and the server
+	provider *provider // of a part; nil if it needs none
 }
 
-// with is the same for a part of the test, with a front and a provider of its own.
-func (g *gateways) with(t *testing.T, oauth2Proxies ...string) *gateways {
+// with is the same for a part of the test, with a front of its own.
+func (g *gateways) with(t *testing.T) *gateways {
 	t.Helper()
-	return &gateways{
-		c: g.c, server: g.server, ca: g.ca, caFile: g.caFile,
-		front: newFront(t, g.c, g.server.URL), provider: newProvider(t, oauth2Proxies...),
-	}
+	part := *g
+	part.front = newFront(t, g.c, g.server.URL)
+	return &part
 }
 
-// certificate makes one for 127.0.0.1 as a server, and for a client, and returns the
-// files of it and of its key.
+// makeFlow makes the flow that echoes, past all gateways.
+func (g *gateways) makeFlow(t *testing.T) {
+	t.Helper()
+	key, id := g.server.AddAPIKey()
+	defer g.server.RevokeAPIKey(id)
+	cmd := exec.Command(g.server.Program("python"), "testdata/tools/flow.py")
+	cmd.Env = append(os.Environ(), "LANGFLOW_URL="+g.server.URL, "LANGFLOW_API_KEY="+key.Reveal())
+	out, err := cmd.Output()
+	made := strings.Fields(string(out))
+	if err != nil || len(made) != 3 {
+		t.Fatalf("the flow is not made: %v, %q", err, out)
+	}
+	g.flow, g.project = made[0], made[1]
+}
+
+// certificate makes one for the server 127.0.0.1, and returns the files of it and of its
+// key.
 func (g *gateways) certificate(t *testing.T) (cert, key string) {
 	t.Helper()
-	made := g.ca.IssueWith("127.0.0.1", func(c *x509.Certificate) {
-		c.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1)}
-		c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
-	})
+	return g.certificateWith(t, func(c *x509.Certificate) { c.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1)} })
+}
+
+// certificateWith is certificate for one that a function changes beforehand.
+func (g *gateways) certificateWith(t *testing.T, change func(*x509.Certificate)) (cert, key string) {
+	t.Helper()
+	made := g.ca.IssueWith("127.0.0.1", change)
 	der, err := x509.MarshalPKCS8PrivateKey(made.PrivateKey)
 	if err != nil {
 		t.Fatal(err)
@@ -189,8 +208,20 @@ func newProvider(t *testing.T, gateways ...string) *provider {
 	}
 	return &provider{
 		beside: runBeside(t, listening(address), "node", "testdata/gateways/provider.mjs", cached(t, "oidc-provider"), string(text)),
-		URL:    "http://" + address,
+		URL:    "http://localhost:" + port, // by another name, since cookies don't tell ports apart
 	}
+}
+
+// accounts are Langflow's settings for external authentication with the provider's
+// tokens (Langflow 1.13.0).
+func (p *provider) accounts() []string {
+	var env []string
+	for name, value := range map[string]string{
+		"ENABLED": "true", "JWKS_URL": p.URL + "/jwks", "ISSUER": p.URL, "AUDIENCE": "langflow", "ALGORITHMS": "RS256", "USERNAME_CLAIM": "preferred_username",
+	} {
+		env = append(env, "LANGFLOW_EXTERNAL_AUTH_"+name+"="+value)
+	}
+	return env
 }
 
 // providerRequest is a request that the provider was sent.
@@ -215,7 +246,7 @@ func (p *provider) requests() []providerRequest {
 func (g *gateways) oauth2Proxy(t *testing.T, address, cookieSecret string, flags ...string) *beside {
 	t.Helper()
 	return runBeside(t, listening(address), cached(t, "oauth2-proxy", "oauth2-proxy"), append([]string{
-		"--provider=oidc", "--oidc-issuer-url=" + g.provider.URL, "--client-id=gateway", "--client-secret=only-for-tests-of-the-gateway-1234",
+		"--provider=oidc", "--oidc-issuer-url=" + g.provider.URL, "--client-id=langflow", "--client-secret=only-for-tests-of-the-gateway-1234",
 		"--cookie-secret=" + cookieSecret, "--email-domain=*", "--insecure-oidc-allow-unverified-email",
 		"--upstream=" + g.front.URL, "--http-address=" + address, "--redirect-url=http://" + address + "/oauth2/callback",
 		"--cookie-secure=false", "--cookie-expire=1h",
@@ -284,4 +315,20 @@ func writeFile(t *testing.T, path, text string) {
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func writeProgram(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o700); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func workingFolder(t *testing.T) string {
+	t.Helper()
+	dir, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }

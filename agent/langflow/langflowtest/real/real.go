@@ -125,6 +125,13 @@ func (s *Server) Restart() {
 	s.tb.Logf("langflow at %s, ready after %v", s.URL, time.Since(begin).Round(time.Second))
 }
 
+// RestartWith restarts the server with other settings in the place of Options.Env.
+func (s *Server) RestartWith(env ...string) {
+	s.tb.Helper()
+	s.o.Env = env
+	s.Restart()
+}
+
 // RestartAs restarts the server as another version, as whoever keeps it might:
 // with the same database and keys.
 func (s *Server) RestartAs(version string) {

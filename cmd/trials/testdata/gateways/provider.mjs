@@ -3,11 +3,11 @@
 //
 //	node provider.mjs FOLDER '{"port": N, "redirects": [URL…], "tokenLife": SECONDS}'
 //
-// FOLDER is the one that oidc-provider was installed in. A client of the provider:
+// FOLDER is the one that oidc-provider was installed in. The provider has two clients:
 //
-//	gateway   signs people in, and gets refresh tokens
+//	langflow  signs people in, and gets refresh tokens
 //	command   gets access tokens for the audience langflow by its own secret, as
-//	          JWTs, as the commands of the clouds do
+//	          JWTs, as the commands of the clouds do; they are for the account robot
 //
 // It prints a line of JSON for each request: method, url, headers. Its first line
 // says that it listens.
@@ -20,10 +20,10 @@ const { Provider } = await import(pathToFileURL(join(folder, 'node_modules/oidc-
 
 const account = 'ana';
 const audience = 'langflow';
-const provider = new Provider(`http://127.0.0.1:${port}`, {
+const provider = new Provider(`http://localhost:${port}`, {
   clients: [
     {
-      client_id: 'gateway', client_secret: 'only-for-tests-of-the-gateway-1234', redirect_uris: redirects,
+      client_id: 'langflow', client_secret: 'only-for-tests-of-the-gateway-1234', redirect_uris: redirects,
       grant_types: ['authorization_code', 'refresh_token'], response_types: ['code'],
     },
     {
@@ -37,7 +37,7 @@ const provider = new Provider(`http://127.0.0.1:${port}`, {
     claims: () => ({ sub: id, email: `${id}@example.org`, email_verified: true, name: id, preferred_username: id }),
   }),
   conformIdTokenClaims: false, // the ID token has the claims, without a question for them
-  extraTokenClaims: () => ({ preferred_username: account }),
+  extraTokenClaims: () => ({ preferred_username: 'robot' }),
   features: {
     devInteractions: { enabled: true },
     clientCredentials: { enabled: true },
