@@ -154,6 +154,52 @@ func (c *chromium) gateways(t *testing.T) {
 		t.Errorf("the browsers left %v", all)
 	}
 
+	// A web server's name and password, and the other ways on request.
+	var changed atomic.Bool // the password
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if name, password, ok := r.BasicAuth(); !ok || changed.Load() || name != "änne" || password != "only for the web" {
+			w.Header().Set("WWW-Authenticate", `Basic realm="flows"`)
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		langflow.ServeHTTP(w, r)
+	}))
+	t.Cleanup(web.Close)
+	b.press("Add a server")
+	b.fill("Address of your Langflow", web.URL)
+	b.reads("wants a user name and password of its own.")
+	b.fill("Name for it here", "web")
+	b.press("Add")
+	b.says("web", "User name for the web server")
+	b.fill("User name", langflowtest.Admin().Name)
+	b.fill("Password", langflowtest.Admin().Password)
+	b.fill("User name for the web server", "änne")
+	b.fill("Password for the web server", "only for the web")
+	b.press("Other ways through")
+	b.says("web", "Client certificate")
+	b.shots("basic")
+	b.script(`document.querySelector("form[aria-label='Sign in to web']").requestSubmit()`)
+	b.says("web", "Signed in as "+langflowtest.Admin().Name)
+	if p, err := a.profile("web"); err != nil || strings.Join(p.GatewayHeaders, " ") != "Authorization" {
+		t.Errorf("the profile is %+v, %v", p, err)
+	}
+	// What is kept is named, not shown, and can be removed.
+	changed.Store(true)
+	b.script(card("web") + `.querySelector("[aria-label='Refresh now web']").click()`)
+	b.says("web", "refused the headers that Langkeep keeps for it.")
+	b.reads("web needs you soon.")
+	b.script(card("web") + `.querySelector("[aria-label='Sign in web']").click()`)
+	b.says("web", "Sign in with")
+	b.press("Other ways through")
+	b.says("web", "Kept: Authorization.")
+	b.shots("kept")
+	b.script(card("web") + `.querySelector("[aria-label='Remove the kept headers']").click()`)
+	b.says("web", "The kept headers are removed when you sign in.")
+	if text := value[string](b, "document.body.innerHTML"); strings.Contains(text, "only for the web") || strings.Contains(text, "w6RubmU6b25seSBmb3IgdGhlIHdlYg") {
+		t.Error("the page has the web server's password")
+	}
+	b.press("Cancel")
+
 	// With a token that a command prints.
 	held := strings.TrimSpace(a.command("token", "corp"))
 	b.script(card("corp") + `.querySelector("[aria-label='Sign out corp']").click()`)

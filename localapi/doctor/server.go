@@ -344,7 +344,11 @@ func (s *server) token(ctx context.Context) Finding {
 	if s.byKey() {
 		return ok("None: this profile signs in with an API key.")
 	}
-	return s.accepted(ctx, s.Credential, "A valid one is held")
+	held := "A valid one is held"
+	if s.Profile.Method == "external" && s.Profile.TokenCommand.Words() == nil {
+		held = "None: the gateway tells the server who asks" // by its cookies
+	}
+	return s.accepted(ctx, s.Credential, held)
 }
 
 func (s *server) key(ctx context.Context) Finding {
