@@ -4,12 +4,18 @@ package trials
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -170,4 +176,71 @@ func (g *gateways) testSingleSignOn(t *testing.T, address string) {
 	p.runAgent()
 	p.eventually(time.Minute, "the session goes on", func() bool { return p.profile("sso").State == client.Fresh })
 	g.echoed(p, "sso")
+}
+
+// testWindow opens the window in front of a sign-in that nobody makes, and ends it in
+// every way. Neither the browser nor its folder is left.
+func (g *gateways) testWindow(t *testing.T) {
+	p := g.c.person(t, "window")
+	p.hasBrowser()
+	p.runAgent()
+	address := freeAddress(t)
+	var shown atomic.Int32
+	serve(t, address, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/" {
+			shown.Add(1)
+		}
+		w.WriteHeader(http.StatusForbidden)
+		_, _ = io.WriteString(w, "<html><title>Sign in</title><form><input type=password></form>") // the browser tells if this fails
+	}), nil)
+	for _, c := range []struct {
+		what string
+		ends func(login *exec.Cmd)
+		code int
+		says string
+	}{
+		{"Ctrl-C", func(login *exec.Cmd) { _ = login.Process.Signal(os.Interrupt) }, exitFailed, "interrupted"},
+		{"the browser is killed", func(*exec.Cmd) { _ = syscall.Kill(p.browserProcesses()[0], syscall.SIGKILL) }, exitSignIn, "closed"},
+		{"the browser crashes", func(*exec.Cmd) { _ = syscall.Kill(p.browserProcesses()[0], syscall.SIGSEGV) }, exitSignIn, "closed"},
+		{"the agent stops", func(*exec.Cmd) { p.must(exitDone, "stop"); _ = p.agent.Wait(); p.runAgent() }, exitFailed, ""},
+		{"the agent is killed", func(*exec.Cmd) { p.killAgent(); p.runAgent() }, exitNoAgent, ""},
+	} {
+		login := p.command("login", "window", "http://"+address, "--browser", "--no-start")
+		var said bytes.Buffer
+		login.Stderr = &said
+		if err := login.Start(); err != nil {
+			t.Fatal(err)
+		}
+		p.eventually(30*time.Second, "the window shows the sign-in", func() bool { return shown.Swap(0) > 0 && len(p.browserProcesses()) > 0 })
+		c.ends(login)
+		limit := time.AfterFunc(time.Minute, func() { _ = login.Process.Kill() }) // its code tells
+		_ = login.Wait()
+		limit.Stop()
+		if code := login.ProcessState.ExitCode(); code != c.code || !strings.Contains(said.String(), c.says) {
+			t.Errorf("%s: login ends with %d, want %d: %s", c.what, code, c.code, said.String())
+		}
+		took := p.eventually(20*time.Second, "nothing of the browser is left", func() bool {
+			left, err := os.ReadDir(p.paths.Browsers())
+			return err == nil && len(left) == 0 && len(p.browserProcesses()) == 0
+		})
+		p.say(t, "%s: nothing of the browser is left %v later", c.what, took.Round(100*time.Millisecond))
+	}
+}
+
+// browserProcesses are those of the person's window to sign in with, the first one first.
+func (p *person) browserProcesses() (all []int) {
+	files, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, file := range files {
+		line, err := os.ReadFile(file)
+		if err != nil || !bytes.Contains(line, []byte(p.paths.Browsers())) {
+			continue // another, or it has gone
+		}
+		pid, _ := strconv.Atoi(strings.Split(file, "/")[2])
+		if bytes.Contains(line, []byte("--remote-debugging-pipe\x00")) && !bytes.Contains(line, []byte("\x00--type=")) {
+			all = append([]int{pid}, all...)
+		} else {
+			all = append(all, pid)
+		}
+	}
+	return all
 }

@@ -18,6 +18,7 @@ func TestGateways(t *testing.T) {
 	all := gateways{c: c, notices: c.showNotices(t), ca: langflowtest.NewAuthority(), caFile: filepath.Join(c.dir, "ca.pem")}
 	writeFile(t, all.caFile, string(all.ca.PEM()))
 	t.Run("at the same time", func(t *testing.T) {
+		t.Run("window", func(t *testing.T) { t.Parallel(); all.testWindow(t) })
 		t.Run("with Langflow's own accounts", func(t *testing.T) {
 			t.Parallel()
 			g := all
