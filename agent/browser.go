@@ -200,6 +200,9 @@ func (a *Agent) signInWithin(ctx context.Context, s *session, headers gateway.He
 	defer look.Stop()
 	tried, triedAt := "", time.Duration(0)
 	for {
+		if s.known.Load().changedSince(m) {
+			return found{}, &Error{Kind: Conflict, Code: ChangedMeanwhile, Profile: s.name}
+		}
 		all, err := w.Cookies(ctx)
 		if err != nil {
 			return found{}, err
@@ -208,7 +211,7 @@ func (a *Agent) signInWithin(ctx context.Context, s *session, headers gateway.He
 		now := a.clock.Elapsed()
 		if looks := fingerprint(cookies); looks != tried || now-triedAt >= trialPause {
 			tried, triedAt = looks, now
-			if f, ok := a.try(ctx, s, headers, cookies); ok {
+			if f, ok := a.try(ctx, s, m, headers, cookies); ok {
 				return f, nil
 			}
 		}
@@ -232,8 +235,12 @@ func fingerprint(cookies []chromium.Cookie) string {
 }
 
 // try finds out whether the browser's cookies sign in. ok is false if they don't yet.
-func (a *Agent) try(ctx context.Context, s *session, headers gateway.Headers, cookies []chromium.Cookie) (f found, ok bool) {
+// The cookies are those of the server that the browser was opened for, and go to no other.
+func (a *Agent) try(ctx context.Context, s *session, opened *machine, headers gateway.Headers, cookies []chromium.Cookie) (f found, ok bool) {
 	m := s.known.Load()
+	if m.changedSince(opened) {
+		return found{}, false
+	}
 	var refresh secret.Text
 	var kept []gateway.Cookie
 	for _, c := range cookies {
@@ -253,7 +260,7 @@ func (a *Agent) try(ctx context.Context, s *session, headers gateway.Headers, co
 	pass.Keep(headers, kept)
 	next := *m
 	next.upstream = a.through(m.upstream, m.profile, pass)
-	f.from, f.to = m, next.upstream
+	f.from, f.to = opened, next.upstream
 	var err error
 	if f.version, err = next.client.Version(ctx); err != nil {
 		return found{}, false // the gateway still wants something
@@ -303,7 +310,7 @@ func (a *Agent) takeFound(ctx context.Context, name string, f found) error {
 		return err
 	}
 	defer release()
-	if now := s.known.Load(); now.profile.ServerURL != f.from.profile.ServerURL || now.pass != f.from.pass {
+	if s.known.Load().changedSince(f.from) {
 		return &Error{Kind: Conflict, Code: ChangedMeanwhile, Profile: name}
 	}
 	if !f.held {
@@ -311,14 +318,14 @@ func (a *Agent) takeFound(ctx context.Context, name string, f found) error {
 	}
 	// The refresh token or the key is as good as before.
 	ctx = context.WithoutCancel(ctx)
-	a.storePass(ctx, name, f.to)
-	a.note(s, func(m *machine, _ moment) { m.upstream = f.to })
 	f.from.pass.OnRenewal(nil)
 	a.follow(f.to, name)
+	a.storePass(ctx, name, f.to)
+	a.note(s, func(m *machine, _ moment) { m.upstream = f.to })
 	if f.tokens != nil {
-		return a.adopt(s.turn.interruptible(), s, f.tokens)
+		return a.adopt(ctx, s, f.tokens)
 	}
 	itemName, item := s.known.Load().item()
 	a.saver.save(itemName, item, a.noteSaved(s))
-	return a.proved(s.turn.interruptible(), s)
+	return a.proved(ctx, s)
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"langkeep/agent/chromium"
+	"langkeep/agent/config"
 	"langkeep/agent/gateway"
 	"langkeep/agent/keychain"
 	"langkeep/agent/langflow"
@@ -260,6 +261,51 @@ func TestAutoLoginInBrowser(t *testing.T) {
 			r.t.Errorf("the method is %s", snap.Method)
 		}
 	})
+}
+
+// A profile that changes while its browser is open keeps what it has become, and the
+// browser's cookies go to no other server.
+func TestChangedBehindTheBrowser(t *testing.T) {
+	for name, change := range map[string]func(r *rig){
+		"signed out": func(r *rig) {
+			if _, err := r.Logout(r.t.Context(), "prod"); err != nil {
+				r.t.Error(err)
+			}
+		},
+		"removed": func(r *rig) {
+			if _, err := r.Remove(r.t.Context(), "prod"); err != nil {
+				r.t.Error(err)
+			}
+		},
+		"another server": func(r *rig) {
+			if _, err := r.Change(r.t.Context(), "prod", func(p *config.Profile) { p.ServerURL = "https://other.example.org" }); err != nil {
+				r.t.Error(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, langflowtest.Options{}, func(r *rig) {
+				g := guarded(r, func(*http.Request) bool { return true })
+				r.signIn("prod", false)
+				w := newWindow(r)
+				done := r.inBackground(r.t.Context(), "prod")
+				change(r)
+				w.holds("_gate=SECRET", "refresh_token_lf="+refreshTokenOf(r))
+				var e *Error
+				if err := <-done; !errors.As(err, &e) || e.Code != ChangedMeanwhile || !w.isClosed() {
+					r.t.Errorf("got %v, the window is closed: %t", err, w.isClosed())
+				}
+				for _, h := range g.seen {
+					if strings.Contains(h.Get("Cookie"), "SECRET") {
+						r.t.Error("the browser's cookies were sent")
+					}
+				}
+				if r.Has("prod") {
+					r.is("prod", SignedOut)
+				}
+			})
+		})
+	}
 }
 
 // Where the gateway tells Langflow who it let in, its cookies are the whole session.

@@ -205,6 +205,8 @@ func (a *Agent) takeOver(ctx context.Context, s *session, to upstream, c Credent
 		return errors.Join(keychainError(s.name, saveErr), undone)
 	}
 	if to.pass != m.pass {
+		m.pass.OnRenewal(nil) // or an answer would store the old cookies over the new ones
+		a.follow(to, s.name)
 		a.storePass(ctx, s.name, to)
 	}
 	// Delete the old sign-in's items only now that the new one is stored. An item that
@@ -244,10 +246,6 @@ func (a *Agent) takeOver(ctx context.Context, s *session, to upstream, c Credent
 	})
 	if saveErr != nil {
 		a.saver.save(itemName, item, a.noteSaved(s))
-	}
-	if to.pass != m.pass {
-		m.pass.OnRenewal(nil)
-		a.follow(to, s.name)
 	}
 	return nil
 }

@@ -74,6 +74,7 @@ type machine struct {
 	planned bool      // next is still to come; false once work has started because of it
 	removed bool      // the profile is gone
 
+	signIns   int  // how often the session began or ended here
 	signingIn bool // a person signs in in the browser
 
 	proxyOpen   bool   // the proxy's port is open
@@ -159,8 +160,15 @@ func (m *machine) planHeld(now moment) {
 	m.plan(at)
 }
 
+// changedSince tells whether the session is another one than before, or has another way to
+// its server, so that an earlier sign-in in the browser must not be put in its place.
+func (m *machine) changedSince(before *machine) bool {
+	return m.removed || m.signIns != before.signIns || m.pass != before.pass || m.profile.ServerURL != before.profile.ServerURL
+}
+
 // forget drops everything that the session holds.
 func (m *machine) forget() {
+	m.signIns++
 	m.pair, m.apiKey, m.byGateway = pair{}, secret.Text{}, false
 	m.saved, m.saveErr, m.storeErr = false, nil, nil
 	m.accepted, m.needsProof, m.suspended, m.forcedAt = false, false, false, -1
@@ -324,7 +332,7 @@ func (m *machine) wake(slept bool, now moment) {
 		m.needsProof = m.holds()
 		m.outage.notBefore = time.Time{} // it was set by a clock that jumped
 	}
-	if m.refused.reason == "" || slept {
+	if m.refused.reason == "" || m.refused.gateway != "" || slept {
 		m.outage.count = 0
 		m.hurry(wakeSpread, now)
 	}

@@ -338,8 +338,8 @@ func (a *Agent) apply(ctx context.Context, s *session, p config.Profile) error {
 		return nil
 	}
 	way := a.upstreamOf(p)
-	way.pass.Keep(old.pass.Kept()) // which signOut has emptied if they were another server's
 	old.pass.OnRenewal(nil)
+	way.pass.Keep(old.pass.Kept()) // which signOut has emptied if they were another server's
 	a.follow(way, p.Name)
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -50,7 +50,11 @@ func (a *Agent) loadPass(ctx context.Context, s *session) error {
 		kept(keychain.Cookies, func(t secret.Text) (err error) { cookies, err = gateway.DecodeCookies(t); return err }),
 	)
 	if err == nil {
-		m.pass.Keep(headers, cookies)
+		a.note(s, func(now *machine, _ moment) {
+			if now.pass == m.pass && !now.loaded { // else a sign-in or a sign-out came between
+				now.pass.Keep(headers, cookies)
+			}
+		})
 	}
 	return err
 }

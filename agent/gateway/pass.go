@@ -158,11 +158,11 @@ func (p *Pass) Keeps() bool {
 	return len(h) > 0 || len(cookies) > 0
 }
 
-// ByBrowser tells whether a person's sign-in in the browser is all that lets requests
-// through, so that nothing but another sign-in helps when the gateway refuses.
+// ByBrowser tells whether a person's sign-in in the browser lets requests through, and no
+// command, so that nothing but another sign-in helps when the gateway refuses.
 func (p *Pass) ByBrowser() bool {
-	h, cookies := p.Kept()
-	return p.HeaderCommand == nil && len(h) == 0 && len(cookies) > 0
+	_, cookies := p.Kept()
+	return p.HeaderCommand == nil && len(cookies) > 0
 }
 
 // Through returns a way to the server that sends along what the gateway wants. Requests
@@ -259,8 +259,11 @@ func (c Cookie) goesTo(u *url.URL) bool {
 func (p *Pass) printedNow(ctx context.Context) (Output, error) {
 	printed, err := p.HeaderCommand.Get(ctx)
 	if err != nil {
-		if ctx.Err() != nil {
+		if errors.Is(ctx.Err(), context.Canceled) {
 			return Output{}, ctx.Err()
+		}
+		if ctx.Err() != nil { // the request's time is as long as the command's, and began earlier
+			err = errors.New("the header_command has not ended in time")
 		}
 		return Output{}, &langflow.Error{Op: "get through the gateway", Kind: langflow.CommandFailed, Detail: err.Error()}
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -146,6 +147,7 @@ func (c *Client) exchange(ctx context.Context, req call, target *url.URL) (*answ
 	defer resp.Body.Close()
 	a.received, a.took = c.clock.Now(), c.clock.Elapsed()-start
 	a.status, a.header, a.request = resp.StatusCode, resp.Header, resp.Request
+	a.secrets = append(slices.Clone(a.secrets), added(r, resp.Request)...)
 	if a.status/100 == 3 || a.status >= 500 || a.status == http.StatusTooManyRequests {
 		return a, nil // the status says it all
 	}
@@ -156,6 +158,32 @@ func (c *Client) exchange(ctx context.Context, req call, target *url.URL) (*answ
 	a.hold(data)
 	return a, nil
 }
+
+// added are the secrets that a way has added to a request for a gateway: its answer may
+// repeat them. sent is the request as it was sent, nil if that is not known.
+func added(r, sent *http.Request) []secret.Text {
+	if sent == nil {
+		return nil
+	}
+	var all []secret.Text
+	for name, values := range sent.Header {
+		if slices.Equal(values, r.Header[name]) {
+			continue
+		}
+		for _, value := range values {
+			_, rest, _ := strings.Cut(value, " ") // behind Basic or Bearer
+			all = append(all, secret.New(value), secret.New(rest))
+		}
+	}
+	for _, c := range sent.Cookies() {
+		all = append(all, secret.New(c.Value))
+	}
+	return slices.DeleteFunc(all, func(t secret.Text) bool { return len(t.Reveal()) < leastSecret })
+}
+
+// leastSecret is the length in bytes from which on a text is taken out of what a server
+// says. A shorter one stands in many words.
+const leastSecret = 4
 
 // hold keeps a body: a JSON object, or the beginning of anything else.
 func (a *answer) hold(data []byte) {

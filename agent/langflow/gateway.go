@@ -35,7 +35,7 @@ func gatewayOf(a *answer, to *url.URL) gateway {
 	case a.status == http.StatusUnauthorized || a.status == http.StatusForbidden:
 		return ofRefusal(a)
 	case a.status == http.StatusOK && a.body == nil && isSignInPage(a.page):
-		return gateway{byHeader(a.header), "it answers with a sign-in page"}
+		return gateway{byHeader(a.header, false), "it answers with a sign-in page"}
 	}
 	return gateway{}
 }
@@ -51,7 +51,7 @@ func byRedirect(a *answer, to *url.URL) string {
 	case strings.HasPrefix(to.Path, "/oauth2/start"), strings.HasPrefix(to.Path, "/oauth2/sign_in"):
 		return vocabulary.OAuth2Proxy
 	}
-	name := byHeader(a.header)
+	name := byHeader(a.header, a.request == nil || a.request.URL == nil || origin(a.request.URL) != origin(to))
 	if name == vocabulary.OtherGateway && host == "accounts.google.com" {
 		return vocabulary.IAP
 	}
@@ -71,12 +71,18 @@ func ofHandshake(err error) gateway {
 	return gateway{}
 }
 
-// byHeader names the gateway that makes such headers.
-func byHeader(h http.Header) string {
+// byHeader names the gateway that makes such headers. A cookie counts where it belongs to
+// the beginning or the end of a sign-in; one with a value may only renew the session, on an
+// answer of Langflow's. leaves means that the answer leads to another origin, where each
+// cookie counts.
+func byHeader(h http.Header, leaves bool) string {
 	if h.Get("X-Goog-Iap-Generated-Response") != "" {
 		return vocabulary.IAP
 	}
 	for _, c := range (&http.Response{Header: h}).Cookies() {
+		if lower := strings.ToLower(c.Name); !leaves && c.Value != "" && c.MaxAge >= 0 && !strings.Contains(lower, "csrf") && !strings.Contains(lower, "nonce") {
+			continue
+		}
 		switch {
 		case strings.HasPrefix(c.Name, "_oauth2_proxy"):
 			return vocabulary.OAuth2Proxy
@@ -101,10 +107,10 @@ func ofRefusal(a *answer) gateway {
 		case scheme == "bearer" && strings.Contains(challenge, "authorization_uri"):
 			return gateway{vocabulary.EasyAuth, "it wants a token of its own"}
 		case scheme != "bearer": // which Langflow names too
-			return gateway{byHeader(a.header), "it wants " + clean(scheme, a.secrets...)}
+			return gateway{byHeader(a.header, false), "it wants " + clean(scheme, a.secrets...)}
 		}
 	}
-	name := byHeader(a.header)
+	name := byHeader(a.header, false)
 	switch {
 	case string(a.body) == "{}" && a.status == http.StatusUnauthorized:
 		return gateway{vocabulary.OAuth2Proxy, "it wants a sign-in"} // for who accepts JSON

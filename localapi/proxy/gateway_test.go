@@ -37,6 +37,9 @@ func TestGatewaysAnswers(t *testing.T) {
 		"Langflow's refusal of a token":     {answer: answer{401, "Www-Authenticate: Bearer", `{"detail":"Invalid token"}`}, stands: true, passes: true},
 		"Langflow's refusal of rights":      {answer: answer{403, "", `{"detail":"You are not allowed"}`}, stands: true, passes: true},
 		"Langflow's refusal of a request":   {answer: answer{400, "", `{"detail":"SSL certificate"}`}, stands: true, passes: true},
+		"rights, and a renewed cookie":      {answer: answer{403, "Set-Cookie: _oauth2_proxy=renewed; Max-Age=60", `{"detail":"You are not allowed"}`}, stands: true, passes: true},
+		"a slash, and a renewed cookie":     {answer: answer{307, "Set-Cookie: _oauth2_proxy=renewed; Max-Age=60", ""}, stands: true, passes: true},
+		"a cookie that is taken away":       {answer: answer{403, "Set-Cookie: _oauth2_proxy=; Max-Age=0", `{"detail":"no"}`}},
 		"a component's text with 401":       {answer: answer{401, "", "no"}, passes: true},
 		"a page of the server's own, as is": {answer: answer{200, "", "<html>hello</html>"}, stands: true, passes: true},
 	} {
