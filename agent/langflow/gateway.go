@@ -3,6 +3,7 @@ package langflow
 import (
 	"bytes"
 	"compress/gzip"
+	"encoding/json"
 	"errors"
 	"io"
 	"net"
@@ -149,7 +150,7 @@ func GatewayRefusal(res *http.Response, server *url.URL, stands bool) *Error {
 		}
 		return nil // the server's own, as far as can be told
 	case a.status == http.StatusBadRequest, a.status == http.StatusUnauthorized, a.status == http.StatusForbidden:
-		start, plain := peek(res)
+		start, plain := peek(res, maxPage)
 		if !plain {
 			return nil
 		}
@@ -170,23 +171,40 @@ func GatewayRefusal(res *http.Response, server *url.URL, stands bool) *Error {
 	return a.ofGateway(g)
 }
 
-// peek reads the beginning of an answer's body, decompressed, and puts it back. plain is
-// false where it has an encoding that we don't know.
-func peek(res *http.Response) (start []byte, plain bool) {
-	raw, _ := io.ReadAll(io.LimitReader(res.Body, maxPage)) // an error comes again to who reads on
+// RefusesCredential tells whether a whole answer to a request that was passed on refuses
+// its credential, in the words of Langflow 1.0 to 1.13. The answer can still be read from
+// its beginning.
+func RefusesCredential(res *http.Response) bool {
+	const most = 4 << 10 // bytes; a refusal has less than a hundred
+	switch res.StatusCode {
+	case http.StatusUnauthorized:
+		return true
+	case http.StatusForbidden:
+	default:
+		return false
+	}
+	start, _ := peek(res, most) // an unknown encoding is no refusal
+	var body struct{ Detail string }
+	return json.Unmarshal(start, &body) == nil && keyRefused(body.Detail)
+}
+
+// peek reads at most so many bytes of an answer's body, decompressed, and puts them back.
+// plain is false where the body has an encoding that we don't know.
+func peek(res *http.Response, most int64) (start []byte, plain bool) {
+	raw, _ := io.ReadAll(io.LimitReader(res.Body, most)) // an error comes again to who reads on
 	res.Body = struct {
 		io.Reader
 		io.Closer
 	}{io.MultiReader(bytes.NewReader(raw), res.Body), res.Body}
 	switch encoding := res.Header.Get("Content-Encoding"); {
-	case encoding == "":
+	case encoding == "", strings.EqualFold(encoding, "identity"):
 		return raw, true
 	case strings.EqualFold(encoding, "gzip"):
 		r, err := gzip.NewReader(bytes.NewReader(raw))
 		if err != nil {
 			return nil, false
 		}
-		start, _ = io.ReadAll(io.LimitReader(r, maxPage)) // a longer answer is no refusal
+		start, _ = io.ReadAll(io.LimitReader(r, most)) // a longer answer is no refusal
 		return start, true
 	default:
 		return nil, false

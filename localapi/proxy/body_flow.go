@@ -16,7 +16,7 @@ import (
 	"sync"
 	"time"
 
-	"langkeep/agent/secret"
+	"langkeep/agent/langflow"
 )
 
 // The scope edit writes flows without code. That is more than to compare the code of
@@ -640,8 +640,8 @@ func (h *Handler) asker(version string) upstreamAsk {
 		if err != nil {
 			return nil, err
 		}
-		var key secret.Text
-		if key, err = h.Source.Key(ctx, h.Profile); err != nil {
+		used, err := h.credential(ctx, false)
+		if err != nil {
 			return nil, err
 		}
 		u := *upstream
@@ -651,11 +651,11 @@ func (h *Handler) asker(version string) upstreamAsk {
 			return nil, err
 		}
 		req.Header.Set("User-Agent", "langkeep/proxy")
-		req.Header.Set("X-Api-Key", key.Reveal())
+		used.put(req.Header)
 		req.Header.Set("Accept-Encoding", "gzip")
 		res, err := transport.RoundTrip(req)
-		if err == nil && refused(res) {
-			h.Source.KeyRefused(h.Profile, key)
+		if err == nil && langflow.RefusesCredential(res) {
+			h.tell(used)
 		}
 		return res, err
 	}}

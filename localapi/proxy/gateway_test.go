@@ -3,6 +3,7 @@ package proxy
 import (
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
@@ -107,6 +108,15 @@ func TestTokenInPlaceOfAKey(t *testing.T) {
 	r.noKeys = true
 	if status, body := r.asked(http.MethodGet, "/api/v1/flows/", ""); status != http.StatusOK || body != "Bearer the-token|" {
 		t.Errorf("the program gets %d %s", status, body)
+	}
+	ask := New(Config{Profile: "prod", Source: r, Log: slog.New(slog.DiscardHandler), Needs: func() Needs { return Needs{NoKeys: true} }}).asker("1.13.0")
+	if res, err := ask.get(t.Context(), "/api/v1/flows/", ""); err != nil {
+		t.Errorf("a check of a body asks the server: %v", err)
+	} else {
+		defer res.Body.Close()
+		if text, _ := io.ReadAll(res.Body); string(text) != "Bearer the-token|" {
+			t.Errorf("a check of a body asks with %s", text)
+		}
 	}
 	r.token = ""
 	if status, body := r.asked(http.MethodGet, "/api/v1/flows/", ""); status != http.StatusOK || body != "|" {

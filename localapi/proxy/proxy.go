@@ -5,9 +5,7 @@ package proxy
 
 import (
 	"bytes"
-	"compress/gzip"
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
@@ -27,7 +25,6 @@ import (
 
 const (
 	repeatable = 64 << 10 // bytes of a body that is kept for a second try
-	refusal    = 4 << 10  // bytes of an answer that are read to see why it refuses
 )
 
 // Source is where servers and credentials come from.
@@ -292,21 +289,19 @@ func withoutCredentials(query string, webSocket bool) string {
 func (h *Handler) RoundTrip(out *http.Request) (*http.Response, error) {
 	p := out.Context().Value(proxiedRequestKey{}).(*proxiedRequest)
 	res, used, err := h.try(out, p)
-	if refusal, ok := errors.AsType[*langflow.Error](err); ok && refusal.Kind == langflow.Gateway {
-		again := h.Source.GatewayRefused(h.Profile, refusal.Request())
-		if again && (p.body != nil || out.Body == nil || out.Body == http.NoBody) {
-			res, used, err = h.try(out, p)
-		}
+	if h.gatewayRefused(err) && (p.body != nil || out.Body == nil || out.Body == http.NoBody) {
+		res, used, err = h.try(out, p)
+		h.gatewayRefused(err)
 	}
-	if err != nil || p.body == nil || !refused(res) {
-		if err == nil && p.body == nil && refused(res) {
-			h.tell(p, used) // for those who come later
-		}
+	if err != nil || !langflow.RefusesCredential(res) {
 		return res, err
 	}
-	h.tell(p, used)
-	again, err := h.credential(out.Context(), p)
-	if err != nil || again.Reveal() == used.Reveal() {
+	h.tell(used)
+	if p.body == nil {
+		return res, nil // it can't be repeated; later requests get another credential
+	}
+	again, err := h.credential(out.Context(), p.bearer)
+	if err != nil || again.text.Reveal() == used.text.Reveal() {
 		return res, nil
 	}
 	_ = res.Body.Close() // of an answer that nobody reads
@@ -314,28 +309,50 @@ func (h *Handler) RoundTrip(out *http.Request) (*http.Response, error) {
 	return res, err
 }
 
-func (h *Handler) tell(p *proxiedRequest, used secret.Text) {
-	if p.bearer {
-		h.Source.TokenRefused(h.Profile, used)
-	} else {
-		h.Source.KeyRefused(h.Profile, used)
+// gatewayRefused tells Source of a gateway's refusal, if that is what err says, and
+// whether the request is worth sending again.
+func (h *Handler) gatewayRefused(err error) (again bool) {
+	refusal, ok := errors.AsType[*langflow.Error](err)
+	return ok && refusal.Kind == langflow.Gateway && h.Source.GatewayRefused(h.Profile, refusal.Request())
+}
+
+// credential is what a request identifies itself with: an API key, or an access token,
+// which is empty where the gateway tells the server who asks.
+type credential struct {
+	text   secret.Text
+	bearer bool
+}
+
+// put injects the credential into a request.
+func (c credential) put(header http.Header) {
+	switch {
+	case !c.bearer:
+		header.Set("X-Api-Key", c.text.Reveal())
+	case !c.text.Empty():
+		header.Set("Authorization", "Bearer "+c.text.Reveal())
 	}
 }
 
-func (h *Handler) credential(ctx context.Context, p *proxiedRequest) (secret.Text, error) {
-	get := h.Source.Key
-	if p.bearer {
-		get = h.Source.Token
+// credential returns an access token for a route that takes no other, else a key. Errors
+// are Source's.
+func (h *Handler) credential(ctx context.Context, bearer bool) (credential, error) {
+	if !bearer {
+		key, err := h.Source.Key(ctx, h.Profile)
+		if err == nil || !h.Needs().NoKeys {
+			return credential{text: key}, err
+		}
 	}
-	credential, err := get(ctx, h.Profile)
-	if err != nil && !p.bearer && h.Needs().NoKeys {
-		p.bearer = true
-		credential, err = h.Source.Token(ctx, h.Profile)
+	token, err := h.Source.Token(ctx, h.Profile)
+	return credential{token, true}, err
+}
+
+// tell tells Source that the server did not take a credential.
+func (h *Handler) tell(c credential) {
+	if c.bearer {
+		h.Source.TokenRefused(h.Profile, c.text)
+	} else {
+		h.Source.KeyRefused(h.Profile, c.text)
 	}
-	if err != nil {
-		return secret.Text{}, sourceError{err}
-	}
-	return credential, nil
 }
 
 // sourceError is an error of Source, not of the way to the server.
@@ -354,10 +371,10 @@ func (c untraced) Value(key any) any {
 }
 
 // try sends a request once.
-func (h *Handler) try(out *http.Request, p *proxiedRequest) (*http.Response, secret.Text, error) {
-	credential, err := h.credential(out.Context(), p)
+func (h *Handler) try(out *http.Request, p *proxiedRequest) (*http.Response, credential, error) {
+	used, err := h.credential(out.Context(), p.bearer)
 	if err != nil {
-		return nil, credential, err
+		return nil, used, sourceError{err}
 	}
 	attempt := out.WithContext(untraced{out.Context()}) // which copies it
 	attempt.Header = out.Header.Clone()
@@ -367,13 +384,7 @@ func (h *Handler) try(out *http.Request, p *proxiedRequest) (*http.Response, sec
 			attempt.Body = http.NoBody
 		}
 	}
-	switch {
-	case p.bearer && credential.Empty():
-	case p.bearer:
-		attempt.Header.Set("Authorization", "Bearer "+credential.Reveal())
-	default:
-		attempt.Header.Set("X-Api-Key", credential.Reveal())
-	}
+	used.put(attempt.Header)
 	res, err := p.transport.RoundTrip(attempt)
 	if err == nil && res.StatusCode == http.StatusProxyAuthRequired {
 		_ = res.Body.Close() // it is not of the server, and no client can do anything about it
@@ -388,44 +399,12 @@ func (h *Handler) try(out *http.Request, p *proxiedRequest) (*http.Response, sec
 		}
 	}
 	if err != nil {
-		return nil, credential, err
+		return nil, used, err
 	}
 	// The transport puts an answer's trailers into its own one.
 	answer := *res
 	answer.Trailer = nil
-	return &answer, credential, nil
-}
-
-// refused tells whether the server did not take the credential, in the words of
-// Langflow 1.0 to 1.13. The answer can still be read from its beginning.
-func refused(res *http.Response) bool {
-	switch res.StatusCode {
-	case http.StatusUnauthorized:
-		return true
-	case http.StatusForbidden:
-	default:
-		return false
-	}
-	start, _ := io.ReadAll(io.LimitReader(res.Body, refusal)) // an error comes again to who reads on
-	said := start
-	if strings.EqualFold(res.Header.Get("Content-Encoding"), "gzip") {
-		if plain, err := gzip.NewReader(bytes.NewReader(start)); err == nil {
-			said, _ = io.ReadAll(io.LimitReader(plain, refusal)) // a longer answer is no refusal
-		}
-	}
-	res.Body = struct {
-		io.Reader
-		io.Closer
-	}{io.MultiReader(bytes.NewReader(start), res.Body), res.Body}
-	var body struct{ Detail string }
-	if json.Unmarshal(said, &body) != nil {
-		return false
-	}
-	switch body.Detail {
-	case "Invalid API key", "Invalid or missing API key", "API key authentication failed":
-		return true
-	}
-	return false
+	return &answer, used, nil
 }
 
 // back takes out of an answer what is not for the client, and notes the job that it
