@@ -137,7 +137,7 @@ func (a *Agent) drop(s *session) {
 	a.keys.Drop(s.name)
 	last := s.known.Load()
 	a.releaseLocked(last.upstream)
-	go last.close() // which waits for commands under way
+	a.crew.begin(last.close) // which waits for commands under way
 	for u := range a.subscriptions {
 		u.put(Event{Snapshot: Snapshot{Profile: config.Profile{Name: s.name}}, Removed: true})
 	}
@@ -353,7 +353,7 @@ func (a *Agent) apply(ctx context.Context, s *session, p config.Profile) error {
 		}
 	})
 	a.releaseLocked(old.upstream)
-	go old.close() // which waits for commands under way
+	a.crew.begin(old.close) // which waits for commands under way
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"net/http"
 	"net/url"
@@ -49,7 +50,11 @@ func NewHeaders(given map[string]secret.Text) (Headers, error) {
 		if err := CheckHeader(name, value.Reveal()); err != nil {
 			return nil, err
 		}
-		h[http.CanonicalHeaderKey(name)] = value
+		name = http.CanonicalHeaderKey(name)
+		if _, twice := h[name]; twice {
+			return nil, fmt.Errorf("the header %s comes twice, in other letters", name)
+		}
+		h[name] = value
 	}
 	return h, nil
 }

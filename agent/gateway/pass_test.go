@@ -171,6 +171,9 @@ func TestPassIsStored(t *testing.T) {
 		t.Errorf("read are %d headers, %v", len(read), err)
 	}
 	at := time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
+	if _, err := NewHeaders(map[string]secret.Text{"x-pass": secret.New("p"), "X-Pass": secret.New("q")}); err == nil {
+		t.Error("a header comes twice")
+	}
 	cookies, err := DecodeCookies(EncodeCookies([]Cookie{{Name: "a", Value: secret.New("1"), Path: "/x", Expires: at}, {Name: "b", Value: secret.New("2")}}))
 	if err != nil || written(cookies) != "a=1 b=2" || cookies[0].Path != "/x" || !cookies[0].Expires.Equal(at) || !cookies[1].Expires.IsZero() {
 		t.Errorf("read are %s, %v", written(cookies), err)
