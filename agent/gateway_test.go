@@ -227,7 +227,7 @@ func TestExternalTokens(t *testing.T) {
 			r.t.Fatal(err)
 		}
 		_, err := r.Login(r.t.Context(), "prod", Credentials{Method: vocabulary.External})
-		if e := r.fails(err, ServerUnreachable); e.Reason != "command-failed" {
+		if e := r.fails(err, BadRequest); e.Code != MethodNeeds {
 			r.t.Errorf("without a command: %v", e)
 		}
 		if _, err := r.Change(r.t.Context(), "prod", func(p *config.Profile) { p.TokenCommand = command }); err != nil {

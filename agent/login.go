@@ -116,6 +116,9 @@ func (a *Agent) Login(ctx context.Context, name string, c Credentials) (Snapshot
 	if m.clientErr != nil {
 		return Snapshot{}, errorOf(name, m.clientErr)
 	}
+	if c.Method == vocabulary.External && m.token == nil {
+		return Snapshot{}, &Error{Kind: BadRequest, Code: MethodNeeds, Profile: name, Detail: c.Method}
+	}
 	next := *m
 	if c.Headers != nil {
 		_, cookies := m.pass.Kept()

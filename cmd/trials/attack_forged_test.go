@@ -125,8 +125,11 @@ func TestAttackForged(t *testing.T) {
 			_ = v.Wait() // an error: it was killed
 			f := forgeAt(t, strings.TrimPrefix(*p.ProxyURL, "http://"), func([]byte) (int, string) { return http.StatusOK, `{"proof":"AAAA"}` })
 			const member = `"error"`
-			if answer := say(typedPassword); !strings.Contains(answer, member) || strings.Contains(answer, "forged") {
-				t.Errorf("the MCP client gets %q", answer)
+			// The first message may still go into the killed agent's connection.
+			for asked := false; !asked && !t.Failed(); asked = f.asked() {
+				if answer := say(typedPassword); !strings.Contains(answer, member) || strings.Contains(answer, "forged") {
+					t.Errorf("the MCP client gets %q", answer)
+				}
 			}
 			return f.learntNothing(t, typedPassword, "lk_", "pi-Key") + ", and the MCP client gets `" + member + "`"
 		}},

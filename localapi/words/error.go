@@ -66,6 +66,9 @@ func told(e *agent.Error) (found, advice string) {
 	case agent.UnknownMethod:
 		return fmt.Sprintf("unknown method %q", e.Detail), "use password, auto-login, refresh-token, api-key or external"
 	case agent.MethodNeeds:
+		if e.Detail == vocabulary.External {
+			return "the profile names no command that prints an access token", "name one with --token-command"
+		}
 		needs := map[string]string{"password": "a user name and a password", "refresh-token": "a refresh token", "api-key": "an api key"}
 		return "method " + e.Detail + " needs " + needs[e.Detail], ""
 	case agent.Unsendable:

@@ -25,6 +25,7 @@ func TestError(t *testing.T) {
 		{&agent.Error{Kind: agent.BadRequest, Code: agent.CAFileUnusable, Profile: "prod", Detail: "empty"}, `profile "prod": can't use its ca file: empty`},
 		{&agent.Error{Kind: agent.BadRequest, Code: agent.UnknownMethod, Profile: "prod", Detail: "sso"}, `profile "prod": unknown method "sso": use password, auto-login, refresh-token, api-key or external`},
 		{&agent.Error{Kind: agent.BadRequest, Code: agent.MethodNeeds, Profile: "prod", Detail: "api-key"}, `profile "prod": method api-key needs an api key`},
+		{&agent.Error{Kind: agent.BadRequest, Code: agent.MethodNeeds, Profile: "prod", Detail: "external"}, `profile "prod": the profile names no command that prints an access token: name one with --token-command`},
 		{&agent.Error{Kind: agent.BadRequest, Code: agent.Unsendable, Profile: "prod", Detail: "it has a line break"}, `profile "prod": can't send that secret: it has a line break`},
 		{&agent.Error{Kind: agent.NotSupported, Code: agent.NoAccessTokens, Profile: "prod"}, `profile "prod": it signs in with an api key, so there is no access token: ask for the key`},
 		{&agent.Error{Kind: agent.ServerUnreachable, Code: agent.SigningInAgain, Profile: "prod", RetryAfter: 7 * time.Second}, `profile "prod": the server ended this session; signing in again by itself in 7 s`},
