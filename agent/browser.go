@@ -36,14 +36,15 @@ var errCancelled = errors.New("the sign-in was cancelled")
 
 // LoginInBrowser opens a window of a browser on the server's address, where the person
 // signs in at whatever asks them to, and keeps what lets requests through: Langflow's
-// refresh token, and the gateway's cookies. headers are as in Credentials. The session
-// from before goes on meanwhile, and after any failure. It never sees a password.
-func (a *Agent) LoginInBrowser(ctx context.Context, name string, headers gateway.Headers) (snap Snapshot, err error) {
+// refresh token, and the gateway's cookies. Of the Credentials it uses the headers and the
+// change. The session from before goes on meanwhile, and after any failure. It never sees a
+// password.
+func (a *Agent) LoginInBrowser(ctx context.Context, name string, c Credentials) (snap Snapshot, err error) {
 	done := make(chan struct{})
 	// The crew does it, so that the agent does not end before the browser's folder is gone.
 	begun := a.crew.begin(func() {
 		defer close(done)
-		snap, err = a.loginInBrowser(ctx, name, headers)
+		snap, err = a.loginInBrowser(ctx, name, c)
 	})
 	if !begun {
 		return Snapshot{}, errStopping
@@ -52,7 +53,7 @@ func (a *Agent) LoginInBrowser(ctx context.Context, name string, headers gateway
 	return snap, err
 }
 
-func (a *Agent) loginInBrowser(ctx context.Context, name string, headers gateway.Headers) (Snapshot, error) {
+func (a *Agent) loginInBrowser(ctx context.Context, name string, c Credentials) (Snapshot, error) {
 	s, err := a.session(name)
 	if err != nil {
 		return Snapshot{}, err
@@ -63,6 +64,12 @@ func (a *Agent) loginInBrowser(ctx context.Context, name string, headers gateway
 	if err := a.loadPass(ctx, s); err != nil {
 		return Snapshot{}, keychainError(name, err)
 	}
+	before := s.known.Load()
+	opened, err := a.candidate(before, c)
+	if err != nil {
+		return Snapshot{}, err
+	}
+	defer a.discard(s, opened.upstream)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	stop := context.AfterFunc(a.life, func() { cancel(errStopping) })
@@ -77,11 +84,12 @@ func (a *Agent) loginInBrowser(ctx context.Context, name string, headers gateway
 	}()
 	limited, end := context.WithTimeoutCause(ctx, windowTime, errWindowTime)
 	defer end()
-	found, err := a.signInWithin(limited, s, headers)
+	found, err := a.signInWithin(limited, s, before, opened)
 	if err != nil {
 		return Snapshot{}, windowError(name, context.Cause(limited), err)
 	}
-	if err := a.takeFound(ctx, name, found); err != nil {
+	found.credentials.Change = c.Change
+	if err := a.takeFound(ctx, name, before, found); err != nil {
 		return Snapshot{}, errorOf(name, err)
 	}
 	return a.Profile(name)
@@ -165,7 +173,6 @@ func windowError(name string, cause, err error) *Error {
 
 // found is what a sign-in in the browser came to.
 type found struct {
-	from        *machine // that the browser was opened for
 	to          upstream // by which the sign-in works
 	credentials Credentials
 	tokens      *langflow.Tokens // nil with an API key, and where cookies alone sign in
@@ -175,15 +182,15 @@ type found struct {
 }
 
 // signInWithin opens the window and waits until its cookies sign in, or until ctx ends.
-func (a *Agent) signInWithin(ctx context.Context, s *session, headers gateway.Headers) (f found, err error) {
-	m := s.known.Load()
-	if m.clientErr != nil {
-		return found{}, m.clientErr
+// before is the session when it was asked for, and opened what the browser is opened for.
+func (a *Agent) signInWithin(ctx context.Context, s *session, before, opened *machine) (f found, err error) {
+	if opened.clientErr != nil {
+		return found{}, opened.clientErr
 	}
 	if a.openWindow == nil {
 		return found{}, chromium.ErrNoDisplay
 	}
-	w, err := a.openWindow(ctx, m.client.URL())
+	w, err := a.openWindow(ctx, opened.client.URL())
 	if err != nil {
 		return found{}, err
 	}
@@ -192,7 +199,7 @@ func (a *Agent) signInWithin(ctx context.Context, s *session, headers gateway.He
 			a.log.Warn("can't clear away after the browser", "profile", s.name, "error", closeErr)
 		}
 	}()
-	calls, err := url.Parse(m.client.URL() + "/api/v1/") // which JoinPath makes relative where there is no root path
+	calls, err := url.Parse(opened.client.URL() + "/api/v1/") // which JoinPath makes relative where there is no root path
 	if err != nil {
 		return found{}, err
 	}
@@ -200,7 +207,8 @@ func (a *Agent) signInWithin(ctx context.Context, s *session, headers gateway.He
 	defer look.Stop()
 	tried, triedAt := "", time.Duration(0)
 	for {
-		if s.known.Load().changedSince(m) {
+		m := s.known.Load()
+		if m.changedSince(before) {
 			return found{}, &Error{Kind: Conflict, Code: ChangedMeanwhile, Profile: s.name}
 		}
 		all, err := w.Cookies(ctx)
@@ -211,7 +219,7 @@ func (a *Agent) signInWithin(ctx context.Context, s *session, headers gateway.He
 		now := a.clock.Elapsed()
 		if looks := fingerprint(cookies); looks != tried || now-triedAt >= trialPause {
 			tried, triedAt = looks, now
-			if f, ok := a.try(ctx, s, m, headers, cookies); ok {
+			if f, ok := a.try(ctx, m, opened, cookies); ok {
 				return f, nil
 			}
 		}
@@ -236,11 +244,7 @@ func fingerprint(cookies []chromium.Cookie) string {
 
 // try finds out whether the browser's cookies sign in. ok is false if they don't yet.
 // The cookies are those of the server that the browser was opened for, and go to no other.
-func (a *Agent) try(ctx context.Context, s *session, opened *machine, headers gateway.Headers, cookies []chromium.Cookie) (f found, ok bool) {
-	m := s.known.Load()
-	if m.changedSince(opened) {
-		return found{}, false
-	}
+func (a *Agent) try(ctx context.Context, m, opened *machine, cookies []chromium.Cookie) (f found, ok bool) {
 	var refresh secret.Text
 	var kept []gateway.Cookie
 	for _, c := range cookies {
@@ -253,21 +257,15 @@ func (a *Agent) try(ctx context.Context, s *session, opened *machine, headers ga
 			kept = append(kept, gateway.Cookie{Name: c.Name, Value: c.Value, Path: c.Path, Expires: c.Expires})
 		}
 	}
-	if headers == nil {
-		headers, _ = m.pass.Kept()
-	}
-	pass := gateway.NewPass(m.pass.Config)
-	pass.Keep(headers, kept)
-	next := *m
-	next.upstream = a.through(m.upstream, m.profile, pass)
-	f.from, f.to = opened, next.upstream
+	next := m.by(a.withCookies(opened, kept))
+	f.to = next.upstream
 	var err error
 	if f.version, err = next.client.Version(ctx); err != nil {
 		return found{}, false // the gateway still wants something
 	}
 	if !refresh.Empty() {
 		f.credentials.Method, f.credentials.RefreshToken = vocabulary.RefreshToken, refresh
-		if f.tokens, f.username, err = signIn(ctx, &next, f.credentials); err == nil {
+		if f.tokens, f.username, err = signIn(ctx, next, f.credentials); err == nil {
 			return f, true
 		}
 	}
@@ -275,42 +273,74 @@ func (a *Agent) try(ctx context.Context, s *session, opened *machine, headers ga
 		return found{}, false // no gateway has let the person in, and Langflow's own page has not either
 	}
 	switch {
-	case !m.pair.Refresh.Empty():
-		if f.tokens, err = next.client.Refresh(ctx, m.pair.Refresh, m.pair.CookieName); err == nil {
+	case next.holds() && m.refused.reason == "" && !barred(ctx, m):
+		// The session works without these cookies: the person wants another one.
+	case !next.pair.Refresh.Empty():
+		if f.tokens, err = next.client.Refresh(ctx, next.pair.Refresh, next.pair.CookieName); err == nil {
 			f.held = true
 			return f, true
 		}
-	case !m.apiKey.Empty():
-		if _, err = next.client.WhoAmI(ctx, langflow.Key(m.apiKey)); err == nil {
+	case !next.apiKey.Empty():
+		if _, err = next.client.WhoAmI(ctx, langflow.Key(next.apiKey)); err == nil {
 			f.held = true
 			return f, true
 		}
-	case m.profile.Method == "" || m.profile.Method == vocabulary.AutoLogin:
+	case next.token != nil && next.profile.Method == vocabulary.External:
+		if f.tokens, _, err = next.externalTokens(ctx); err == nil {
+			f.held = true
+			return f, true
+		}
+	case next.profile.Method == "" || next.profile.Method == vocabulary.AutoLogin:
 		f.credentials.Method = vocabulary.AutoLogin
-		if f.tokens, f.username, err = signIn(ctx, &next, f.credentials); err == nil {
+		if f.tokens, f.username, err = signIn(ctx, next, f.credentials); err == nil {
 			return f, true
 		}
 	}
-	// A gateway may tell Langflow who it let in (external authentication, from 1.11).
-	if m.token == nil {
-		if user, err := next.client.WhoAmI(ctx, langflow.ByGateway()); err == nil {
-			f.credentials.Method, f.tokens, f.username = vocabulary.External, nil, user.Username
-			f.credentials.RefreshToken = secret.Text{}
-			return f, true
-		}
+	// A gateway may tell Langflow who it let in (external authentication, from 1.11). A server
+	// that admits everybody does so without the cookies too.
+	if next.token != nil {
+		return found{}, false
 	}
-	return found{}, false
+	user, err := next.client.WhoAmI(ctx, langflow.ByGateway())
+	if err != nil {
+		return found{}, false
+	}
+	if _, err := a.withCookies(opened, nil).client.WhoAmI(ctx, langflow.ByGateway()); err == nil {
+		return found{}, false
+	}
+	f.credentials.Method, f.tokens, f.username = vocabulary.External, nil, user.Username
+	f.credentials.RefreshToken = secret.Text{}
+	return f, true
+}
+
+// withCookies returns the way that the browser was opened for, with cookies of a gateway in
+// place of the kept ones.
+func (a *Agent) withCookies(opened *machine, cookies []gateway.Cookie) upstream {
+	headers, _ := opened.pass.Kept()
+	pass := gateway.NewPass(opened.pass.Config)
+	pass.Keep(headers, cookies)
+	return a.through(opened.upstream, opened.profile, pass)
+}
+
+// barred tells whether a session's requests don't get to its server.
+func barred(ctx context.Context, m *machine) bool {
+	if m.clientErr != nil || gatewayOf(m.outage.err) != "" {
+		return true
+	}
+	_, err := m.client.Version(ctx)
+	return gatewayOf(err) != ""
 }
 
 // takeFound replaces the session, or the way to it, by what a sign-in in the browser came
 // to.
-func (a *Agent) takeFound(ctx context.Context, name string, f found) error {
+func (a *Agent) takeFound(ctx context.Context, name string, before *machine, f found) error {
 	s, release, err := a.seize(ctx, name)
 	if err != nil {
 		return err
 	}
 	defer release()
-	if s.known.Load().changedSince(f.from) {
+	m := s.known.Load()
+	if m.changedSince(before) {
 		return &Error{Kind: Conflict, Code: ChangedMeanwhile, Profile: name}
 	}
 	if !f.held {
@@ -318,10 +348,18 @@ func (a *Agent) takeFound(ctx context.Context, name string, f found) error {
 	}
 	// The refresh token or the key is as good as before.
 	ctx = context.WithoutCancel(ctx)
-	f.from.pass.OnRenewal(nil)
+	if f.credentials.Change != nil {
+		if _, err := a.editProfile(m.profile, f.credentials.editFile); err != nil {
+			return err
+		}
+	}
+	m.pass.OnRenewal(nil)
 	a.follow(f.to, name)
 	a.storePass(ctx, name, f.to)
-	a.note(s, func(m *machine, _ moment) { m.upstream = f.to })
+	a.mu.Lock()
+	a.noteLocked(s, func(m *machine, _ moment) { m.profile, m.upstream = f.credentials.edit(m.profile), f.to })
+	a.retireLocked(m.upstream, f.to)
+	a.mu.Unlock()
 	if f.tokens != nil {
 		return a.adopt(ctx, s, f.tokens)
 	}

@@ -120,7 +120,7 @@ func cookie(name, value string) func(*http.Request) bool {
 func (r *rig) inBackground(ctx context.Context, name string) <-chan error {
 	done := make(chan error, 1)
 	go func() {
-		_, err := r.LoginInBrowser(ctx, name, nil)
+		_, err := r.LoginInBrowser(ctx, name, Credentials{})
 		done <- err
 	}()
 	synctest.Wait()
@@ -138,7 +138,7 @@ func TestLoginInBrowser(t *testing.T) {
 		if snap := r.is("prod", SignedOut); !snap.SigningIn {
 			r.t.Error("nobody is told that a browser is open")
 		}
-		if _, err := r.LoginInBrowser(r.t.Context(), "prod", nil); err == nil {
+		if _, err := r.LoginInBrowser(r.t.Context(), "prod", Credentials{}); err == nil {
 			r.t.Error("a second window was opened")
 		}
 		for _, cookies := range [][]string{{"_gate_csrf=x"}, {"_gate=v0"}, {"_gate=v1"}, {"_gate=v1", "access_token_lf=x", "apikey_tkn_lflw=y"}} {
@@ -181,6 +181,90 @@ func TestLoginInBrowser(t *testing.T) {
 		r.mustToken("prod")
 		r.restart()
 		r.mustToken("prod")
+	})
+}
+
+// The window over a session that works stays open until the person has signed in anew:
+// cookies that let nothing new through are no sign-in.
+func TestBrowserBesideASessionThatWorks(t *testing.T) {
+	command, prints := printing(t)
+	for name, begin := range map[string]func(r *rig){
+		"a password": func(r *rig) { r.signIn("prod", false) },
+		"an API key": func(r *rig) {
+			r.signIn("other", false)
+			grant, err := r.Key(r.t.Context(), "other", Wish)
+			if err != nil {
+				r.t.Fatal(err)
+			}
+			r.addProfile("prod")
+			if _, err := r.Login(r.t.Context(), "prod", Credentials{Method: vocabulary.APIKey, APIKey: grant.Key}); err != nil {
+				r.t.Fatal(err)
+			}
+		},
+		"a command": func(r *rig) {
+			r.signIn("other", false)
+			prints(r.mustToken("other").Token.Reveal())
+			if _, err := r.Add(config.Profile{Name: "prod", ServerURL: r.server.URL, TokenCommand: command}); err != nil {
+				r.t.Fatal(err)
+			}
+			if _, err := r.Login(r.t.Context(), "prod", Credentials{Method: vocabulary.External}); err != nil {
+				r.t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, langflowtest.Options{AccessLifetime: 100 * time.Hour}, func(r *rig) {
+				g := guarded(r, func(*http.Request) bool { return true })
+				begin(r)
+				w := newWindow(r)
+				done := r.inBackground(r.t.Context(), "prod")
+				w.holds("_analytics=x")
+				time.Sleep(time.Minute)
+				if snap := r.is("prod", Fresh); !snap.SigningIn {
+					r.t.Fatal("the window closed at once")
+				}
+				// The gateway begins to want a sign-in, so its cookie is what was asked for.
+				g.set(func(g *gate) { g.admits = cookie("_gate", "v1") })
+				time.Sleep(time.Minute)
+				w.holds("_analytics=x", "_gate=v1")
+				if err := <-done; err != nil {
+					r.t.Fatal(err)
+				}
+				method := r.is("prod", Fresh).Method
+				g.set(func(g *gate) { g.admits = func(*http.Request) bool { return true } })
+				// A new session is too.
+				done = r.inBackground(r.t.Context(), "prod")
+				w.holds("_gate=v1", "refresh_token_lf="+refreshTokenOf(r))
+				if err := <-done; err != nil {
+					r.t.Fatal(err)
+				}
+				if snap := r.is("prod", Fresh); method == vocabulary.RefreshToken || snap.Method != vocabulary.RefreshToken {
+					r.t.Errorf("the method was %s and is %s", method, snap.Method)
+				}
+			})
+		})
+	}
+}
+
+// A server that tells everybody the same name has not heard it of a gateway.
+func TestNobodysWord(t *testing.T) {
+	bubble(t, langflowtest.Options{AccessLifetime: 100 * time.Hour}, func(r *rig) {
+		r.signIn("other", false)
+		token := r.mustToken("other").Token.Reveal()
+		g := guarded(r, func(*http.Request) bool { return true })
+		g.set(func(g *gate) { g.tells = func() string { return "Bearer " + token } })
+		w := newWindow(r)
+		r.addProfile("prod")
+		done := r.inBackground(r.t.Context(), "prod")
+		w.holds("_analytics=x")
+		time.Sleep(time.Minute)
+		if snap := r.is("prod", SignedOut); !snap.SigningIn {
+			r.t.Error("the window closed")
+		}
+		if err := r.CancelLogin("prod"); err != nil {
+			r.t.Error(err)
+		}
+		<-done
 	})
 }
 
@@ -345,7 +429,7 @@ func TestGatewaysWord(t *testing.T) {
 			r.t.Errorf("the reason is %s", snap.Reason)
 		}
 		newWindow(r).holds("_gate=v2")
-		if _, err := r.LoginInBrowser(r.t.Context(), "prod", nil); err != nil {
+		if _, err := r.LoginInBrowser(r.t.Context(), "prod", Credentials{}); err != nil {
 			r.t.Fatal(err)
 		}
 		signedIn()

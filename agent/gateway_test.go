@@ -287,7 +287,7 @@ func TestRenewedCookies(t *testing.T) {
 		r.addProfile("prod")
 		w := newWindow(r)
 		w.holds("_gate=v1", "refresh_token_lf="+refreshTokenOf(r))
-		if _, err := r.LoginInBrowser(r.t.Context(), "prod", nil); err != nil {
+		if _, err := r.LoginInBrowser(r.t.Context(), "prod", Credentials{}); err != nil {
 			r.t.Fatal(err)
 		}
 		g.set(func(g *gate) {

@@ -24,6 +24,9 @@ type Credentials struct {
 	// Headers are those that a gateway in front of the server wants; nil leaves those that
 	// are kept, none takes them away.
 	Headers gateway.Headers
+	// Change edits the profile's settings. They come into force with the session, so that a
+	// sign-in that fails leaves the profile as it was; nil edits nothing.
+	Change func(*config.Profile)
 
 	cookieName string // of the refresh token's cookie; "" if that is not known
 }
@@ -109,28 +112,25 @@ func (a *Agent) Login(ctx context.Context, name string, c Credentials) (Snapshot
 	if err := a.loadPass(ctx, s); err != nil {
 		return Snapshot{}, keychainError(name, err)
 	}
-	m := s.known.Load()
+	next, err := a.candidate(s.known.Load(), c)
+	if err != nil {
+		return Snapshot{}, err
+	}
+	defer a.discard(s, next.upstream)
 	a.mu.Lock()
-	a.slots[m.origin] = max(a.slots[m.origin], a.clock.Elapsed()+silentInterval) // this sign-in counts for the server's limit too
+	a.slots[next.origin] = max(a.slots[next.origin], a.clock.Elapsed()+silentInterval) // this sign-in counts for the server's limit too
 	a.mu.Unlock()
-	if m.clientErr != nil {
-		return Snapshot{}, errorOf(name, m.clientErr)
+	if next.clientErr != nil {
+		return Snapshot{}, errorOf(name, next.clientErr)
 	}
-	if c.Method == vocabulary.External && m.token == nil {
+	if c.Method == vocabulary.External && next.token == nil {
 		return Snapshot{}, &Error{Kind: BadRequest, Code: MethodNeeds, Profile: name, Detail: c.Method}
-	}
-	next := *m
-	if c.Headers != nil {
-		_, cookies := m.pass.Kept()
-		pass := gateway.NewPass(m.pass.Config)
-		pass.Keep(c.Headers, cookies)
-		next.upstream = a.through(m.upstream, m.profile, pass)
 	}
 	version, err := next.client.Version(ctx)
 	if err != nil {
 		return Snapshot{}, errorOf(name, err)
 	}
-	tokens, username, err := signIn(ctx, &next, c)
+	tokens, username, err := signIn(ctx, next, c)
 	if err != nil {
 		return Snapshot{}, errorOf(name, err)
 	}
@@ -138,6 +138,68 @@ func (a *Agent) Login(ctx context.Context, name string, c Credentials) (Snapshot
 		return Snapshot{}, err
 	}
 	return a.Profile(name)
+}
+
+// candidate returns a session's machine with the settings and the headers of a sign-in,
+// which come into force only with takeOver.
+func (a *Agent) candidate(m *machine, c Credentials) (*machine, error) {
+	p, err := c.editFile(m.profile)
+	if err != nil {
+		return nil, err
+	}
+	to := m.upstream
+	if !sameWay(p, m.profile) {
+		if _, err := checked(p); err != nil {
+			return nil, err
+		}
+		to = a.upstreamOf(p)
+	}
+	headers, cookies := m.pass.Kept()
+	if to.origin != m.origin {
+		headers, cookies = nil, nil
+	}
+	if c.Headers != nil {
+		headers = c.Headers
+	}
+	if to.pass == m.pass && c.Headers != nil {
+		to = a.through(to, p, gateway.NewPass(m.pass.Config))
+	}
+	if to.pass != m.pass {
+		to.pass.Keep(headers, cookies)
+	}
+	next := m.by(to)
+	next.profile = p
+	return next, nil
+}
+
+// editFile is edit of a profile's file, or of settings that must fit together. A person's
+// own edit of the file may not fit the change.
+func (c Credentials) editFile(file config.Profile) (config.Profile, error) {
+	file = c.edit(file)
+	if err := config.CheckProfile(file); err != nil {
+		return file, &Error{Kind: BadRequest, Profile: file.Name, Detail: err.Error()}
+	}
+	return file, nil
+}
+
+// edit returns settings with the sign-in's change.
+func (c Credentials) edit(p config.Profile) config.Profile {
+	if c.Change == nil {
+		return p
+	}
+	before := p.ServerURL
+	c.Change(&p)
+	if p.ServerURL != before {
+		p = normal(p)
+	}
+	return p
+}
+
+// discard ends what a way of a candidate has of its own, unless the session has taken it.
+func (a *Agent) discard(s *session, to upstream) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.retireLocked(to, s.known.Load().upstream)
 }
 
 // signIn tries the credentials. It returns the pair that the server gave, or nil for an
@@ -179,16 +241,16 @@ func (a *Agent) takeOver(ctx context.Context, s *session, to upstream, c Credent
 	// half stored.
 	ctx = context.WithoutCancel(ctx)
 	m, now := a.look(s)
-	origin, old := m.origin, m.profile
+	old := m.profile
 	next := *m
-	p := old
+	p := c.edit(old)
 	p.Method, p.Username = c.Method, username
 	next.upstream = to
 	next.signedIn(p, tokens, c.APIKey, version, nil, now)
 	// Write the file first, since its change can be undone.
-	was, err := a.editProfile(old, func(file config.Profile) (config.Profile, error) {
+	undo, err := a.editProfile(old, func(file config.Profile) (config.Profile, error) {
 		file.Method, file.Username = c.Method, username
-		return file, nil
+		return c.editFile(file)
 	})
 	if err != nil {
 		return err
@@ -201,11 +263,7 @@ func (a *Agent) takeOver(ctx context.Context, s *session, to upstream, c Credent
 		for itemName, w := range dropped {
 			a.saver.want(itemName, w) // the old session goes on, so its write stays pending
 		}
-		_, undone := a.editProfile(old, func(file config.Profile) (config.Profile, error) {
-			file.Method, file.Username = was.Method, was.Username
-			return file, nil
-		})
-		return errors.Join(keychainError(s.name, saveErr), undone)
+		return errors.Join(keychainError(s.name, saveErr), undo())
 	}
 	if to.pass != m.pass {
 		m.pass.OnRenewal(nil) // or an answer would store the old cookies over the new ones
@@ -221,7 +279,7 @@ func (a *Agent) takeOver(ctx context.Context, s *session, to upstream, c Credent
 			continue
 		}
 		if other == keychain.Account(s.name, keychain.Password) && c.RememberPassword && c.Method == vocabulary.Password {
-			remembered := keychain.Item{Origin: origin, Username: username, Secret: c.Password, Gateway: item.Gateway}
+			remembered := keychain.Item{Origin: to.origin, Username: username, Secret: c.Password, Gateway: item.Gateway}
 			if err := a.store.Set(ctx, other, remembered); err != nil {
 				a.log.Warn("can't remember the password now", "profile", s.name, "error", err)
 				a.saver.save(other, remembered, nil)
@@ -238,6 +296,9 @@ func (a *Agent) takeOver(ctx context.Context, s *session, to upstream, c Credent
 	if tokens != nil {
 		a.counts.add(func(all *Counts) { all.Pairs++ })
 	}
+	if to.origin != m.origin {
+		a.leaveServer(ctx, s)
+	}
 	a.keys.Forget(s.name)
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -247,6 +308,7 @@ func (a *Agent) takeOver(ctx context.Context, s *session, to upstream, c Credent
 		m.suspended = keepsPassword
 		a.servedLocked(s, m, later)
 	})
+	a.retireLocked(m.upstream, to)
 	if saveErr != nil {
 		a.saver.save(itemName, item, a.noteSaved(s))
 	}
@@ -270,8 +332,7 @@ func (a *Agent) Logout(ctx context.Context, name string) (Snapshot, error) {
 // signOut deletes a seized session's secrets, in the store first. If a deletion fails,
 // it stores the deleted items again and changes nothing.
 func (a *Agent) signOut(ctx context.Context, s *session) error {
-	m, now := a.look(s)
-	client, access, left := m.client, m.pair.Access, m.left(now)
+	m := s.known.Load()
 	itemNames := a.itemNames(s.name)
 	m.pass.OnRenewal(nil) // or an answer would store its cookies again
 	undo := a.saver.forget(itemNames...)
@@ -286,18 +347,26 @@ func (a *Agent) signOut(ctx context.Context, s *session) error {
 		a.follow(m.upstream, s.name)
 		return keychainError(s.name, err)
 	}
-	a.keys.SignOut(ctx, a.account(s))
-	if client != nil && left > 0 {
-		// Ignore a failure: the server only clears cookies.
-		ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
-		defer cancel()
-		if err := client.Logout(ctx, access); err != nil {
-			a.log.Debug("logout", "profile", s.name, "error", err)
-		}
-	}
+	a.leaveServer(ctx, s)
 	a.keys.Forget(s.name)
 	a.update(s, func(m *machine, _ moment) { m.signedOut() })
 	m.pass.Keep(nil, nil)
 	a.follow(m.upstream, s.name)
 	return nil
+}
+
+// leaveServer has the session's server delete our keys, and signs out there.
+func (a *Agent) leaveServer(ctx context.Context, s *session) {
+	m, now := a.look(s)
+	access, left := m.pair.Access, m.left(now) // deleting keys takes a while
+	a.keys.SignOut(ctx, a.account(s))
+	if m.client == nil || left <= 0 {
+		return
+	}
+	// Ignore a failure: the server only clears cookies.
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	if err := m.client.Logout(ctx, access); err != nil {
+		a.log.Debug("logout", "profile", s.name, "error", err)
+	}
 }

@@ -2,12 +2,17 @@ package agent
 
 import (
 	"context"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"langkeep/agent/clock"
 	"langkeep/agent/config"
+	"langkeep/agent/gateway"
 	"langkeep/agent/keychain"
 	"langkeep/agent/langflow"
 	"langkeep/agent/langflow/langflowtest"
@@ -48,6 +53,93 @@ func TestFailedLoginKeepsTheSession(t *testing.T) {
 		r.restart()
 		time.Sleep(time.Second)
 		r.mustToken("prod")
+	})
+}
+
+// The settings of a sign-in come into force with its session, and those of one that fails
+// not at all. Nothing of the session from before goes to another server.
+func TestLoginWithChange(t *testing.T) {
+	const other = "https://other.example.org"
+	command, prints := printing(t)
+	prints(`{"headers":{"X-Pass":"printed"}}`)
+	for name, change := range map[string]func(p *config.Profile){
+		"a header command": func(p *config.Profile) { p.HeaderCommand, p.HeaderCommandFor = command, "X-Pass" },
+		"plain http":       func(p *config.Profile) { p.AllowHTTP = true },
+		"another server":   func(p *config.Profile) { p.ServerURL = other + "/" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, langflowtest.Options{}, func(r *rig) {
+				guarded(r, func(q *http.Request) bool {
+					if sends := q.Header.Get("X-Kept") == "SECRET"; sends == strings.Contains(other, q.URL.Host) {
+						t.Errorf("a request to %s has the kept header: %t", q.URL.Host, sends)
+					}
+					return true
+				})
+				r.addProfile("prod")
+				admin := langflowtest.Admin()
+				kept := gateway.Headers{"X-Kept": secret.New("SECRET")}
+				if _, err := r.Login(r.t.Context(), "prod", credentialsOf(admin, kept)); err != nil {
+					r.t.Fatal(err)
+				}
+				before := r.is("prod", Fresh).Profile
+				file := filepath.Join(r.dir, "prod.toml")
+				written, err := os.ReadFile(file)
+				if err != nil {
+					r.t.Fatal(err)
+				}
+				wrong, right := credentialsOf(langflowtest.User{Name: admin.Name, Password: "wrong"}, nil), credentialsOf(admin, nil)
+				wrong.Change, right.Change = change, change
+				_, err = r.Login(r.t.Context(), "prod", wrong)
+				r.fails(err, SigningInRequired)
+				if after, err := os.ReadFile(file); err != nil || string(after) != string(written) {
+					r.t.Errorf("the file has become\n%s", after)
+				}
+				if snap := r.is("prod", Fresh); snap.Profile != before || snap.Headers != "X-Kept" {
+					r.t.Errorf("the profile has become %+v", snap.Profile)
+				}
+				r.mustToken("prod")
+				if _, err := r.Refresh(r.t.Context(), "prod", false); err != nil {
+					r.t.Error(err)
+				}
+
+				if _, err := r.Login(r.t.Context(), "prod", right); err != nil {
+					r.t.Fatal(err)
+				}
+				want := before
+				change(&want)
+				want = normal(want)
+				if snap := r.is("prod", Fresh); snap.Profile != want {
+					r.t.Errorf("in force is %+v", snap.Profile)
+				}
+				if p, err := config.LoadProfile(file); err != nil || p != want {
+					r.t.Errorf("the file has %+v, %v", p, err)
+				}
+				r.restart()
+				r.mustToken("prod")
+			})
+		})
+	}
+}
+
+// A sign-in whose settings can't be used says so before it asks the server.
+func TestLoginWithBadChange(t *testing.T) {
+	bubble(t, langflowtest.Options{}, func(r *rig) {
+		r.signIn("prod", false)
+		before := r.is("prod", Fresh).Profile
+		for name, change := range map[string]func(p *config.Profile){
+			"no URL":                 func(p *config.Profile) { p.ServerURL = "ftp://flows.example.org" },
+			"no such CA":             func(p *config.Profile) { p.CAFile = filepath.Join(r.dir, "none.pem") },
+			"a key alone":            func(p *config.Profile) { p.ClientKey = filepath.Join(r.dir, "key.pem") },
+			"a header of Langkeep's": func(p *config.Profile) { p.TokenHeader = "Cookie" },
+		} {
+			c := credentialsOf(langflowtest.Admin(), nil)
+			c.Change = change
+			_, err := r.Login(r.t.Context(), "prod", c)
+			r.fails(err, BadRequest)
+			if snap := r.is("prod", Fresh); snap.Profile != before {
+				r.t.Errorf("%s: the profile has become %+v", name, snap.Profile)
+			}
+		}
 	})
 }
 

@@ -166,6 +166,17 @@ func (m *machine) changedSince(before *machine) bool {
 	return m.removed || m.signIns != before.signIns || m.pass != before.pass || m.profile.ServerURL != before.profile.ServerURL
 }
 
+// by returns the session with another way to its server. Nothing that it holds goes to
+// another origin.
+func (m *machine) by(to upstream) *machine {
+	next := *m
+	next.upstream = to
+	if to.origin != m.origin {
+		next.pair, next.apiKey, next.byGateway = pair{}, secret.Text{}, false
+	}
+	return &next
+}
+
 // forget drops everything that the session holds.
 func (m *machine) forget() {
 	m.signIns++

@@ -173,23 +173,31 @@ func (a *Agent) keepProfile(p config.Profile) error {
 }
 
 // editProfile changes a profile's file as it is now, so that a person's edits since the
-// last reload stay. was is the file's earlier settings. Without a file it starts from
-// the settings in force. It returns an error of with unwrapped.
-func (a *Agent) editProfile(inForce config.Profile, with func(config.Profile) (config.Profile, error)) (was config.Profile, err error) {
+// last reload stay. Without a file it starts from the settings in force. undo writes the
+// earlier settings again, unless a person has edited the file since. It returns an error
+// of with unwrapped.
+func (a *Agent) editProfile(inForce config.Profile, with func(config.Profile) (config.Profile, error)) (undo func() error, err error) {
 	a.files.Lock()
 	defer a.files.Unlock()
-	was, err = config.LoadProfile(a.profileFile(inForce.Name))
+	was, err := config.LoadProfile(a.profileFile(inForce.Name))
 	if errors.Is(err, os.ErrNotExist) {
 		was, err = inForce, nil
 	}
 	if err != nil {
-		return was, &Error{Kind: Internal, Profile: inForce.Name, Code: FileUnwritable, Detail: err.Error(), Err: err}
+		return nil, &Error{Kind: Internal, Profile: inForce.Name, Code: FileUnwritable, Detail: err.Error(), Err: err}
 	}
-	next, err := with(was)
+	written, err := with(was)
 	if err != nil {
-		return was, err
+		return nil, err
 	}
-	return was, a.keepProfile(next)
+	return func() error {
+		a.files.Lock()
+		defer a.files.Unlock()
+		if file, err := config.LoadProfile(a.profileFile(inForce.Name)); err != nil || file != written {
+			return nil
+		}
+		return a.keepProfile(was)
+	}, a.keepProfile(written)
 }
 
 // Add makes a new profile, signed out.
@@ -276,9 +284,9 @@ func (a *Agent) Change(ctx context.Context, name string, with func(p *config.Pro
 	}
 	defer release()
 	old := s.known.Load().profile
-	var p, written config.Profile // the settings to put in force, and those of the file
+	var p config.Profile // the settings to put in force
 	// Write the file first: its change can be undone, a sign-out can't.
-	was, err := a.editProfile(old, func(file config.Profile) (config.Profile, error) {
+	undo, err := a.editProfile(old, func(file config.Profile) (config.Profile, error) {
 		next := file
 		with(&next)
 		if err := config.CheckProfile(next); err != nil {
@@ -295,20 +303,13 @@ func (a *Agent) Change(ctx context.Context, name string, with func(p *config.Pro
 			p = old
 			with(&p)
 		}
-		written = next
 		return next, nil
 	})
 	if err != nil {
 		return Snapshot{}, err
 	}
 	if err := a.apply(ctx, s, p); err != nil {
-		_, undone := a.editProfile(old, func(file config.Profile) (config.Profile, error) {
-			if file != written {
-				return file, nil // a person has edited the file since
-			}
-			return was, nil
-		})
-		return Snapshot{}, errors.Join(err, undone)
+		return Snapshot{}, errors.Join(err, undo())
 	}
 	return a.Profile(name)
 }
@@ -352,8 +353,7 @@ func (a *Agent) apply(ctx context.Context, s *session, p config.Profile) error {
 			m.plan(now.wall)
 		}
 	})
-	a.releaseLocked(old.upstream)
-	a.crew.begin(old.close) // which waits for commands under way
+	a.retireLocked(old.upstream, way)
 	return nil
 }
 

@@ -87,6 +87,15 @@ func (to upstream) close() {
 	}
 }
 
+// retireLocked gives up what an upstream that is no longer used has of its own: the
+// commands, and the ways. now is the one that is used instead.
+func (a *Agent) retireLocked(old, now upstream) {
+	a.releaseLocked(old)
+	if old.pass.HeaderCommand != now.pass.HeaderCommand || old.token != now.token {
+		a.crew.begin(old.close) // which waits for commands under way
+	}
+}
+
 // follow has the store take up the cookies that a gateway's answers renew.
 func (a *Agent) follow(to upstream, profile string) {
 	to.pass.OnRenewal(func(cookies []gateway.Cookie) {

@@ -47,6 +47,14 @@ func Present(s agent.Snapshot) client.Profile {
 	return p
 }
 
+// setServer sets a profile's server and the way to it, as far as a request has it.
+func setServer(p *config.Profile, change client.ServerChange) {
+	set(&p.ServerURL, change.ServerURL)
+	set(&p.CAFile, change.CAFile)
+	set(&p.AllowHTTP, change.AllowHTTP)
+	setWay(p, change.Way)
+}
+
 // setWay sets a profile's way to its server, as far as a request has it.
 func setWay(p *config.Profile, way client.Way) {
 	if way.HeaderCommand != nil {
@@ -146,11 +154,8 @@ func (s *Server) changeProfile(w http.ResponseWriter, r *http.Request, _ *guard.
 		}
 	}
 	snapshot, err := s.Agent.Change(r.Context(), name, func(p *config.Profile) {
-		set(&p.ServerURL, body.ServerURL)
-		set(&p.CAFile, body.CAFile)
-		set(&p.AllowHTTP, body.AllowHTTP)
+		setServer(p, body.ServerChange)
 		set(&p.Proxy, body.Proxy)
-		setWay(p, body.Way)
 		if body.KeyLifetime != nil {
 			p.KeyLifetime = lifetime
 		}
@@ -177,15 +182,24 @@ func (s *Server) removeProfile(w http.ResponseWriter, r *http.Request, _ *guard.
 	return show(w, http.StatusOK, snapshot, err)
 }
 
-func (s *Server) login(w http.ResponseWriter, r *http.Request, _ *guard.Caller, name string) error {
+func (s *Server) login(w http.ResponseWriter, r *http.Request, caller *guard.Caller, name string) error {
 	var body client.Login
 	if err := read(r, &body); err != nil {
 		return err
 	}
-	var headers gateway.Headers
+	c := agent.Credentials{
+		Method: string(body.Method), Username: body.Username, Password: body.Password,
+		RefreshToken: body.RefreshToken, APIKey: body.APIKey, RememberPassword: body.RememberPassword,
+	}
+	if body.Change != nil {
+		if !caller.Has(guard.Owner) {
+			return client.NewProblem(client.TypeForbidden, "profile \""+name+"\": only the owner may change its settings, as change does")
+		}
+		c.Change = func(p *config.Profile) { setServer(p, *body.Change) }
+	}
 	if body.Headers != nil {
 		var err error
-		if headers, err = gateway.NewHeaders(body.Headers); err != nil {
+		if c.Headers, err = gateway.NewHeaders(body.Headers); err != nil {
 			return client.NewProblem(client.TypeBadRequest, "profile \""+name+"\": "+err.Error())
 		}
 	}
@@ -193,15 +207,12 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request, _ *guard.Caller, 
 	var err error
 	if body.Browser {
 		if body.Method != "" || body.Username != "" || !body.Password.Empty() || !body.RefreshToken.Empty() || !body.APIKey.Empty() || body.RememberPassword {
-			return client.NewProblem(client.TypeBadRequest, "browser goes with headers alone: the person gives all else in the browser")
+			return client.NewProblem(client.TypeBadRequest, "browser goes with headers and change alone: the person gives all else in the browser")
 		}
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(windowTime)) // a failure shows in the answer
-		snapshot, err = s.Agent.LoginInBrowser(r.Context(), name, headers)
+		snapshot, err = s.Agent.LoginInBrowser(r.Context(), name, c)
 	} else {
-		snapshot, err = s.Agent.Login(r.Context(), name, agent.Credentials{
-			Headers: headers, Method: string(body.Method), Username: body.Username, Password: body.Password,
-			RefreshToken: body.RefreshToken, APIKey: body.APIKey, RememberPassword: body.RememberPassword,
-		})
+		snapshot, err = s.Agent.Login(r.Context(), name, c)
 	}
 	if err != nil {
 		profile, _ := s.Agent.Profile(name) // an empty one will do

@@ -100,3 +100,32 @@ func TestLoginWords(t *testing.T) {
 		}
 	}
 }
+
+// A sign-in may change the profile's settings for the owner alone, since a command among
+// them is a program to run. One that fails changes nothing.
+func TestLoginWithChange(t *testing.T) {
+	r := newRig(t)
+	r.must(201, "POST", "/v1/profiles", fmt.Sprintf(`{"name":"prod","server_url":%q}`, r.langflow.URL))
+	const path = "/v1/profiles/prod/login"
+	login := func(password string) string {
+		return fmt.Sprintf(`{"method":"password","username":%q,"password":%q,"change":{"allow_http":true}}`, langflowtest.Admin().Name, password)
+	}
+	changed := func() bool {
+		p, err := r.agent.Profile("prod")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p.AllowHTTP
+	}
+	manager := r.newClient("manager", "manage")
+	r.refused(client.TypeForbidden, manager, "POST", path, login(langflowtest.Admin().Password))
+	r.refused(client.TypeSignInRequired, "owner", "POST", path, login("wrong"))
+	r.refused(client.TypeBadRequest, "owner", "POST", path, `{"method":"auto-login","change":{"key_lifetime":"1h"}}`)
+	if changed() {
+		t.Error("a sign-in that failed has changed the profile")
+	}
+	r.must(200, "POST", path, login(langflowtest.Admin().Password))
+	if !changed() {
+		t.Error("a sign-in has not changed the profile")
+	}
+}

@@ -720,12 +720,12 @@ class Card {
 
   // byBrowser has Langkeep open a browser for the person to sign in in. The stream tells
   // that it is open, and what came of it.
-  byBrowser(button, headers) {
+  byBrowser(button, { headers, change } = {}) {
     write(this.error, "");
     this.cancelled = false;
     return during(button, "Opening the browser…", async () => {
       try {
-        await ask("POST", pathOf(this.data.name, "/login"), { browser: true, ...(headers && { headers }) });
+        await ask("POST", pathOf(this.data.name, "/login"), { browser: true, headers, change });
       } catch (problem) {
         if (!this.cancelled) write(this.error, problem.message);
       }
@@ -913,10 +913,8 @@ class Card {
       write(error, words);
       input.focus();
     };
-    // settle changes the profile's settings, if there is something to change.
-    const settle = async (change) => {
-      if (Object.keys(change).length > 0) await ask("PATCH", pathOf(this.data.name), change);
-    };
+    // some is what to change with the sign-in; undefined for nothing.
+    const some = (change) => (Object.keys(change).length > 0 ? change : undefined);
     const clean = () => {
       write(error, "");
       for (const input of form.querySelectorAll("[aria-invalid]")) input.removeAttribute("aria-invalid");
@@ -926,16 +924,9 @@ class Card {
       if (faulty) lacks(...faulty);
       return !faulty;
     };
-    browser.onclick = async () => {
+    browser.onclick = () => {
       clean();
-      if (!frontIsWhole()) return;
-      try {
-        await settle(front.change());
-      } catch (problem) {
-        write(error, problem.message);
-        return;
-      }
-      this.byBrowser(browser, front.given());
+      if (frontIsWhole()) this.byBrowser(browser, { headers: front.given(), change: some(front.change()) });
     };
     form.onsubmit = (event) => {
       event.preventDefault();
@@ -964,9 +955,9 @@ class Card {
       }
       if (!frontIsWhole()) return;
       body.headers = front.given();
+      body.change = some({ ...front.change(), ...change });
       during(submit, "Signing in…", async () => {
         try {
-          await settle({ ...front.change(), ...change });
           await ask("POST", pathOf(this.data.name, "/login"), body);
           if (this.panel.dataset.kind === "sign-in") this.close();
         } catch (problem) {

@@ -12,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"langkeep/agent/gateway"
-	"langkeep/agent/langflow"
 	"langkeep/agent/paths"
 	"langkeep/agent/secret"
 	"langkeep/localapi/client"
@@ -30,7 +29,7 @@ type loginOptions struct {
 	headers       []string // whose values are asked for
 	headersStdin  bool
 	browser       bool
-	change        client.ProfileChange // the profile's settings from flags
+	change        client.ServerChange // the profile's settings from flags
 
 	secret  secret.Text            // from stdin
 	gateway map[string]secret.Text // the headers that a gateway wants; nil leaves those that are kept
@@ -246,96 +245,63 @@ func (o *loginOptions) check(args []string) error {
 	return nil
 }
 
-// prepare makes or changes the profile as the flags say. undo undoes that.
+// prepare asks for the headers, and makes a profile that is new. undo removes that again.
+// Of a profile that is not new, the flags' settings come into force with the session, so
+// that a sign-in that fails leaves it as it was.
 func (o *loginOptions) prepare(ctx context.Context, c *client.Client) (p client.Profile, undo func(), err error) {
-	// The end of the attempt, even by Ctrl-C, must not end the undoing.
-	cleanup := func(do func(context.Context) error) func() {
-		return func() {
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-			defer cancel()
-			if err := do(ctx); err != nil {
-				o.say("and the profile could not be put back as it was: " + wordsOf(err))
-			}
-		}
-	}
 	undo = func() {}
 	p, err = c.Profile(ctx, o.name)
-	if isProblem(err, client.TypeNotFound) {
-		if o.url == "" {
-			return p, undo, usagef("there is no profile %q yet, so it needs a server: langkeep login %s URL", o.name, o.name)
-		}
-		added := client.NewProfile{Name: o.name, ServerURL: o.url, Way: o.change.Way}
-		if o.change.CAFile != nil {
-			added.CAFile = *o.change.CAFile
-		}
-		if o.change.AllowHTTP != nil {
-			added.AllowHTTP = *o.change.AllowHTTP
-		}
-		p, err = c.AddProfile(ctx, added)
-		if err != nil {
-			return p, undo, err
-		}
-		return p, cleanup(func(ctx context.Context) error {
-			_, err := c.RemoveProfile(ctx, o.name)
-			return err
-		}), nil
-	}
-	if err != nil {
+	isNew := isProblem(err, client.TypeNotFound)
+	switch {
+	case isNew && o.url == "":
+		return p, undo, usagef("there is no profile %q yet, so it needs a server: langkeep login %s URL", o.name, o.name)
+	case err != nil && !isNew:
 		return p, undo, err
 	}
-	if o.method == "" && p.Method != nil && !o.browser {
-		o.method = *p.Method
-	}
-	if o.change.ServerURL != nil && strings.TrimRight(o.url, "/") == strings.TrimRight(p.ServerURL, "/") {
-		o.change.ServerURL = nil
-	}
-	if o.change == (client.ProfileChange{}) {
-		return p, undo, nil
-	}
-	// A change of server signs out, so ask the person for the credentials before it.
-	if err := o.askFor(ctx, p); err != nil {
+	if err := o.askForHeaders(ctx); err != nil {
 		return p, undo, err
 	}
-	before := p.ServerURL
-	if o.change.ServerURL != nil {
-		if err := o.looksAt(ctx, *o.change.ServerURL); err != nil {
-			return p, undo, err
+	if !isNew {
+		if o.method == "" && p.Method != nil && !o.browser {
+			o.method = *p.Method
 		}
-	}
-	p, err = c.ChangeProfile(ctx, o.name, o.change)
-	if err != nil {
-		return p, undo, err
-	}
-	if p.ServerURL != before {
-		undo = cleanup(func(ctx context.Context) error {
-			_, err := c.ChangeProfile(ctx, o.name, client.ProfileChange{ServerURL: &before})
-			if err == nil {
-				o.say(o.name + " is still " + before)
+		if o.change.ServerURL != nil && strings.TrimRight(o.url, "/") == strings.TrimRight(p.ServerURL, "/") {
+			o.change.ServerURL = nil
+		}
+		return p, func() {
+			if o.change != (client.ServerChange{}) {
+				o.say(o.name + " is left as it was")
 			}
-			return err
-		})
+		}, nil
 	}
-	return p, undo, nil
+	added := client.NewProfile{Name: o.name, ServerURL: o.url, Way: o.change.Way}
+	if o.change.CAFile != nil {
+		added.CAFile = *o.change.CAFile
+	}
+	if o.change.AllowHTTP != nil {
+		added.AllowHTTP = *o.change.AllowHTTP
+	}
+	o.change = client.ServerChange{}
+	if p, err = c.AddProfile(ctx, added); err != nil {
+		return p, undo, err
+	}
+	return p, func() {
+		// The end of the attempt, even by Ctrl-C, must not end this.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		if _, err := c.RemoveProfile(ctx, o.name); err != nil {
+			o.say("and the profile could not be removed again: " + wordsOf(err))
+		}
+	}, nil
 }
 
-// looksAt asks a profile's new address whether Langflow is there, without a credential:
-// a mistyped address must not cost the old session. Only a clear no counts, since only
-// the agent knows all of the profile's settings.
-func (o *loginOptions) looksAt(ctx context.Context, url string) error {
-	server, err := langflow.New(url, langflow.Options{AllowHTTP: true, Clock: o.clock, UserAgent: "langkeep/" + version})
-	if err != nil {
-		return nil // the agent returns the URL's error
+// login has the agent sign in.
+func (o *loginOptions) login(ctx context.Context, c *client.Client, l client.Login) (client.Profile, error) {
+	l.Headers = o.gateway
+	if o.change != (client.ServerChange{}) {
+		l.Change = &o.change
 	}
-	_, err = server.Version(ctx)
-	var lf *langflow.Error
-	if !errors.As(err, &lf) {
-		return ctx.Err()
-	}
-	switch lf.Kind {
-	case langflow.Unreachable, langflow.TimedOut, langflow.NotLangflow:
-		return client.NewProblem(client.TypeServerUnreachable, fmt.Sprintf("profile %q is left as it is: %s", o.name, words.Error(lf)))
-	}
-	return nil
+	return c.Login(ctx, o.name, l)
 }
 
 // askFor asks the person for the credentials that the method needs and that are
@@ -384,16 +350,13 @@ const tries = 3
 // signIn signs in with the method chosen, or with the first that the server
 // takes.
 func (o *loginOptions) signIn(ctx context.Context, c *client.Client, p client.Profile) (client.Profile, error) {
-	if err := o.askForHeaders(ctx); err != nil {
-		return p, err
-	}
 	if o.browser {
 		o.say("finish signing in in the browser window; Ctrl-C gives up")
-		signedIn, err := c.Login(ctx, o.name, client.Login{Browser: true, Headers: o.gateway})
+		signedIn, err := o.login(ctx, c, client.Login{Browser: true})
 		return signedIn, refused(err)
 	}
 	if o.method == "" {
-		signedIn, err := c.Login(ctx, o.name, client.Login{Method: client.AutoLogin, Headers: o.gateway})
+		signedIn, err := o.login(ctx, c, client.Login{Method: client.AutoLogin})
 		if !hasReason(err, "auto-login-off") {
 			return signedIn, refused(err)
 		}
@@ -407,7 +370,7 @@ func (o *loginOptions) signIn(ctx context.Context, c *client.Client, p client.Pr
 		if err := o.askFor(ctx, p); err != nil {
 			return p, err
 		}
-		login := client.Login{Method: o.method, Headers: o.gateway}
+		login := client.Login{Method: o.method}
 		switch o.method {
 		case client.Password:
 			login.Username, login.Password, login.RememberPassword = o.username, o.secret, o.remember
@@ -416,7 +379,7 @@ func (o *loginOptions) signIn(ctx context.Context, c *client.Client, p client.Pr
 		case client.APIKey:
 			login.APIKey = o.secret
 		}
-		signedIn, err := c.Login(ctx, o.name, login)
+		signedIn, err := o.login(ctx, c, login)
 		if !typed || try == tries || !hasReason(err, "wrong-password") {
 			return signedIn, refused(err)
 		}

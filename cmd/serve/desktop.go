@@ -157,7 +157,7 @@ func (v *desktopView) actions(ctx context.Context) tray.Actions {
 // signIn has a person sign in in a browser. Where none can be opened, the control page has
 // the other ways.
 func (v *desktopView) signIn(ctx context.Context, name string) error {
-	_, err := v.agent.LoginInBrowser(ctx, name, nil)
+	_, err := v.agent.LoginInBrowser(ctx, name, agent.Credentials{})
 	e, ok := errors.AsType[*agent.Error](err)
 	switch {
 	case ok && e.Kind == agent.NotSupported:

@@ -38,7 +38,7 @@ func TestAttackGateway(t *testing.T) {
 	behind := func(t *testing.T) string {
 		t.Helper()
 		name := b.profile(t)
-		if _, err := b.owner.ChangeProfile(t.Context(), name, client.ProfileChange{Way: client.Way{HeaderCommand: &[]string{good}}, Proxy: new(true)}); err != nil {
+		if _, err := b.owner.ChangeProfile(t.Context(), name, client.ProfileChange{ServerChange: client.ServerChange{Way: client.Way{HeaderCommand: &[]string{good}}}, Proxy: new(true)}); err != nil {
 			t.Fatal(err)
 		}
 		_, err := b.owner.Login(t.Context(), name, client.Login{
@@ -195,8 +195,11 @@ func TestAttackGateway(t *testing.T) {
 			defer c.Close()
 			refused := ""
 			for _, way := range []client.Way{{HeaderCommand: &[]string{planted}}, {TokenCommand: &[]string{planted}}, {ClientKey: &planted, ClientCert: &planted}} {
-				_, err := c.ChangeProfile(t.Context(), name, client.ProfileChange{Way: way})
+				change := client.ServerChange{Way: way}
+				_, err := c.ChangeProfile(t.Context(), name, client.ProfileChange{ServerChange: change})
 				refused = wantProblem(t, err, http.StatusForbidden, client.TypeForbidden)
+				_, err = c.Login(t.Context(), name, client.Login{Method: client.AutoLogin, Change: &change})
+				wantProblem(t, err, http.StatusForbidden, client.TypeForbidden)
 			}
 			_ = b.signIn(t, name) // which would run it
 			if _, err := os.Stat(ran); err == nil {
@@ -212,7 +215,7 @@ func TestAttackGateway(t *testing.T) {
 			} {
 				name := b.profile(t)
 				prints, _ := command(t, fmt.Sprint("prints-", i), `{"headers":{`+headers+`}}`)
-				if _, err := b.owner.ChangeProfile(t.Context(), name, client.ProfileChange{Way: client.Way{HeaderCommand: &[]string{prints}}}); err != nil {
+				if _, err := b.owner.ChangeProfile(t.Context(), name, client.ProfileChange{ServerChange: client.ServerChange{Way: client.Way{HeaderCommand: &[]string{prints}}}}); err != nil {
 					t.Fatal(err)
 				}
 				b.server.takeAsked()

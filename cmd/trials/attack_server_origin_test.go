@@ -88,7 +88,7 @@ func TestAttackServerOrigin(t *testing.T) {
 	betrayals(t, "what is tried", b, []betrayal{
 		{"somebody has the owner change `server_url` to another port of the same computer (`PATCH`)", func(t *testing.T, b *betrayed) string {
 			name := full(t)
-			if p, err := b.owner.ChangeProfile(t.Context(), name, client.ProfileChange{ServerURL: &evil.URL}); err != nil || !signedOut(p) {
+			if p, err := b.owner.ChangeProfile(t.Context(), name, client.ProfileChange{ServerChange: client.ServerChange{ServerURL: &evil.URL}}); err != nil || !signedOut(p) {
 				t.Errorf("it is %s, %v", p.State, err)
 			}
 			return poked(t, name)
@@ -96,7 +96,7 @@ func TestAttackServerOrigin(t *testing.T) {
 		{"and back again", func(t *testing.T, b *betrayed) string {
 			name := full(t)
 			for _, url := range []string{evil.URL, b.server.URL} {
-				if _, err := b.owner.ChangeProfile(t.Context(), name, client.ProfileChange{ServerURL: &url}); err != nil {
+				if _, err := b.owner.ChangeProfile(t.Context(), name, client.ProfileChange{ServerChange: client.ServerChange{ServerURL: &url}}); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -131,7 +131,7 @@ func TestAttackServerOrigin(t *testing.T) {
 			var said string
 			for _, url := range []string{"http://localhost" + port, "http://[::1]" + port, "https://127.0.0.1" + port, "https://flows.example."} {
 				name := full(t)
-				p, err := b.owner.ChangeProfile(t.Context(), name, client.ProfileChange{ServerURL: &url})
+				p, err := b.owner.ChangeProfile(t.Context(), name, client.ProfileChange{ServerChange: client.ServerChange{ServerURL: &url}})
 				said = inState(t, p, err, client.SignedOut)
 				if _, err := b.owner.RemoveProfile(t.Context(), name); err != nil {
 					t.Error(err)
@@ -143,7 +143,7 @@ func TestAttackServerOrigin(t *testing.T) {
 			var said string
 			for _, url := range []string{strings.Replace(b.server.URL, "http", "HTTP", 1), b.server.URL + "/", b.server.URL + "/api/v1/login", b.server.URL + "/team"} {
 				name := full(t)
-				p, err := b.owner.ChangeProfile(t.Context(), name, client.ProfileChange{ServerURL: &url})
+				p, err := b.owner.ChangeProfile(t.Context(), name, client.ProfileChange{ServerChange: client.ServerChange{ServerURL: &url}})
 				said = inState(t, p, err, client.Fresh)
 			}
 			return because(said, "it is the same origin")
@@ -152,7 +152,7 @@ func TestAttackServerOrigin(t *testing.T) {
 			name, refused := full(t), ""
 			for _, url := range []string{b.server.URL + "@evil.example", "http://ann:pw@127.0.0.1", "http://evil.example#@127.0.0.1", "http://evil.example?@127.0.0.1", `http://127.0.0.1\@evil.example`, "//evil.example", "evil.example", "file:///etc/passwd",
 				"http://evil.example\n", "http://127.0.0.1:99999", "http://127.0.0.1:1:2", "http://", "http://x/../y", "http://x/%2e%2e/y", "javascript:alert(1)"} {
-				_, err := b.owner.ChangeProfile(t.Context(), name, client.ProfileChange{ServerURL: &url})
+				_, err := b.owner.ChangeProfile(t.Context(), name, client.ProfileChange{ServerChange: client.ServerChange{ServerURL: &url}})
 				refused = wantProblem(t, err, http.StatusBadRequest, client.TypeBadRequest)
 			}
 			edit(t, name, b.server.URL+"@evil.example")
@@ -168,7 +168,7 @@ func TestAttackServerOrigin(t *testing.T) {
 		{"plain http to another computer, which everybody on the way could read", func(t *testing.T, b *betrayed) string {
 			url := "http://flows.example"
 			name := full(t)
-			_, err := b.owner.ChangeProfile(t.Context(), name, client.ProfileChange{ServerURL: &url})
+			_, err := b.owner.ChangeProfile(t.Context(), name, client.ProfileChange{ServerChange: client.ServerChange{ServerURL: &url}})
 			refused := wantProblem(t, err, http.StatusBadRequest, client.TypeBadRequest)
 			p, err := b.owner.Profile(t.Context(), name)
 			return refused + "; " + inState(t, p, err, client.Fresh) + " at its old origin"

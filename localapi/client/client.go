@@ -189,6 +189,9 @@ func (l Login) revealed() map[string]any {
 		}
 		body["headers"] = headers
 	}
+	if l.Change != nil {
+		body["change"] = l.Change
+	}
 	return body
 }
 

@@ -47,7 +47,7 @@ func TestRequests(t *testing.T) {
 			return err
 		}, `POST /v1/profiles {"name":"prod","server_url":"https://flows.example.org","allow_http":true}`, "{}"},
 		"change": {func(c *Client) error {
-			_, err := c.ChangeProfile(ctx, "prod", ProfileChange{CAFile: &ca, AllowHTTP: &allow})
+			_, err := c.ChangeProfile(ctx, "prod", ProfileChange{ServerChange: ServerChange{CAFile: &ca, AllowHTTP: &allow}})
 			return err
 		}, `PATCH /v1/profiles/prod {"ca_file":"","allow_http":true}`, "{}"},
 		"remove": {func(c *Client) error { _, err := c.RemoveProfile(ctx, "prod"); return err }, "DELETE /v1/profiles/prod ", "{}"},
@@ -55,6 +55,10 @@ func TestRequests(t *testing.T) {
 			_, err := c.Login(ctx, "prod", Login{Method: Password, Username: "ana", Password: secret.New(`pa"ss`), RememberPassword: true})
 			return err
 		}, `POST /v1/profiles/prod/login {"method":"password","password":"pa\"ss","remember_password":true,"username":"ana"}`, "{}"},
+		"password with a change": {func(c *Client) error {
+			_, err := c.Login(ctx, "prod", Login{Method: Password, Change: &ServerChange{CAFile: &ca}})
+			return err
+		}, `POST /v1/profiles/prod/login {"change":{"ca_file":""},"method":"password"}`, "{}"},
 		"refresh token": {func(c *Client) error {
 			_, err := c.Login(ctx, "prod", Login{Method: RefreshToken, RefreshToken: secret.New("r")})
 			return err

@@ -125,17 +125,23 @@ type Way struct {
 	TokenHeader      *string   `json:"token_header,omitempty"`
 }
 
+// ServerChange changes a profile's server and the way to it: nil leaves a setting as it
+// is.
+type ServerChange struct {
+	ServerURL *string `json:"server_url,omitempty"`
+	CAFile    *string `json:"ca_file,omitempty"`
+	AllowHTTP *bool   `json:"allow_http,omitempty"`
+	Way
+}
+
 // ProfileChange is the body of PATCH /v1/profiles/{name}: nil leaves a setting
 // as it is.
 type ProfileChange struct {
-	ServerURL   *string `json:"server_url,omitempty"`
-	CAFile      *string `json:"ca_file,omitempty"`
-	AllowHTTP   *bool   `json:"allow_http,omitempty"`
+	ServerChange
 	KeyLifetime *string `json:"key_lifetime,omitempty"` // a Go duration; "0s" is the default again
 	Proxy       *bool   `json:"proxy,omitempty"`
 	// ProxyAllowOrigins are those of the web pages that may use the proxy.
 	ProxyAllowOrigins *[]string `json:"proxy_allow_origins,omitempty"`
-	Way
 }
 
 // Login is the body of POST /v1/profiles/{name}/login. The secrets are read
@@ -152,6 +158,8 @@ type Login struct {
 	// Headers are those that a gateway in front of the server wants. Nil leaves those that
 	// are kept, and none takes them away.
 	Headers map[string]secret.Text `json:"headers,omitempty"`
+	// Change comes into force with the session. Only the owner and the page may send it.
+	Change *ServerChange `json:"change,omitempty"`
 }
 
 // Card is a profile in words, for the control page. Its words change as time goes.
