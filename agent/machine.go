@@ -77,8 +77,7 @@ type machine struct {
 	signIns   int  // how often the session began or ended here
 	signingIn bool // a person signs in in the browser
 
-	proxyOpen   bool   // the proxy's port is open
-	proxyReason string // why it is not, although the settings want it
+	proxy ProxyState
 }
 
 // upstream is the way to a session's server, made from its profile.

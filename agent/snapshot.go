@@ -43,8 +43,7 @@ type Snapshot struct {
 	OffsetKnown    bool
 	Keys           keys.Status
 	Headers        string // the names of the headers that are kept for a gateway, with spaces between them
-	ProxyOpen      bool   // the proxy has its port
-	ProxyReason    string // why it has none: vocabulary.PortTaken, PortOfAnotherUser or empty
+	ProxyState
 }
 
 // snapshot describes a session now.
@@ -63,7 +62,7 @@ func (m *machine) snapshot(k keys.Status, now moment) Snapshot {
 		Profile: m.profile, State: m.state(now), Saved: m.saved, SigningIn: m.signingIn,
 		AccessExpires: m.pair.AccessExpiry, RefreshExpires: m.pair.RefreshExpiry,
 		LastRefresh: m.lastPair, NextAttempt: m.next, FailingSince: m.outage.since, ServerVersion: m.version,
-		Offset: now.offset, OffsetKnown: now.offsetKnown, Keys: k, ProxyOpen: m.proxyOpen, ProxyReason: m.proxyReason,
+		Offset: now.offset, OffsetKnown: now.offsetKnown, Keys: k, ProxyState: m.proxy,
 	}
 	switch {
 	case m.refused.reason != "":

@@ -48,6 +48,7 @@ func (a *Agent) Access(ctx context.Context, name string) (secret.Text, error) {
 // ProxyNeeds is the data that a proxy needs for every request.
 type ProxyNeeds struct {
 	Origins       string // of web pages that may use the proxy, with spaces between them
+	Hosts         string // by which programs in containers may reach it, the same
 	Version       string // the server's last known version, "" if unknown
 	UnknownRoutes bool   // the scope proxy may use routes that no known version has
 	Gateway       bool   // the profile sends something to a gateway in front of the server
@@ -62,15 +63,22 @@ func (a *Agent) ProxyNeeds(name string) ProxyNeeds {
 	}
 	m := s.known.Load()
 	return ProxyNeeds{
-		Origins: m.profile.ProxyOrigins, Version: m.version, UnknownRoutes: m.profile.UnknownRoutes,
+		Origins: m.profile.ProxyOrigins, Hosts: m.profile.ProxyHosts, Version: m.version, UnknownRoutes: m.profile.UnknownRoutes,
 		Gateway: m.pass.Keeps() || m.profile.HeaderCommand != "" || m.profile.ClientCert != "",
 		NoKeys:  m.profile.Method == vocabulary.External && a.keys.Status(name).Reason == vocabulary.KeysForbidden,
 	}
 }
 
-// ProxyIs notes for snapshots whether a profile's proxy has its port, and why not.
-func (a *Agent) ProxyIs(name string, open bool, reason string) {
+// ProxyState is how a profile's proxy is.
+type ProxyState struct {
+	ProxyOpen       bool   // the proxy has its port
+	ProxyReason     string // why it has none: vocabulary.PortTaken, PortOfAnotherUser or empty
+	ProxySocketPath string // of its Unix socket; "" if it has none
+}
+
+// ProxyIs notes for snapshots how a profile's proxy is.
+func (a *Agent) ProxyIs(name string, state ProxyState) {
 	if s, err := a.session(name); err == nil {
-		a.update(s, func(m *machine, _ moment) { m.proxyOpen, m.proxyReason = open, reason })
+		a.update(s, func(m *machine, _ moment) { m.proxy = state })
 	}
 }

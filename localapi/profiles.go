@@ -1,6 +1,7 @@
 package localapi
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -27,6 +28,8 @@ func Present(s agent.Snapshot) client.Profile {
 	}
 	p.ProxyURL, p.ProxyReason = proxyURL(s), known(s.ProxyReason)
 	p.ProxyAllowOrigins = append([]string{}, strings.Fields(s.ProxyOrigins)...) // never null
+	p.ProxyAllowHosts = append([]string{}, strings.Fields(s.ProxyHosts)...)     // the same
+	p.ProxySocket = known(s.ProxySocketPath)
 	if p.ExecScopes = strings.Fields(s.ExecScopes); len(p.ExecScopes) == 0 {
 		p.ExecScopes = []string{"read", "token", "proxy"}
 	}
@@ -67,6 +70,20 @@ func setWay(p *config.Profile, way client.Way) {
 	set(&p.TokenHeader, way.TokenHeader)
 	set(&p.ClientCert, way.ClientCert)
 	set(&p.ClientKey, way.ClientKey)
+}
+
+// joined is a list with spaces between its members, as a profile has it, which none of
+// them may have; nil for no list.
+func joined(name string, list *[]string) (*string, error) {
+	if list == nil {
+		return nil, nil
+	}
+	for _, member := range *list {
+		if strings.Join(strings.Fields(member), "") != member || member == "" {
+			return nil, client.NewProblem(client.TypeBadRequest, fmt.Sprintf("%s has %q: write each as a member of its own, without a space", name, member))
+		}
+	}
+	return new(strings.Join(*list, " ")), nil
 }
 
 // set sets a field to a request's value, if the request has one.
@@ -153,22 +170,35 @@ func (s *Server) changeProfile(w http.ResponseWriter, r *http.Request, _ *guard.
 			return client.NewProblem(client.TypeBadRequest, "key_lifetime must be a duration such as 24h")
 		}
 	}
+	origins, err := joined("proxy_allow_origins", body.ProxyAllowOrigins)
+	if err != nil {
+		return err
+	}
+	hosts, err := joined("proxy_allow_hosts", body.ProxyAllowHosts)
+	if err != nil {
+		return err
+	}
 	snapshot, err := s.Agent.Change(r.Context(), name, func(p *config.Profile) {
 		setServer(p, body.ServerChange)
 		set(&p.Proxy, body.Proxy)
 		if body.KeyLifetime != nil {
 			p.KeyLifetime = lifetime
 		}
-		if body.ProxyAllowOrigins != nil {
-			p.ProxyOrigins = strings.Join(*body.ProxyAllowOrigins, " ")
-		}
+		set(&p.ProxyOrigins, origins)
+		set(&p.ProxyHosts, hosts)
+		set(&p.ProxySocket, body.ProxySocket)
 		if body.Proxy != nil && *body.Proxy && s.proxies.taken(name) {
 			p.ProxyPort = 0 // the next opening chooses another one
 		}
 	})
-	if err == nil && body.Proxy != nil {
+	if err == nil && (body.Proxy != nil || body.ProxySocket != nil) {
 		s.proxies.reconcile(r.Context(), name)
 		snapshot, err = s.Agent.Profile(name)
+	}
+	if err == nil && body.ProxySocket != nil && *body.ProxySocket && snapshot.ProxyOpen && snapshot.ProxySocketPath == "" {
+		if _, err = s.Agent.Change(r.Context(), name, func(p *config.Profile) { p.ProxySocket = false }); err == nil {
+			err = client.NewProblem(client.TypeNotSupported, "the proxy of "+name+" can have no socket here: see the agent's log")
+		}
 	}
 	return show(w, http.StatusOK, snapshot, err)
 }

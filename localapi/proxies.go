@@ -49,6 +49,9 @@ type openProxy struct {
 	port   int
 	server *http.Server // nil: the port is taken
 	end    context.CancelFunc
+	// Only the goroutine that has the turn touches the following.
+	socketSet bool         // the setting that socketAsSet last acted on
+	socket    net.Listener // nil: none
 }
 
 // watch opens and closes the proxies as their profiles say, until ctx ends; then it
@@ -153,13 +156,15 @@ func (p *proxies) reconcileInTurn(ctx context.Context, name string) {
 		now = nil
 	}
 	switch {
-	case !wanted || now != nil && now.server != nil:
+	case !wanted:
+	case now != nil && now.server != nil:
+		p.socketAsSet(now, snapshot)
 	case snapshot.ProxyPort == 0:
-		p.choose(ctx, name)
+		p.choose(ctx, snapshot)
 	default:
 		listeners, err := guard.ListenTCP(net.JoinHostPort("127.0.0.1", strconv.Itoa(snapshot.ProxyPort)))
 		if err == nil {
-			p.serve(name, snapshot.ProxyPort, listeners)
+			p.serve(snapshot, snapshot.ProxyPort, listeners)
 		} else {
 			p.refused(snapshot, err)
 		}
@@ -182,7 +187,7 @@ func (p *proxies) refused(snapshot agent.Snapshot, err error) {
 		if snapshot.ProxyReason == "" {
 			p.Log.Warn("the proxy's port is taken", "profile", name, "error", err)
 		}
-		p.Agent.ProxyIs(name, false, vocabulary.PortTaken)
+		p.Agent.ProxyIs(name, agent.ProxyState{ProxyReason: vocabulary.PortTaken})
 		return
 	}
 	revoked, err := p.Clients.RevokeAll(func(c clients.Client) bool { return slices.Contains(c.Profiles, name) })
@@ -190,12 +195,13 @@ func (p *proxies) refused(snapshot agent.Snapshot, err error) {
 		p.Log.Warn("the clients can't be written down", "error", err)
 	}
 	p.Log.Warn("another user holds the proxy's port: its clients are revoked", "profile", name, "port", port, "clients", revoked)
-	p.Agent.ProxyIs(name, false, vocabulary.PortOfAnotherUser)
+	p.Agent.ProxyIs(name, agent.ProxyState{ProxyReason: vocabulary.PortOfAnotherUser})
 }
 
 // choose takes the first free port that no other profile keeps, and writes it into the
 // profile. The caller has the turn.
-func (p *proxies) choose(ctx context.Context, name string) {
+func (p *proxies) choose(ctx context.Context, snapshot agent.Snapshot) {
+	name := snapshot.Name
 	kept := map[int]bool{}
 	for _, s := range p.Agent.Profiles() {
 		kept[s.ProxyPort] = true
@@ -214,7 +220,7 @@ func (p *proxies) choose(ctx context.Context, name string) {
 			closeUnused(listeners)
 			return
 		}
-		p.serve(name, port, listeners)
+		p.serve(snapshot, port, listeners)
 		return
 	}
 	p.Log.Warn("there is no free port for the proxy", "profile", name)
@@ -227,7 +233,8 @@ func closeUnused(listeners []net.Listener) {
 }
 
 // serve answers on a proxy's port. The caller has the turn.
-func (p *proxies) serve(name string, port int, listeners []net.Listener) {
+func (p *proxies) serve(snapshot agent.Snapshot, port int, listeners []net.Listener) {
+	name := snapshot.Name
 	handler := proxy.New(proxy.Config{
 		Profile: name, Source: credentials{p.Agent}, Lookup: p.Guard.Client, Log: p.Log,
 		Note: func(r *http.Request, caller *guard.Caller, what string, problem *client.Problem) {
@@ -244,7 +251,7 @@ func (p *proxies) serve(name string, port int, listeners []net.Listener) {
 	}))
 	server := guard.NewServer(guard.ServerConfig{Log: p.Log, Streams: true, Handler: http.HandlerFunc(
 		func(w http.ResponseWriter, r *http.Request) {
-			if problem := p.Guard.CheckProxy(r, p.needs(name).Origins); problem != nil {
+			if problem := p.Guard.CheckProxy(r, p.allowed(name)); problem != nil {
 				p.note(p.useOf(r, nil, name, "proxy"), problem)
 				p.metrics.proxy(problem)
 				guard.WriteProblem(w, problem)
@@ -260,7 +267,8 @@ func (p *proxies) serve(name string, port int, listeners []net.Listener) {
 		})})
 	life, end := context.WithCancel(context.Background())
 	server.BaseContext = func(net.Listener) context.Context { return life }
-	if !p.put(name, &openProxy{port, server, end}) {
+	now := &openProxy{port: port, server: server, end: end}
+	if !p.put(name, now) {
 		end()
 		closeUnused(listeners)
 		return
@@ -269,7 +277,32 @@ func (p *proxies) serve(name string, port int, listeners []net.Listener) {
 		go func() { _ = server.Serve(l) }() // returns when the server is closed
 	}
 	p.Log.Info("the proxy is open", "profile", name, "port", port)
-	p.Agent.ProxyIs(name, true, "")
+	p.Agent.ProxyIs(name, agent.ProxyState{ProxyOpen: true})
+	p.socketAsSet(now, snapshot)
+}
+
+// socketAsSet opens or closes the Unix socket of an open proxy. The caller has the turn.
+func (p *proxies) socketAsSet(now *openProxy, snapshot agent.Snapshot) {
+	state := agent.ProxyState{ProxyOpen: true}
+	if snapshot.ProxySocket == now.socketSet {
+		return
+	}
+	now.socketSet = snapshot.ProxySocket
+	if now.socket != nil {
+		_ = now.socket.Close() // requests under way go on
+		now.socket = nil
+	}
+	if now.socketSet {
+		socket, err := p.ListenProxy(snapshot.Name)
+		if err != nil {
+			p.Log.Warn("the proxy's socket can't be opened", "profile", snapshot.Name, "error", err)
+			return
+		}
+		now.socket, state.ProxySocketPath = socket, socket.Addr().String()
+		go func() { _ = now.server.Serve(socket) }() // returns when either is closed
+		p.Log.Info("the proxy's socket is open", "profile", snapshot.Name, "path", state.ProxySocketPath)
+	}
+	p.Agent.ProxyIs(snapshot.Name, state)
 }
 
 // shut closes a profile's proxy and ends its requests.
@@ -285,7 +318,7 @@ func (p *proxies) shut(name string) {
 		now.end()
 		_ = now.server.Close() // nothing is left to be saved
 	}
-	p.Agent.ProxyIs(name, false, "")
+	p.Agent.ProxyIs(name, agent.ProxyState{})
 }
 
 func (p *proxies) closeAll() {
@@ -349,6 +382,12 @@ func (p *proxies) waiting() []string {
 
 // taken tells whether a proxy that should be open has no port.
 func (p *proxies) taken(name string) bool { return slices.Contains(p.waiting(), name) }
+
+// allowed are those who may ask a profile's proxy beside this computer's own programs.
+func (p *proxies) allowed(name string) guard.Allowed {
+	needs := p.Agent.ProxyNeeds(name)
+	return guard.Allowed{Origins: strings.Fields(needs.Origins), Hosts: strings.Fields(needs.Hosts)}
+}
 
 func (p *proxies) needs(name string) proxy.Needs {
 	needs := p.Agent.ProxyNeeds(name)

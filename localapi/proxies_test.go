@@ -50,12 +50,96 @@ func TestProxyOpensAndCloses(t *testing.T) {
 	if again := r.must(200, "PATCH", "/v1/profiles/prod", `{"proxy":true}`); !strings.Contains(again, *p.ProxyURL) {
 		t.Errorf("it does not keep its port: %s", again)
 	}
-	r.refused(client.TypeBadRequest, "owner", "PATCH", "/v1/profiles/prod", `{"proxy_allow_origins":["not an origin"]}`)
+	r.refused(client.TypeBadRequest, "owner", "PATCH", "/v1/profiles/prod", `{"proxy_allow_origins":["nonsense"]}`)
+	r.refused(client.TypeBadRequest, "owner", "PATCH", "/v1/profiles/prod", `{"proxy_allow_origins":["http://a.example http://b.example"]}`)
 	r.cancel()
 	for start := time.Now(); get("/api/v1/version", token) != 0; time.Sleep(5 * time.Millisecond) {
 		if time.Since(start) > 5*time.Second {
 			t.Fatal("it outlives the agent")
 		}
+	}
+}
+
+// Programs in containers reach the proxy by a name of their own, or by its socket.
+func TestProxyOfContainers(t *testing.T) {
+	r := newRig(t)
+	r.signIn()
+	var p client.Profile
+	change := func(text string) {
+		t.Helper()
+		p = client.Profile{}
+		if err := json.Unmarshal([]byte(r.must(200, "PATCH", "/v1/profiles/prod", text)), &p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	token := r.newClient("tool", "run")
+	change(`{"proxy":true}`)
+	address := *p.ProxyURL + "/api/v1/version"
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := func(web *http.Client, host string) int {
+		t.Helper()
+		req := r.request(address, token)
+		req.Host = host
+		res, err := web.Do(req)
+		if err != nil {
+			return 0
+		}
+		_ = res.Body.Close()
+		return res.StatusCode
+	}
+	named := "host.docker.internal:" + u.Port()
+	if got := ask(http.DefaultClient, named); got != 421 {
+		t.Errorf("by a name that nobody gave: %d", got)
+	}
+	change(`{"proxy_allow_hosts":["host.docker.internal"]}`)
+	if got := ask(http.DefaultClient, named); got != 200 || len(p.ProxyAllowHosts) != 1 {
+		t.Errorf("by a given name: %d, %v", got, p.ProxyAllowHosts)
+	}
+	change(`{"proxy_allow_hosts":[]}`)
+	if got := ask(http.DefaultClient, named); got != 421 {
+		t.Errorf("by a name that was taken back: %d", got)
+	}
+	for _, bad := range []string{"a:80", "http://a", "*.a", "a b", "", "a/", "-a", "a..b", "[::1]"} {
+		r.refused(client.TypeBadRequest, "owner", "PATCH", "/v1/profiles/prod", `{"proxy_allow_hosts":["`+bad+`"]}`)
+	}
+
+	if runtime.GOOS == "windows" {
+		r.refused(client.TypeNotSupported, "owner", "PATCH", "/v1/profiles/prod", `{"proxy_socket":true}`)
+		if snapshot, err := r.agent.Profile("prod"); err != nil || snapshot.ProxySocket {
+			t.Error("a socket that can't be had stays in the profile", err)
+		}
+		return
+	}
+	change(`{"proxy_socket":true}`)
+	if p.ProxySocket == nil || *p.ProxySocket != r.proxySocket {
+		t.Fatalf("the socket: %v", p.ProxySocket)
+	}
+	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", r.proxySocket)
+	}, DisableKeepAlives: true}
+	web := &http.Client{Transport: transport}
+	if got := ask(web, "anything"); got != 200 {
+		t.Errorf("on the socket: %d", got)
+	}
+	for bearer, want := range map[string]int{"": 401, "owner": 403} {
+		if res, err := web.Do(r.request(address, bearer)); err != nil || res.StatusCode != want {
+			t.Errorf("on the socket with the token %q: %v, %v; want %d", bearer, res, err, want)
+		}
+	}
+	change(`{"proxy":false}`)
+	if p.ProxySocket != nil || ask(web, "anything") != 0 {
+		t.Error("it outlives the proxy")
+	}
+	change(`{"proxy":true}`)
+	if p.ProxySocket == nil || ask(web, "anything") != 200 {
+		t.Error("it does not come back with the proxy")
+	}
+	change(`{"proxy_socket":false}`)
+	if p.ProxySocket != nil || p.ProxyURL == nil || ask(web, "anything") != 0 {
+		t.Error("it can't be taken away")
 	}
 }
 

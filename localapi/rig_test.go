@@ -8,7 +8,9 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -67,10 +69,23 @@ type rig struct {
 	pages    *guard.Pages
 	clients  *clients.List
 	config   string // config.toml
-	url      string
-	stopped  chan struct{}
-	wrong    error // what is wrong with the files
-	cancel   func()
+	// proxySocket is the path of the proxies' socket.
+	proxySocket string
+	url         string
+	stopped     chan struct{}
+	wrong       error // what is wrong with the files
+	cancel      func()
+}
+
+// shortDir is a folder whose name leaves room for that of a socket.
+func shortDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "lk")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
 }
 
 func newRig(t testing.TB) *rig {
@@ -87,6 +102,7 @@ func newRig(t testing.TB) *rig {
 	r.url = "http://" + listeners[0].Addr().String()
 	r.pages = guard.NewPages(clock.System())
 	r.clients = clients.Open(filepath.Join(t.TempDir(), "clients.json"), clock.System(), log)
+	r.proxySocket = filepath.Join(shortDir(t), "proxy.sock")
 	r.config = filepath.Join(t.TempDir(), "config.toml")
 	r.server = New(Config{
 		Agent: r.agent, Log: log,
@@ -95,7 +111,8 @@ func newRig(t testing.TB) *rig {
 		FirstProxyPort: 19000 + rand.IntN(10000),
 		Clients:        r.clients, Audit: auditlog.Open("", clock.System(), log),
 		Version: "1.2.3", Started: time.Now(), Store: "memory", Settings: settingsFile(r.config),
-		Pages: r.pages, URL: r.url, PageFile: filepath.Join(t.TempDir(), "open.html"),
+		ListenProxy: func(profile string) (net.Listener, error) { return guard.ListenSocket(r.proxySocket) },
+		Pages:       r.pages, URL: r.url, PageFile: filepath.Join(t.TempDir(), "open.html"),
 		ConfigError: func() error { return r.wrong }, Stop: func() { r.stopped <- struct{}{} },
 	})
 	ctx, cancel := context.WithCancel(context.Background())

@@ -56,6 +56,9 @@ type Config struct {
 	PageFile string
 	// FirstProxyPort is where the search for a proxy's port begins; 0 is 17861.
 	FirstProxyPort int
+	// ListenProxy listens on the Unix socket of a profile's proxy. Its error is
+	// guard.ErrNoSocket where there can be none.
+	ListenProxy func(profile string) (net.Listener, error)
 	// Doctor makes the checks of POST /v1/doctor.
 	Doctor Doctor
 	// Stop is called when the owner asks the agent to stop. It must not wait

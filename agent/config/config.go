@@ -31,7 +31,7 @@ type Config struct {
 	// How much the log says: debug, info, warn or error.
 	LogLevel string `toml:"log_level"`
 	// Users of this computer beside you, by name or number, who may connect over
-	// TCP. They need a token all the same.
+	// TCP and to a proxy's socket. They need a token all the same.
 	AllowUsers []string `toml:"allow_users"`
 	// The browser for sign-ins that need one, as the full path of a program of
 	// the Chromium family; empty for the first that is installed of Chrome, Edge,

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -35,6 +36,11 @@ type Profile struct {
 	// ProxyOrigins are those of the web pages that may use the proxy, in one
 	// string with spaces between them, so that profiles can be compared.
 	ProxyOrigins string
+	// ProxyHosts are names by which programs in containers may reach the proxy, with
+	// spaces between them.
+	ProxyHosts string
+	// ProxySocket means that the proxy has a Unix socket too.
+	ProxySocket bool
 	// UnknownRoutes lets clients with the scope proxy use routes that no known version
 	// of Langflow has.
 	UnknownRoutes bool
@@ -101,6 +107,11 @@ type profileFile struct {
 	// The origins of the web pages that may use the proxy, each with a scheme, a
 	// host and perhaps a port.
 	ProxyOrigins []string `toml:"proxy_allow_origins"`
+	// The names by which programs in containers reach the proxy, beside localhost, such
+	// as host.docker.internal.
+	ProxyHosts []string `toml:"proxy_allow_hosts"`
+	// Whether the proxy has a Unix socket too, which can be mounted into a container.
+	ProxySocket bool `toml:"proxy_socket"`
 	// Whether clients with the scope proxy may use routes that no known version of
 	// Langflow has.
 	UnknownRoutes bool `toml:"unknown_routes"`
@@ -158,7 +169,8 @@ func loadProfile(path string) (Profile, *document, error) {
 	return Profile{
 		Name: name, ServerURL: f.ServerURL, Username: f.Username, Method: f.Method, CAFile: f.CAFile,
 		AllowHTTP: f.AllowHTTP, KeyLifetime: lifetime, Proxy: f.Proxy, ProxyPort: f.ProxyPort,
-		ProxyOrigins: strings.Join(f.ProxyOrigins, " "), UnknownRoutes: f.UnknownRoutes, ExecScopes: strings.Join(f.ExecScopes, " "),
+		ProxyOrigins: strings.Join(f.ProxyOrigins, " "),
+		ProxyHosts:   strings.Join(f.ProxyHosts, " "), ProxySocket: f.ProxySocket, UnknownRoutes: f.UnknownRoutes, ExecScopes: strings.Join(f.ExecScopes, " "),
 		HeaderCommand: NewArgv(f.HeaderCommand), HeaderCommandFor: f.HeaderCommandFor, ClientCert: f.ClientCert, ClientKey: f.ClientKey,
 		TokenCommand: NewArgv(f.TokenCommand), TokenHeader: f.TokenHeader,
 	}, doc, nil
@@ -251,6 +263,7 @@ func (p Profile) file() profileFile {
 	f := profileFile{
 		Schema: paths.Schema, ServerURL: p.ServerURL, Username: p.Username, Method: p.Method, CAFile: p.CAFile,
 		AllowHTTP: p.AllowHTTP, Proxy: p.Proxy, ProxyPort: p.ProxyPort, ProxyOrigins: strings.Fields(p.ProxyOrigins),
+		ProxyHosts: strings.Fields(p.ProxyHosts), ProxySocket: p.ProxySocket,
 		UnknownRoutes: p.UnknownRoutes, ExecScopes: strings.Fields(p.ExecScopes),
 		HeaderCommand: p.HeaderCommand.Words(), HeaderCommandFor: p.HeaderCommandFor, ClientCert: p.ClientCert, ClientKey: p.ClientKey,
 		TokenCommand: p.TokenCommand.Words(), TokenHeader: p.TokenHeader,
@@ -294,6 +307,7 @@ func (f profileFile) faults() map[string]error {
 		"proxy_port":   checkPort(f.ProxyPort),
 
 		"proxy_allow_origins": checkOrigins(f.ProxyOrigins),
+		"proxy_allow_hosts":   checkHosts(f.ProxyHosts),
 		"exec_scopes":         checkExecScopes(f.ExecScopes),
 
 		"header_command":     checkCommand(f.HeaderCommand),
@@ -392,6 +406,19 @@ func checkOrigins(origins []string) error {
 		u, err := url.Parse(o)
 		if err != nil || u.Host == "" || o != strings.ToLower(u.Scheme+"://"+u.Host) || strings.ContainsAny(o, " *") {
 			return fmt.Errorf("%q is not an origin; write one such as http://localhost:3000", o)
+		}
+	}
+	return nil
+}
+
+// hostName is a name or an IPv4 address as a Host header has it, without a port. Names
+// of containers may have underscores.
+var hostName = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*$`)
+
+func checkHosts(hosts []string) error {
+	for _, h := range hosts {
+		if len(h) > 253 || !hostName.MatchString(h) {
+			return fmt.Errorf("%q is not a host's name; write one such as host.docker.internal, without a port", h)
 		}
 	}
 	return nil

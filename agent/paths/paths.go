@@ -196,6 +196,10 @@ func (p Paths) PageFile() string { return filepath.Join(p.Run, "open.html") }
 // Socket is the Unix socket of the local API.
 func (p Paths) Socket() string { return filepath.Join(p.Run, "agent.sock") }
 
+// ProxySocketDir holds the Unix socket of a profile's proxy and nothing else, so that a
+// container can be given the folder.
+func (p Paths) ProxySocketDir(profile string) string { return filepath.Join(p.Run, "proxies", profile) }
+
 // KeychainService is the service that keychain items are kept under: one of
 // its own for each LANGKEEP_HOME, so that two agents never share a secret.
 func (p Paths) KeychainService() string {
@@ -221,6 +225,15 @@ func (p Paths) Create() error {
 		}
 	}
 	return nil
+}
+
+// CreateProxySocketDir makes a profile's ProxySocketDir, as Create makes folders.
+func (p Paths) CreateProxySocketDir(profile string) error {
+	dir := p.ProxySocketDir(profile)
+	if err := createDir(filepath.Dir(dir)); err != nil {
+		return err
+	}
+	return createDir(dir)
 }
 
 // createHome makes the folder that LANGKEEP_HOME names. One that is there may

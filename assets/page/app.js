@@ -647,7 +647,10 @@ class Card {
 
     const facts = [["Token", data.token_left], ["Session", data.session_left],
       ["Refreshed", data.last_refresh], ["Langflow", data.server_version ?? "–"],
-      ["Proxy", data.proxy_url ?? "–"]].filter(([, value]) => value !== "–");
+      ["Proxy", data.proxy_url ?? "–"],
+      ["Proxy open to", !data.proxy_url ? "–" : [...data.proxy_allow_origins.map((origin) => `pages of ${origin}`),
+        ...data.proxy_allow_hosts.map((host) => `programs that call this computer ${host}`),
+        ...(data.proxy_socket ? [`programs with the socket ${data.proxy_socket}`] : [])].join(", ") || "–"]].filter(([, value]) => value !== "–");
     this.facts.hidden = facts.length === 0;
     const shown = facts.map((fact) => fact[0]).join();
     if (this.shownFacts !== shown) {

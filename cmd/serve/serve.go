@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -120,6 +121,12 @@ func run(ctx context.Context, o Options, show func(running)) (err error) {
 	api.Guard = guard.New(guard.Config{
 		Authority: guard.Authorities{guard.OwnerToken(owner), api.Pages, localapi.ClientTokens(api.Clients)}, AllowUIDs: live.allowedUsers, Log: log,
 	})
+	api.ListenProxy = func(profile string) (net.Listener, error) {
+		if err := o.Paths.CreateProxySocketDir(profile); err != nil {
+			return nil, err
+		}
+		return guard.ListenSocket(filepath.Join(o.Paths.ProxySocketDir(profile), "proxy.sock"))
+	}
 	listeners, url, err := listen(settings.Listen, o, log)
 	if err != nil {
 		return err

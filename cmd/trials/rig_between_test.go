@@ -52,8 +52,10 @@ func newBetween(t *testing.T) *between {
 	} {
 		b.words[name] = b.profile(t, name, server)
 	}
+	_, b.words["prod's port"], _ = strings.Cut(b.words["prod"], ":")
 	origins := []string{"http://app.example"}
-	if _, err := b.owner.ChangeProfile(t.Context(), "prod", client.ProfileChange{ProxyAllowOrigins: &origins}); err != nil {
+	hosts := []string{"host.docker.internal"}
+	if _, err := b.owner.ChangeProfile(t.Context(), "prod", client.ProfileChange{ProxyAllowOrigins: &origins, ProxyAllowHosts: &hosts}); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []client.NewClient{

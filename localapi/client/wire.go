@@ -58,6 +58,8 @@ type Profile struct {
 	ProxyURL           *string    `json:"proxy_url"`            // null: the proxy is not open
 	ProxyReason        *string    `json:"proxy_reason"`         // why it is not, although it should be: port-taken or port-of-another-user
 	ProxyAllowOrigins  []string   `json:"proxy_allow_origins"`
+	ProxyAllowHosts    []string   `json:"proxy_allow_hosts"`
+	ProxySocket        *string    `json:"proxy_socket"`    // the path of the proxy's Unix socket; null: it has none
 	ExecScopes         []string   `json:"exec_scopes"`     // what exec and env give a program
 	KeyLifetime        *string    `json:"key_lifetime"`    // a Go duration; null: 24h
 	KeyExpiresAt       *time.Time `json:"key_expires_at"`  // of the managed key handed out now
@@ -142,6 +144,9 @@ type ProfileChange struct {
 	Proxy       *bool   `json:"proxy,omitempty"`
 	// ProxyAllowOrigins are those of the web pages that may use the proxy.
 	ProxyAllowOrigins *[]string `json:"proxy_allow_origins,omitempty"`
+	// ProxyAllowHosts are the names by which programs in containers may reach the proxy.
+	ProxyAllowHosts *[]string `json:"proxy_allow_hosts,omitempty"`
+	ProxySocket     *bool     `json:"proxy_socket,omitempty"`
 }
 
 // Login is the body of POST /v1/profiles/{name}/login. The secrets are read

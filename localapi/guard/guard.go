@@ -264,10 +264,8 @@ func (g *Guard) check(conn *conn, r *http.Request, way Way) (*Caller, *client.Pr
 // addressed checks that a request was meant for the agent, and returns the Origin that
 // the control page would send with it; "" on the socket.
 func (c *conn) addressed(r *http.Request) (origin string, p *client.Problem) {
-	// net/http takes the Host from an absolute target and answers CONNECT and
-	// the preface of HTTP/2 as if they were ordinary requests.
-	if r.ProtoMajor != 1 || r.Method == http.MethodConnect || !strings.HasPrefix(r.RequestURI, "/") {
-		return "", client.NewProblem(client.TypeBadRequest, "send an HTTP/1.1 request whose target is a path that begins with /")
+	if p := plain(r); p != nil {
+		return "", p
 	}
 	if c.socket {
 		return "", nil
@@ -277,6 +275,15 @@ func (c *conn) addressed(r *http.Request) (origin string, p *client.Problem) {
 		return "", client.NewProblem(client.TypeForbiddenHost, "the Host must be one of "+strings.Join(c.hosts, ", "))
 	}
 	return c.origins[i], nil
+}
+
+// plain refuses what net/http answers as if it were an ordinary request: an absolute
+// target, whose host it takes for the Host, CONNECT, and the preface of HTTP/2.
+func plain(r *http.Request) *client.Problem {
+	if r.ProtoMajor != 1 || r.Method == http.MethodConnect || !strings.HasPrefix(r.RequestURI, "/") {
+		return client.NewProblem(client.TypeBadRequest, "send an HTTP/1.1 request whose target is a path that begins with /")
+	}
+	return nil
 }
 
 // exchange admits the control page in a browser of our own user.

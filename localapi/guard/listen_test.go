@@ -146,7 +146,7 @@ func TestRefusedBodiesMakeRoom(t *testing.T) {
 	g := ownersGuard()
 	g.authority = callers
 	s := NewServer(ServerConfig{Log: quiet(), Streams: true, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		p := g.CheckProxy(r, nil)
+		p := g.CheckProxy(r, Allowed{})
 		if p == nil {
 			token, _ := bearer(r.Header.Get("Authorization"))
 			_, p = g.Client(r, token)
