@@ -1,0 +1,57 @@
+package paths
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"langkeep/agent/paths/pathstest"
+)
+
+// The path that other files name outlives an update: a link on the PATH rather than a
+// version's folder, an image rather than where it is mounted.
+func TestProgramLasts(t *testing.T) {
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := func(path string) string { return filepath.Join(dir, filepath.FromSlash(path)) }
+	for _, path := range []string{"Cellar/langkeep/1.0/bin/langkeep", "mount/usr/bin/langkeep", "other/langkeep", "plain/langkeep"} {
+		if err := os.MkdirAll(filepath.Dir(at(path)), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(at(path), nil, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, folder := range []string{"bin", "shell"} {
+		if err := os.MkdirAll(at(folder), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pathstest.Symlink(t, at("Cellar/langkeep/1.0/bin/langkeep"), at("bin/langkeep"))
+	pathstest.Symlink(t, at("mount/usr/bin/langkeep"), at("shell/langkeep"))
+	list := func(folders ...string) string {
+		all := ""
+		for _, folder := range folders {
+			all += at(folder) + string(filepath.ListSeparator)
+		}
+		return all
+	}
+	for name, tt := range map[string]struct {
+		exe, want string
+		env       map[string]string
+	}{
+		"a version's folder":           {"Cellar/langkeep/1.0/bin/langkeep", "bin/langkeep", map[string]string{"PATH": list("missing", "Cellar/langkeep/1.0/bin", "other", "bin")}},
+		"nothing leads to it":          {"Cellar/langkeep/1.0/bin/langkeep", "Cellar/langkeep/1.0/bin/langkeep", map[string]string{"PATH": list("other", "shell")}},
+		"without a PATH":               {"plain/langkeep", "plain/langkeep", nil},
+		"on the PATH itself":           {"plain/langkeep", "plain/langkeep", map[string]string{"PATH": list("plain")}},
+		"an image":                     {"mount/usr/bin/langkeep", "langkeep.AppImage", map[string]string{"APPDIR": at("mount"), "APPIMAGE": at("langkeep.AppImage"), "PATH": list("shell")}},
+		"another program's image":      {"plain/langkeep", "plain/langkeep", map[string]string{"APPDIR": at("mount"), "APPIMAGE": at("langkeep.AppImage")}},
+		"an image of a similar folder": {"mount/usr/bin/langkeep", "shell/langkeep", map[string]string{"APPDIR": at("mou"), "APPIMAGE": at("x"), "PATH": list("shell")}},
+	} {
+		if got := lasting(at(tt.exe), func(name string) string { return tt.env[name] }); got != at(tt.want) {
+			t.Errorf("%s: %s, want %s", name, got, at(tt.want))
+		}
+	}
+}
