@@ -34,6 +34,7 @@ type Place struct {
 	Section string
 	Name    string
 	format  format
+	begin   string // of a new file
 }
 
 // errFormat is wrapped by the errors of files that can't be edited.
@@ -55,7 +56,11 @@ func (p Place) Put(value any) (*Edit, error) {
 	if err != nil {
 		return nil, err
 	}
-	after, err := p.edited(before, value)
+	base := before
+	if len(bytes.TrimSpace(before)) == 0 && value != nil && p.begin != "" {
+		base = []byte(p.begin)
+	}
+	after, err := p.edited(base, value)
 	if err != nil {
 		return nil, err
 	}
@@ -218,8 +223,19 @@ func (p Place) Token() string {
 		return ""
 	}
 	value, _ := p.Value(content) // a file that can't be parsed has none
+	return tokenIn(value)
+}
+
+// tokenIn finds the header of a token, wherever a tool has it.
+func tokenIn(value any) string {
 	entry, _ := value.(map[string]any)
-	headers, _ := entry["headers"].(map[string]any)
-	token, _ := headers["x-api-key"].(string)
-	return token
+	if token, ok := entry["x-api-key"].(string); ok {
+		return token
+	}
+	for _, inner := range entry {
+		if token := tokenIn(inner); token != "" {
+			return token
+		}
+	}
+	return ""
 }

@@ -14,8 +14,9 @@ type server struct {
 }
 
 var (
-	relay = server{"langkeep", []string{"mcp", "prod"}}
-	env   = Environment{URL: "http://127.0.0.1:17861", APIKeyEnv: "LANGFLOW_API_KEY"}
+	relay      = server{"langkeep", []string{"mcp", "prod"}}
+	listFormat = yamlFormat{list: "mcpServers"}
+	env        = Environment{URL: "http://127.0.0.1:17861", APIKeyEnv: "LANGFLOW_API_KEY"}
 )
 
 const (
@@ -32,6 +33,7 @@ const (
 }
 `
 	tomlEntry = "[environments.langflow-prod]\nurl = 'http://127.0.0.1:17861'\napi_key_env = 'LANGFLOW_API_KEY'\n"
+	listEntry = "mcpServers:\n  - name: langflow-prod\n    command: langkeep\n    args:\n      - mcp\n      - prod\n"
 	yamlEntry = "environments:\n  langflow-prod:\n    url: http://127.0.0.1:17861\n    api_key_env: LANGFLOW_API_KEY\n"
 )
 
@@ -71,17 +73,28 @@ func TestPut(t *testing.T) {
 		"toml, none":   {tomlFormat{}, "", tomlEntry, ""},
 		"toml, others": {tomlFormat{}, "# mine\n[environments.a] # one\nurl = \"x\"\n\n[defaults]\nenvironment = \"a\" # two\n", "# mine\n[environments.a] # one\nurl = \"x\"\n\n[defaults]\nenvironment = \"a\" # two\n\n" + tomlEntry, ""},
 		"toml, amid":   {tomlFormat{}, "[environments.langflow-prod]\nurl = \"old\"\n# of the next\n[other]\nx = 1\n", tomlEntry + "# of the next\n[other]\nx = 1\n", "# of the next\n[other]\nx = 1\n"},
-		"yaml, none":   {yamlFormat{}, "", yamlEntry, "environments:\n"},
+		"yaml, none":   {yamlFormat{}, "", yamlEntry, "environments: {}\n"},
 		"yaml, others": {yamlFormat{}, "# mine\ndefaults: {environment: a}\n\nenvironments: # one\n    # two\n    a:\n        url: x # three\n\n# four\nmore: [1,\n  2]\n",
-			"# mine\ndefaults: {environment: a}\n\nenvironments: # one\n    # two\n    langflow-prod:\n      url: http://127.0.0.1:17861\n      api_key_env: LANGFLOW_API_KEY\n    a:\n        url: x # three\n\n# four\nmore: [1,\n  2]\n", ""},
-		"yaml, nothing in it": {yamlFormat{}, "environments: {}\na: 1", yamlEntry + "a: 1\n", "environments:\na: 1\n"},
-		"yaml, amid":          {yamlFormat{}, "environments:\n  langflow-prod:\n    url: old\n  # of the next\n  b: {url: y}\n", yamlEntry + "  # of the next\n  b: {url: y}\n", "environments:\n  # of the next\n  b: {url: y}\n"},
+			"# mine\ndefaults: {environment: a}\n\nenvironments: # one\n    langflow-prod:\n      url: http://127.0.0.1:17861\n      api_key_env: LANGFLOW_API_KEY\n    # two\n    a:\n        url: x # three\n\n# four\nmore: [1,\n  2]\n", ""},
+		"yaml, nothing in it":           {yamlFormat{}, "environments: {}\na: 1", yamlEntry + "a: 1\n", "environments: {}\na: 1\n"},
+		"yaml, a comment after nothing": {yamlFormat{}, "environments: {} # none yet\na: 1\n", "environments: # none yet\n" + strings.TrimPrefix(yamlEntry, "environments:\n") + "a: 1\n", "environments: {} # none yet\na: 1\n"},
+		"yaml list, none":               {listFormat, "", listEntry, "mcpServers: []\n"},
+		"yaml list, empty":              {listFormat, "mcpServers: []\na: 1\n", listEntry + "a: 1\n", ""},
+		"yaml list, others": {listFormat, "# mine\nname: x\nmcpServers: # one\n  # two\n  - name: a\n    command: x # three\n  - uses: y\n  # four\nrules:\n  - |\n    be\n\n    kind\n",
+			"# mine\nname: x\nmcpServers: # one\n" + strings.TrimPrefix(listEntry, "mcpServers:\n") + "  # two\n  - name: a\n    command: x # three\n  - uses: y\n  # four\nrules:\n  - |\n    be\n\n    kind\n", ""},
+		"yaml list, amid without indent": {listFormat, "mcpServers:\n- name: a\n  args: [\"1\"]\n- name: langflow-prod\n  args:\n  - old\n  env: {}\n# of the next\n- name: b\nx: 1\n",
+			"mcpServers:\n- name: a\n  args: [\"1\"]\n" + strings.ReplaceAll(strings.TrimPrefix(listEntry, "mcpServers:\n  "), "\n  ", "\n") + "# of the next\n- name: b\nx: 1\n", "mcpServers:\n- name: a\n  args: [\"1\"]\n# of the next\n- name: b\nx: 1\n"},
+		"toml, with tables in it": {tomlFormat{}, "[environments.langflow-prod]\nurl = \"old\"\n\n[environments.langflow-prod.env]\na = \"b\" # mine\n\n# of the next\n[other]\nx = 1\n", tomlEntry + "\n# of the next\n[other]\nx = 1\n", "\n# of the next\n[other]\nx = 1\n"},
+		"yaml, amid":              {yamlFormat{}, "environments:\n  langflow-prod:\n    url: old\n  # of the next\n  b: {url: y}\n", yamlEntry + "  # of the next\n  b: {url: y}\n", "environments:\n  # of the next\n  b: {url: y}\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := Place{Path: "file", Section: "environments", Name: "langflow-prod", format: tt.format}
 			var value any = env
-			if tt.format == (jsonFormat{}) {
+			switch tt.format {
+			case jsonFormat{}:
 				p.Section, value = "mcpServers", relay
+			case listFormat:
+				p.Section, value = "mcpServers", continued(Server{Name: "langflow-prod", Command: "langkeep", Args: []string{"mcp", "prod"}})
 			}
 			after, err := p.edited([]byte(tt.before), value)
 			if err != nil || string(after) != tt.after {
@@ -106,20 +119,21 @@ func TestFilesThatAreLeftAlone(t *testing.T) {
 		format  format
 		content string
 	}{
-		"broken json":         {jsonFormat{}, `{"mcpServers": {`},
-		"a list":              {jsonFormat{}, `[]`},
-		"null":                {jsonFormat{}, `null`},
-		"the section a list":  {jsonFormat{}, `{"environments": []}`},
-		"the section twice":   {jsonFormat{}, `{"environments": {"a": 1}, "environments": 5}`},
-		"broken toml":         {tomlFormat{}, "[environments"},
-		"inline toml":         {tomlFormat{}, "environments = {a = {url = 'x'}}\n"},
-		"dotted toml":         {tomlFormat{}, "environments.langflow-prod.url = 'x'\n"},
-		"toml with subtables": {tomlFormat{}, "[environments.langflow-prod.headers]\na = 1\n"},
-		"broken yaml":         {yamlFormat{}, "environments: [\n"},
-		"flow yaml":           {yamlFormat{}, "environments: {a: {url: x}}\n"},
-		"a yaml list":         {yamlFormat{}, "- environments\n"},
-		"an alias":            {yamlFormat{}, "x: &x {a: {url: y}}\nenvironments: *x\n"},
-		"two documents":       {yamlFormat{}, "environments:\n  a: {url: x}\n---\nb: 1\n"},
+		"broken json":        {jsonFormat{}, `{"mcpServers": {`},
+		"a list":             {jsonFormat{}, `[]`},
+		"null":               {jsonFormat{}, `null`},
+		"the section a list": {jsonFormat{}, `{"environments": []}`},
+		"the section twice":  {jsonFormat{}, `{"environments": {"a": 1}, "environments": 5}`},
+		"broken toml":        {tomlFormat{}, "[environments"},
+		"inline toml":        {tomlFormat{}, "environments = {a = {url = 'x'}}\n"},
+		"dotted toml":        {tomlFormat{}, "environments.langflow-prod.url = 'x'\n"},
+		"toml amid others":   {tomlFormat{}, "[environments.langflow-prod]\na = 1\n[x]\n[environments.langflow-prod.headers]\na = 1\n"},
+		"a yaml list's name": {yamlFormat{list: "environments"}, "environments: {a: 1}\n"},
+		"broken yaml":        {yamlFormat{}, "environments: [\n"},
+		"flow yaml":          {yamlFormat{}, "environments: {a: {url: x}}\n"},
+		"a yaml list":        {yamlFormat{}, "- environments\n"},
+		"an alias":           {yamlFormat{}, "x: &x {a: {url: y}}\nenvironments: *x\n"},
+		"two documents":      {yamlFormat{}, "environments:\n  a: {url: x}\n---\nb: 1\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "file")
@@ -165,6 +179,20 @@ func FuzzYAML(f *testing.F) {
 		p := Place{Path: "file", Section: "environments", Name: "x", format: yamlFormat{}}
 		if after, err := p.edited([]byte(content), env); err == nil {
 			if again, err := p.edited(after, env); err != nil || string(again) != string(after) {
+				t.Errorf("twice: %v\n%s\n%s", err, after, again)
+			}
+		}
+	})
+}
+
+func FuzzYAMLList(f *testing.F) {
+	f.Add(listEntry)
+	f.Add("mcpServers:\n- name: a\n- name: x\n  args: [\"1\"]\n- b\n")
+	value := continued(Server{Name: "x", Command: "langkeep"})
+	f.Fuzz(func(t *testing.T, content string) {
+		p := Place{Path: "file", Section: "mcpServers", Name: "x", format: listFormat}
+		if after, err := p.edited([]byte(content), value); err == nil {
+			if again, err := p.edited(after, value); err != nil || string(again) != string(after) {
 				t.Errorf("twice: %v\n%s\n%s", err, after, again)
 			}
 		}

@@ -23,8 +23,8 @@ func FuzzRecords(f *testing.F) {
 		}
 		records := OpenRecords(files)
 		before, err := records.All()
-		n := Record{Tool: "lfx", Profile: "x", Path: "/somewhere"}
-		put := records.putLocked(n)
+		n := Record{Tool: "lfx", Link: Link{Profile: "x"}, Path: "/somewhere"}
+		put := records.changeLocked(func(all []Record) []Record { return append(slices.DeleteFunc(all, n.is), n) })
 		if err != nil {
 			if now, readErr := os.ReadFile(path); put == nil || readErr != nil || string(now) != content {
 				t.Errorf("what can't be read (%v) is now %q, %v", err, now, readErr)
@@ -34,7 +34,7 @@ func FuzzRecords(f *testing.F) {
 		if put != nil {
 			t.Fatal(put)
 		}
-		want := append(slices.DeleteFunc(before, func(r Record) bool { return r.Tool == "lfx" && r.Profile == "x" }), n)
+		want := append(slices.DeleteFunc(before, n.is), n)
 		if now, err := records.All(); err != nil || !slices.Equal(now, want) {
 			t.Errorf("it has %+v, %v, want %+v", now, err, want)
 		}

@@ -95,7 +95,7 @@ func TestMounts(t *testing.T) {
 					t.Fatal(err)
 				}
 				records := OpenRecords(paths.Paths{State: t.TempDir()})
-				n, _, err := records.Make(t.Context(), tool, "prod", edit, client)
+				n, _, err := records.Make(t.Context(), tool, Link{Profile: "prod"}, edit, client)
 				if !tt.written {
 					if err == nil || !strings.Contains(err.Error(), tt.said) {
 						t.Errorf("%+v, %v", n, err)

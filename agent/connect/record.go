@@ -5,10 +5,12 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -18,14 +20,19 @@ import (
 // Record describes an entry that connect has written, so that it can be removed again.
 // It holds no secret.
 type Record struct {
-	Tool    string `json:"tool"`
-	Profile string `json:"profile"`
-	Path    string `json:"path"`
-	// Backup is the file as it was before; "" if there was none.
+	Tool string `json:"tool"`
+	Link
+	Path string `json:"path"`
+	// Backup is the file as it was before Langkeep's first entry in it; "" if there was
+	// none. All records of a file name the same one.
 	Backup string `json:"backup"`
-	// SHA256 is the hash of the file as written. While the file still has it, the
-	// backup can replace the whole file.
+	// SHA256 is the hash of the file as last written by Langkeep. While the file still
+	// has it, the backup can replace the whole file.
 	SHA256 string `json:"sha256"`
+	// Entry is the hash of the entry's meaning as written; "" in records of Langkeep 1.0.
+	Entry string `json:"entry,omitempty"`
+	// Made is the outermost folder that was made for the file; "" if there was no need.
+	Made   string `json:"made,omitempty"`
 	Client string `json:"client"` // the client whose token is in the entry; "" if none is
 	// Mode is the file's mode before a token made it private; 0 if there is nothing to
 	// restore.
@@ -74,32 +81,29 @@ func (r Records) All() ([]Record, error) {
 	return f.Connections, nil
 }
 
-// Find finds the record of a tool and a profile.
-func (r Records) Find(tool, profile string) (Record, bool, error) {
+// is tells whether two records are of one entry: a tool has one of a profile's flows,
+// and one of its builder.
+func (n Record) is(o Record) bool {
+	return n.Tool == o.Tool && n.Profile == o.Profile && n.Builder == o.Builder
+}
+
+// Find finds the record of a tool and a profile, for its flows or its builder.
+func (r Records) Find(tool, profile string, builder bool) (Record, bool, error) {
 	all, err := r.All()
-	for _, found := range all {
-		if found.Tool == tool && found.Profile == profile {
-			return found, true, err
-		}
+	wanted := Record{Tool: tool, Link: Link{Profile: profile, Builder: builder}}
+	if i := slices.IndexFunc(all, wanted.is); i >= 0 {
+		return all[i], true, err
 	}
 	return Record{}, false, err
 }
 
-// putLocked adds a record, and replaces an older one of the same tool and profile.
-func (r Records) putLocked(n Record) error {
-	return r.changeLocked(n.Tool, n.Profile, &n)
-}
-
-func (r Records) changeLocked(tool, profile string, with *Record) error {
+// changeLocked replaces the records by what change makes of them.
+func (r Records) changeLocked(change func([]Record) []Record) error {
 	all, err := r.All()
 	if err != nil {
 		return err
 	}
-	all = slices.DeleteFunc(all, func(o Record) bool { return o.Tool == tool && o.Profile == profile })
-	if with != nil {
-		all = append(all, *with)
-	}
-	data, err := paths.EncodeJSON(recordsFile{paths.Schema, all})
+	data, err := paths.EncodeJSON(recordsFile{paths.Schema, change(all)})
 	if err != nil {
 		return err
 	}
@@ -111,11 +115,11 @@ func sumOf(content []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// Make writes an edit for a profile, with a backup of the old file and a record. client
+// Make writes an edit for a link, with a backup of the old file and a record. client
 // is the client whose token is in the entry, "" for none. A file that has changed since
 // the edit was prepared is an error. undo restores the file, its record and the backup;
 // after an error Make has done so itself.
-func (r Records) Make(ctx context.Context, t *Tool, profile string, e *Edit, client string) (n Record, undo func(context.Context) error, err error) {
+func (r Records) Make(ctx context.Context, t *Tool, l Link, e *Edit, client string) (n Record, undo func(context.Context) error, err error) {
 	unlock, err := r.lock(ctx)
 	if err != nil {
 		return Record{}, nil, err
@@ -124,7 +128,7 @@ func (r Records) Make(ctx context.Context, t *Tool, profile string, e *Edit, cli
 	if err := e.CheckUnchanged(); err != nil {
 		return Record{}, nil, err
 	}
-	n, undoLocked, err := r.makeLocked(t, profile, e, client)
+	n, undoLocked, err := r.makeLocked(t, l, e, client)
 	return n, func(ctx context.Context) error {
 		unlock, err := r.lock(ctx)
 		if err != nil {
@@ -135,8 +139,11 @@ func (r Records) Make(ctx context.Context, t *Tool, profile string, e *Edit, cli
 	}, err
 }
 
-func (r Records) makeLocked(t *Tool, profile string, e *Edit, client string) (n Record, undo func() error, err error) {
-	n = Record{Tool: t.Name, Profile: profile, Path: e.Path, SHA256: sumOf(e.After), Client: client}
+func (r Records) makeLocked(t *Tool, l Link, e *Edit, client string) (n Record, undo func() error, err error) {
+	n = Record{Tool: t.Name, Link: l, Path: e.Path, SHA256: sumOf(e.After), Client: client}
+	if value, err := e.Value(e.After); err == nil {
+		n.Entry = sumOfValue(value)
+	}
 	var steps []func() error
 	undo = func() error {
 		var failed []error
@@ -150,19 +157,24 @@ func (r Records) makeLocked(t *Tool, profile string, e *Edit, client string) (n 
 			err = errors.Join(err, undo())
 		}
 	}()
-	old, again, err := r.Find(t.Name, profile)
+	before, err := r.All()
 	if err != nil {
 		return n, undo, err
 	}
-	if again && old.Path != e.Path {
-		return n, undo, fmt.Errorf("%s is connected in %s: disconnect it first", t.Title, old.Path)
+	i := slices.IndexFunc(before, n.is)
+	if i >= 0 && before[i].Path != e.Path {
+		return n, undo, fmt.Errorf("%s is connected in %s: disconnect it first", t.Title, before[i].Path)
 	}
 	if info, err := os.Stat(e.Path); err == nil && client != "" && info.Mode().Perm() != 0o600 {
 		n.Mode = info.Mode().Perm()
 	}
+	if i < 0 {
+		i = slices.IndexFunc(before, func(o Record) bool { return o.Path == e.Path })
+	}
 	switch {
-	case again:
-		n.Backup = old.Backup // the file from before the first edit
+	case i >= 0:
+		old := before[i]
+		n.Backup, n.Made = old.Backup, old.Made // from before the first edit
 		if old.Mode != 0 {
 			n.Mode = old.Mode
 		}
@@ -170,22 +182,37 @@ func (r Records) makeLocked(t *Tool, profile string, e *Edit, client string) (n 
 			n.SHA256 = "" // the file has changed since
 		}
 	case e.Existed:
-		n.Backup = freeName(e.Path + ".before-langkeep-" + profile)
+		n.Backup = freeName(e.Path + ".before-langkeep-" + l.Profile)
 		if err := paths.WriteFile(n.Backup, e.Before); err != nil {
 			return n, undo, fmt.Errorf("can't make a backup: %w: make its folder writable, or name another file with --file", err)
 		}
 		steps = append(steps, func() error { return os.Remove(n.Backup) })
+	default:
+		if missing := missingFolders(filepath.Dir(e.Path)); len(missing) > 0 {
+			n.Made = missing[len(missing)-1]
+		}
 	}
 	// Write the record before the file, so that the entry can be removed after a kill
 	// in between.
-	if err := r.putLocked(n); err != nil {
+	if err := r.changeLocked(func(all []Record) []Record {
+		all = slices.DeleteFunc(all, n.is)
+		share(all, n)
+		return append(all, n)
+	}); err != nil {
 		return n, undo, err
 	}
 	steps = append(steps, func() error {
-		if again {
-			return r.putLocked(old)
-		}
-		return r.changeLocked(n.Tool, n.Profile, nil)
+		return r.changeLocked(func(all []Record) []Record { // another command may have added to them
+			all = slices.DeleteFunc(all, n.is)
+			for _, old := range before {
+				if old.is(n) {
+					all = append(all, old)
+				} else if i := slices.IndexFunc(all, old.is); i >= 0 && old.Path == n.Path && all[i].SHA256 == n.SHA256 {
+					all[i].SHA256 = old.SHA256
+				}
+			}
+			return all
+		})
 	})
 	restore, err := e.Write(client != "")
 	if err != nil {
@@ -193,6 +220,30 @@ func (r Records) makeLocked(t *Tool, profile string, e *Edit, client string) (n 
 	}
 	steps = append(steps, restore)
 	return n, undo, nil
+}
+
+// share has the other records of a file know it as n does.
+func share(all []Record, n Record) {
+	for i := range all {
+		if all[i].Path == n.Path {
+			all[i].SHA256 = n.SHA256
+			if n.Mode != 0 {
+				all[i].Mode = n.Mode
+			}
+		}
+	}
+}
+
+// sumOfValue is the hash of an entry's meaning; "" for none.
+func sumOfValue(value any) string {
+	if value == nil {
+		return ""
+	}
+	data, err := json.Marshal(value)
+	if err != nil {
+		return ""
+	}
+	return sumOf(data)
 }
 
 // freeName is path, or path with a number where something is there already: the
@@ -207,22 +258,30 @@ func freeName(path string) string {
 	}
 }
 
-// TakeBack undoes an entry: it restores the whole file if the file is unchanged since,
-// otherwise the entry alone. A file that is gone or empty stays so; left then names its
-// backup, the only copy of the old content. left is "" if no backup remains. A record
-// that another command has removed or replaced is an error.
+// TakeBack undoes an entry. It restores the whole file if the entry is the last one of
+// Langkeep's in it and nobody else has changed it, otherwise the entry alone. A file
+// that is gone or empty stays so; left then names its backup, the only copy of the old
+// content. left is "" if no backup remains. A record that another command has removed
+// or replaced is an error.
 func (r Records) TakeBack(ctx context.Context, n Record, p Place) (left string, err error) {
 	unlock, err := r.lock(ctx)
 	if err != nil {
 		return "", err
 	}
 	defer unlock()
-	if now, _, err := r.Find(n.Tool, n.Profile); err != nil || now != n {
+	all, err := r.All()
+	i := slices.IndexFunc(all, func(o Record) bool {
+		o.SHA256, o.Mode = n.SHA256, n.Mode // another entry in the file may have changed these
+		return o == n
+	})
+	if err != nil || i < 0 {
 		return "", errors.Join(err, errors.New("another langkeep command has changed this connection meanwhile: langkeep connect --list shows the connections"))
 	}
+	n = all[i]
+	all = slices.Delete(all, i, i+1)
+	shared := slices.ContainsFunc(all, func(o Record) bool { return o.Path == n.Path })
 	var backup []byte
 	if n.Backup != "" {
-		var err error
 		if backup, err = paths.ReadFile(n.Backup, fileLimit); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return "", err
 		}
@@ -232,20 +291,24 @@ func (r Records) TakeBack(ctx context.Context, n Record, p Place) (left string, 
 		return "", err
 	}
 	gone := !existed || len(bytes.TrimSpace(content)) == 0
+	unchanged := sumOf(content) == n.SHA256
 	write := func(e *Edit) error {
 		if _, err := e.Write(false); err != nil {
 			return err
 		}
-		if info, err := os.Stat(p.Path); err != nil || n.Mode == 0 || info.Mode().Perm() != 0o600 {
+		if info, err := os.Stat(p.Path); err != nil || n.Mode == 0 || shared || info.Mode().Perm() != 0o600 {
 			return err // unless a person has set another mode since
 		}
 		return os.Chmod(p.Path, n.Mode)
 	}
 	switch {
-	case gone && sumOf(content) != n.SHA256:
-	case sumOf(content) == n.SHA256 && n.Backup == "":
+	case gone && !unchanged:
+	case unchanged && !shared && n.Backup == "":
 		err = os.Remove(p.Path)
-	case sumOf(content) == n.SHA256 && backup != nil:
+		if n.Made != "" {
+			removeFolders(foldersBetween(filepath.Dir(p.Path), n.Made))
+		}
+	case unchanged && !shared && backup != nil:
 		err = write(&Edit{Place: p, Before: content, After: backup, Existed: true})
 	default:
 		var before any
@@ -256,17 +319,20 @@ func (r Records) TakeBack(ctx context.Context, n Record, p Place) (left string, 
 		}
 		var e *Edit
 		if e, err = p.Put(before); err == nil && e.Changes() {
-			err = write(e)
+			if err = write(e); err == nil && unchanged {
+				n.SHA256 = sumOf(e.After)
+				share(all, n)
+			}
 		}
 	}
 	if err != nil {
 		return "", err
 	}
-	if err := r.changeLocked(n.Tool, n.Profile, nil); err != nil {
+	if err := r.changeLocked(func([]Record) []Record { return all }); err != nil {
 		return "", err
 	}
 	switch {
-	case n.Backup == "":
+	case n.Backup == "" || slices.ContainsFunc(all, func(o Record) bool { return o.Backup == n.Backup }):
 	case gone && len(bytes.TrimSpace(backup)) > 0:
 		return n.Backup, nil
 	default:

@@ -29,7 +29,7 @@ func TestConnectAtOnce(t *testing.T) {
 	const commands = 8
 	profile := func(i int) string { return fmt.Sprintf("prod-%d", i) }
 	place := func(profile string) Place {
-		p, err := tool.At(path, profile, "linux", func(string) string { return "" })
+		p, err := tool.At(path, "langflow-"+profile, "linux", func(string) string { return "" })
 		if err != nil {
 			t.Error(err)
 		}
@@ -52,7 +52,7 @@ func TestConnectAtOnce(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			_, _, err = OpenRecords(files).Make(t.Context(), tool, profile, edit, "")
+			_, _, err = OpenRecords(files).Make(t.Context(), tool, Link{Profile: profile}, edit, "")
 			if err == nil || !strings.Contains(err.Error(), "was changed meanwhile: connect again") {
 				return err
 			}
@@ -67,13 +67,13 @@ func TestConnectAtOnce(t *testing.T) {
 		if value, err := place(profile(i)).Value(content); err != nil || value == nil {
 			t.Errorf("%s has no entry: %v", profile(i), err)
 		}
-		if _, ok, err := records.Find("cursor", profile(i)); err != nil || !ok {
+		if _, ok, err := records.Find("cursor", profile(i), false); err != nil || !ok {
 			t.Errorf("%s has no record: %v", profile(i), err)
 		}
 	}
 	all(func(profile string) error {
 		r := OpenRecords(files)
-		n, _, err := r.Find("cursor", profile)
+		n, _, err := r.Find("cursor", profile, false)
 		if err != nil {
 			return err
 		}
@@ -81,11 +81,11 @@ func TestConnectAtOnce(t *testing.T) {
 		return err
 	})
 	for i := range commands {
-		if _, ok, err := records.Find("cursor", profile(i)); err != nil || ok {
+		if _, ok, err := records.Find("cursor", profile(i), false); err != nil || ok {
 			t.Errorf("%s has a record still: %v", profile(i), err)
 		}
 	}
-	if content, err := os.ReadFile(path); err != nil || strings.Contains(string(content), "langflow-prod") {
+	if content, err := os.ReadFile(path); err != nil || string(content) != before {
 		t.Errorf("%q, %v", content, err)
 	}
 }
@@ -140,4 +140,62 @@ func TestRecordsLockWaits(t *testing.T) {
 		}
 		unlock()
 	})
+}
+
+// The entries of one file may go in any order: with the last one the file, or its
+// absence and that of the folders made for it, is what it was before the first.
+func TestSharedFile(t *testing.T) {
+	tool, err := Find("cursor")
+	if err != nil {
+		t.Fatal(err)
+	}
+	links := []Link{{Profile: "prod"}, {Profile: "prod", Builder: true}, {Profile: "test", Project: "p"}}
+	for _, existed := range []bool{true, false} {
+		for _, order := range [][]int{{0, 1, 2}, {2, 1, 0}, {1, 2, 0}} {
+			dir := t.TempDir()
+			path := filepath.Join(dir, "new", "mcp.json")
+			if existed {
+				path = filepath.Join(dir, "mcp.json")
+				if err := os.WriteFile(path, []byte(before), 0o640); err != nil {
+					t.Fatal(err)
+				}
+			}
+			was := tree(t, dir)
+			records := OpenRecords(paths.Paths{State: t.TempDir()})
+			place := func(l Link) Place {
+				p, err := tool.At(path, tool.EntryName(l), "linux", os.Getenv)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return p
+			}
+			for i, l := range links {
+				edit, err := place(l).Put(relay)
+				if err != nil {
+					t.Fatal(err)
+				}
+				client := ""
+				if i == 2 {
+					client = "cursor-test"
+				}
+				if _, _, err := records.Make(t.Context(), tool, l, edit, client); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for _, i := range order {
+				n, ok, err := records.Find(tool.Name, links[i].Profile, links[i].Builder)
+				if err != nil || !ok {
+					t.Fatalf("%v: %v", links[i], err)
+				}
+				if _, err := records.TakeBack(t.Context(), n, place(links[i])); err != nil {
+					t.Fatal(err)
+				}
+				content, err := os.ReadFile(path)
+				if value, _ := place(links[i]).Value(content); value != nil {
+					t.Errorf("%v is still there: %v", links[i], err)
+				}
+			}
+			sameTree(t, dir, was)
+		}
+	}
 }

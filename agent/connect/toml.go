@@ -55,7 +55,8 @@ func newline(i int) string {
 	return "\n"
 }
 
-// findTable returns the range of [section.name] with its settings, -1 if it is absent.
+// findTable returns the range of [section.name] with its settings and the tables in it,
+// -1 if it is absent. The caller finds out whether there are more elsewhere.
 func findTable(content []byte, section, name string) (from, to int, err error) {
 	var p unstable.Parser
 	p.Reset(content)
@@ -73,9 +74,12 @@ func findTable(content []byte, section, name string) (from, to int, err error) {
 					first = int(keys.Node().Raw.Offset)
 				}
 			}
-			inside = slices.Equal(parts, []string{section, name})
+			of := len(parts) >= 2 && slices.Equal(parts[:2], []string{section, name})
+			inside = of && (inside || from < 0)
 			if inside {
-				from = bytes.LastIndexByte(content[:first], '\n') + 1
+				if from < 0 {
+					from = bytes.LastIndexByte(content[:first], '\n') + 1
+				}
 				to = lineEnd(content, first)
 			}
 		case unstable.KeyValue:

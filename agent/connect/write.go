@@ -42,17 +42,36 @@ func follow(path string, links int) (string, error) {
 // makeFolders makes a folder and those that it is in. made are the new ones, the
 // innermost first; after an error there are none.
 func makeFolders(dir string) (made []string, err error) {
-	for at := dir; at != filepath.Dir(at); at = filepath.Dir(at) {
-		if _, err := os.Lstat(at); !errors.Is(err, fs.ErrNotExist) {
-			break
-		}
-		made = append(made, at)
-	}
+	made = missingFolders(dir)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		removeFolders(made)
 		return nil, err
 	}
 	return made, nil
+}
+
+// missingFolders are a folder and those that it is in, as far as they are missing, the
+// innermost first.
+func missingFolders(dir string) (missing []string) {
+	for ; dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
+		if _, err := os.Lstat(dir); !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		missing = append(missing, dir)
+	}
+	return missing
+}
+
+// foldersBetween are a folder and those that it is in, up to the outermost; none if it
+// is not in that one.
+func foldersBetween(dir, outermost string) (all []string) {
+	for ; len(dir) >= len(outermost); dir = filepath.Dir(dir) {
+		all = append(all, dir)
+		if dir == outermost {
+			return all
+		}
+	}
+	return nil
 }
 
 // removeFolders removes folders that makeFolders made, unless they hold other files by

@@ -66,7 +66,7 @@ func TestPutKeepsLineEnds(t *testing.T) {
 func connected(t *testing.T, records Records, path, client string) (Record, Place, func(context.Context) error) {
 	t.Helper()
 	tool, place, edit := prepared(t, path)
-	n, undo, err := records.Make(t.Context(), tool, "prod", edit, client)
+	n, undo, err := records.Make(t.Context(), tool, Link{Profile: "prod"}, edit, client)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +79,7 @@ func prepared(t *testing.T, path string) (*Tool, Place, *Edit) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	place, err := tool.At(path, "prod", runtime.GOOS, func(string) string { return t.TempDir() })
+	place, err := tool.At(path, "langflow-prod", runtime.GOOS, func(string) string { return t.TempDir() })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -234,7 +234,7 @@ func TestLinksThatLeadNowhere(t *testing.T) {
 				t.Fatal(err)
 			}
 			path := filepath.Join(dir, filepath.FromSlash(tt.file))
-			place, err := tool.At(path, "prod", runtime.GOOS, os.Getenv)
+			place, err := tool.At(path, "langflow-prod", runtime.GOOS, os.Getenv)
 			if err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "mend") {
 				t.Errorf("%+v, %v", place, err)
 			}
@@ -319,7 +319,7 @@ func TestTheOnlyCopyStays(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, again, err := records.Find(n.Tool, n.Profile); err != nil || again {
+			if _, again, err := records.Find(n.Tool, n.Profile, false); err != nil || again {
 				t.Errorf("it is still connected: %v", err)
 			}
 			if !tt.keeps {
@@ -401,7 +401,7 @@ func TestMakeTakesBack(t *testing.T) {
 			tt.spoil(t, dir, path, state)
 			was, kept := tree(t, dir), tree(t, filepath.Dir(state))
 			// Make itself refuses a file that has changed, before any of its steps.
-			if n, _, err := records.makeLocked(tool, "prod", edit, ""); err == nil {
+			if n, _, err := records.makeLocked(tool, Link{Profile: "prod"}, edit, ""); err == nil {
 				t.Errorf("it is made: %+v", n)
 			}
 			sameTree(t, dir, was)
@@ -441,14 +441,14 @@ func TestMakeUndone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, undo, err = records.Make(t.Context(), tool, "prod", edit, "cursor-prod"); err != nil {
+	if _, undo, err = records.Make(t.Context(), tool, Link{Profile: "prod"}, edit, "cursor-prod"); err != nil {
 		t.Fatal(err)
 	}
 	if err := undo(t.Context()); err != nil {
 		t.Error(err)
 	}
 	sameTree(t, dir, was)
-	if now, ok, err := records.Find("cursor", "prod"); err != nil || !ok || now != first {
+	if now, ok, err := records.Find("cursor", "prod", false); err != nil || !ok || now != first {
 		t.Errorf("%+v, %v, want %+v", now, err, first)
 	}
 }

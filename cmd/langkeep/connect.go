@@ -7,14 +7,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"runtime"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
-	"github.com/rogpeppe/go-internal/diff"
 	"github.com/spf13/cobra"
 
 	"langkeep/agent/connect"
@@ -32,25 +29,29 @@ var placeholder = secret.New("lk_...")
 
 type connectOptions struct {
 	*app
-	project, file                 string
-	http, yes, print, list, force bool
+	project, file                          string
+	builder, http, yes, print, list, force bool
 }
 
 func newConnect(a *app) *cobra.Command {
 	o := &connectOptions{app: a}
 	cmd := a.needsAgent(&cobra.Command{
-		Use:   "connect TOOL [NAME] [--project ID] [--http] [--file F] [--yes] [--print] [--force]",
+		Use:   "connect TOOL [NAME] [--project ID|--builder] [--http] [--file F] [--yes] [--print] [--force]",
 		Short: "Lead a tool to the account",
 		Long: `Write an entry for the profile into a tool's own configuration file. All else in
 the file stays as it is; the change is shown first, a backup is kept beside the
 file, and langkeep disconnect puts back what was there.
 
-claude-code, claude-desktop, cursor, vscode and windsurf get an MCP server that is
-langkeep mcp: there is no secret in it. With --http it is the proxy's URL, with a
-client token that lives for 90 days.
+An MCP client gets a server that is langkeep mcp: there is no secret in it. With
+--http it is the proxy's URL, with a client token that lives for 90 days. With
+--builder it is Langflow's own server for building flows (uvx --from lfx lfx-mcp),
+under langkeep exec.
 
 langflow-sdk and lfx get an environment of the profile's name that is used under
 langkeep exec: langkeep exec prod --scope edit -- lfx push --env prod.
+
+A client that is not installed gets no file, unless --file names one, as of a
+project: --file .mcp.json.
 
 connect --list lists what is connected.`,
 		Example: `  langkeep connect claude-desktop prod --project 3f0c2b1e-6f0c-4a52-9d47-0c1d1f6f2a55
@@ -79,6 +80,7 @@ connect --list lists what is connected.`,
 	})
 	f := cmd.Flags()
 	f.StringVar(&o.project, "project", "", "the `ID` of a project, whose flows are the MCP tools")
+	f.BoolVar(&o.builder, "builder", false, "give an MCP client Langflow's server for building flows")
 	f.BoolVar(&o.http, "http", false, "give an MCP client the proxy's URL and a token, not a program to start")
 	f.StringVar(&o.file, "file", "", "the tool's `file`, if it is not in the usual place")
 	f.BoolVarP(&o.yes, "yes", "y", false, "don't ask")
@@ -114,8 +116,11 @@ func (o *connectOptions) run(ctx context.Context, toolName string, args []string
 	if err != nil {
 		return usageError{err}
 	}
-	if !tool.SpeaksMCP() && (o.http || o.project != "") {
-		return usagef("%s takes an environment: --http and --project are for MCP clients", tool.Name)
+	switch {
+	case !tool.SpeaksMCP() && (o.http || o.builder || o.project != ""):
+		return usagef("%s takes an environment: --http, --builder and --project are for MCP clients", tool.Name)
+	case o.builder && (o.http || o.project != ""):
+		return usagef("--builder is a program for the whole account: leave out --http and --project")
 	}
 	records, err := o.connections()
 	if err != nil {
@@ -136,11 +141,12 @@ func (o *connectOptions) run(ctx context.Context, toolName string, args []string
 			err = errors.Join(err, failed)
 		}
 	}()
-	place, err := tool.At(o.file, name, runtime.GOOS, o.getenv)
+	link := connect.Link{Profile: name, Project: o.project, Builder: o.builder}
+	place, err := tool.At(o.file, tool.EntryName(link), runtime.GOOS, o.getenv)
 	if err != nil {
-		return err
+		return fmt.Errorf("%s: %w", name, err)
 	}
-	old, again, err := records.Find(tool.Name, name)
+	old, again, err := records.Find(tool.Name, name, link.Builder)
 	switch {
 	case err != nil:
 		return err
@@ -148,7 +154,7 @@ func (o *connectOptions) run(ctx context.Context, toolName string, args []string
 		return fmt.Errorf("%s: %s is connected in %s: disconnect it there first", name, tool.Title, old.Path)
 	}
 	// The entry as it will be, except for a token that is not made yet.
-	value, err := o.value(ctx, c, tool, name, &undo)
+	value, err := o.value(ctx, c, tool, link, place.Name, &undo)
 	if err != nil {
 		return err
 	}
@@ -221,7 +227,7 @@ func (o *connectOptions) run(ctx context.Context, toolName string, args []string
 			return err
 		}
 	}
-	record, restore, err := records.Make(ctx, tool, name, edit, client)
+	record, restore, err := records.Make(ctx, tool, link, edit, client)
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
@@ -248,20 +254,21 @@ func (o *connectOptions) run(ctx context.Context, toolName string, args []string
 
 // value is the tool's entry, with a token. It opens the profile's proxy if the entry
 // leads there.
-func (o *connectOptions) value(ctx context.Context, c *client.Client, tool *connect.Tool, name string, undo *undoing) (func(secret.Text) any, error) {
+func (o *connectOptions) value(ctx context.Context, c *client.Client, tool *connect.Tool, link connect.Link, entry string, undo *undoing) (func(secret.Text) any, error) {
+	name := link.Profile
 	if tool.SpeaksMCP() && !o.http {
 		if _, err := c.Profile(ctx, name); err != nil {
 			return nil, err
 		}
-		exe, err := os.Executable()
+		program, err := paths.Program(o.getenv)
 		if err != nil {
-			return nil, fmt.Errorf("find this program's file: %w", err)
+			return nil, err
 		}
-		s := connect.Server{Command: exe, Args: []string{"mcp", name}}
-		if o.project != "" {
-			s.Args = append(s.Args, "--project", o.project)
+		s, err := link.Server(program, o.placesFor())
+		if err != nil {
+			return nil, err
 		}
-		s.Env = o.placesFor()
+		s.Name = entry
 		return func(secret.Text) any { return tool.Value(s) }, nil
 	}
 	url := "http://127.0.0.1:PORT"
@@ -290,7 +297,7 @@ func (o *connectOptions) value(ctx context.Context, c *client.Client, tool *conn
 		return func(secret.Text) any { return connect.Environment{URL: url, APIKeyEnv: keyVariables[0]} }, nil
 	}
 	return func(token secret.Text) any {
-		return tool.Value(connect.Server{URL: url + mcpPath(o.project), Token: token})
+		return tool.Value(connect.Server{Name: entry, URL: url + mcpPath(o.project), Token: token})
 	}, nil
 }
 
@@ -369,28 +376,10 @@ func (o *connectOptions) newToken(ctx context.Context, c *client.Client, name, p
 	return added, err
 }
 
-// secrets matches texts in a file that look like a secret.
-var secrets = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`\b(lk_|sk-|eyJ)[A-Za-z0-9_.-]{8,}`)
-})
-
-// maxShown is how many bytes of a line are shown: a file without line feeds may
-// have 12 MB in its only one.
-const (
-	maxShown  = 2000
-	maxPrefix = 64 // of a secret, in bytes: more than the pattern needs
-)
-
 // sayDiff shows the change, without the secrets around it.
 func (o *connectOptions) sayDiff(e *connect.Edit) {
-	for line := range strings.Lines(string(diff.Diff(e.Path, e.Before, e.Path, e.After))) {
-		rest := max(0, len(line)-maxShown)
-		line = line[:len(line)-max(0, rest-maxPrefix)] // so that a secret at the cut is still recognised
-		line = secrets().ReplaceAllString(strings.ReplaceAll(line, "\t", "    "), "$1...")
+	for _, line := range e.Diff() {
 		kept := len(line) - len(strings.TrimLeft(line[min(1, len(line)):], " "))
-		if rest > 0 {
-			line = line[:min(len(line), maxShown)] + fmt.Sprintf("... and %d bytes more", rest)
-		}
 		fmt.Fprintf(o.stderr, "langkeep: %s%s\n", line[:kept], words.Safe(line[kept:]))
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -11,12 +12,13 @@ import (
 )
 
 func newDisconnect(a *app) *cobra.Command {
+	builder := false
 	cmd := a.needsAgent(&cobra.Command{
-		Use:   "disconnect TOOL NAME",
+		Use:   "disconnect TOOL NAME [--builder]",
 		Short: "Take back what connect has written",
 		Long: `Put back what was in a tool's configuration file before langkeep connect: the whole
-file, if nobody has changed it since, else its entry alone. A token that was in it
-is revoked. A file that is gone by now stays so, and its backup is kept.`,
+file, if nobody has changed it since, else the profile's entries alone. A token that
+was in it is revoked. A file that is gone by now stays so, and its backup is kept.`,
 		Example: `  langkeep disconnect claude-desktop prod`,
 		Args:    cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -28,16 +30,25 @@ is revoked. A file that is gone by now stays so, and its backup is kept.`,
 			if err != nil {
 				return usageError{err}
 			}
-			record, ok, err := records.Find(tool.Name, args[1])
+			all, err := records.All()
 			if err != nil {
 				return err
 			}
-			if !ok {
+			all = slices.DeleteFunc(all, func(r connect.Record) bool {
+				return r.Tool != tool.Name || r.Profile != args[1] || builder && !r.Builder
+			})
+			if len(all) == 0 {
 				return fmt.Errorf("%s: %s is not connected: langkeep connect --list shows the connections", args[1], tool.Title)
 			}
-			return a.disconnect(cmd.Context(), records, record)
+			for _, record := range all {
+				if err := a.disconnect(cmd.Context(), records, record); err != nil {
+					return err
+				}
+			}
+			return nil
 		},
 	})
+	cmd.Flags().BoolVar(&builder, "builder", false, "take back the entry of --builder alone")
 	return cmd
 }
 
@@ -47,7 +58,7 @@ func (a *app) disconnect(ctx context.Context, records connect.Records, r connect
 	if err != nil {
 		return err
 	}
-	place, err := tool.At(r.Path, r.Profile, runtime.GOOS, a.getenv)
+	place, err := tool.At(r.Path, tool.EntryName(r.Link), runtime.GOOS, a.getenv)
 	if err != nil {
 		return err
 	}

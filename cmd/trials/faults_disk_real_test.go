@@ -92,7 +92,7 @@ func TestFaultsDisk(t *testing.T) {
 	}
 	h.must(exitDone, "client", "add", "first", "--profile", "prod", "--scope", "read", "--no-start")
 	h.must(exitDone, "client", "add", "second", "--profile", "prod", "--scope", "read", "--no-start")
-	h.must(exitDone, "connect", "cursor", "prod", "--project", "p", "--yes", "--no-start")
+	h.must(exitDone, "connect", "cursor", "prod", "--project", "p", "--yes", "--no-start", "--file", filepath.Join(h.dir, ".cursor", "mcp.json"))
 	h.settles()
 
 	var rows [][]string

@@ -119,7 +119,7 @@ func TestFaultsFiles(t *testing.T) {
 		t.Fatal(d.stderr)
 	}
 	first.must(exitDone, "client", "add", "tool", "--profile", "prod", "--scope", "read", "--no-start")
-	first.must(exitDone, "connect", "cursor", "prod", "--project", "p", "--yes", "--no-start")
+	first.must(exitDone, "connect", "cursor", "prod", "--project", "p", "--yes", "--no-start", "--file", filepath.Join(first.dir, ".cursor", "mcp.json"))
 	first.write(first.paths.Welcomed(), "{\"schema\":1}\n")
 	stop() // so that agent.json and the token stay
 
