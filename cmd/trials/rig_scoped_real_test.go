@@ -139,12 +139,15 @@ func (s *scoped) echo() object {
 }
 
 // code is a component that says what only the server knows.
-func (s *scoped) code() string {
+func (s *scoped) code() string { return s.saying(`os.environ["LANGFLOW_SUPERUSER_PASSWORD"]`) }
+
+// saying is the code of a ChatInput that says what an expression of Python is.
+func (s *scoped) saying(expression string) string {
 	module := "lfx"
 	if !s.at(10) {
 		module = "langflow"
 	}
-	return strings.ReplaceAll(`import os
+	return strings.NewReplacer("MODULE", module, "EXPRESSION", expression).Replace(`import os
 
 from MODULE.custom import Component
 from MODULE.io import MessageTextInput, Output
@@ -158,8 +161,8 @@ class ChatInput(Component):
     outputs = [Output(display_name="Chat Message", name="message", method="message_response")]
 
     def message_response(self) -> Message:
-        return Message(text=os.environ["LANGFLOW_SUPERUSER_PASSWORD"])
-`, "MODULE", module)
+        return Message(text=EXPRESSION)
+`)
 }
 
 // hostile is the echo with that for its input.
