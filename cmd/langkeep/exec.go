@@ -146,7 +146,9 @@ func (o *execOptions) key(ctx context.Context, c *client.Client, name string) (a
 // lease gives the program a client token that ends with the returned function,
 // or with this process.
 func (o *execOptions) lease(ctx context.Context, c *client.Client, name string) (access, func(), error) {
-	l, release, err := o.holdLease(ctx, c, client.NewLease{Profile: name, Scopes: o.scopes, For: "exec"})
+	l, release, err := o.holdLease(ctx, c, client.NewLease{Profile: name, Scopes: o.scopes, For: "exec"}, func() {
+		o.say("the agent has taken back the program's token, or has gone: langkeep status tells")
+	})
 	if err != nil {
 		return access{}, nil, err
 	}
@@ -154,8 +156,8 @@ func (o *execOptions) lease(ctx context.Context, c *client.Client, name string) 
 }
 
 // holdLease makes a lease and holds it until the caller releases it, also over a
-// restart of the agent.
-func (a *app) holdLease(ctx context.Context, c *client.Client, n client.NewLease) (client.Lease, func(), error) {
+// restart of the agent. It calls lost if that is impossible.
+func (a *app) holdLease(ctx context.Context, c *client.Client, n client.NewLease, lost func()) (client.Lease, func(), error) {
 	asking := ctx
 	ctx, cancel := context.WithCancel(context.WithoutCancel(asking))
 	// A signal ends the request for a lease. A lease that is held ends with the
@@ -177,7 +179,7 @@ func (a *app) holdLease(ctx context.Context, c *client.Client, n client.NewLease
 			_, _ = io.Copy(io.Discard, held) // until the agent goes, or ctx ends
 			_ = held.Close()
 			if held = a.resumeLease(ctx, l.Token); held == nil && ctx.Err() == nil {
-				a.say("the agent has taken back the program's token, or has gone: langkeep status tells")
+				lost()
 			}
 		}
 	}()

@@ -55,7 +55,7 @@ func TestSignalWhileALeaseIsMade(t *testing.T) {
 			}
 			done := make(chan result, 1)
 			go func() {
-				_, release, err := a.holdLease(ctx, c, client.NewLease{Profile: "prod", Scopes: []string{"run"}, For: "mcp"})
+				_, release, err := a.holdLease(ctx, c, client.NewLease{Profile: "prod", Scopes: []string{"run"}, For: "mcp"}, func() {})
 				done <- result{release, err}
 			}()
 			<-asked

@@ -1,16 +1,13 @@
 package trials
 
 import (
-	"bufio"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"langkeep/agent/paths"
 	"langkeep/agent/secret"
@@ -94,44 +91,24 @@ func TestAttackForged(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			cmd := program(t, v.paths, "mcp", "prod")
-			in, err := cmd.StdinPipe()
-			if err != nil {
-				t.Fatal(err)
-			}
-			stdout, err := cmd.StdoutPipe()
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := cmd.Start(); err != nil {
-				t.Fatal(err)
-			}
-			defer func() {
-				_ = cmd.Process.Kill()
-				_ = cmd.Wait() // an error: it was killed
-			}()
-			late := time.AfterFunc(soon, func() { _ = cmd.Process.Kill() })
-			defer late.Stop()
-			answers := bufio.NewReader(stdout)
-			say := func(text string) string {
-				_, _ = io.WriteString(in, `{"jsonrpc":"2.0","id":1,"method":"ping","params":{"text":"`+text+`"}}`+"\n")
-				answer, _ := answers.ReadString('\n') // nothing is the end of one that was killed
-				return answer
-			}
-			if answer := say("hello"); answer == "" || strings.Contains(answer, "prove") { // it has its lease by then
+			configured(t, v.paths, "memory") // for the agent that langkeep mcp starts
+			c := startMCP(t, program(t, v.paths, "mcp", "prod"))
+			if answer := c.ask("ping"); answer == "" || strings.Contains(answer, "prove") { // it has its lease by then
 				t.Fatalf("the agent's own proxy does not prove itself: %q", answer)
 			}
 			_ = v.Process.Kill()
 			_ = v.Wait() // an error: it was killed
+			stopsInTheEnd(t, v.paths)
 			f := forgeAt(t, strings.TrimPrefix(*p.ProxyURL, "http://"), func([]byte) (int, string) { return http.StatusOK, `{"proof":"AAAA"}` })
-			const member = `"error"`
+			const words = "signed out" // of the agent that langkeep mcp has started, whose proxy has another port
 			// The first message may still go into the killed agent's connection.
-			for asked := false; !asked && !t.Failed(); asked = f.asked() {
-				if answer := say(typedPassword); !strings.Contains(answer, member) || strings.Contains(answer, "forged") {
+			for answer := ""; !t.Failed() && !strings.Contains(answer, words); {
+				answer = c.ask("tools/call")
+				if !strings.Contains(answer, `"error"`) || strings.Contains(answer, "forged") {
 					t.Errorf("the MCP client gets %q", answer)
 				}
 			}
-			return f.learntNothing(t, typedPassword, "lk_", "pi-Key") + ", and the MCP client gets `" + member + "`"
+			return f.learntNothing(t, typedPassword, "lk_", "pi-Key") + ", and the MCP client is answered by another agent at another port"
 		}},
 		{tried: "asks the real agent for proofs: of no token, of a part of a key, with a short nonce, none, a long one", run: func(t *testing.T, v *victim) string {
 			key := proof.Of(secret.New(v.words["owner"])).ID()

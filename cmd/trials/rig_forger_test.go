@@ -69,13 +69,6 @@ func forgeAt(t *testing.T, address string, prove func(question []byte) (status i
 	return f
 }
 
-// asked tells whether the forger was sent anything.
-func (f *forger) asked() bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return len(f.sent) > 0
-}
-
 // learntNothing fails the test if the forger was sent a token, a password or anything
 // but questions for a proof, or nothing at all, and says so.
 func (f *forger) learntNothing(t *testing.T, secrets ...string) (happened string) {

@@ -2,8 +2,10 @@ package mcp
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"net/http"
 	"strconv"
 	"strings"
 )
@@ -16,8 +18,9 @@ var byteOrderMark = []byte("\ufeff")
 type envelope struct {
 	id     json.RawMessage // as it is written; nil without one
 	method string
-	asks   bool // it is a request: it has a method and an id
-	answer bool // it has a result or an error
+	params json.RawMessage // as they are written; nil without any
+	asks   bool            // it is a request: it has a method and an id
+	answer bool            // it has a result or an error
 }
 
 // open reads one message's envelope. It compares names of members exactly: for
@@ -48,8 +51,88 @@ func open(message []byte) (envelope, error) {
 	if err := json.Unmarshal(method, &e.method); err != nil || string(method) == "null" {
 		return e, errors.New("its method is not a string")
 	}
-	e.asks, e.answer = e.id != nil, false
+	e.asks, e.answer, e.params = e.id != nil, false, members["params"]
 	return e, nil
+}
+
+// idValue is the id in one spelling for its value.
+func (e envelope) idValue() string {
+	value, _ := idValue(e.id) // open has checked it
+	return value
+}
+
+// param is one of the parameters; nil if there is none of that name.
+func (e envelope) param(name string) json.RawMessage {
+	var params map[string]json.RawMessage
+	_ = json.Unmarshal(e.params, &params) // others are the server's to refuse
+	return params[name]
+}
+
+// cancels is the value of the id of the request that a notifications/cancelled names.
+func (e envelope) cancels() (id string, ok bool) { return idValue(e.param("requestId")) }
+
+// repeatable tells whether a server that gets the message twice does no more than one that
+// gets it once.
+func (e envelope) repeatable() bool {
+	switch e.method {
+	case "initialize", "server/discover", "ping", "tools/list", "prompts/list", "resources/list", "resources/templates/list":
+		return e.asks
+	}
+	return false
+}
+
+// version is the protocol's version that a request names in itself, as those from
+// 2026-07-28 on do; "" for an earlier protocol's.
+func (e envelope) version() string {
+	var meta map[string]json.RawMessage
+	var version string
+	if json.Unmarshal(e.param("_meta"), &meta) == nil {
+		_ = json.Unmarshal(meta["io.modelcontextprotocol/protocolVersion"], &version) // else it is the server's to refuse
+	}
+	return version
+}
+
+// stateless tells whether a request belongs to no session: MCP has none since 2026-07-28.
+func (e envelope) stateless() bool { return e.asks && e.version() != "" }
+
+// named are the parameters that Mcp-Name repeats.
+var named = map[string]string{"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
+
+// describe sets the headers that repeat parts of a message (MCP 2026-07-28, Streamable
+// HTTP, "Request Metadata"). Servers of an earlier protocol ignore them.
+func (e envelope) describe(h http.Header) {
+	if e.method == "" {
+		return
+	}
+	if version := e.version(); headerSafe(version) && version != "" {
+		h.Set("Mcp-Protocol-Version", version)
+	}
+	if headerSafe(e.method) {
+		h.Set("Mcp-Method", e.method)
+	}
+	var name string
+	if json.Unmarshal(e.param(named[e.method]), &name) == nil && named[e.method] != "" {
+		h.Set("Mcp-Name", headerValue(name))
+	}
+}
+
+// headerValue is a text as the value of a header, by that section's "Value Encoding".
+func headerValue(text string) string {
+	const begin, end = "=?base64?", "?="
+	if headerSafe(text) && !(strings.HasPrefix(text, begin) && strings.HasSuffix(text, end)) {
+		return text
+	}
+	return begin + base64.StdEncoding.EncodeToString([]byte(text)) + end
+}
+
+// headerSafe tells whether a header can have a text as its value, as it is.
+func headerSafe(text string) bool {
+	for i := range len(text) {
+		if c := text[i]; (c < ' ' || c > '~') && c != '\t' {
+			return false
+		}
+	}
+	return strings.Trim(text, " \t") == text
 }
 
 // answers tells whether e is the answer to a request. Each side writes an id in
@@ -58,9 +141,7 @@ func (e envelope) answers(request envelope) bool {
 	if !e.answer || e.id == nil || !request.asks {
 		return false
 	}
-	a, _ := idValue(e.id) // open has checked both
-	b, _ := idValue(request.id)
-	return a == b
+	return e.idValue() == request.idValue()
 }
 
 // idValue writes an id in one spelling for its value; false for a value that is neither

@@ -1,8 +1,9 @@
 // Package mcp is an MCP server on stdin and stdout that relays every message, whatever
 // its method, to another server over streamable HTTP, and back. So a client whose
 // configuration can only name a program reaches a server that wants a credential. The
-// package follows the transports of MCP 2025-06-18. Each message with an id gets the
-// server's answer or an error; batches are split, in both directions.
+// package follows the transports of MCP 2025-11-25 and 2026-07-28. Each message with an id
+// gets the server's answer or an error, unless the client cancels it; batches are split,
+// in both directions. The relay goes on whatever happens to the agent: see Config.Connect.
 package mcp
 
 import (
@@ -14,21 +15,20 @@ import (
 	"fmt"
 	"io"
 	"mime"
-	"net"
 	"net/http"
 	"sync"
 	"time"
 
-	"langkeep/agent/secret"
+	"langkeep/agent/flight"
 	"langkeep/localapi/sse"
 )
 
 const (
 	maxMessage = 64 << 20 // bytes
-	// away is how long a message waits for a proxy that does not listen: the agent may
-	// be restarting.
-	away      = 15 * time.Second
-	awayRetry = 200 * time.Millisecond
+	// serverStarts is how long a message that may be sent twice waits for a server that
+	// does not answer yet. Codex gives a program 10 s for its first answer.
+	serverStarts = 8 * time.Second
+	serverRetry  = 500 * time.Millisecond
 	// listenRetry is the pause between two streams of the server's own messages.
 	listenRetry = 2 * time.Second
 	// notice bounds the sending of a message without an answer. Later messages wait for
@@ -48,26 +48,43 @@ const (
 
 // Config is what a Relay is made from.
 type Config struct {
-	URL    string      // of the server's streamable HTTP, at the proxy
-	Token  secret.Text // a client token
-	Client *http.Client
-	In     io.Reader // messages of the client, one a line
-	Out    io.Writer // messages to the client, one a line
-	Warn   func(string)
+	// Connect finds a way to the server. The relay calls it for the first message, and
+	// again when the agent is gone or does not know the token; never twice at a time.
+	// While the error is client.ErrNoAgent, the relay tries again for a while. Any other
+	// error goes to the MCP client, whose next message tries again.
+	Connect func(context.Context) (*Way, error)
+	In      io.Reader // messages of the client, one a line
+	Out     io.Writer // messages to the client, one a line
+	Warn    func(string)
 }
 
 // relay is one client's connection.
 type relay struct {
 	Config
+	life   context.Context // of the relay
+	asking sync.WaitGroup  // the messages under way
+	before chan struct{}   // closed when the next message may be sent; only accept uses it
+	gone   chan struct{}   // closed when the client sends nothing more
+
+	connect    flight.Slot
+	connecting sync.WaitGroup // calls of Connect
 
 	writing  sync.Mutex // held while a line is written
 	renewing sync.Mutex // held while a new session begins
 
 	mu          sync.Mutex // protects the following
+	way         *Way       // nil: none
 	session     session    // the current one
 	initialize  []byte     // the client's own, to repeat if the server has forgotten the session
 	initialized []byte     // the notification after it
 	listening   bool
+	requests    map[string]*request // that wait for their answer, by the value of their id
+}
+
+// request is one of the client's that waits for its answer.
+type request struct {
+	envelope
+	cancel context.CancelFunc
 }
 
 // session is the result of initialize; the zero session is none.
@@ -84,10 +101,11 @@ func (r *relay) current() session {
 
 // Run relays messages until the client's end, or ctx's.
 func Run(ctx context.Context, c Config) error {
-	r := &relay{Config: c}
 	ctx, cancel := context.WithCancel(ctx)
+	r := &relay{Config: c, life: ctx, before: make(chan struct{}), gone: make(chan struct{}), requests: map[string]*request{}}
+	defer r.connecting.Wait() // so that Connect is not called any more
 	defer cancel()
-	var asking sync.WaitGroup
+	close(r.before)
 	lines := bufio.NewReaderSize(c.In, 64<<10)
 	read := make(chan []byte)
 	ended := make(chan error, 1)
@@ -95,6 +113,7 @@ func Run(ctx context.Context, c Config) error {
 		for {
 			line, err := readLine(lines)
 			if err != nil {
+				close(r.gone)
 				// Answer the open requests, for a moment.
 				limit := time.AfterFunc(last, cancel)
 				defer limit.Stop()
@@ -115,10 +134,10 @@ func Run(ctx context.Context, c Config) error {
 			if first {
 				line = bytes.TrimPrefix(line, byteOrderMark)
 			}
-			r.pass(ctx, line, &asking)
+			r.pass(ctx, line)
 			continue
 		case err := <-ended:
-			asking.Wait()
+			r.asking.Wait()
 			r.leave(ctx)
 			if err != io.EOF {
 				return fmt.Errorf("read a message: %w", err)
@@ -148,7 +167,7 @@ func readLine(r *bufio.Reader) ([]byte, error) {
 }
 
 // pass sends the messages of a line.
-func (r *relay) pass(ctx context.Context, line []byte, asking *sync.WaitGroup) {
+func (r *relay) pass(ctx context.Context, line []byte) {
 	line = bytes.TrimSpace(line)
 	if len(line) == 0 {
 		return
@@ -160,40 +179,96 @@ func (r *relay) pass(ctx context.Context, line []byte, asking *sync.WaitGroup) {
 	batch, ok := members(line)
 	switch {
 	case !ok:
-		r.passOne(ctx, line, asking)
+		r.accept(ctx, line)
 	case len(batch) == 0:
 		r.fail(nil, codeInvalid, "the batch is empty")
 	}
 	for _, message := range batch {
-		r.passOne(ctx, message, asking)
+		r.accept(ctx, message)
 	}
 }
 
-// passOne sends one message. It finishes a message without an answer, or initialize,
-// before the next message; other requests run at the same time.
-func (r *relay) passOne(ctx context.Context, message []byte, asking *sync.WaitGroup) {
+// accept sends one message, in a goroutine of its own. Later messages wait until a
+// message without an answer, or initialize, is done; other requests run at the same time.
+func (r *relay) accept(ctx context.Context, message []byte) {
 	e, err := open(message)
 	if err != nil {
 		r.fail(e.id, codeInvalid, err.Error())
 		return
 	}
-	switch {
-	case e.method == "initialize":
+	if e.method == "notifications/cancelled" && r.cancel(e) {
+		return
+	}
+	leave := func() {}
+	if e.asks {
+		ctx, leave = r.enter(ctx, e)
+	}
+	before, done := r.before, make(chan struct{})
+	if !e.asks || e.method == "initialize" {
+		r.before = done
+	}
+	r.asking.Go(func() {
+		defer close(done)
+		defer leave()
+		select {
+		case <-before:
+			r.relay(ctx, message, e)
+		case <-ctx.Done():
+		}
+	})
+}
+
+// enter notes a request that waits for its answer, so that the client can cancel it. The
+// caller calls leave when it is done.
+func (r *relay) enter(ctx context.Context, e envelope) (_ context.Context, leave func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	waiting, id := &request{e, cancel}, e.idValue()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.requests[id] = waiting
+	return ctx, func() {
+		cancel()
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.requests[id] == waiting { // the client may have used the id again
+			delete(r.requests, id)
+		}
+	}
+}
+
+// cancel ends the connection of the request that a notifications/cancelled names, which
+// is the signal for servers without sessions: Langflow (1.13.0) knows its requests by no
+// other means, and MCP 2026-07-28 has no other signal over HTTP. It tells whether the
+// server needs no notification beside it.
+func (r *relay) cancel(e envelope) (done bool) {
+	id, ok := e.cancels()
+	if !ok {
+		return false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	cancelled := r.requests[id]
+	if cancelled == nil || cancelled.method == "initialize" { // which no client may cancel
+		return false
+	}
+	cancelled.cancel()
+	return cancelled.stateless()
+}
+
+// relay sends one message and passes on its answer.
+func (r *relay) relay(ctx context.Context, message []byte, e envelope) {
+	switch e.method {
+	case "initialize":
 		r.mu.Lock()
 		r.initialize, r.initialized, r.session = message, nil, session{}
 		r.mu.Unlock()
-		r.ask(ctx, message, e)
-	case e.method == "notifications/initialized":
+	case "notifications/initialized":
 		r.mu.Lock()
 		r.initialized = message
 		r.mu.Unlock()
-		r.ask(ctx, message, e)
-		r.listen(ctx)
-	case e.asks:
-		asking.Go(func() { r.ask(ctx, message, e) })
-	default:
-		r.ask(ctx, message, e)
+		defer r.listen(r.life)
 	}
+	r.ask(ctx, message, e)
 }
 
 // ask posts a message and writes the answer, or an error.
@@ -203,19 +278,43 @@ func (r *relay) ask(ctx context.Context, message []byte, e envelope) {
 		ctx, cancel = context.WithTimeout(ctx, notice)
 		defer cancel()
 	}
-	in := r.current()
-	err := r.post(ctx, in, message, e, r.write)
-	if errors.Is(err, errForgotten) {
-		if err = r.renew(ctx, in); err == nil {
-			err = r.post(ctx, r.current(), message, e, r.write)
-		}
-	}
+	err := r.postPatiently(ctx, message, e)
+	var no *refusal
 	switch {
 	case err == nil || errors.Is(ctx.Err(), context.Canceled):
+	case e.asks && errors.As(err, &no) && no.said != nil:
+		r.answer(e.id, no.said)
 	case e.asks:
 		r.fail(e.id, codeFailed, err.Error())
 	default:
 		r.Warn(err.Error())
+	}
+}
+
+// postPatiently posts a message in the current session, and in a new one if the server
+// has forgotten that. A message that may be sent twice waits for a server that starts.
+func (r *relay) postPatiently(ctx context.Context, message []byte, e envelope) error {
+	for begun := time.Now(); ; {
+		in := r.current()
+		if e.stateless() {
+			in = session{}
+		}
+		err := r.post(ctx, in, message, e, r.write)
+		if errors.Is(err, errForgotten) {
+			if err = r.renew(ctx, in); err == nil {
+				err = r.post(ctx, r.current(), message, e, r.write)
+			}
+		}
+		if err == nil || !e.repeatable() || !passing(err) || time.Since(begun) > serverStarts {
+			return err
+		}
+		select {
+		case <-time.After(serverRetry):
+		case <-r.gone:
+			return err
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 }
 
@@ -224,7 +323,7 @@ var errForgotten = errors.New("the server has forgotten the session")
 
 // post sends a message in a session, and gives the answers to take.
 func (r *relay) post(ctx context.Context, in session, message []byte, e envelope, take func([]byte)) error {
-	res, err := r.send(ctx, http.MethodPost, in, message)
+	res, err := r.send(ctx, http.MethodPost, in, message, e)
 	if err != nil {
 		return err
 	}
@@ -233,7 +332,7 @@ func (r *relay) post(ctx context.Context, in session, message []byte, e envelope
 	case res.StatusCode == http.StatusNotFound && in.id != "":
 		return errForgotten
 	case res.StatusCode/100 != 2:
-		return refusal(res)
+		return refusalIn(res)
 	}
 	answered := !e.asks
 	got := func(message []byte) {
@@ -335,7 +434,8 @@ func (r *relay) renew(ctx context.Context, forgotten session) error {
 }
 
 // listen relays the server's own messages, until ctx ends or the server refuses to
-// stream them.
+// stream them. It looks for no way to the server: only a message of the client starts an
+// agent, or opens a proxy, that its user has stopped or closed.
 func (r *relay) listen(ctx context.Context) {
 	r.mu.Lock()
 	begun := r.listening
@@ -346,20 +446,25 @@ func (r *relay) listen(ctx context.Context) {
 	}
 	go func() {
 		for told := false; ctx.Err() == nil; {
-			in := r.current()
-			res, err := r.send(ctx, http.MethodGet, in, nil)
-			if err == nil {
-				kind, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type"))
-				switch {
-				case res.StatusCode == http.StatusOK && kind == "text/event-stream":
-					_ = r.stream(res.Body, r.write) // and again
-				case res.StatusCode == http.StatusNotFound && in.id != "":
-					err = r.renew(ctx, in)
-				case res.StatusCode/100 == 4 || res.StatusCode == http.StatusOK:
-					_ = res.Body.Close() // the server does not stream
-					return
+			in, way := r.current(), r.currentWay()
+			err := errNoWay
+			if way != nil {
+				var res *http.Response
+				if res, _, err = way.send(ctx, http.MethodGet, in, nil, envelope{}); err == nil {
+					kind, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type"))
+					switch {
+					case res.StatusCode == http.StatusOK && kind == "text/event-stream":
+						_ = r.stream(res.Body, r.write) // and again
+					case res.StatusCode == http.StatusNotFound && in.id != "":
+						err = r.renew(ctx, in)
+					case unknownToken(res):
+						err = errNoWay // the client's next message finds another way
+					case res.StatusCode/100 == 4 || res.StatusCode == http.StatusOK:
+						_ = res.Body.Close() // the server does not stream
+						return
+					}
+					_ = res.Body.Close()
 				}
-				_ = res.Body.Close()
 			}
 			if err != nil && !told && ctx.Err() == nil {
 				r.Warn("the server's own messages are missed: " + err.Error())
@@ -375,78 +480,15 @@ func (r *relay) listen(ctx context.Context) {
 
 // leave ends the session on the server.
 func (r *relay) leave(ctx context.Context) {
-	in := r.current()
-	if in.id == "" {
+	in, way := r.current(), r.currentWay()
+	if in.id == "" || way == nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), last)
 	defer cancel()
-	if res, err := r.send(ctx, http.MethodDelete, in, nil); err == nil {
+	if res, _, err := way.send(ctx, http.MethodDelete, in, nil, envelope{}); err == nil {
 		_ = res.Body.Close() // a server may refuse that
 	}
-}
-
-// send sends a request. If the proxy does not listen it waits and tries again, since
-// nothing was sent.
-func (r *relay) send(ctx context.Context, method string, in session, body []byte) (*http.Response, error) {
-	for begun := time.Now(); ; {
-		req, err := http.NewRequestWithContext(ctx, method, r.URL, bytes.NewReader(body))
-		if err != nil {
-			return nil, err
-		}
-		req.Header.Set("X-Api-Key", r.Token.Reveal())
-		req.Header.Set("Accept", "application/json, text/event-stream")
-		if method == http.MethodGet {
-			req.Header.Set("Accept", "text/event-stream")
-		}
-		if body != nil {
-			req.Header.Set("Content-Type", "application/json")
-		}
-		if in.id != "" {
-			req.Header.Set("Mcp-Session-Id", in.id)
-		}
-		if in.version != "" {
-			req.Header.Set("Mcp-Protocol-Version", in.version)
-		}
-		res, err := r.Client.Do(req)
-		var refused *net.OpError
-		if err == nil || !errors.As(err, &refused) || refused.Op != "dial" || time.Since(begun) > away {
-			return res, unwrapped(err)
-		}
-		select {
-		case <-time.After(awayRetry):
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-	}
-}
-
-// unwrapped is an error without the URL, which says nothing that helps.
-func unwrapped(err error) error {
-	if inner := errors.Unwrap(err); inner != nil {
-		return fmt.Errorf("langkeep's proxy can't be reached: %w", inner)
-	}
-	return err
-}
-
-// refusal is the error in an answer other than 2xx.
-func refusal(res *http.Response) error {
-	const most = 4 << 10 // bytes
-	body, _ := io.ReadAll(io.LimitReader(res.Body, most))
-	var said struct {
-		Detail  string `json:"detail"`
-		Message string `json:"message"`
-		Error   struct {
-			Message string `json:"message"`
-		} `json:"error"`
-	}
-	_ = json.Unmarshal(body, &said) // it may be anything
-	for _, detail := range []string{said.Detail, said.Message, said.Error.Message} {
-		if detail != "" {
-			return fmt.Errorf("%s (%d)", detail, res.StatusCode)
-		}
-	}
-	return fmt.Errorf("the server answers %s", res.Status)
 }
 
 // write writes a message as one line.
@@ -461,11 +503,14 @@ func (r *relay) write(message []byte) {
 	_, _ = r.Out.Write(line.Bytes()) // a client that has gone ends its messages too
 }
 
-// fail answers with an error; id is nil if the request's id is unknown.
+// fail answers with an error of our own; id is nil if the request's id is unknown.
 func (r *relay) fail(id json.RawMessage, code int, message string) {
-	answer, err := json.Marshal(map[string]any{
-		"jsonrpc": "2.0", "id": id, "error": map[string]any{"code": code, "message": "langkeep: " + message},
-	})
+	r.answer(id, map[string]any{"code": code, "message": "langkeep: " + message})
+}
+
+// answer answers with an error object of JSON-RPC.
+func (r *relay) answer(id json.RawMessage, failure any) {
+	answer, err := json.Marshal(map[string]any{"jsonrpc": "2.0", "id": id, "error": failure})
 	if err == nil {
 		r.write(answer)
 	}

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -99,6 +100,12 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// to is a way that is always there.
+func to(url string, transport http.RoundTripper) func(context.Context) (*Way, error) {
+	way := &Way{URL: url, Token: secret.New("lk_1"), Client: &http.Client{Transport: transport}}
+	return func(context.Context) (*Way, error) { return way, nil }
+}
+
 // talk runs a relay, to which say gives lines, and from which hear takes them.
 func talk(t *testing.T, url string) (say func(string), hear func() string, end func()) {
 	t.Helper()
@@ -107,7 +114,7 @@ func talk(t *testing.T, url string) (say func(string), hear func() string, end f
 	ended := make(chan error, 1)
 	go func() {
 		ended <- Run(t.Context(), Config{
-			URL: url, Token: secret.New("lk_1"), Client: &http.Client{Transport: &http.Transport{}}, In: in, Out: out,
+			Connect: to(url, &http.Transport{}), In: in, Out: out,
 			Warn: func(s string) { t.Log(s) },
 		})
 		_ = out.Close()
@@ -263,8 +270,8 @@ func TestRelayPassesAHangingNotification(t *testing.T) {
 		ended := make(chan error)
 		go func() {
 			ended <- Run(t.Context(), Config{
-				URL: "http://proxy", Token: secret.New("lk_1"), In: in, Out: out, Warn: func(s string) { warned = s },
-				Client: &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+				In: in, Out: out, Warn: func(s string) { warned = s },
+				Connect: to("http://proxy", roundTrip(func(r *http.Request) (*http.Response, error) {
 					body, _ := io.ReadAll(r.Body)
 					if strings.Contains(string(body), "notifications/") {
 						<-r.Context().Done()
@@ -272,7 +279,7 @@ func TestRelayPassesAHangingNotification(t *testing.T) {
 					}
 					return &http.Response{StatusCode: 200, Header: http.Header{"Content-Type": {"application/json"}},
 						Body: io.NopCloser(strings.NewReader(`{"jsonrpc":"2.0","id":1,"result":1}`))}, nil
-				})},
+				})),
 			})
 		}()
 		begin := time.Now()
@@ -297,16 +304,20 @@ func exchange(t *testing.T, in string, answer func(r *http.Request, body string)
 	t.Helper()
 	var out bytes.Buffer
 	err := Run(t.Context(), Config{
-		URL: "http://proxy", Token: secret.New("lk_1"), In: strings.NewReader(in), Out: &out, Warn: func(s string) { t.Log(s) },
-		Client: &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+		In: strings.NewReader(in), Out: &out, Warn: func(s string) { t.Log(s) },
+		Connect: to("http://proxy", roundTrip(func(r *http.Request) (*http.Response, error) {
 			body, _ := io.ReadAll(r.Body)
 			header, text := answer(r, string(body))
 			res := &http.Response{StatusCode: http.StatusOK, Header: header, Request: r, Body: io.NopCloser(strings.NewReader(text))}
 			if text == "" {
 				res.StatusCode = http.StatusAccepted
 			}
+			if status := header.Get("X-Status"); status != "" {
+				res.StatusCode, _ = strconv.Atoi(status)
+				res.Status = status + " " + http.StatusText(res.StatusCode)
+			}
 			return res, nil
-		})},
+		})),
 	})
 	if err != nil {
 		t.Error(err)
@@ -351,7 +362,6 @@ func TestRelayAnswersWhateverHasAnID(t *testing.T) {
 	refused := func(code, id, words string) string {
 		return `{"error":{"code":` + code + `,"message":"langkeep: ` + words + `"},"id":` + id + `,"jsonrpc":"2.0"}`
 	}
-	pong := func(id string) string { return `{"jsonrpc":"2.0","id":` + id + `,"result":{}}` }
 	for in, want := range map[string][]string{
 		"\ufeff" + `{"jsonrpc":"2.0","id":1,"method":"ping"}`:                                               {pong("1")},
 		"\ufeff\n" + `{"jsonrpc":"2.0","id":1,"method":"ping"}`:                                             {pong("1")},
@@ -440,8 +450,7 @@ func FuzzRelay(f *testing.F) {
 	f.Fuzz(func(t *testing.T, in, kind, body, session string) {
 		var out bytes.Buffer
 		err := Run(context.Background(), Config{
-			URL: "http://127.0.0.1:1/api/v1/mcp/streamable", Token: secret.New("lk_x"), Client: &http.Client{Transport: answers{kind, body, session}},
-			In: strings.NewReader(in), Out: &out, Warn: func(string) {},
+			Connect: to("http://127.0.0.1:1/api/v1/mcp/streamable", answers{kind, body, session}), In: strings.NewReader(in), Out: &out, Warn: func(string) {},
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -450,7 +459,7 @@ func FuzzRelay(f *testing.F) {
 			if !json.Valid(line) || !bytes.HasSuffix(line, []byte("\n")) {
 				t.Errorf("the client reads %q", line)
 			}
-			if bytes.Contains(line, []byte("lk_x")) && !strings.Contains(in+body, "lk_x") {
+			if bytes.Contains(line, []byte("lk_1")) && !strings.Contains(in+body, "lk_1") {
 				t.Errorf("the client reads a token: %q", line)
 			}
 		}
