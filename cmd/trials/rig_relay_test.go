@@ -12,15 +12,15 @@ import (
 	"langkeep/agent/paths"
 )
 
-// mcpClient is a client of MCP with a langkeep mcp of its own.
-type mcpClient struct {
+// relayClient is a client of MCP with a langkeep mcp of its own.
+type relayClient struct {
 	t     *testing.T
 	in    io.Writer
 	lines *bufio.Reader // of what langkeep mcp answers
 }
 
 // startMCP starts a langkeep mcp, which ends with the test.
-func startMCP(t *testing.T, cmd *exec.Cmd) *mcpClient {
+func startMCP(t *testing.T, cmd *exec.Cmd) *relayClient {
 	t.Helper()
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -39,11 +39,11 @@ func startMCP(t *testing.T, cmd *exec.Cmd) *mcpClient {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait() // an error: it was killed
 	})
-	return &mcpClient{t, in, bufio.NewReader(out)}
+	return &relayClient{t, in, bufio.NewReader(out)}
 }
 
 // say sends a message.
-func (c *mcpClient) say(message string) {
+func (c *relayClient) say(message string) {
 	c.t.Helper()
 	if _, err := io.WriteString(c.in, message+"\n"); err != nil {
 		c.t.Fatalf("langkeep mcp has ended: %v", err)
@@ -51,13 +51,13 @@ func (c *mcpClient) say(message string) {
 }
 
 // hear is the next line; "" is the end of a langkeep mcp that took too long.
-func (c *mcpClient) hear() string {
+func (c *relayClient) hear() string {
 	line, _ := c.lines.ReadString('\n')
 	return line
 }
 
 // ask sends a request and returns the next line.
-func (c *mcpClient) ask(method string) string {
+func (c *relayClient) ask(method string) string {
 	c.t.Helper()
 	c.say(`{"jsonrpc":"2.0","id":1,"method":"` + method + `","params":{"name":"echo","arguments":{"text":"` + typedPassword + `"}}}`)
 	return c.hear()
