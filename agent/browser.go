@@ -254,7 +254,7 @@ func (a *Agent) try(ctx context.Context, m, opened *machine, cookies []chromium.
 			f.credentials.cookieName = c.Name
 		case gateway.IsLangflows(c.Name), strings.Contains(strings.ToLower(c.Name), "csrf"): // which is of one attempt to sign in
 		default:
-			kept = append(kept, gateway.Cookie{Name: c.Name, Value: c.Value, Path: c.Path, Expires: c.Expires})
+			kept = append(kept, gateway.Cookie{Name: c.Name, Value: c.Value, Path: c.Path, Expires: c.Expires, HTTPOnly: c.HTTPOnly})
 		}
 	}
 	next := m.by(a.withCookies(opened, kept))
@@ -354,12 +354,15 @@ func (a *Agent) takeFound(ctx context.Context, name string, before *machine, f f
 		}
 	}
 	m.pass.OnRenewal(nil)
-	a.follow(f.to, name)
-	a.storePass(ctx, name, f.to)
+	a.follow(s, f.to)
+	faults := a.storePass(ctx, s, f.to)
 	a.mu.Lock()
-	a.noteLocked(s, func(m *machine, _ moment) { m.profile, m.upstream = f.credentials.edit(m.profile), f.to })
+	a.noteLocked(s, func(m *machine, _ moment) {
+		m.profile, m.upstream, m.unstored = f.credentials.edit(m.profile), f.to, faults
+	})
 	a.retireLocked(m.upstream, f.to)
 	a.mu.Unlock()
+	a.storeLater(s, f.to, faults)
 	if f.tokens != nil {
 		return a.adopt(ctx, s, f.tokens)
 	}

@@ -1,13 +1,16 @@
 package agent
 
 import (
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"langkeep/agent/config"
@@ -303,6 +306,145 @@ func TestRenewedCookies(t *testing.T) {
 				r.t.Fatal(err)
 			}
 		}
+		r.restart()
+		r.mustToken("prod")
+	})
+}
+
+// The store gets a cookie that each answer renews once a minute, and the last one before
+// the agent's end.
+func TestCookiesRenewedInEachAnswer(t *testing.T) {
+	bubble(t, langflowtest.Options{}, func(r *rig) {
+		g := guarded(r, cookie("_gate", "v1"))
+		r.addProfile("prod")
+		newWindow(r).holds("_gate=v1", "refresh_token_lf="+refreshTokenOf(r))
+		if _, err := r.LoginInBrowser(r.t.Context(), "prod", Credentials{}); err != nil {
+			r.t.Fatal(err)
+		}
+		synctest.Wait()
+		var writes atomic.Int32
+		itemName := keychain.Account("prod", keychain.Cookies)
+		r.store.hook(func(op, name string) error {
+			if op == "set" && name == itemName {
+				writes.Add(1)
+			}
+			return nil
+		})
+		u, way, err := r.Upstream("prod")
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		ask := func() {
+			req, err := http.NewRequestWithContext(r.t.Context(), http.MethodGet, u.String()+"/health", nil)
+			if err != nil {
+				r.t.Fatal(err)
+			}
+			res, err := way.RoundTrip(req)
+			if err != nil || res.StatusCode == http.StatusFound {
+				r.t.Fatal(res, err)
+			}
+			res.Body.Close()
+		}
+		const minutes = 10
+		for i := range minutes * 60 {
+			next := fmt.Sprint("w", i)
+			g.set(func(g *gate) { g.gives = []string{"_gate=" + next} })
+			ask()
+			g.set(func(g *gate) { g.admits = cookie("_gate", next) })
+			time.Sleep(time.Second)
+		}
+		if n := writes.Load(); n < minutes-1 || n > minutes+1 {
+			r.t.Errorf("%d writes in %d minutes", n, minutes)
+		}
+		// One that stays as it is makes no write.
+		time.Sleep(2 * time.Minute)
+		before := writes.Load()
+		g.set(func(g *gate) { g.gives = []string{fmt.Sprint("_gate=w", minutes*60-1)} })
+		ask()
+		time.Sleep(2 * time.Minute)
+		if n := writes.Load(); n != before {
+			r.t.Errorf("%d writes of what did not change", n-before)
+		}
+		for _, next := range []string{"x1", "x2"} { // the second soon after the first
+			g.set(func(g *gate) { g.gives = []string{"_gate=" + next} })
+			ask()
+			g.set(func(g *gate) { g.admits = cookie("_gate", next) })
+			synctest.Wait()
+		}
+		r.restart()
+		r.mustToken("prod")
+		if r.is("prod", Fresh); g.refused > 0 {
+			r.t.Errorf("%d requests were refused", g.refused)
+		}
+	})
+}
+
+// A person reads that what the gateway wants is not in the store, and it gets there as soon
+// as it can.
+func TestPassThatIsNotStored(t *testing.T) {
+	bubble(t, langflowtest.Options{}, func(r *rig) {
+		g := guarded(r, func(*http.Request) bool { return true })
+		refusing := func(what string, fault error) {
+			r.store.hook(func(op, itemName string) error {
+				if op == "set" && itemName == keychain.Account("prod", what) {
+					return fault
+				}
+				return nil
+			})
+		}
+		reads := func(saved bool, reason string) {
+			r.t.Helper()
+			if snap := r.is("prod", Fresh); snap.Saved != saved || snap.Reason != reason {
+				r.t.Errorf("saved is %t, for %q", snap.Saved, snap.Reason)
+			}
+		}
+		r.addProfile("prod")
+		login := func(headers gateway.Headers) {
+			r.t.Helper()
+			if _, err := r.Login(r.t.Context(), "prod", credentialsOf(langflowtest.Admin(), headers)); err != nil {
+				r.t.Fatal(err)
+			}
+		}
+		for reason, fault := range map[string]error{"failing": keychain.ErrFailing, "too-big": keychain.ErrTooBig} {
+			refusing(keychain.Headers, fault)
+			login(gateway.Headers{"X-Pass": secret.New("p")})
+			reads(false, reason)
+			login(nil) // which leaves the headers
+			reads(false, reason)
+			r.store.hook(nil)
+			if reason == "too-big" {
+				login(gateway.Headers{"X-Pass": secret.New("shorter")})
+			}
+			time.Sleep(3 * time.Minute)
+			reads(true, "")
+			if !r.keeps(keychain.Account("prod", keychain.Headers)) {
+				r.t.Error("the headers are not stored")
+			}
+		}
+
+		newWindow(r).holds("_gate=v1", "refresh_token_lf="+refreshTokenOf(r))
+		if _, err := r.LoginInBrowser(r.t.Context(), "prod", Credentials{}); err != nil {
+			r.t.Fatal(err)
+		}
+		reads(true, "")
+		renew := func(value string) {
+			g.set(func(g *gate) { g.gives = []string{"_gate=" + value} })
+			time.Sleep(2 * time.Minute)
+			if _, err := r.Refresh(r.t.Context(), "prod", false); err != nil {
+				r.t.Fatal(err)
+			}
+			synctest.Wait()
+		}
+		refusing(keychain.Cookies, keychain.ErrTooBig)
+		renew("long")
+		reads(false, "too-big")
+		refusing(keychain.Cookies, keychain.ErrFailing)
+		renew("v3")
+		reads(false, "failing")
+		r.store.hook(nil)
+		time.Sleep(3 * time.Minute)
+		reads(true, "")
+		g.set(func(g *gate) { g.admits = cookie("_gate", "v3") })
 		r.restart()
 		r.mustToken("prod")
 	})

@@ -265,10 +265,17 @@ func (a *Agent) takeOver(ctx context.Context, s *session, to upstream, c Credent
 		}
 		return errors.Join(keychainError(s.name, saveErr), undo())
 	}
+	faults := m.unstored
 	if to.pass != m.pass {
 		m.pass.OnRenewal(nil) // or an answer would store the old cookies over the new ones
-		a.follow(to, s.name)
-		a.storePass(ctx, s.name, to)
+		a.follow(s, to)
+		faults = a.storePass(ctx, s, to)
+	} else {
+		for _, what := range []string{keychain.Headers, keychain.Cookies} {
+			if w, waits := dropped[keychain.Account(s.name, what)]; waits {
+				a.saver.want(keychain.Account(s.name, what), w)
+			}
+		}
 	}
 	// Delete the old sign-in's items only now that the new one is stored. An item that
 	// can't be deleted does no harm: it does not fit the new settings.
@@ -305,10 +312,11 @@ func (a *Agent) takeOver(ctx context.Context, s *session, to upstream, c Credent
 	a.updateLocked(s, func(m *machine, later moment) {
 		m.upstream = to
 		m.signedIn(p, tokens, c.APIKey, version, saveErr, now)
-		m.suspended = keepsPassword
+		m.suspended, m.unstored = keepsPassword, faults
 		a.servedLocked(s, m, later)
 	})
 	a.retireLocked(m.upstream, to)
+	a.storeLater(s, to, faults)
 	if saveErr != nil {
 		a.saver.save(itemName, item, a.noteSaved(s))
 	}
@@ -344,14 +352,14 @@ func (a *Agent) signOut(ctx context.Context, s *session) error {
 		for itemName, w := range undo {
 			a.saver.want(itemName, w) // the session goes on, so its write stays pending
 		}
-		a.follow(m.upstream, s.name)
+		a.follow(s, m.upstream)
 		return keychainError(s.name, err)
 	}
 	a.leaveServer(ctx, s)
 	a.keys.Forget(s.name)
 	a.update(s, func(m *machine, _ moment) { m.signedOut() })
 	m.pass.Keep(nil, nil)
-	a.follow(m.upstream, s.name)
+	a.follow(s, m.upstream)
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"time"
@@ -49,6 +50,7 @@ type machine struct {
 	storeErr error // why they could not be read
 	saved    bool  // the store has the held credential
 	saveErr  error // why it could not be stored
+	unstored unstored
 
 	pair   pair
 	apiKey secret.Text
@@ -91,6 +93,11 @@ type upstream struct {
 	pass      *gateway.Pass     // what a gateway in front of the server wants
 	token     *gateway.Command  // prints the access token; nil where the profile names no command
 }
+
+// unstored is why the store does not have what a gateway wants; nil if it has.
+type unstored struct{ headers, cookies error }
+
+func (u unstored) err() error { return cmp.Or(u.headers, u.cookies) }
 
 // refusal is the server's final refusal of a session. The zero value is none.
 type refusal struct {
@@ -180,7 +187,7 @@ func (m *machine) by(to upstream) *machine {
 func (m *machine) forget() {
 	m.signIns++
 	m.pair, m.apiKey, m.byGateway = pair{}, secret.Text{}, false
-	m.saved, m.saveErr, m.storeErr = false, nil, nil
+	m.saved, m.saveErr, m.storeErr, m.unstored = false, nil, nil, unstored{}
 	m.accepted, m.needsProof, m.suspended, m.forcedAt = false, false, false, -1
 	m.renewAt, m.lastPair = time.Time{}, time.Time{}
 	m.refused, m.outage = refusal{}, outage{}

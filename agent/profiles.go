@@ -149,8 +149,8 @@ func (a *Agent) add(profiles ...config.Profile) {
 	for _, p := range profiles {
 		m := newMachine(p)
 		m.upstream = a.upstreamOf(p)
-		a.follow(m.upstream, p.Name)
 		added[p.Name] = a.newSession(m)
+		a.follow(added[p.Name], m.upstream)
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -341,7 +341,7 @@ func (a *Agent) apply(ctx context.Context, s *session, p config.Profile) error {
 	way := a.upstreamOf(p)
 	old.pass.OnRenewal(nil)
 	way.pass.Keep(old.pass.Kept()) // which signOut has emptied if they were another server's
-	a.follow(way, p.Name)
+	a.follow(s, way)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.updateLocked(s, func(m *machine, now moment) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -19,23 +20,27 @@ type saver struct {
 	log   *slog.Logger
 	wake  chan struct{}
 
-	mu      sync.Mutex      // protects the following
-	pending map[string]wish // by the item's name
-	busy    string          // the name of the item being written
-	writing wish            // the item being written
-	idle    chan struct{}   // closed at the end of that write
+	mu      sync.Mutex           // protects the following
+	pending map[string]wish      // by the item's name
+	written map[string]time.Time // when an item with a least pause was last written, by its name
+	busy    string               // the name of the item being written
+	writing wish                 // the item being written
+	idle    chan struct{}        // closed at the end of that write
 }
 
 // wish is a pending write: an item to store, or with gone to delete. told hears the
-// result of each attempt.
+// result of each attempt; it may be nil.
 type wish struct {
 	item keychain.Item
 	gone bool
 	told func(error)
+	// pause is the least time from the item's last such write to this one. The last item
+	// before the agent's end does not wait.
+	pause time.Duration
 }
 
 func newSaver(store keychain.Store, log *slog.Logger) *saver {
-	return &saver{store: store, log: log, wake: make(chan struct{}, 1), pending: map[string]wish{}}
+	return &saver{store: store, log: log, wake: make(chan struct{}, 1), pending: map[string]wish{}, written: map[string]time.Time{}}
 }
 
 // save queues an item for the store; told may be nil.
@@ -94,14 +99,18 @@ func (v *saver) run(ctx context.Context) {
 	const longest = 2 * time.Minute
 	wait := time.Duration(0)
 	for {
-		if v.writeAll(ctx) {
+		due, pause := v.due()
+		if v.writeAll(ctx, due) {
 			wait = 0
 		} else {
 			wait = min(max(2*wait, 2*time.Second), longest)
 		}
+		if wait > 0 && (pause == 0 || wait < pause) {
+			pause = wait
+		}
 		var retry <-chan time.Time
-		if wait > 0 {
-			retry = time.After(wait)
+		if pause > 0 {
+			retry = time.After(pause)
 		}
 		select {
 		case <-v.wake:
@@ -109,20 +118,34 @@ func (v *saver) run(ctx context.Context) {
 		case <-ctx.Done():
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 			defer cancel()
-			v.writeAll(last)
+			v.mu.Lock()
+			left := slices.Collect(maps.Keys(v.pending))
+			v.mu.Unlock()
+			v.writeAll(last, left)
 			return
 		}
 	}
 }
 
-// writeAll tries each pending item once and tells whether none is left.
-func (v *saver) writeAll(ctx context.Context) bool {
+// due returns the names of the pending items to write now, and the time until the next of
+// the others; 0 if there are none.
+func (v *saver) due() (itemNames []string, pause time.Duration) {
 	v.mu.Lock()
-	itemNames := make([]string, 0, len(v.pending))
-	for itemName := range v.pending {
-		itemNames = append(itemNames, itemName)
+	defer v.mu.Unlock()
+	for itemName, w := range v.pending {
+		left := w.pause - time.Since(v.written[itemName])
+		switch {
+		case w.pause == 0 || left <= 0:
+			itemNames = append(itemNames, itemName)
+		case pause == 0 || left < pause:
+			pause = left
+		}
 	}
-	v.mu.Unlock()
+	return itemNames, pause
+}
+
+// writeAll tries each of the items once and tells whether none of them is left.
+func (v *saver) writeAll(ctx context.Context, itemNames []string) bool {
 	done := true
 	for _, itemName := range itemNames {
 		if ctx.Err() != nil {
@@ -164,6 +187,9 @@ func (v *saver) write(ctx context.Context, itemName string) bool {
 	again := err != nil && !newer && !errors.Is(err, keychain.ErrTooBig)
 	if again {
 		v.pending[itemName] = w
+	}
+	if w.pause > 0 && !again {
+		v.written[itemName] = time.Now()
 	}
 	v.mu.Unlock()
 	switch {

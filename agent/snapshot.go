@@ -59,7 +59,7 @@ func (a *Agent) snapshot(s *session) Snapshot {
 // snapshot describes the session.
 func (m *machine) snapshot(k keys.Status, now moment) Snapshot {
 	snap := Snapshot{
-		Profile: m.profile, State: m.state(now), Saved: m.saved, SigningIn: m.signingIn,
+		Profile: m.profile, State: m.state(now), Saved: m.saved && m.unstored.err() == nil, SigningIn: m.signingIn,
 		AccessExpires: m.pair.AccessExpiry, RefreshExpires: m.pair.RefreshExpiry,
 		LastRefresh: m.lastPair, NextAttempt: m.next, FailingSince: m.outage.since, ServerVersion: m.version,
 		Offset: now.offset, OffsetKnown: now.offsetKnown, Keys: k, ProxyState: m.proxy,
@@ -74,6 +74,8 @@ func (m *machine) snapshot(k keys.Status, now moment) Snapshot {
 		snap.Gateway = gatewayOf(m.outage.err)
 	case m.saveErr != nil:
 		snap.Reason, snap.Detail = reasonOf(m.saveErr)
+	case m.unstored.err() != nil:
+		snap.Reason, snap.Detail = reasonOf(m.unstored.err())
 	}
 	return snap
 }

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"time"
 
 	"langkeep/agent/gateway"
 	"langkeep/agent/keychain"
@@ -59,24 +60,59 @@ func (a *Agent) loadPass(ctx context.Context, s *session) error {
 	return err
 }
 
-// storePass writes what a gateway wants to the store; the saver tries again what fails.
-func (a *Agent) storePass(ctx context.Context, profile string, to upstream) {
-	headers, cookies := to.pass.Kept()
-	for what, kept := range map[string]secret.Text{keychain.Headers: headers.Encode(), keychain.Cookies: gateway.EncodeCookies(cookies)} {
-		itemName := keychain.Account(profile, what)
+// storePass writes what a gateway wants to the store. The session then has the result, and
+// storeLater has the rest tried again.
+func (a *Agent) storePass(ctx context.Context, s *session, to upstream) unstored {
+	write := func(what string, item keychain.Item, has bool) error {
+		itemName := keychain.Account(s.name, what)
 		a.saver.forget(itemName)
-		if what == keychain.Headers && len(headers) == 0 || what == keychain.Cookies && len(cookies) == 0 {
-			if err := a.store.Delete(ctx, itemName); err != nil {
-				a.log.Warn("can't remove an earlier secret now", "item", itemName, "error", err)
-				a.saver.remove(itemName)
-			}
-			continue
+		if has {
+			return a.store.Set(ctx, itemName, item)
 		}
-		item := keychain.Item{Origin: to.origin, Secret: kept}
-		if err := a.store.Set(ctx, itemName, item); err != nil {
-			a.log.Warn("can't store what the gateway wants now", "item", itemName, "error", err)
-			a.saver.save(itemName, item, nil)
+		if err := a.store.Delete(ctx, itemName); err != nil {
+			a.log.Warn("can't remove an earlier secret now", "item", itemName, "error", err)
+			a.saver.remove(itemName)
 		}
+		return nil
+	}
+	headers, cookies := to.pass.Kept()
+	return unstored{
+		write(keychain.Headers, headersItem(to, headers), len(headers) > 0),
+		write(keychain.Cookies, cookiesItem(to, cookies), len(cookies) > 0),
+	}
+}
+
+// storeLater tries again what storePass could not store.
+func (a *Agent) storeLater(s *session, to upstream, faults unstored) {
+	headers, cookies := to.pass.Kept()
+	if faults.headers != nil {
+		a.saver.save(keychain.Account(s.name, keychain.Headers), headersItem(to, headers), a.noteStored(s, func(u *unstored) *error { return &u.headers }))
+	}
+	if faults.cookies != nil {
+		a.storeCookies(s, to, cookies)
+	}
+}
+
+// storeCookies queues cookies that a gateway has renewed. A gateway may do so in each
+// answer, so the store gets them once a minute.
+func (a *Agent) storeCookies(s *session, to upstream, cookies []gateway.Cookie) {
+	const pause = time.Minute
+	told := a.noteStored(s, func(u *unstored) *error { return &u.cookies })
+	a.saver.want(keychain.Account(s.name, keychain.Cookies), wish{item: cookiesItem(to, cookies), told: told, pause: pause})
+}
+
+func headersItem(to upstream, headers gateway.Headers) keychain.Item {
+	return keychain.Item{Origin: to.origin, Secret: headers.Encode()}
+}
+
+func cookiesItem(to upstream, cookies []gateway.Cookie) keychain.Item {
+	return keychain.Item{Origin: to.origin, Secret: gateway.EncodeCookies(cookies)}
+}
+
+// noteStored returns the callback for a write of what a gateway wants.
+func (a *Agent) noteStored(s *session, fault func(*unstored) *error) func(error) {
+	return func(err error) {
+		a.update(s, func(m *machine, _ moment) { *fault(&m.unstored) = err })
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 
 	"langkeep/agent/config"
 	"langkeep/agent/gateway"
-	"langkeep/agent/keychain"
 	"langkeep/agent/langflow"
 	"langkeep/agent/paths"
 )
@@ -97,10 +96,8 @@ func (a *Agent) retireLocked(old, now upstream) {
 }
 
 // follow has the store take up the cookies that a gateway's answers renew.
-func (a *Agent) follow(to upstream, profile string) {
-	to.pass.OnRenewal(func(cookies []gateway.Cookie) {
-		a.saver.save(keychain.Account(profile, keychain.Cookies), keychain.Item{Origin: to.origin, Secret: gateway.EncodeCookies(cookies)}, nil)
-	})
+func (a *Agent) follow(s *session, to upstream) {
+	to.pass.OnRenewal(func(cookies []gateway.Cookie) { a.storeCookies(s, to, cookies) })
 }
 
 // waysBy returns the ways of a trust.

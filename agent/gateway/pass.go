@@ -61,25 +61,27 @@ func NewHeaders(given map[string]secret.Text) (Headers, error) {
 
 // Cookie is one of a gateway's cookies.
 type Cookie struct {
-	Name    string
-	Value   secret.Text
-	Path    string    // "" is all paths
-	Expires time.Time // zero: with the browser's session, so unknown
+	Name     string
+	Value    secret.Text
+	Path     string    // "" is all paths
+	Expires  time.Time // zero: with the browser's session, so unknown
+	HTTPOnly bool      // pages can't read it
 }
 
 // cookieJSON is a Cookie in a store's item.
 type cookieJSON struct {
-	Name    string     `json:"name"`
-	Value   string     `json:"value"`
-	Path    string     `json:"path,omitempty"`
-	Expires *time.Time `json:"expires,omitempty"`
+	Name     string     `json:"name"`
+	Value    string     `json:"value"`
+	Path     string     `json:"path,omitempty"`
+	Expires  *time.Time `json:"expires,omitempty"`
+	HTTPOnly bool       `json:"http_only,omitempty"`
 }
 
 // EncodeCookies writes cookies as the secret of a store's item: a JSON array.
 func EncodeCookies(cookies []Cookie) secret.Text {
 	plain := []cookieJSON{}
 	for _, c := range cookies {
-		j := cookieJSON{Name: c.Name, Value: c.Value.Reveal(), Path: c.Path}
+		j := cookieJSON{Name: c.Name, Value: c.Value.Reveal(), Path: c.Path, HTTPOnly: c.HTTPOnly}
 		if !c.Expires.IsZero() {
 			j.Expires = new(c.Expires.UTC())
 		}
@@ -97,7 +99,7 @@ func DecodeCookies(item secret.Text) ([]Cookie, error) {
 	}
 	var cookies []Cookie
 	for _, j := range plain {
-		c := Cookie{Name: j.Name, Value: secret.New(j.Value), Path: j.Path}
+		c := Cookie{Name: j.Name, Value: secret.New(j.Value), Path: j.Path, HTTPOnly: j.HTTPOnly}
 		if j.Expires != nil {
 			c.Expires = *j.Expires
 		}
@@ -304,52 +306,88 @@ func IsLangflows(name string) bool {
 	return slices.ContainsFunc(langflows[:], func(own string) bool { return strings.HasPrefix(name, own) })
 }
 
-// family is a cookie's name without the number of its part: oauth2-proxy (7.15) and AWS
-// load balancers split long ones into _oauth2_proxy_0, _oauth2_proxy_1 and so on.
-func family(name string) string {
-	whole := strings.TrimRight(name, "0123456789")
-	if whole != name && (strings.HasSuffix(whole, "_") || strings.HasSuffix(whole, "-")) {
-		return whole[:len(whole)-1]
+// family is a cookie's name without the number of its part, and its path: oauth2-proxy
+// (7.15), AWS load balancers and Auth.js split long ones into _oauth2_proxy_0,
+// _oauth2_proxy_1 and so on.
+type family struct{ name, path string }
+
+func (c Cookie) family() family {
+	f := family{c.Name, strings.TrimSuffix(c.Path, "/")}
+	whole := strings.TrimRight(c.Name, "0123456789")
+	if whole != c.Name && strings.ContainsAny(whole[max(0, len(whole)-1):], "_-.") {
+		f.name = whole[:len(whole)-1]
 	}
-	return name
+	return f
 }
 
-// takeUp replaces cookies by those that an answer renews. It ignores cookies that were
-// not kept before, and deletions: a gateway that ends a session says so by refusing.
+// takeUp replaces cookies by those that an answer renews, all parts of one together. It
+// ignores cookies that were not kept before, and deletions: a gateway that ends a session
+// says so by refusing.
 func (p *Pass) takeUp(res *http.Response) {
 	if len(res.Header["Set-Cookie"]) == 0 {
 		return
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	known := map[string]bool{}
-	for _, c := range p.cookies {
-		known[family(c.Name)] = true
-	}
-	var renewed []Cookie
-	fresh := map[string]bool{}
-	now := time.Now() // a deletion's date is years ago
-	for _, c := range res.Cookies() {
-		if !known[family(c.Name)] || c.MaxAge < 0 || c.Value == "" || !c.Expires.IsZero() && c.Expires.Before(now) {
-			continue
-		}
-		taken := Cookie{Name: c.Name, Value: secret.New(c.Value), Path: c.Path, Expires: c.Expires}
-		if c.MaxAge > 0 {
-			taken.Expires = now.Add(time.Duration(c.MaxAge) * time.Second)
-		}
-		renewed = append(renewed, taken)
-		fresh[family(c.Name)] = true
-	}
-	if len(renewed) == 0 {
-		return
-	}
-	for _, c := range p.cookies {
-		if !fresh[family(c.Name)] {
-			renewed = append(renewed, c)
+	next := p.cookies
+	renewed := renewals(res, p.cookies)
+	if len(renewed) > 0 {
+		next = slices.Clone(renewed)
+		for _, c := range p.cookies {
+			if !slices.ContainsFunc(renewed, func(r Cookie) bool { return r.family() == c.family() }) {
+				next = append(next, c)
+			}
 		}
 	}
-	p.cookies = renewed
-	if p.renewed != nil {
+	changed := !sameValues(next, p.cookies)
+	p.cookies = next
+	if changed && p.renewed != nil {
 		p.renewed(p.cookies)
 	}
+}
+
+// renewals are an answer's cookies that take the place of kept ones.
+func renewals(res *http.Response, kept []Cookie) []Cookie {
+	var renewed []Cookie
+	twice := map[family]bool{}
+	now := time.Now() // a deletion's date is years ago
+	for _, set := range res.Cookies() {
+		c := Cookie{Name: set.Name, Value: secret.New(set.Value), Path: set.Path, Expires: set.Expires, HTTPOnly: set.HttpOnly}
+		if set.MaxAge > 0 {
+			c.Expires = now.Add(time.Duration(set.MaxAge) * time.Second)
+		}
+		gone := set.MaxAge < 0 || set.Value == "" || !set.Expires.IsZero() && set.Expires.Before(now)
+		before := slices.IndexFunc(kept, func(k Cookie) bool {
+			return k.family().name == c.family().name && (set.Path == "" || k.family().path == c.family().path)
+		})
+		// The server behind the gateway may have a cookie of the same name.
+		if gone || before < 0 || kept[before].HTTPOnly && !set.HttpOnly || !isFor(set.Domain, res.Request) {
+			continue
+		}
+		c.Path = kept[before].Path
+		if slices.ContainsFunc(renewed, func(r Cookie) bool { return r.Name == c.Name && r.family() == c.family() }) {
+			twice[c.family()] = true // once by the gateway, and once by the server: which is which can't be told
+		}
+		renewed = append(renewed, c)
+	}
+	return slices.DeleteFunc(renewed, func(c Cookie) bool { return twice[c.family()] })
+}
+
+// isFor tells whether a cookie with the attribute Domain goes to the host that was asked
+// (RFC 6265, section 5.1.3).
+func isFor(domain string, asked *http.Request) bool {
+	if domain == "" || asked == nil {
+		return domain == ""
+	}
+	domain, host := strings.ToLower(strings.TrimPrefix(domain, ".")), strings.ToLower(asked.URL.Hostname())
+	return host == domain || strings.HasSuffix(host, "."+domain)
+}
+
+// sameValues tells whether two lists have the same cookies, whatever their order and ends.
+func sameValues(a, b []Cookie) bool {
+	return len(a) == len(b) && !slices.ContainsFunc(a, func(c Cookie) bool {
+		return !slices.ContainsFunc(b, func(d Cookie) bool {
+			return c.Name == d.Name && c.family() == d.family() && c.Value.Equal(d.Value)
+		})
+	})
 }

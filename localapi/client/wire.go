@@ -47,7 +47,7 @@ type Profile struct {
 	Reason             *string    `json:"reason"`        // a code, see docs/contract-notes.md
 	ReasonDetail       *string    `json:"reason_detail"` // what the server or the system said, cleaned
 	Gateway            *string    `json:"gateway"`       // with reason gateway: the gateway in front of the server
-	Saved              bool       `json:"saved"`         // the session is in the store
+	Saved              bool       `json:"saved"`         // the session is in the store, with what a gateway wants
 	AccessExpiresAt    *time.Time `json:"access_expires_at"`
 	RefreshExpiresAt   *time.Time `json:"refresh_expires_at"`
 	LastRefreshAt      *time.Time `json:"last_refresh_at"`

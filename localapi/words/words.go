@@ -286,8 +286,8 @@ func KeysLeft(p client.Profile, now time.Time) string {
 	return fmt.Sprintf("%s there until %s; %s deleted at the next sign-in.", what, Clock(*p.KeysLeftUntil, now), it)
 }
 
-// NotSaved says that the store does not have the session, and why; "" if it
-// has.
+// NotSaved says that the store does not have the session, or what a gateway wants of it,
+// and why; "" if it has.
 func NotSaved(p client.Profile) string {
 	if p.Saved {
 		return ""
@@ -296,6 +296,8 @@ func NotSaved(p client.Profile) string {
 	switch text(p.Reason) {
 	case "locked", "missing", "silent", "failing":
 		why = " (keychain " + text(p.Reason) + ")"
+	case "too-big":
+		why = " (too long for the store)"
 	}
 	return "Not saved yet" + why + ": if the agent ends now, you have to sign in again."
 }
