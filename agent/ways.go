@@ -113,7 +113,7 @@ func (a *Agent) waysBy(t trust) (*ways, error) {
 		return nil, err
 	}
 	if plain, ok := transport.(*http.Transport); ok && t.cert != "" {
-		plain.TLSClientConfig.GetClientCertificate = langflow.NewClientCert(t.cert, t.key).ForConnection
+		langflow.NewClientCert(t.cert, t.key).Use(plain)
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()

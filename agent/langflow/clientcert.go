@@ -2,11 +2,16 @@ package langflow
 
 import (
 	"bytes"
+	"cmp"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"net"
+	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -34,9 +39,52 @@ func NewClientCert(certFile, keyFile string) *ClientCert {
 	return &ClientCert{certFile: certFile, keyFile: keyFile}
 }
 
-// ForConnection is a tls.Config's GetClientCertificate. It fails with an *Error, of kind
+// hiddenProxy ends the host name of a forward proxy whose TLS net/http does not see.
+const hiddenProxy = ".tls-forward-proxy.invalid"
+
+// Use has a transport show the certificate to the servers that ask for it. It must come
+// before the transport's first request. A forward proxy with TLS does not see the
+// certificate: net/http has one TLS configuration for both, so it is told of a plain proxy,
+// and dialing makes the connection to that one secure.
+func (c *ClientCert) Use(t *http.Transport) {
+	dial, proxyOf := t.DialContext, t.Proxy
+	toProxy := t.TLSClientConfig.Clone()
+	t.TLSClientConfig.GetClientCertificate = c.forConnection
+	t.Proxy = func(r *http.Request) (*url.URL, error) {
+		u, err := proxyOf(r)
+		if u == nil || u.Scheme != "https" {
+			return u, err
+		}
+		hidden := *u
+		hidden.Scheme, hidden.Host = "http", net.JoinHostPort(u.Hostname()+hiddenProxy, cmp.Or(u.Port(), "443"))
+		return &hidden, err
+	}
+	t.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		host, port, err := net.SplitHostPort(address)
+		proxy, isHidden := strings.CutSuffix(host, hiddenProxy)
+		if err != nil || !isHidden {
+			return dial(ctx, network, address)
+		}
+		conn, err := dial(ctx, network, net.JoinHostPort(proxy, port))
+		if err != nil {
+			return nil, err
+		}
+		config := toProxy.Clone()
+		config.ServerName = proxy
+		ctx, cancel := context.WithTimeout(ctx, t.TLSHandshakeTimeout)
+		defer cancel()
+		secure := tls.Client(conn, config)
+		if err := secure.HandshakeContext(ctx); err != nil {
+			_ = conn.Close()
+			return nil, err
+		}
+		return secure, nil
+	}
+}
+
+// forConnection is a tls.Config's GetClientCertificate. It fails with an *Error, of kind
 // Certificate, rather than make a connection without the certificate.
-func (c *ClientCert) ForConnection(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+func (c *ClientCert) forConnection(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 	pair, err := c.read()
 	if pair == nil || err != nil && time.Now().After(pair.Leaf.NotAfter) {
 		return nil, clientCertError(err)

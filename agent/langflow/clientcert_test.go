@@ -8,11 +8,15 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"io"
+	"net"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -27,6 +31,7 @@ type mutual struct {
 	ca        *langflowtest.Authority
 	cert, key string // paths
 	its       *langflow.ClientCert
+	address   string
 	version   func() error // asks the server over a connection of its own
 	seen      func() string
 }
@@ -42,7 +47,7 @@ func newMutual(t *testing.T) *mutual {
 	https.Config.ErrorLog = discard()
 	seen := make(chan string, 1)
 	https.TLS = &tls.Config{
-		Certificates: []tls.Certificate{m.ca.IssueWith("localhost", func(*x509.Certificate) {})},
+		Certificates: []tls.Certificate{m.ca.IssueWith("localhost", func(c *x509.Certificate) { c.DNSNames = append(c.DNSNames, "flows.test") })},
 		ClientAuth:   tls.RequireAndVerifyClientCert, ClientCAs: clients,
 		VerifyConnection: func(state tls.ConnectionState) error {
 			seen <- state.PeerCertificates[0].Subject.CommonName
@@ -51,6 +56,7 @@ func newMutual(t *testing.T) *mutual {
 	}
 	https.StartTLS()
 	t.Cleanup(https.Close)
+	m.address = https.Listener.Addr().String()
 	dir := t.TempDir()
 	m.cert, m.key = filepath.Join(dir, "me.pem"), filepath.Join(dir, "me.key")
 	m.its = langflow.NewClientCert(m.cert, m.key)
@@ -58,7 +64,7 @@ func newMutual(t *testing.T) *mutual {
 	if err != nil {
 		t.Fatal(err)
 	}
-	transport.TLSClientConfig.GetClientCertificate = m.its.ForConnection
+	m.its.Use(transport)
 	transport.DisableKeepAlives = true
 	c, err := langflow.New(strings.Replace(https.URL, "127.0.0.1", "localhost", 1), langflow.Options{Transport: transport})
 	if err != nil {
@@ -98,6 +104,90 @@ func (m *mutual) write(path string, data []byte) {
 	m.Helper()
 	if err := errors.Join(os.WriteFile(path, data, 0o600), os.Chmod(path, 0o600)); err != nil {
 		m.Fatal(err)
+	}
+}
+
+// A forward proxy with TLS that asks for a certificate gets none, and the server behind it
+// gets it.
+func TestClientCertificateIsNotTheProxys(t *testing.T) {
+	m := newMutual(t)
+	cert, key := m.issue("me", same)
+	m.write(m.cert, cert)
+	m.write(m.key, key)
+	var asked, shown atomic.Int32
+	proxy := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		shown.Add(int32(len(r.TLS.PeerCertificates)))
+		if r.Header.Get("Proxy-Authorization") == "" {
+			t.Error("the proxy's password is not sent")
+		}
+		server, err := net.Dial("tcp", m.address)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer server.Close()
+		client, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer client.Close()
+		_, _ = io.WriteString(client, "HTTP/1.1 200 OK\r\n\r\n")
+		go func() { _, _ = io.Copy(server, client) }()
+		_, _ = io.Copy(client, server) // the end of the connection ends both
+	}))
+	proxy.TLS = &tls.Config{
+		Certificates: []tls.Certificate{m.ca.IssueWith("localhost", func(*x509.Certificate) {})},
+		ClientAuth:   tls.RequestClientCert,
+	}
+	proxy.Config.ErrorLog = discard()
+	proxy.StartTLS()
+	t.Cleanup(proxy.Close)
+	for _, name := range []string{"HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"} {
+		t.Setenv(name, "")
+		t.Setenv(strings.ToLower(name), "")
+	}
+	_, port, _ := net.SplitHostPort(proxy.Listener.Addr().String())
+	t.Setenv("https_proxy", "https://ann:secret@localhost:"+port)
+	for name, streaming := range map[string]bool{"calls": false, "streams": true} {
+		transport, err := langflow.NewTransport(m.ca.PEM())
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.its.Use(transport)
+		var way http.RoundTripper = transport
+		if streaming {
+			way = langflow.Streaming(transport)
+		}
+		c, err := langflow.New("https://flows.test", langflow.Options{Transport: langflow.NewWay(way)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Version(t.Context()); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if got := m.seen(); got != "me" {
+			t.Errorf("%s: the server saw %q", name, got)
+		}
+		langflow.NewWay(way).Renew() // ends the connections
+	}
+	if asked.Load() != 2 || shown.Load() != 0 {
+		t.Errorf("the proxy was asked %d times, and shown %d certificates", asked.Load(), shown.Load())
+	}
+	// The person reads of a proxy that they don't trust as of any other one.
+	transport, err := langflow.NewTransport(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.its.Use(transport)
+	c, err := langflow.New("https://flows.test", langflow.Options{Transport: transport})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = c.Version(t.Context())
+	if e := wantKind(t, err, langflow.ForwardProxy); !strings.Contains(e.Detail, "the proxy localhost:"+port+" of https_proxy can't be used") {
+		t.Errorf("it says %q", e.Detail)
 	}
 }
 

@@ -137,7 +137,7 @@ func (s *server) address(context.Context) Finding {
 	s.seen = &recorder{RoundTripper: transport}
 	if plain, is := transport.(*http.Transport); is && s.Profile.ClientCert != "" {
 		own := plain.Clone()
-		own.TLSClientConfig.GetClientCertificate = langflow.NewClientCert(s.Profile.ClientCert, s.Profile.ClientKey).ForConnection
+		langflow.NewClientCert(s.Profile.ClientCert, s.Profile.ClientKey).Use(own)
 		s.seen.RoundTripper = own
 	}
 	s.way = s.seen
