@@ -57,7 +57,7 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request, caller *guard.Ca
 			if !caller.Sees(e.Name) {
 				continue
 			}
-			kind, data := "state", any(Present(e.Snapshot))
+			kind, data := "state", any(presentTo(caller, e.Snapshot))
 			if e.Removed {
 				kind, data = "removed", map[string]string{"name": e.Name}
 			}

@@ -77,7 +77,7 @@ func (s *Server) pageEvents(w http.ResponseWriter, r *http.Request, caller *guar
 				out.put("removed", e.Name, map[string]string{"name": e.Name})
 				out.forget("removed", e.Name)
 			default:
-				profiles[e.Name] = Present(e.Snapshot)
+				profiles[e.Name] = presentTo(caller, e.Snapshot)
 			}
 		}
 		now := time.Now()

@@ -50,6 +50,18 @@ func Present(s agent.Snapshot) client.Profile {
 	return p
 }
 
+// presentTo is a snapshot as a caller may see it. Only the owner and the page see the
+// arguments of commands, which may be secrets, and the client certificate's files.
+func presentTo(caller *guard.Caller, s agent.Snapshot) client.Profile {
+	p := Present(s)
+	if caller.Owner || caller.Page {
+		return p
+	}
+	p.HeaderCommand, p.TokenCommand = p.HeaderCommand[:min(1, len(p.HeaderCommand))], p.TokenCommand[:min(1, len(p.TokenCommand))]
+	p.ClientCert, p.ClientKey = nil, nil
+	return p
+}
+
 // setServer sets a profile's server and the way to it, as far as a request has it.
 func setServer(p *config.Profile, change client.ServerChange) {
 	set(&p.ServerURL, change.ServerURL)
@@ -113,7 +125,7 @@ func (s *Server) seen(caller *guard.Caller) []client.Profile {
 	all := []client.Profile{} // never null
 	for _, snapshot := range s.Agent.Profiles() {
 		if caller.Sees(snapshot.Name) {
-			all = append(all, Present(snapshot))
+			all = append(all, presentTo(caller, snapshot))
 		}
 	}
 	return all
@@ -130,19 +142,19 @@ func (s *Server) profiles(w http.ResponseWriter, _ *http.Request, caller *guard.
 }
 
 // show answers with a profile, or returns the error.
-func show(w http.ResponseWriter, status int, snapshot agent.Snapshot, err error) error {
+func show(w http.ResponseWriter, caller *guard.Caller, status int, snapshot agent.Snapshot, err error) error {
 	if err != nil {
 		return err
 	}
-	return answer(w, status, Present(snapshot))
+	return answer(w, status, presentTo(caller, snapshot))
 }
 
-func (s *Server) profile(w http.ResponseWriter, _ *http.Request, _ *guard.Caller, name string) error {
+func (s *Server) profile(w http.ResponseWriter, _ *http.Request, caller *guard.Caller, name string) error {
 	snapshot, err := s.Agent.Profile(name)
-	return show(w, http.StatusOK, snapshot, err)
+	return show(w, caller, http.StatusOK, snapshot, err)
 }
 
-func (s *Server) addProfile(w http.ResponseWriter, r *http.Request, _ *guard.Caller, _ string) error {
+func (s *Server) addProfile(w http.ResponseWriter, r *http.Request, caller *guard.Caller, _ string) error {
 	var body client.NewProfile
 	if err := read(r, &body); err != nil {
 		return err
@@ -155,10 +167,10 @@ func (s *Server) addProfile(w http.ResponseWriter, r *http.Request, _ *guard.Cal
 		// its clients must not get this one.
 		err = s.Clients.Forget(body.Name)
 	}
-	return show(w, http.StatusCreated, snapshot, err)
+	return show(w, caller, http.StatusCreated, snapshot, err)
 }
 
-func (s *Server) changeProfile(w http.ResponseWriter, r *http.Request, _ *guard.Caller, name string) error {
+func (s *Server) changeProfile(w http.ResponseWriter, r *http.Request, caller *guard.Caller, name string) error {
 	var body client.ProfileChange
 	if err := read(r, &body); err != nil {
 		return err
@@ -200,16 +212,16 @@ func (s *Server) changeProfile(w http.ResponseWriter, r *http.Request, _ *guard.
 			err = client.NewProblem(client.TypeNotSupported, "the proxy of "+name+" can have no socket here: see the agent's log")
 		}
 	}
-	return show(w, http.StatusOK, snapshot, err)
+	return show(w, caller, http.StatusOK, snapshot, err)
 }
 
-func (s *Server) removeProfile(w http.ResponseWriter, r *http.Request, _ *guard.Caller, name string) error {
+func (s *Server) removeProfile(w http.ResponseWriter, r *http.Request, caller *guard.Caller, name string) error {
 	snapshot, err := s.Agent.Remove(r.Context(), name)
 	if err == nil {
 		// A crash just before this leaves the clients; addProfile forgets them too.
 		err = s.Clients.Forget(name)
 	}
-	return show(w, http.StatusOK, snapshot, err)
+	return show(w, caller, http.StatusOK, snapshot, err)
 }
 
 func (s *Server) login(w http.ResponseWriter, r *http.Request, caller *guard.Caller, name string) error {
@@ -252,30 +264,30 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request, caller *guard.Cal
 		}
 		err = problem
 	}
-	return show(w, http.StatusOK, snapshot, err)
+	return show(w, caller, http.StatusOK, snapshot, err)
 }
 
 // windowTime is longer than the agent waits for a person in the browser.
 const windowTime = 12 * time.Minute
 
-func (s *Server) cancelLogin(w http.ResponseWriter, _ *http.Request, _ *guard.Caller, name string) error {
+func (s *Server) cancelLogin(w http.ResponseWriter, _ *http.Request, caller *guard.Caller, name string) error {
 	if err := s.Agent.CancelLogin(name); err != nil {
 		return err
 	}
 	snapshot, err := s.Agent.Profile(name)
-	return show(w, http.StatusOK, snapshot, err)
+	return show(w, caller, http.StatusOK, snapshot, err)
 }
 
-func (s *Server) logout(w http.ResponseWriter, r *http.Request, _ *guard.Caller, name string) error {
+func (s *Server) logout(w http.ResponseWriter, r *http.Request, caller *guard.Caller, name string) error {
 	snapshot, err := s.Agent.Logout(r.Context(), name)
-	return show(w, http.StatusOK, snapshot, err)
+	return show(w, caller, http.StatusOK, snapshot, err)
 }
 
 // refresh renews the token. It may ask a person to unlock the keychain, but not for a
 // program's request.
 func (s *Server) refresh(w http.ResponseWriter, r *http.Request, caller *guard.Caller, name string) error {
 	snapshot, err := s.Agent.Refresh(r.Context(), name, caller.Owner || caller.Page)
-	return show(w, http.StatusOK, snapshot, err)
+	return show(w, caller, http.StatusOK, snapshot, err)
 }
 
 func (s *Server) stop(w http.ResponseWriter, _ *http.Request, _ *guard.Caller, _ string) error {

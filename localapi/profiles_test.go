@@ -3,6 +3,7 @@ package localapi
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"reflect"
 	"strings"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"langkeep/agent/config"
 	"langkeep/agent/langflow/langflowtest"
 	"langkeep/localapi/client"
+	"langkeep/localapi/guard"
 )
 
 // Every field of a profile is there, even when nothing is known.
@@ -81,6 +83,51 @@ func TestProfileProblems(t *testing.T) {
 	}
 	r.refused(client.TypeNotFound, "owner", "DELETE", "/v1/profiles/b", ``)
 	r.refused(client.TypeNotFound, "owner", "POST", "/v1/profiles/b/logout", ``)
+}
+
+// The arguments of commands may be secrets, and paths are nobody's business: only the owner
+// and the page see them.
+func TestWhoSeesCommands(t *testing.T) {
+	r := newRig(t)
+	r.must(201, "POST", "/v1/profiles", fmt.Sprintf(
+		`{"name":"prod","server_url":%q,"header_command":["helper","SECRET"],"token_command":["helper","SECRET"]}`, r.langflow.URL))
+	everything := r.newClient("eager", "read", "token", "api-key", "proxy", "manage")
+	for path, method := range map[string]string{"/v1/status": "GET", "/v1/profiles": "GET", "/v1/profiles/prod": "GET", "/v1/profiles/prod/logout": "POST"} {
+		for _, token := range []string{"owner", everything} {
+			status, _, answered := r.ask(token, method, path, "")
+			if shown := strings.Contains(answered, "SECRET"); status != 200 || shown != (token == "owner") || !strings.Contains(answered, `"header_command":["helper`) {
+				t.Errorf("%s %s as %.5s: %d, with the arguments: %t", method, path, token, status, shown)
+			}
+		}
+	}
+	for path, kind := range map[string]string{"/v1/events": "state ", "/v1/page/events": "card "} {
+		for _, token := range []string{"owner", everything} {
+			req, err := http.NewRequestWithContext(t.Context(), "GET", r.url+path, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("Authorization", "Bearer "+token)
+			res, err := http.DefaultClient.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			next := stream(res.Body)
+			event := next()
+			for event != "" && !strings.HasPrefix(event, kind) {
+				event = next()
+			}
+			res.Body.Close()
+			if shown := strings.Contains(event, "SECRET"); event == "" || shown != (token == "owner") {
+				t.Errorf("%s as %.5s: %q", path, token, event)
+			}
+		}
+	}
+	secret := agent.Snapshot{Profile: config.Profile{ClientCert: "/home/ana/me.pem", ClientKey: "/home/ana/me.key"}}
+	for caller, shown := range map[*guard.Caller]bool{{Owner: true}: true, {Page: true}: true, {Scopes: []guard.Scope{guard.Read, guard.Manage}}: false} {
+		if p := presentTo(caller, secret); (p.ClientCert != nil) != shown || (p.ClientKey != nil) != shown {
+			t.Errorf("%+v sees the certificate's files: %t", caller, !shown)
+		}
+	}
 }
 
 // A sign-in's problem has the words of a page, which names no command.

@@ -27,8 +27,9 @@ func (l *recent) watch(ctx context.Context, a *agent.Agent) {
 	changes := a.Subscribe()
 	defer a.Unsubscribe(changes)
 	last := map[string]client.Profile{}
+	everybody := &guard.Caller{} // who may read the list
 	for _, e := range changes.Take() {
-		last[e.Name] = Present(e.Snapshot)
+		last[e.Name] = presentTo(everybody, e.Snapshot)
 	}
 	for {
 		select {
@@ -45,7 +46,7 @@ func (l *recent) watch(ctx context.Context, a *agent.Agent) {
 				}
 				continue
 			}
-			after := Present(e.Snapshot)
+			after := presentTo(everybody, e.Snapshot)
 			last[e.Name] = after
 			if !had {
 				l.note(e.Name, after.State, "Added.")

@@ -37,7 +37,8 @@ const (
 )
 
 // Profile is a named server and account, and its session. Unknown values are
-// null and never left out.
+// null and never left out. Clients but the owner and the page see neither the arguments of
+// commands nor the client certificate's files.
 type Profile struct {
 	Name               string     `json:"name"`
 	ServerURL          string     `json:"server_url"`
