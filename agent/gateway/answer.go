@@ -104,8 +104,20 @@ func parseJSON(text string, now time.Time) (Output, error) {
 	if err != nil {
 		return Output{}, errors.New("printed an expires_at that is no time like 2006-01-02T15:04:05Z")
 	}
-	o.ExpiresAt = at.UTC()
+	o.ExpiresAt = believable(at, now)
 	return o, nil
+}
+
+// believable is an end that a command printed, but at most ten years away, and not before
+// 1970: JSON can't have all years.
+func believable(at, now time.Time) time.Time {
+	if latest := now.Add(langflow.MaxLifetime); at.After(latest) {
+		at = latest
+	}
+	if at.Unix() < 0 {
+		at = time.Unix(0, 0)
+	}
+	return at.UTC()
 }
 
 // bearer cuts a bearer token out of a value of the header Authorization.

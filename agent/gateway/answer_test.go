@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 	"unicode/utf8"
+
+	"langkeep/agent/langflow"
 )
 
 var noon = time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
@@ -38,6 +40,8 @@ func TestAnswers(t *testing.T) {
 		"JSON":                    {"", `{"headers":{"apikey":"k"}}`, "Apikey: k", "", in},
 		"JSON on many lines":      {"", "{\n \"headers\": {\n  \"a\": \"1\",\n \"B\": \"2\"}\n}\n", "A: 1|B: 2", "", in},
 		"JSON with an end":        {"x", `{"headers":{"Authorization":"Bearer t"},"expires_at":"2026-11-28T14:00:00+01:00"}`, "Authorization: Bearer t", "t", hour},
+		"JSON, its end far away":  {"", `{"headers":{"a":"x"},"expires_at":"9999-12-31T23:59:59-23:59"}`, "A: x", "", noon.Add(langflow.MaxLifetime)},
+		"JSON, its end long ago":  {"", `{"headers":{"a":"x"},"expires_at":"0000-01-01T00:00:00+23:59"}`, "A: x", "", time.Unix(0, 0)},
 		"JSON, its end unknown":   {"", `{"headers":{"Authorization":"Basic dTpw"},"expires_at":null}`, "Authorization: Basic dTpw", "", in},
 		"JSON with two JWTs":      {"", `{"headers":{"Authorization":"Bearer ` + jwt(hour) + `","a":"` + jwt(soon) + `"}}`, "A: " + jwt(soon) + "|Authorization: Bearer " + jwt(hour), jwt(hour), soon},
 		"an end before the JWT's": {"", `{"headers":{"a":"` + jwt(hour) + `"},"expires_at":"2026-11-28T12:01:00Z"}`, "A: " + jwt(hour), "", soon},

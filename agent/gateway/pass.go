@@ -82,12 +82,13 @@ func EncodeCookies(cookies []Cookie) secret.Text {
 	plain := []cookieJSON{}
 	for _, c := range cookies {
 		j := cookieJSON{Name: c.Name, Value: c.Value.Reveal(), Path: c.Path, HTTPOnly: c.HTTPOnly}
-		if !c.Expires.IsZero() {
-			j.Expires = new(c.Expires.UTC())
+		// An end in a far year may become the year 10000 in UTC, which JSON can't have.
+		if at := c.Expires.UTC(); !at.IsZero() && at.Year() > 0 && at.Year() < 10000 {
+			j.Expires = &at
 		}
 		plain = append(plain, j)
 	}
-	data, _ := json.Marshal(plain) // the times are cookies', which JSON can hold
+	data, _ := json.Marshal(plain) // these always can be
 	return secret.New(string(data))
 }
 
@@ -354,7 +355,7 @@ func renewals(res *http.Response, kept []Cookie) []Cookie {
 	for _, set := range res.Cookies() {
 		c := Cookie{Name: set.Name, Value: secret.New(set.Value), Path: set.Path, Expires: set.Expires, HTTPOnly: set.HttpOnly}
 		if set.MaxAge > 0 {
-			c.Expires = now.Add(time.Duration(set.MaxAge) * time.Second)
+			c.Expires = now.Add(time.Duration(min(set.MaxAge, int(langflow.MaxLifetime/time.Second))) * time.Second)
 		}
 		gone := set.MaxAge < 0 || set.Value == "" || !set.Expires.IsZero() && set.Expires.Before(now)
 		before := slices.IndexFunc(kept, func(k Cookie) bool {

@@ -116,6 +116,7 @@ func TestTakeUp(t *testing.T) {
 		"a new value":        {"a=1 b=2", "a=3" + future, "a=3 b=2"},
 		"another cookie":     {"a=1", "c=3", "a=1"},
 		"Langflow's":         {"a=1", "access_token_lf=3", "a=1"},
+		"with a great age":   {"a=1", "a=3; Max-Age=99999999999", "a=3"},
 		"a deletion by date": {"a=1", "a=gone" + past, "a=1"},
 		"a deletion by age":  {"a=1", "a=gone; Max-Age=0", "a=1"},
 		"an empty one":       {"a=1", "a=", "a=1"},
@@ -188,6 +189,12 @@ func TestPassIsStored(t *testing.T) {
 	cookies, err := DecodeCookies(EncodeCookies([]Cookie{{Name: "a", Value: secret.New("1"), Path: "/x", Expires: at, HTTPOnly: true}, {Name: "b", Value: secret.New("2")}}))
 	if err != nil || written(cookies) != "a=1 b=2" || cookies[0].Path != "/x" || !cookies[0].HTTPOnly || cookies[1].HTTPOnly || !cookies[0].Expires.Equal(at) || !cookies[1].Expires.IsZero() {
 		t.Errorf("read are %s, %v", written(cookies), err)
+	}
+	// The end of a cookie does not keep it out of the store.
+	for _, end := range []time.Time{time.Date(9999, 12, 31, 23, 59, 59, 0, time.FixedZone("", -12*3600)), time.Date(0, 1, 1, 0, 0, 0, 0, time.FixedZone("", 12*3600))} {
+		if cookies, err := DecodeCookies(EncodeCookies([]Cookie{{Name: "a", Value: secret.New("1"), Expires: end}})); err != nil || written(cookies) != "a=1" {
+			t.Errorf("with the end %v: read are %s, %v", end, written(cookies), err)
+		}
 	}
 	for _, odd := range []string{"", "[]x", `{"X-Pass":1}`, `{"Host":"h"}`, `{"X-Pass":"two\r\nlines"}`} {
 		if _, err := DecodeHeaders(secret.New(odd)); err == nil || odd != "" && strings.Contains(err.Error(), "lines") {

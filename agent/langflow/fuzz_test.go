@@ -245,7 +245,7 @@ func FuzzDate(f *testing.F) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got.AccessLifetime < 0 || got.AccessLifetime > maxLifetime+time.Second || got.AccessLifetime != got.RefreshLifetime {
+			if got.AccessLifetime < 0 || got.AccessLifetime > MaxLifetime+time.Second || got.AccessLifetime != got.RefreshLifetime {
 				t.Errorf("Date %q, exp %v: lives %v and %v", date, exp, got.AccessLifetime, got.RefreshLifetime)
 			}
 			if got.AccessExpiry.IsZero() != (exp < 1) {

@@ -43,7 +43,7 @@ func (c *Client) observe(a *answer) {
 	offset := offsetOf(a, date)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if (offset - c.offset).Abs() <= maxLifetime {
+	if (offset - c.offset).Abs() <= MaxLifetime {
 		c.offset, c.measured = offset, true
 	}
 }

@@ -25,9 +25,9 @@ type Tokens struct {
 	CookieName string
 }
 
-// maxLifetime bounds a believable token: Langflow's longest is 365 days (auto
+// MaxLifetime bounds a believable token: Langflow's longest is 365 days (auto
 // login up to 1.10.0), and operators set longer ones.
-const maxLifetime = 10 * 365 * 24 * time.Hour
+const MaxLifetime = 10 * 365 * 24 * time.Hour
 
 // Inspect reads when a token ends, and from that its lifetime at serverNow,
 // which should be the moment of issue: Langflow's tokens have no iat. The
@@ -40,7 +40,7 @@ func Inspect(token secret.Text, serverNow time.Time) (expiry time.Time, lifetime
 	if !ok {
 		return time.Time{}, 0
 	}
-	if latest := serverNow.Add(maxLifetime); exp > float64(latest.Unix()) {
+	if latest := serverNow.Add(MaxLifetime); exp > float64(latest.Unix()) {
 		exp = float64(latest.Unix())
 	}
 	expiry = time.Unix(int64(exp), 0).UTC()
@@ -76,5 +76,5 @@ func (c *Client) ExternalTokens(access secret.Text, expiry time.Time) *Tokens {
 // believable tells whether a token with this exp can have been issued at t.
 func believable(exp float64, t time.Time) bool {
 	left := exp - float64(t.Unix())
-	return left > 0 && left <= maxLifetime.Seconds()
+	return left > 0 && left <= MaxLifetime.Seconds()
 }
