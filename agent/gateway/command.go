@@ -157,16 +157,16 @@ func (c *Command) serve() (Output, *flight.Flight, error) {
 	return Output{}, f, nil
 }
 
-// Refused drops an output that a gateway or a server refused, unless the command was
-// started less than 10 s ago. It tells whether the next Get gives another output or
-// runs the command.
+// Refused drops an output that a gateway or a server refused, unless the command has ended
+// and was started less than 10 s ago. It tells whether the next Get gives another output,
+// waits for a run under way or runs the command.
 func (c *Command) Refused(o Output) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.kept == nil || c.kept.run != o.run {
 		return true
 	}
-	if c.now().since(c.begun) < leastPause {
+	if !c.flight.Busy() && c.now().since(c.begun) < leastPause {
 		return false
 	}
 	c.kept = nil

@@ -265,6 +265,28 @@ func TestRefused(t *testing.T) {
 	})
 }
 
+// TestRefusedWhileRenewing: an output that is refused while the command runs to renew it is
+// not given out again, and the next caller waits for the run.
+func TestRefusedWhileRenewing(t *testing.T) {
+	bubble(t, func(n int) result { return prints(n, time.Minute) }, func(r rig) {
+		first, err := r.Get(r.Context())
+		if err != nil {
+			r.Fatal(err)
+		}
+		r.program.takes = 5 * time.Second
+		time.Sleep(55 * time.Second)
+		r.want("shortly before its end", "1", 2)
+		if !r.Refused(first) {
+			r.Error("it stays, while another one is on its way")
+		}
+		begin := time.Now()
+		r.want("refused", "2", 2)
+		if took := time.Since(begin); took != r.program.takes {
+			r.Errorf("the caller waited for %v", took)
+		}
+	})
+}
+
 func TestTooSlow(t *testing.T) {
 	bubble(t, nil, func(r rig) {
 		r.program.takes = time.Hour
