@@ -42,6 +42,8 @@ type Config struct {
 	OpenWindow func(ctx context.Context, address string) (Window, error)
 	// KeysFile is the journal of the managed keys; "" keeps the journal in memory.
 	KeysFile string
+	// LockFile is there while a person has locked the agent; "" keeps that in memory.
+	LockFile string
 }
 
 // Agent keeps the sessions.
@@ -62,6 +64,7 @@ type Agent struct {
 	saver  *saver
 	keys   *keys.Manager
 	counts counts
+	lock   lock
 
 	// The locks, in the order in which they are taken:
 	//
@@ -69,8 +72,8 @@ type Agent struct {
 	//     as a server, the store or a person takes. A flight also holds one of its
 	//     server's limits meanwhile; and a sign-in or sign-out waits in saver.forget for
 	//     a write that is under way.
-	//  2. files: held by Reload, Add, Change, Login and Remove while the set of profiles
-	//     or a profile's file changes, for as long as a disk takes (a network's, where
+	//  2. files: held by Reload, Add, Change, Login, Remove and SetLocked while the set of
+	//     profiles, a profile's file or the lock's changes, for as long as a disk takes (a network's, where
 	//     a CA file lies on one), so that a reload never undoes a change it has not
 	//     seen.
 	//  3. keys.Journal.mu: held while the journal's file is read or written.
@@ -113,6 +116,7 @@ func New(c Config) *Agent {
 		Sessions: keySource{a}, Store: keySource{a}, Journal: keys.OpenJournal(c.KeysFile), Clock: c.Clock, Log: c.Log, Begin: a.crew.begin,
 	})
 	a.sessions.Store(&map[string]*session{})
+	a.lock.open(c.LockFile)
 	a.life, a.cancel = context.WithCancel(context.Background())
 	if a.transport == nil {
 		a.transport = func(ca []byte) (http.RoundTripper, error) { return langflow.NewTransport(ca) }

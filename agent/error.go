@@ -26,6 +26,7 @@ const (
 	SigningInRequired ErrorKind = "sign-in-required"
 	ServerUnreachable ErrorKind = "server-unreachable"
 	KeychainBlocked   ErrorKind = "keychain-locked"
+	Locked            ErrorKind = "locked"
 	Internal          ErrorKind = "internal"
 )
 

@@ -29,6 +29,9 @@ func (a *Agent) Key(ctx context.Context, name string, minValid time.Duration) (K
 		if err != nil {
 			return KeyGrant{}, err
 		}
+		if err := a.LockedError(name); err != nil {
+			return KeyGrant{}, err
+		}
 		m, now := a.look(s)
 		grant := KeyGrant{Profile: name, ServerURL: m.profile.ServerURL}
 		if m.profile.Method == vocabulary.APIKey {
@@ -38,7 +41,10 @@ func (a *Agent) Key(ctx context.Context, name string, minValid time.Duration) (K
 			err = a.ownKey(ctx, s, m, now)
 		} else {
 			grant.Grant, err = a.keys.Key(ctx, a.account(s), minValid)
-			if err == nil {
+			switch {
+			case err == nil && a.IsLocked():
+				continue
+			case err == nil:
 				return grant, nil
 			}
 		}

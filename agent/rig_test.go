@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -135,7 +136,7 @@ func (r *rig) start() {
 	r.Agent = New(Config{
 		Store: r.store, Clock: r.clock, Log: slog.New(slog.DiscardHandler), ProfilesDir: r.dir, Transport: way,
 		Network:  func() string { where, _ := r.where.Load().(string); return where },
-		KeysFile: r.keysFile,
+		KeysFile: r.keysFile, LockFile: filepath.Join(r.dir, "locked"),
 	})
 	r.Reload()
 	for _, err := range r.FileErrors() {

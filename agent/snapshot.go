@@ -44,12 +44,14 @@ type Snapshot struct {
 	Keys           keys.Status
 	Headers        string // the names of the headers that are kept for a gateway, with spaces between them
 	ProxyState
+	Locked bool // the agent hands nothing out
 }
 
 // snapshot describes a session now.
 func (a *Agent) snapshot(s *session) Snapshot {
 	m, now := a.look(s)
 	snap := m.snapshot(a.keys.Status(s.name), now)
+	snap.Locked = a.IsLocked()
 	if kept, _ := m.pass.Kept(); len(kept) > 0 {
 		snap.Headers = strings.Join(slices.Sorted(maps.Keys(kept)), " ")
 	}

@@ -33,6 +33,9 @@ func (a *Agent) Token(ctx context.Context, name string, minValid time.Duration) 
 		if err != nil {
 			return Grant{}, err
 		}
+		if err := a.LockedError(name); err != nil {
+			return Grant{}, err
+		}
 		m, now := a.look(s)
 		grant, attend, err := m.grant(minValid, now)
 		if !attend {
@@ -47,6 +50,8 @@ func (a *Agent) Token(ctx context.Context, name string, minValid time.Duration) 
 			continue
 		case errors.Is(err, errStopping) || ctx.Err() != nil:
 			return Grant{}, err
+		case a.IsLocked():
+			continue
 		case err == nil && !renew && !m.sufficient(minValid, now):
 			continue // the proven token has ended meanwhile
 		}

@@ -42,6 +42,9 @@ func (a *Agent) GatewayRefused(name string, sent *http.Request) (again bool) {
 // access token, or the gateway's word, which is an empty token. Errors are as Token's.
 func (a *Agent) Access(ctx context.Context, name string) (secret.Text, error) {
 	_, cred, err := a.Credential(ctx, name)
+	if locked := a.LockedError(name); locked != nil {
+		return secret.Text{}, locked
+	}
 	return cred.Token(), err
 }
 

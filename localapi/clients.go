@@ -97,6 +97,9 @@ func (s *Server) addClient(w http.ResponseWriter, r *http.Request, caller *guard
 	if err := s.grants(caller, body.Scopes, body.Profiles); err != nil {
 		return err
 	}
+	if err := s.Agent.LockedError(""); err != nil {
+		return err
+	}
 	token := guard.NewToken()
 	c := clients.Client{Name: body.Name, Scopes: body.Scopes, Profiles: body.Profiles, Expires: time.Now().Add(lifetime).UTC().Truncate(time.Second)}
 	if err := s.admit(c, token); err != nil {
@@ -210,6 +213,9 @@ func (s *Server) lease(w http.ResponseWriter, r *http.Request, caller *guard.Cal
 		return client.NewProblem(client.TypeBadRequest, "for must be exec or mcp")
 	}
 	if err := s.grants(caller, body.Scopes, []string{body.Profile}); err != nil {
+		return err
+	}
+	if err := s.Agent.LockedError(body.Profile); err != nil {
 		return err
 	}
 	snapshot, err := s.Agent.Profile(body.Profile)

@@ -143,7 +143,7 @@ func (s *Server) over(r *http.Request) bool {
 // about is the status without its profiles. Only some callers get the files' errors,
 // since a file's name may be that of a profile that the caller must not see.
 func (s *Server) about(caller *guard.Caller) client.Status {
-	status := client.Status{Version: s.Version, StartedAt: *moment(s.Started), URL: s.URL, Store: s.Store, Profiles: []client.Profile{}, NarrowedClients: []string{}}
+	status := client.Status{Version: s.Version, StartedAt: *moment(s.Started), URL: s.URL, Store: s.Store, Locked: s.Agent.IsLocked(), Profiles: []client.Profile{}, NarrowedClients: []string{}}
 	if caller.Has(guard.Owner) {
 		for _, c := range s.Clients.All() {
 			if c.Narrowed {

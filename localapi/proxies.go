@@ -391,7 +391,7 @@ func (p *proxies) allowed(name string) guard.Allowed {
 
 func (p *proxies) needs(name string) proxy.Needs {
 	needs := p.Agent.ProxyNeeds(name)
-	return proxy.Needs{Origins: strings.Fields(needs.Origins), Version: needs.Version, UnknownRoutes: needs.UnknownRoutes, Gateway: needs.Gateway, NoKeys: needs.NoKeys}
+	return proxy.Needs{Locked: p.Agent.Locked(), Origins: strings.Fields(needs.Origins), Version: needs.Version, UnknownRoutes: needs.UnknownRoutes, Gateway: needs.Gateway, NoKeys: needs.NoKeys}
 }
 
 // proxyURL is the address of a profile's proxy, nil if it is not open.

@@ -91,6 +91,8 @@ func (s *Server) table() []route {
 		{"GET", "/v1/openapi.yaml", guard.Read, s.openapi},
 		{"GET", "/metrics", guard.Read, s.metricsText},
 		{"POST", "/v1/doctor", guard.Owner, s.doctor},
+		{"POST", "/v1/lock", guard.Owner, s.lock},
+		{"POST", "/v1/unlock", guard.Owner, s.unlock},
 		{"POST", "/v1/stop", guard.Owner, s.stop},
 		{"GET", "/", guard.Anyone, s.page},
 		{"GET", "/ui/app.js", guard.Anyone, s.page},

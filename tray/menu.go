@@ -43,6 +43,7 @@ const (
 	signOut
 	addServer
 	controlPage
+	switchLock
 	startAtLogin
 	about
 	quit
@@ -60,6 +61,8 @@ type view struct {
 type offers struct {
 	page, clipboard, startAtLogin bool
 	browser                       bool // a sign-in in the browser
+	lock                          bool
+	locked                        bool // the check mark
 	startsAtLogin                 bool // the check mark
 }
 
@@ -100,6 +103,7 @@ func compose(v view) menu {
 		entries: []entry{
 			{do: addServer, title: "Add a server…", hidden: !v.can.page},
 			{do: controlPage, title: "Control page…", hidden: !v.can.page},
+			{do: switchLock, title: lockTitle(v.can.locked), hidden: !v.can.lock, checked: v.can.locked},
 			{do: startAtLogin, title: "Start at login", hidden: !v.can.startAtLogin, checked: v.can.startsAtLogin},
 			{do: about, title: strings.TrimSpace("About Langkeep " + v.version), disabled: !v.can.page},
 			{do: quit, title: "Quit"},
@@ -128,6 +132,13 @@ func compose(v view) menu {
 	return m
 }
 
+func lockTitle(locked bool) string {
+	if locked {
+		return "Locked"
+	}
+	return "Lock"
+}
+
 // offered is a profile's submenu.
 func offered(p client.Profile, can offers) []entry {
 	holds, valid, again := false, false, "Refresh now"
@@ -154,8 +165,8 @@ func offered(p client.Profile, can offers) []entry {
 		{do: signIn, title: "Sign in…", hidden: p.SigningIn || !bySignIn},
 		{do: cancelSignIn, title: "Cancel sign-in", hidden: !can.browser || !p.SigningIn},
 		{do: openLangflow, title: "Open Langflow", hidden: !browsable(p.ServerURL)},
-		{do: copyToken, title: "Copy access token", hidden: !can.clipboard || !hasToken},
-		{do: copyKey, title: "Copy API key", hidden: !can.clipboard || !valid || forbidden},
+		{do: copyToken, title: "Copy access token", hidden: !can.clipboard || !hasToken || can.locked},
+		{do: copyKey, title: "Copy API key", hidden: !can.clipboard || !valid || forbidden || can.locked},
 		proxy,
 		{do: refresh, title: again, hidden: !holds && p.State != client.KeychainLocked},
 		{do: signOut, title: "Sign out", hidden: !holds},
@@ -210,7 +221,10 @@ func worst(profiles []client.Profile) string {
 
 // tooltip names the profiles that are not fresh, the worst first, and counts the rest.
 func tooltip(v view) string {
-	const name = "Langkeep"
+	name := "Langkeep"
+	if v.can.locked {
+		name += " · locked"
+	}
 	switch len(v.profiles) {
 	case 0:
 		return name + " · " + "no server yet"

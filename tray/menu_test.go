@@ -173,6 +173,19 @@ d · fresh, 52 min, gateway
 About Langkeep (off)
 Quit
 `},
+		"locked": {view{profiles: []client.Profile{of("prod", client.Fresh)}, can: offers{page: true, clipboard: true, lock: true, locked: true}}, `
+[fresh] Langkeep · locked · prod: fresh, 52 min
+prod · fresh, 52 min
+  Open Langflow
+  Proxy
+  Refresh now
+  Sign out
+Add a server…
+Control page…
+Locked ✓
+About Langkeep
+Quit
+`},
 		"a server that is no web page": {view{profiles: []client.Profile{odd}, can: everything}, `
 [fresh] Langkeep · odd: fresh, 52 min
 odd · fresh, 52 min
@@ -348,6 +361,7 @@ func TestActions(t *testing.T) {
 		Refresh:      note("refresh"),
 		SignOut:      note("sign out"),
 		StartAtLogin: func(on bool) error { did = fmt.Sprint("start ", on); return failed },
+		SetLocked:    func(on bool) error { did = fmt.Sprint("lock ", on); return failed },
 		Quit:         func() { did = "quit" },
 	}
 	p := of("prod", client.Fresh)
@@ -365,6 +379,8 @@ func TestActions(t *testing.T) {
 		{do: controlPage}:                 "page ",
 		{do: startAtLogin}:                "start true",
 		{do: startAtLogin, checked: true}: "start false",
+		{do: switchLock}:                  "lock true",
+		{do: switchLock, checked: true}:   "lock false",
 		{do: about}:                       "page about",
 	} {
 		if err := actions.act(t.Context(), e, p); did != want || !errors.Is(err, failed) {

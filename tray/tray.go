@@ -46,7 +46,10 @@ type Actions struct {
 	// StartsAtLogin and StartAtLogin are the check mark; nil leaves it out.
 	StartsAtLogin func() bool
 	StartAtLogin  func(bool) error
-	Quit          func() // asks the agent to stop, and does not wait for it
+	// Locked and SetLocked are the check mark of the lock; nil leaves it out.
+	Locked    func() bool
+	SetLocked func(bool) error
+	Quit      func() // asks the agent to stop, and does not wait for it
 }
 
 // actionLimit is for a click's work, a prompt of the keychain included.
@@ -55,6 +58,9 @@ const actionLimit = 2 * time.Minute
 // offers are the parts of the menu that these actions allow.
 func (a *Actions) offers() offers {
 	o := offers{page: a.OpenPage != nil, browser: a.SignIn != nil, clipboard: a.CopyToken != nil, startAtLogin: a.StartAtLogin != nil}
+	if a.Locked != nil {
+		o.lock, o.locked = true, a.Locked()
+	}
 	if a.StartsAtLogin != nil {
 		o.startsAtLogin = a.StartsAtLogin()
 	}
@@ -93,6 +99,8 @@ func (a *Actions) act(ctx context.Context, e entry, p client.Profile) error {
 		return a.OpenPage("add")
 	case controlPage:
 		return a.OpenPage("")
+	case switchLock:
+		return a.SetLocked(!e.checked)
 	case startAtLogin:
 		return a.StartAtLogin(!e.checked)
 	case about:

@@ -175,6 +175,9 @@ func (p Paths) Log() string { return filepath.Join(p.State, "log") }
 // Secrets is the file store's one file.
 func (p Paths) Secrets() string { return filepath.Join(p.State, "secrets.age") }
 
+// Locked is there while a person has locked the agent.
+func (p Paths) Locked() string { return filepath.Join(p.State, "locked") }
+
 // Browsers is the folder of the windows in which a person signs in. It is empty but for
 // that time.
 func (p Paths) Browsers() string { return filepath.Join(p.State, "browsers") }

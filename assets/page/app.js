@@ -241,7 +241,9 @@ let opening = null; // the profile that was just added, whose sign-in is to open
 const receive = {
   about(data) {
     about = data;
-    banner(data.config_error ? `A settings file has a mistake; the settings from before it hold. ${data.config_error}`
+    write(find("lock"), data.locked ? "Unlock" : "Lock");
+    banner(data.locked ? "Locked: no token, key or client token is handed out, and the proxies refuse every request. The sessions are kept."
+      : data.config_error ? `A settings file has a mistake; the settings from before it hold. ${data.config_error}`
       : data.audit_error ? sentence(data.audit_error)
         : data.narrowed_clients.length > 0 ? `${data.narrowed_clients.join(", ")}: may run flows with inputs only by now. Programs has more.` : "");
   },
@@ -1211,6 +1213,7 @@ const settings = {
 function open() {
   find("shut").hidden = true;
   find("content").hidden = false;
+  find("lock").hidden = false;
   find("open-settings").hidden = false;
   find("open-programs").hidden = false;
   find("open-add").hidden = addForm.empty;
@@ -1234,7 +1237,7 @@ function shut(why) {
   about = opening = null;
   ready = false;
   document.title = "Langkeep";
-  for (const id of ["content", "open-settings", "open-programs", "open-add"]) find(id).hidden = true;
+  for (const id of ["content", "lock", "open-settings", "open-programs", "open-add"]) find(id).hidden = true;
   write(find("summary"), "");
   write(find("shut-why"), why);
   find("shut").hidden = false;
@@ -1259,6 +1262,13 @@ find("add-form").onsubmit = (event) => {
   addForm.submit();
 };
 find("add").onkeydown = (event) => { if (event.key === "Escape" && !addForm.empty) addForm.hide(); };
+find("lock").onclick = async () => {
+  try {
+    await ask("POST", about.locked ? "/v1/unlock" : "/v1/lock");
+  } catch (problem) {
+    banner(problem.message);
+  }
+};
 find("open-programs").onclick = () => programs.show();
 find("open-settings").onclick = () => settings.show();
 find("settings").onchange = ({ target }) => settings.change(target);

@@ -76,6 +76,9 @@ func (o *statusOptions) run(ctx context.Context, c *client.Client, args []string
 		if err != nil {
 			return err
 		}
+		if status.Locked {
+			o.say(locked)
+		}
 		return o.result(o.long(p))
 	}
 	if status.AuditError != nil {
@@ -83,6 +86,9 @@ func (o *statusOptions) run(ctx context.Context, c *client.Client, args []string
 	}
 	if o.ready {
 		return ready(status.Profiles)
+	}
+	if status.Locked {
+		o.say(locked)
 	}
 	if len(status.NarrowedClients) > 0 {
 		o.say(words.Safe(strings.Join(status.NarrowedClients, ", ")) + ": the scope run no longer allows tweaks and uploads; langkeep client list says what to do")
@@ -94,6 +100,8 @@ func (o *statusOptions) run(ctx context.Context, c *client.Client, args []string
 	width, colour, _ := o.screen()
 	return words.Table(o.stdout, status.Profiles, o.clock.Now(), width, colour)
 }
+
+const locked = "locked: nothing is handed out; langkeep unlock ends that"
 
 const noProfiles = "no profile yet: langkeep login NAME URL makes one"
 

@@ -119,6 +119,8 @@ func (v *desktopView) actions(ctx context.Context) tray.Actions {
 		SignIn:       v.signIn,
 		CancelSignIn: v.agent.CancelLogin,
 		SetProxy:     v.server.SetProxy,
+		Locked:       v.agent.IsLocked,
+		SetLocked:    func(on bool) error { return v.agent.SetLocked(agent.Person, on) },
 		Quit:         v.stop,
 	}
 	if v.board != nil {

@@ -136,7 +136,7 @@ func run(ctx context.Context, o Options, show func(running)) (err error) {
 	userAgent := "langkeep/" + o.Version
 	api.Agent = agent.New(agent.Config{
 		Store: store, Clock: clock.System(), Log: log, ProfilesDir: o.Paths.ProfilesDir(),
-		UserAgent: userAgent, KeysFile: o.Paths.Keys(),
+		UserAgent: userAgent, KeysFile: o.Paths.Keys(), LockFile: o.Paths.Locked(),
 		OpenWindow: func(ctx context.Context, address string) (agent.Window, error) {
 			program, err := chromium.Find(live.Get().Browser)
 			if err != nil {

@@ -248,6 +248,18 @@ func (c *Client) Stop(ctx context.Context) error {
 	return err
 }
 
+// Lock has the agent hand nothing out.
+func (c *Client) Lock(ctx context.Context) error {
+	_, err := c.call(ctx, http.MethodPost, "/v1/lock", nil)
+	return err
+}
+
+// Unlock ends Lock.
+func (c *Client) Unlock(ctx context.Context) error {
+	_, err := c.call(ctx, http.MethodPost, "/v1/unlock", nil)
+	return err
+}
+
 // ofProfile calls a route of one profile. It refuses names of dots, which would change
 // the route.
 func (c *Client) ofProfile(ctx context.Context, method, name, action string, body any) ([]byte, error) {

@@ -86,6 +86,7 @@ type Status struct {
 	Store       string    `json:"store"`        // keychain, file or memory
 	ConfigError *string   `json:"config_error"` // what is wrong with a file edited by hand, whose running settings are kept
 	AuditError  *string   `json:"audit_error"`  // why the audit log is in memory alone
+	Locked      bool      `json:"locked"`       // no credential is handed out
 	// NarrowedClients are the clients that got the scope run when run allowed tweaks
 	// and uploads, until the owner has seen that.
 	NarrowedClients []string  `json:"narrowed_clients"`
@@ -309,6 +310,7 @@ const (
 	TypeInternal          = "internal"
 	TypeServerUnreachable = "server-unreachable"
 	TypeKeychainLocked    = "keychain-locked"
+	TypeLocked            = "locked"
 )
 
 // statusOf is the HTTP status of each problem type.
@@ -329,6 +331,7 @@ var statusOf = map[string]int{
 	TypeInternal:          http.StatusInternalServerError,
 	TypeServerUnreachable: http.StatusServiceUnavailable,
 	TypeKeychainLocked:    http.StatusServiceUnavailable,
+	TypeLocked:            http.StatusForbidden,
 }
 
 // NewProblem makes a problem of one of the Type constants; detail is for

@@ -72,6 +72,9 @@ type Needs struct {
 	// NoKeys means that the access token stands in for API keys, which the account can't
 	// have.
 	NoKeys bool
+	// Locked is closed while the agent hands nothing out: requests are refused, and those
+	// under way end. Nil is never.
+	Locked <-chan struct{}
 }
 
 // Handler is the proxy of one profile.
@@ -154,6 +157,12 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.refuse(w, r, caller, h.Problem(err))
 		return
 	}
+	select {
+	case <-needs.Locked:
+		h.refuse(w, r, caller, client.NewProblem(client.TypeLocked, "the agent is locked and passes nothing on: run langkeep unlock"))
+		return
+	default:
+	}
 	escaped, _, _ := strings.Cut(r.RequestURI, "?")
 	t, problem := judge(methodOf(r), escaped, strings.TrimSuffix(upstream.Path, "/"), needs.Version)
 	if problem == nil {
@@ -184,18 +193,18 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return // the client has gone
 		}
 	}
-	// A stream ends with the client's token.
+	// A stream ends with the client's token, and with the agent's lock.
 	ctx, cancel := context.WithCancel(context.WithValue(r.Context(), proxiedRequestKey{}, p))
 	defer cancel()
-	if caller.Ended != nil {
-		go func() {
-			select {
-			case <-caller.Ended:
-				cancel()
-			case <-ctx.Done():
-			}
-		}()
-	}
+	go func() {
+		select {
+		case <-caller.Ended:
+			cancel()
+		case <-needs.Locked:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
 	h.forward.ServeHTTP(w, r.WithContext(ctx))
 }
 

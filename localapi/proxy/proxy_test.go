@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -41,6 +42,7 @@ type rig struct {
 	key      string
 	keyErr   error
 	refusals int
+	locked   chan struct{}
 	seen     []*http.Request // bodies read
 	bodies   []string
 }
@@ -107,7 +109,7 @@ func start(t *testing.T, root string, serve http.HandlerFunc) *rig {
 	proxy := httptest.NewServer(New(Config{
 		Profile: "prod", Source: r, Lookup: func(_ *http.Request, token string) (*guard.Caller, *client.Problem) { return r.lookup(token) }, Log: slog.New(slog.DiscardHandler),
 		Needs: func() Needs {
-			return Needs{Origins: []string{"http://localhost:3000"}, Version: "1.13.0", Gateway: r.gateway, NoKeys: r.noKeys}
+			return Needs{Locked: r.locked, Origins: []string{"http://localhost:3000"}, Version: "1.13.0", Gateway: r.gateway, NoKeys: r.noKeys}
 		},
 		Note:    func(*http.Request, *guard.Caller, string, *client.Problem) {},
 		Problem: func(err error) *client.Problem { return client.NewProblem(client.TypeSignInRequired, err.Error()) },
@@ -432,6 +434,45 @@ func TestStreamEndsWithItsClient(t *testing.T) {
 		t.Error("it goes on")
 	}
 	<-gone
+}
+
+// The agent's lock ends what is under way, and refuses what comes.
+func TestLock(t *testing.T) {
+	gone := make(chan struct{})
+	r := start(t, "", func(w http.ResponseWriter, req *http.Request) {
+		fmt.Fprintln(w, "one")
+		_ = http.NewResponseController(w).Flush()
+		<-req.Context().Done()
+		close(gone)
+	})
+	r.locked = make(chan struct{})
+	get := func() (*http.Response, error) { return http.Get(r.url + "/api/v1/mcp/sse?x-api-key=lk_run") }
+	res, err := get()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	lines := bufio.NewReader(res.Body)
+	if line, err := lines.ReadString('\n'); line != "one\n" || err != nil {
+		t.Fatalf("%q, %v", line, err)
+	}
+	close(r.locked)
+	if _, err := lines.ReadString('\n'); err == nil {
+		t.Error("it goes on")
+	}
+	<-gone
+	refused, err := get()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer refused.Body.Close()
+	var problem client.Problem
+	if err := json.NewDecoder(refused.Body).Decode(&problem); err != nil || refused.StatusCode != 403 || problem.Kind() != client.TypeLocked {
+		t.Errorf("%d %+v, %v", refused.StatusCode, problem, err)
+	}
+	if len(r.seen) != 1 {
+		t.Errorf("the server has seen %d requests", len(r.seen))
+	}
 }
 
 // raw sends text to an address and returns all that comes back within a moment

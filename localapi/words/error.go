@@ -116,6 +116,8 @@ func told(e *agent.Error) (found, advice string) {
 		return lowerArticle(strings.TrimSuffix(Gateway(e.Gateway, "the server"), ".")), run + " --browser"
 	case e.Kind == agent.SigningInRequired:
 		return reasonOf(e)
+	case e.Kind == agent.Locked:
+		return "the agent is locked and hands nothing out", "run langkeep unlock"
 	case e.Kind == agent.Internal, reason == "" && e.Kind != "":
 		return e.Detail, ""
 	case reason == langflow.Gateway:

@@ -24,6 +24,7 @@ func TestError(t *testing.T) {
 		{&agent.Error{Kind: agent.Internal, Code: agent.FileUndeletable, Profile: "prod", Detail: "busy"}, `profile "prod": can't delete its file: busy`},
 		{&agent.Error{Kind: agent.BadRequest, Code: agent.CAFileUnusable, Profile: "prod", Detail: "empty"}, `profile "prod": can't use its ca file: empty`},
 		{&agent.Error{Kind: agent.BadRequest, Code: agent.UnknownMethod, Profile: "prod", Detail: "sso"}, `profile "prod": unknown method "sso": use password, auto-login, refresh-token, api-key or external`},
+		{&agent.Error{Kind: agent.Locked, Profile: "prod"}, `profile "prod": the agent is locked and hands nothing out: run langkeep unlock`},
 		{&agent.Error{Kind: agent.BadRequest, Code: agent.MethodNeeds, Profile: "prod", Detail: "api-key"}, `profile "prod": method api-key needs an api key`},
 		{&agent.Error{Kind: agent.BadRequest, Code: agent.MethodNeeds, Profile: "prod", Detail: "external"}, `profile "prod": the profile names no command that prints an access token: name one with --token-command`},
 		{&agent.Error{Kind: agent.BadRequest, Code: agent.Unsendable, Profile: "prod", Detail: "it has a line break"}, `profile "prod": can't send that secret: it has a line break`},
