@@ -37,7 +37,10 @@ type Config struct {
 	// the Chromium family; empty for the first that is installed of Chrome, Edge,
 	// Chromium, Brave and Vivaldi.
 	Browser string `toml:"browser"`
-	Notify  Notify `toml:"notify"`
+	// Whether the screen's lock locks Langkeep too, for as long as the screen is
+	// locked. On Linux, with a desktop.
+	LockWithScreen bool   `toml:"lock_with_screen"`
+	Notify         Notify `toml:"notify"`
 }
 
 // Notify says which notifications a person wants.

@@ -22,6 +22,7 @@ import (
 	"langkeep/tray"
 	"langkeep/tray/clipboard"
 	"langkeep/tray/notify"
+	"langkeep/tray/screen"
 )
 
 // Desktop has the ways to reach a person beside the tray.
@@ -75,6 +76,7 @@ func (v *desktopView) show(ctx context.Context, stopped <-chan struct{}) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	parts.Go(func() { v.notify(ctx) })
+	parts.Go(func() { v.lockWithScreen(ctx) })
 
 	changes := v.agent.Subscribe()
 	defer v.agent.Unsubscribe(changes)
@@ -101,6 +103,18 @@ func (v *desktopView) profiles() []client.Profile {
 		all = append(all, localapi.Present(s))
 	}
 	return all
+}
+
+// lockWithScreen locks and unlocks the agent with the screen, while the settings say so.
+func (v *desktopView) lockWithScreen(ctx context.Context) {
+	err := screen.Watch(ctx, func(locked bool) {
+		if err := v.agent.SetLocked(agent.Screen, locked && v.config.Get().LockWithScreen); err != nil {
+			v.log.Warn("the screen's lock", "error", err)
+		}
+	})
+	if err != nil {
+		v.log.Info("the screen's lock is not watched", "reason", err)
+	}
 }
 
 // actions are the actions of clicks in the tray's menu.
