@@ -9,11 +9,13 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
 
 	"langkeep/agent/paths"
+	"langkeep/agent/sessionbus"
 	"langkeep/localapi/client"
 )
 
@@ -31,14 +33,48 @@ func (a *app) connect(ctx context.Context) (*client.Client, error) {
 		return nil, err
 	}
 	c, err := client.Find(ctx, a.getenv, p)
-	if !errors.Is(err, client.ErrNoAgent) {
+	switch {
+	case err == nil && !a.noStart && a.getenv("LANGKEEP_URL") == "":
+		return a.replaceMakeshift(ctx, p, c)
+	case !errors.Is(err, client.ErrNoAgent):
 		return c, err
-	}
-	if a.noStart {
+	case a.noStart:
 		return nil, fmt.Errorf("%w: start it with langkeep start", client.ErrNoAgent)
 	}
-	// Without the page: the user of a command is in a terminal.
-	return a.startAgent(ctx, p, []string{"--no-page"})
+	return a.startAgent(ctx, p, forCommand)
+}
+
+// forCommand are the flags of an agent that a command starts. No page opens, since the
+// user of a command is in a terminal.
+var forCommand = []string{"--no-page"}
+
+// replaceMakeshift replaces the agent that c has found, if that is makeshift and this
+// command has the session bus that it lacks: MCP clients start programs without it. An
+// agent that has a session, or is about to have one, stays.
+func (a *app) replaceMakeshift(ctx context.Context, p paths.Paths, c *client.Client) (*client.Client, error) {
+	found, err := client.ReadRunning(p)
+	if err != nil || !found.Makeshift || !sessionbus.Reachable(ctx) {
+		return c, nil
+	}
+	profiles, err := c.Profiles(ctx)
+	if err != nil || slices.ContainsFunc(profiles, hasSession) {
+		return c, nil // what the command does next has that error too
+	}
+	c.Close()
+	if now, err := client.ReadRunning(p); err != nil || now.PID != found.PID {
+		return a.connect(ctx) // another command was faster
+	}
+	a.say("the agent has no keychain, since a program without the desktop's environment has started it: it is started anew")
+	if _, err := a.stopAgent(ctx, p, false); err != nil {
+		return nil, err
+	}
+	return a.startAgent(ctx, p, forCommand)
+}
+
+// hasSession tells whether an agent without a keychain would lose something of a profile
+// at its end.
+func hasSession(p client.Profile) bool {
+	return p.SigningIn || p.State != client.KeychainLocked && p.State != client.SignedOut
 }
 
 // ownAgent is for commands about the agent of this computer's user: it returns an error

@@ -11,6 +11,7 @@ import (
 	"langkeep/agent/keychain"
 	"langkeep/agent/paths"
 	"langkeep/agent/secret"
+	"langkeep/agent/sessionbus"
 	"langkeep/cmd/serve"
 )
 
@@ -19,7 +20,7 @@ type runFlags struct {
 	headless bool
 	listen   string
 	store    string
-	noPage   bool // hidden: no page opens by itself
+	noPage   bool // hidden, of agents that another command starts: no page opens by itself
 }
 
 func newRun(a *app) *cobra.Command {
@@ -45,7 +46,9 @@ LANGKEEP_PASSPHRASE_FILE names, or memory, which forgets.`,
 				leaveConsole()
 			}
 			outliveStderr()
+			sessionbus.CompleteEnvironment(cmd.Context(), os.Getuid())
 			options := serve.Options{
+				NoBus:  o.noPage && !sessionbus.Reachable(cmd.Context()),
 				Listen: o.listen, Store: o.store, Paths: p, Version: version, Passphrase: a.passphrase,
 				Ready: func(url string) { a.say("listening on " + url) },
 			}

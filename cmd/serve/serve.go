@@ -47,6 +47,7 @@ type Options struct {
 	Version       string                      // of this program
 	Passphrase    func() (secret.Text, error) // of the file store; called for that store only
 	Ready         func(url string)            // called once everything answers
+	NoBus         bool                        // a command has started the agent, and there is no session bus
 }
 
 // running is an agent that answers, for the desktop's view of it.
@@ -182,7 +183,11 @@ func run(ctx context.Context, o Options, show func(running)) (err error) {
 	defer stopEngine()
 	parts.Go(func() { api.Agent.Run(engine) })
 	defer withdraw(o.Paths)
-	if err := publish(o.Paths, url, owner); err != nil {
+	makeshift := o.NoBus && settings.Store == "keychain"
+	if makeshift {
+		log.Warn("there is no session bus, and so no keychain: a command with a desktop's environment will replace this agent")
+	}
+	if err := publish(o.Paths, url, owner, makeshift); err != nil {
 		stop()
 		stopEngine()
 		parts.Wait()
@@ -221,11 +226,11 @@ func takeLock(p paths.Paths) (*flock.Flock, error) {
 }
 
 // publish writes the agent's address and the owner's token for the user's programs.
-func publish(p paths.Paths, url string, owner secret.Text) error {
+func publish(p paths.Paths, url string, owner secret.Text, makeshift bool) error {
 	if err := paths.WriteFile(p.Token(), []byte(owner.Reveal())); err != nil {
 		return err
 	}
-	data, err := json.Marshal(client.Running{Schema: 1, URL: url, PID: os.Getpid()})
+	data, err := json.Marshal(client.Running{Schema: 1, URL: url, PID: os.Getpid(), Makeshift: makeshift})
 	if err != nil {
 		return err
 	}

@@ -15,7 +15,7 @@ import (
 // relayClient is a client of MCP with a langkeep mcp of its own.
 type relayClient struct {
 	t     *testing.T
-	in    io.Writer
+	in    io.WriteCloser
 	lines *bufio.Reader // of what langkeep mcp answers
 }
 
@@ -55,6 +55,9 @@ func (c *relayClient) hear() string {
 	line, _ := c.lines.ReadString('\n')
 	return line
 }
+
+// end closes the client's end, with which langkeep mcp ends.
+func (c *relayClient) end() { _ = c.in.Close() }
 
 // ask sends a request and returns the next line.
 func (c *relayClient) ask(method string) string {

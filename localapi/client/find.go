@@ -21,6 +21,9 @@ type Running struct {
 	Schema int    `json:"schema"` // 1
 	URL    string `json:"url"`
 	PID    int    `json:"pid"`
+	// Makeshift means that a command has started the agent without a session bus, which
+	// its keychain needs: a command that has one may replace it.
+	Makeshift bool `json:"makeshift,omitempty"`
 }
 
 // ReadRunning reads agent.json. A missing file is fs.ErrNotExist. The file may outlive
