@@ -81,7 +81,7 @@ type Agent struct {
 	//     it held end in Locked.
 	//  5. keys.Manager.mu, then turn.mu, then gateway.Pass.mu, then the locks of a
 	//     flight.Slot, crew, saver, counts, a Subscription, gateway.Command,
-	//     langflow.Client, langflow.Way and langflow.ClientCert: held for what memory
+	//     langflow.Client, langflow.Renewable and langflow.ClientCert: held for what memory
 	//     takes, by their own methods.
 	//
 	// Reading a machine takes none of them; looking at a session takes its client's
@@ -93,7 +93,7 @@ type Agent struct {
 	limits        map[string]chan struct{} // by origin: the semaphore of one server
 	slots         map[string]time.Duration // by origin: clock.Elapsed when the next silent sign-in may run
 	subscriptions map[*Subscription]struct{}
-	ways          map[trust]*ways                    // to servers
+	connections   map[trust]*connections             // to servers
 	windows       map[string]context.CancelCauseFunc // of sign-ins in the browser, by profile
 	watchingStore bool
 	watchingCAs   bool
@@ -110,7 +110,7 @@ func New(c Config) *Agent {
 		store: c.Store, clock: c.Clock, log: c.Log, profilesDir: c.ProfilesDir,
 		transport: c.Transport, network: c.Network, userAgent: c.UserAgent, openWindow: c.OpenWindow, windows: map[string]context.CancelCauseFunc{},
 		kick: make(chan struct{}, 1), saver: newSaver(c.Store, c.Log), limits: map[string]chan struct{}{},
-		slots: map[string]time.Duration{}, subscriptions: map[*Subscription]struct{}{}, ways: map[trust]*ways{},
+		slots: map[string]time.Duration{}, subscriptions: map[*Subscription]struct{}{}, connections: map[trust]*connections{},
 	}
 	a.keys = keys.New(keys.Config{
 		Sessions: keySource{a}, Store: keySource{a}, Journal: keys.OpenJournal(c.KeysFile), Clock: c.Clock, Log: c.Log, Begin: a.crew.begin,

@@ -15,8 +15,6 @@ import (
 )
 
 const (
-	// windowTime is how long a person has for a sign-in in the browser.
-	windowTime = 10 * time.Minute
 	// cookiePause is the time between two looks at the browser's cookies.
 	cookiePause = time.Second
 	// trialPause is the time between two trials of the same cookies: the server may have
@@ -82,7 +80,7 @@ func (a *Agent) loginInBrowser(ctx context.Context, name string, c Credentials) 
 		a.endWindow(name)
 		a.update(s, func(m *machine, _ moment) { m.signingIn = false })
 	}()
-	limited, end := context.WithTimeoutCause(ctx, windowTime, errWindowTime)
+	limited, end := context.WithTimeoutCause(ctx, vocabulary.WindowTime, errWindowTime)
 	defer end()
 	found, err := a.signInWithin(limited, s, before, opened)
 	if err != nil {
@@ -95,7 +93,7 @@ func (a *Agent) loginInBrowser(ctx context.Context, name string, c Credentials) 
 	return a.Profile(name)
 }
 
-// errWindowTime ends a sign-in that takes longer than windowTime.
+// errWindowTime ends a sign-in that takes longer than vocabulary.WindowTime.
 var errWindowTime = errors.New("nobody signed in")
 
 // CancelLogin closes the window of a sign-in in the browser; without one it is NotFound.

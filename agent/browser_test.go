@@ -282,7 +282,7 @@ func TestNoLoginInBrowser(t *testing.T) {
 		"no desktop":        {fault: chromium.ErrNoDisplay, kind: NotSupported, reason: vocabulary.NoDisplay},
 		"forbidden":         {fault: chromium.ErrForbidden, kind: NotSupported, reason: vocabulary.BrowserForbidden},
 		"silent":            {fault: chromium.ErrSilent, kind: NotSupported, reason: vocabulary.BrowserSilent},
-		"nobody signs in":   {end: func(*rig, *fakeWindow, func()) { time.Sleep(windowTime) }, kind: SigningInRequired, reason: "timed-out"},
+		"nobody signs in":   {end: func(*rig, *fakeWindow, func()) { time.Sleep(vocabulary.WindowTime) }, kind: SigningInRequired, reason: "timed-out"},
 		"the window closed": {end: func(_ *rig, w *fakeWindow, _ func()) { w.crash() }, kind: SigningInRequired, reason: vocabulary.BrowserClosed},
 		"cancelled": {end: func(r *rig, _ *fakeWindow, _ func()) {
 			if err := r.CancelLogin("prod"); err != nil {

@@ -286,7 +286,7 @@ func (a *Agent) takeOver(ctx context.Context, s *session, to upstream, c Credent
 			continue
 		}
 		if other == keychain.Account(s.name, keychain.Password) && c.RememberPassword && c.Method == vocabulary.Password {
-			remembered := keychain.Item{Origin: to.origin, Username: username, Secret: c.Password, Gateway: item.Gateway}
+			remembered := keychain.Item{Origin: to.origin, Username: username, Secret: c.Password, WithPass: item.WithPass}
 			if err := a.store.Set(ctx, other, remembered); err != nil {
 				a.log.Warn("can't remember the password now", "profile", s.name, "error", err)
 				a.saver.save(other, remembered, nil)

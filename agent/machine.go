@@ -86,9 +86,9 @@ type machine struct {
 type upstream struct {
 	origin    string
 	client    *langflow.Client
-	clientErr error // why there is no client
-	ways      *ways
-	foreign   *ways             // to other origins, to which nothing of the pass goes
+	clientErr error             // why there is no client
+	own       *connections      // to the server
+	foreign   *connections      // to other origins, to which nothing of the pass goes
 	streams   http.RoundTripper // for requests that the proxy passes on
 	pass      *gateway.Pass     // what a gateway in front of the server wants
 	token     *gateway.Command  // prints the access token; nil where the profile names no command

@@ -338,14 +338,14 @@ func (a *Agent) apply(ctx context.Context, s *session, p config.Profile) error {
 		a.update(s, func(m *machine, _ moment) { m.profile = p })
 		return nil
 	}
-	way := a.upstreamOf(p)
+	to := a.upstreamOf(p)
 	old.pass.OnRenewal(nil)
-	way.pass.Keep(old.pass.Kept()) // which signOut has emptied if they were another server's
-	a.follow(s, way)
+	to.pass.Keep(old.pass.Kept()) // which signOut has emptied if they were another server's
+	a.follow(s, to)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.updateLocked(s, func(m *machine, now moment) {
-		m.profile, m.upstream, m.outage = p, way, outage{}
+		m.profile, m.upstream, m.outage = p, to, outage{}
 		if p.ServerURL != old.profile.ServerURL {
 			m.version = "" // the version was another server's
 		}
@@ -353,7 +353,7 @@ func (a *Agent) apply(ctx context.Context, s *session, p config.Profile) error {
 			m.plan(now.wall)
 		}
 	})
-	a.retireLocked(old.upstream, way)
+	a.retireLocked(old.upstream, to)
 	return nil
 }
 

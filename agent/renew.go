@@ -193,7 +193,7 @@ func (m *machine) externalTokens(ctx context.Context) (*langflow.Tokens, langflo
 	}
 	for again := true; ; again = false {
 		printed, err := m.token.Get(ctx)
-		if err == nil && again && printed.Token.Reveal() == m.pair.Access.Reveal() && m.token.Refused(printed) {
+		if err == nil && again && printed.Token.Reveal() == m.pair.Access.Reveal() && m.token.Drop(printed) {
 			printed, err = m.token.Get(ctx)
 		}
 		if err != nil {
@@ -209,7 +209,7 @@ func (m *machine) externalTokens(ctx context.Context) (*langflow.Tokens, langflo
 		if err == nil {
 			return m.client.ExternalTokens(printed.Token, printed.ExpiresAt), user, nil
 		}
-		if !again || !isRefusal(err) && !unknownRefusal(err) || !m.token.Refused(printed) {
+		if !again || !isRefusal(err) && !unknownRefusal(err) || !m.token.Drop(printed) {
 			return nil, langflow.User{}, err
 		}
 	}
@@ -444,7 +444,7 @@ func (a *Agent) endAt(ctx context.Context, s *session, r refusal) error {
 func (a *Agent) failed(ctx context.Context, s *session, err error) error {
 	which := gatewayOf(err)
 	if which == vocabulary.ClientCertificate {
-		s.known.Load().ways.renew() // the files may have another certificate by now
+		s.known.Load().own.renew() // the files may have another certificate by now
 	}
 	if which != "" && s.known.Load().pass.ByBrowser() {
 		reason, detail := reasonOf(err)

@@ -97,7 +97,7 @@ func (a *Agent) loop(ctx context.Context) {
 			if jump < 0 {
 				a.updateAll(func(m *machine, _ moment) { m.setBack(jump) })
 			}
-			a.renewWays()
+			a.renewConnections()
 			a.wake(true)
 		}
 		if e-ticked >= lockedTick {
@@ -105,7 +105,7 @@ func (a *Agent) loop(ctx context.Context) {
 			if now := a.network(); now != addresses {
 				addresses = now
 				a.log.Info("the network changed")
-				a.renewWays()
+				a.renewConnections()
 				a.wake(false)
 			}
 			a.lookAround()

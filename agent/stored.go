@@ -118,7 +118,7 @@ func (a *Agent) noteStored(s *session, fault func(*unstored) *error) func(error)
 
 // item is the session's item for the store.
 func (m *machine) item() (itemName string, item keychain.Item) {
-	item = keychain.Item{Origin: m.origin, Username: m.profile.Username, CookieName: m.pair.CookieName, Gateway: m.pass.Keeps()}
+	item = keychain.Item{Origin: m.origin, Username: m.profile.Username, CookieName: m.pair.CookieName, WithPass: m.pass.Keeps()}
 	what := keychain.RefreshToken
 	switch {
 	case !m.apiKey.Empty():
@@ -166,7 +166,7 @@ func (a *Agent) load(ctx context.Context, s *session) error {
 		passwordLeft = err == nil
 		nothing = passwordLeft || errors.Is(err, keychain.ErrNotFound)
 	}
-	if item.Gateway && (err == nil || nothing) {
+	if item.WithPass && (err == nil || nothing) {
 		if passErr := a.loadPass(ctx, s); passErr != nil {
 			err, nothing = passErr, false
 		}

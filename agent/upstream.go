@@ -31,7 +31,7 @@ func (a *Agent) GatewayRefused(name string, sent *http.Request) (again bool) {
 	if err != nil {
 		return false
 	}
-	if s.known.Load().pass.Refused(sent) {
+	if s.known.Load().pass.TryAgain(sent) {
 		return true
 	}
 	a.doubt(s)

@@ -17,11 +17,11 @@ type trust struct {
 	cert, key string // the files of a client certificate; empty: none
 }
 
-// ways are the connections to all servers with one trust.
-type ways struct {
+// connections are those to all servers with one trust.
+type connections struct {
 	trust
-	calls   *langflow.Way // for requests of our own
-	streams *langflow.Way // for requests that the proxy passes on
+	calls   *langflow.Renewable // for requests of our own
+	streams *langflow.Renewable // for requests that the proxy passes on
 }
 
 // upstreamOf makes the way to a profile's server.
@@ -39,10 +39,10 @@ func (a *Agent) upstreamBy(p config.Profile, ca []byte, err error, pass *gateway
 	to := upstream{pass: pass}
 	to.origin, _ = langflow.Origin(p.ServerURL)
 	if err == nil {
-		to.ways, err = a.waysBy(trust{string(ca), p.ClientCert, p.ClientKey})
+		to.own, err = a.connectionsBy(trust{string(ca), p.ClientCert, p.ClientKey})
 	}
 	if err == nil {
-		to.foreign, err = a.waysBy(trust{ca: string(ca)})
+		to.foreign, err = a.connectionsBy(trust{ca: string(ca)})
 	}
 	if err != nil {
 		to.clientErr = langflow.CAFileError(err)
@@ -68,10 +68,10 @@ func (a *Agent) newPass(p config.Profile) *gateway.Pass {
 // through returns an upstream that sends along what the pass has.
 func (a *Agent) through(to upstream, p config.Profile, pass *gateway.Pass) upstream {
 	to.pass = pass
-	to.streams = pass.Through(to.ways.streams, to.foreign.streams)
+	to.streams = pass.Through(to.own.streams, to.foreign.streams)
 	to.client, to.clientErr = langflow.New(p.ServerURL, langflow.Options{
-		Transport: pass.Through(to.ways.calls, to.foreign.calls), AllowHTTP: p.AllowHTTP, Clock: a.clock, UserAgent: a.userAgent,
-		Refused: pass.Refused,
+		Transport: pass.Through(to.own.calls, to.foreign.calls), AllowHTTP: p.AllowHTTP, Clock: a.clock, UserAgent: a.userAgent,
+		TryAgain: pass.TryAgain,
 	})
 	return to
 }
@@ -87,7 +87,7 @@ func (to upstream) close() {
 }
 
 // retireLocked gives up what an upstream that is no longer used has of its own: the
-// commands, and the ways. now is the one that is used instead.
+// commands, and the connections. now is the one that is used instead.
 func (a *Agent) retireLocked(old, now upstream) {
 	a.releaseLocked(old)
 	if old.pass.HeaderCommand != now.pass.HeaderCommand || old.token != now.token {
@@ -100,10 +100,10 @@ func (a *Agent) follow(s *session, to upstream) {
 	to.pass.OnRenewal(func(cookies []gateway.Cookie) { a.storeCookies(s, to, cookies) })
 }
 
-// waysBy returns the ways of a trust.
-func (a *Agent) waysBy(t trust) (*ways, error) {
+// connectionsBy returns the connections of a trust.
+func (a *Agent) connectionsBy(t trust) (*connections, error) {
 	a.mu.Lock()
-	w := a.ways[t]
+	w := a.connections[t]
 	a.mu.Unlock()
 	if w != nil {
 		return w, nil
@@ -117,31 +117,31 @@ func (a *Agent) waysBy(t trust) (*ways, error) {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if w := a.ways[t]; w != nil {
+	if w := a.connections[t]; w != nil {
 		return w, nil // another goroutine made it meanwhile
 	}
-	w = &ways{t, langflow.NewWay(transport), langflow.NewWay(langflow.Streaming(transport))}
-	a.ways[t] = w
+	w = &connections{t, langflow.NewRenewable(transport), langflow.NewRenewable(langflow.Streaming(transport))}
+	a.connections[t] = w
 	return w, nil
 }
 
-// releaseLocked gives up the ways of a server that no session uses any more.
+// releaseLocked gives up the connections to a server that no session uses any more.
 func (a *Agent) releaseLocked(to upstream) {
-	for _, w := range []*ways{to.ways, to.foreign} {
+	for _, w := range []*connections{to.own, to.foreign} {
 		if w == nil || a.usedLocked(w) {
 			continue
 		}
-		if a.ways[w.trust] == w {
-			delete(a.ways, w.trust)
+		if a.connections[w.trust] == w {
+			delete(a.connections, w.trust)
 		}
 		w.renew()
 	}
 }
 
-// usedLocked tells whether a session uses ways.
-func (a *Agent) usedLocked(w *ways) bool {
+// usedLocked tells whether a session uses connections.
+func (a *Agent) usedLocked(w *connections) bool {
 	for _, s := range a.all() {
-		if m := s.known.Load(); m.ways == w || m.foreign == w {
+		if m := s.known.Load(); m.own == w || m.foreign == w {
 			return true
 		}
 	}
@@ -149,17 +149,17 @@ func (a *Agent) usedLocked(w *ways) bool {
 }
 
 // renew gives up all connections.
-func (w *ways) renew() {
+func (w *connections) renew() {
 	w.calls.Renew()
 	w.streams.Renew()
 }
 
-// renewWays gives up all connections to servers: after a sleep, or in another network,
+// renewConnections gives up all connections to servers: after a sleep, or in another network,
 // they are dead without an error.
-func (a *Agent) renewWays() {
+func (a *Agent) renewConnections() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for _, w := range a.ways {
+	for _, w := range a.connections {
 		w.renew()
 	}
 }
@@ -189,12 +189,12 @@ func (a *Agent) followCA(s *session) {
 // from those before.
 func (a *Agent) takeCA(s *session, path string, ca []byte) bool {
 	old := s.known.Load()
-	if old.profile.CAFile != path || old.clientErr == nil && string(ca) == old.ways.ca {
+	if old.profile.CAFile != path || old.clientErr == nil && string(ca) == old.own.ca {
 		return false
 	}
-	way := a.upstreamBy(old.profile, ca, nil, old.pass)
-	way.token = old.token
-	if way.ways == nil {
+	to := a.upstreamBy(old.profile, ca, nil, old.pass)
+	to.token = old.token
+	if to.own == nil {
 		return false
 	}
 	a.log.Info("the ca file was replaced", "profile", s.name)
@@ -203,11 +203,11 @@ func (a *Agent) takeCA(s *session, path string, ca []byte) bool {
 	taken := false
 	a.updateLocked(s, func(m *machine, _ moment) {
 		if taken = m.profile == old.profile; taken {
-			m.upstream = way
+			m.upstream = to
 		}
 	})
 	a.releaseLocked(old.upstream)
-	a.releaseLocked(way) // if the session did not take it
+	a.releaseLocked(to) // if the session did not take it
 	return taken
 }
 

@@ -9,6 +9,7 @@ import (
 	"langkeep/agent"
 	"langkeep/agent/config"
 	"langkeep/agent/gateway"
+	"langkeep/agent/vocabulary"
 	"langkeep/localapi/client"
 	"langkeep/localapi/guard"
 	"langkeep/localapi/words"
@@ -251,7 +252,7 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request, caller *guard.Cal
 		if body.Method != "" || body.Username != "" || !body.Password.Empty() || !body.RefreshToken.Empty() || !body.APIKey.Empty() || body.RememberPassword {
 			return client.NewProblem(client.TypeBadRequest, "browser goes with headers and change alone: the person gives all else in the browser")
 		}
-		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(windowTime)) // a failure shows in the answer
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(vocabulary.WindowTime + 2*time.Minute)) // a failure shows in the answer
 		snapshot, err = s.Agent.LoginInBrowser(r.Context(), name, c)
 	} else {
 		snapshot, err = s.Agent.Login(r.Context(), name, c)
@@ -266,9 +267,6 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request, caller *guard.Cal
 	}
 	return show(w, caller, http.StatusOK, snapshot, err)
 }
-
-// windowTime is longer than the agent waits for a person in the browser.
-const windowTime = 12 * time.Minute
 
 func (s *Server) cancelLogin(w http.ResponseWriter, _ *http.Request, caller *guard.Caller, name string) error {
 	if err := s.Agent.CancelLogin(name); err != nil {

@@ -17,6 +17,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"langkeep/agent/paths"
 )
 
 // Errors of Find and Open.
@@ -206,7 +208,7 @@ func start(ctx context.Context, patience patience, program, folder, address stri
 	cmd := exec.Command(program, arguments(filepath.Join(folder, profileName), address, extra)...)
 	cmd.Dir = folder
 	// After a crash Chromium writes its memory into the home folder otherwise.
-	cmd.Env = append(environment(os.Environ()), "BREAKPAD_DUMP_LOCATION="+folder)
+	cmd.Env = append(paths.ForPrograms(os.Environ()), "BREAKPAD_DUMP_LOCATION="+folder)
 	cmd.Stderr = saidWrite
 	tree, err := startTree(cmd, folder, inRead, outWrite)
 	for _, f := range []*os.File{inRead, outWrite, saidWrite} {
@@ -241,18 +243,6 @@ func start(ctx context.Context, patience patience, program, folder, address stri
 		_ = said.Close() // it was only read
 	}()
 	return w, nil
-}
-
-// environment is the browser's: this process's own, without the variables that have to
-// do with Langkeep, some of which lead to secrets.
-func environment(env []string) []string {
-	var kept []string
-	for _, entry := range env {
-		if !strings.HasPrefix(strings.ToUpper(entry), "LANGKEEP_") {
-			kept = append(kept, entry)
-		}
-	}
-	return kept
 }
 
 // live waits for the window's end, whatever brings it, and clears everything away.

@@ -390,10 +390,3 @@ func TestSweep(t *testing.T) {
 		})
 	}
 }
-
-func TestEnvironment(t *testing.T) {
-	got := strings.Join(environment([]string{"A=1", "LANGKEEP_TOKEN=x", "Langkeep_Home=y", "XLANGKEEP_=2"}), " ")
-	if got != "A=1 XLANGKEEP_=2" {
-		t.Errorf("it is %q", got)
-	}
-}

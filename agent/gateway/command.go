@@ -157,10 +157,10 @@ func (c *Command) serve() (Output, *flight.Flight, error) {
 	return Output{}, f, nil
 }
 
-// Refused drops an output that a gateway or a server refused, unless the command has ended
+// Drop forgets an output that a gateway or a server refused, unless the command has ended
 // and was started less than 10 s ago. It tells whether the next Get gives another output,
 // waits for a run under way or runs the command.
-func (c *Command) Refused(o Output) bool {
+func (c *Command) Drop(o Output) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.kept == nil || c.kept.run != o.run {
@@ -237,7 +237,7 @@ func (r result) output(header string, now time.Time) (Output, error) {
 	case r.err != nil:
 		return Output{}, r.err
 	}
-	return parseAnswer(r.stdout, header, now)
+	return parseOutput(r.stdout, header, now)
 }
 
 // said is the last line of stderr, fit for a terminal and a log, with … for each of the

@@ -227,9 +227,9 @@ func TestEarlyFailure(t *testing.T) {
 	})
 }
 
-// TestRefused: what was refused is replaced at most every 10 s, and what was replaced
+// TestDrop: what was refused is replaced at most every 10 s, and what was replaced
 // meanwhile is not run for again.
-func TestRefused(t *testing.T) {
+func TestDrop(t *testing.T) {
 	bubble(t, func(n int) result { return prints(n, time.Hour) }, func(r rig) {
 		get := func() Output {
 			o, err := r.Get(r.Context())
@@ -239,35 +239,35 @@ func TestRefused(t *testing.T) {
 			return o
 		}
 		first := get()
-		if r.Refused(first) {
+		if r.Drop(first) {
 			r.Error("it is refused at once, and run again")
 		}
 		r.want("refused at once", "1", 1)
 		time.Sleep(leastPause)
-		if !r.Refused(first) {
+		if !r.Drop(first) {
 			r.Error("it is not run again after 10 s")
 		}
-		if !r.Refused(first) {
+		if !r.Drop(first) {
 			r.Error("it was dropped already")
 		}
 		second := get()
 		r.want("refused", "2", 2)
-		if !r.Refused(first) {
+		if !r.Drop(first) {
 			r.Error("another output is there")
 		}
 		r.want("the first refused, late", "2", 2)
 		time.Sleep(leastPause)
 		r.program.next = func(int) result { return fails("") }
-		if !r.Refused(second) {
+		if !r.Drop(second) {
 			r.Error("it is not run again")
 		}
 		r.want("it fails after a refusal", "the command gcloud broke", 3)
 	})
 }
 
-// TestRefusedWhileRenewing: an output that is refused while the command runs to renew it is
+// TestDropWhileRenewing: an output that is refused while the command runs to renew it is
 // not given out again, and the next caller waits for the run.
-func TestRefusedWhileRenewing(t *testing.T) {
+func TestDropWhileRenewing(t *testing.T) {
 	bubble(t, func(n int) result { return prints(n, time.Minute) }, func(r rig) {
 		first, err := r.Get(r.Context())
 		if err != nil {
@@ -276,7 +276,7 @@ func TestRefusedWhileRenewing(t *testing.T) {
 		r.program.takes = 5 * time.Second
 		time.Sleep(55 * time.Second)
 		r.want("shortly before its end", "1", 2)
-		if !r.Refused(first) {
+		if !r.Drop(first) {
 			r.Error("it stays, while another one is on its way")
 		}
 		begin := time.Now()

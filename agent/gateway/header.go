@@ -10,9 +10,9 @@ import (
 	"unicode/utf8"
 )
 
-// taken are the headers that HTTP or Langkeep sets itself, in each request or where it
+// reserved are the headers that HTTP or Langkeep sets itself, in each request or where it
 // needs to. So a gateway can't have them set.
-var taken = []string{
+var reserved = []string{
 	// HTTP: the connection, and how the body is sent.
 	"Accept-Encoding", "Connection", "Content-Encoding", "Content-Length", "Content-Type", "Expect", "Host", "Http2-Settings",
 	"Keep-Alive", "Proxy-Connection", "Range", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
@@ -20,21 +20,21 @@ var taken = []string{
 	"Accept", "Cookie", "Set-Cookie", "User-Agent", "X-Api-Key", "X-Idempotency-Key",
 }
 
-// takenBy are how further names begin: of WebSockets, of Langflow, and of MCP through it.
-var takenBy = []string{"Sec-", "X-Langflow-", "Mcp-"}
+// reservedPrefixes are how further reserved names begin: of WebSockets, of Langflow, and of MCP through it.
+var reservedPrefixes = []string{"Sec-", "X-Langflow-", "Mcp-"}
 
 // CheckHeader tells why a header can't be sent to a gateway; nil if it can. The error
-// quotes nothing but the name of a header that is taken.
+// quotes nothing but the name of a reserved header.
 func CheckHeader(name, value string) error {
 	if name == "" || strings.ContainsFunc(name, func(r rune) bool { return !isTokenChar(r) }) {
 		return errors.New("the header's name has a character that HTTP does not allow, or none at all")
 	}
 	// Many servers read an underscore as a hyphen.
 	canonical := http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-"))
-	if slices.Contains(taken, canonical) {
+	if slices.Contains(reserved, canonical) {
 		return fmt.Errorf("the header %s can't be set: HTTP or Langkeep sets it", canonical)
 	}
-	for _, prefix := range takenBy {
+	for _, prefix := range reservedPrefixes {
 		if strings.HasPrefix(canonical, prefix) {
 			return fmt.Errorf("a header %s… can't be set: HTTP or Langflow uses it", prefix)
 		}

@@ -28,17 +28,17 @@ type Output struct {
 	run int // tells outputs apart
 }
 
-// answerJSON is an answer in JSON.
-type answerJSON struct {
+// outputJSON is an output in JSON.
+type outputJSON struct {
 	Headers   map[string]string `json:"headers"`
 	ExpiresAt *string           `json:"expires_at"` // RFC 3339
 }
 
-// parseAnswer reads what a command printed at a time: JSON, or one line that is the value
+// parseOutput reads what a command printed at a time: JSON, or one line that is the value
 // of a header; a bearer token where the header is "", and where it is another kind of
 // authorization and the line has no scheme. Its errors go on after "it", and
 // quote nothing that was printed.
-func parseAnswer(printed []byte, header string, now time.Time) (Output, error) {
+func parseOutput(printed []byte, header string, now time.Time) (Output, error) {
 	if !utf8.Valid(printed) {
 		return Output{}, errors.New("printed what is not UTF-8")
 	}
@@ -75,15 +75,15 @@ func parseAnswer(printed []byte, header string, now time.Time) (Output, error) {
 }
 
 func parseJSON(text string, now time.Time) (Output, error) {
-	var answer answerJSON
-	if err := json.Unmarshal([]byte(text), &answer); err != nil {
+	var printed outputJSON
+	if err := json.Unmarshal([]byte(text), &printed); err != nil {
 		return Output{}, errors.New(`printed JSON that is not {"headers":{NAME:VALUE},"expires_at":TIME}`)
 	}
-	if len(answer.Headers) == 0 {
+	if len(printed.Headers) == 0 {
 		return Output{}, errors.New("printed JSON without headers")
 	}
 	o := Output{Headers: map[string]secret.Text{}}
-	for name, value := range answer.Headers {
+	for name, value := range printed.Headers {
 		if err := CheckHeader(name, value); err != nil {
 			return Output{}, fmt.Errorf("printed a header that can't be sent: %w", err)
 		}
@@ -96,11 +96,11 @@ func parseJSON(text string, now time.Time) (Output, error) {
 			o.Token = secret.New(token)
 		}
 	}
-	if answer.ExpiresAt == nil {
+	if printed.ExpiresAt == nil {
 		o.ExpiresAt = endOf(o.Headers, now)
 		return o, nil
 	}
-	at, err := time.Parse(time.RFC3339, *answer.ExpiresAt)
+	at, err := time.Parse(time.RFC3339, *printed.ExpiresAt)
 	if err != nil {
 		return Output{}, errors.New("printed an expires_at that is no time like 2006-01-02T15:04:05Z")
 	}

@@ -20,7 +20,7 @@ func jwt(end time.Time) string {
 	return part(`{"alg":"RS256"}`) + "." + part(fmt.Sprintf(`{"sub":"ann","exp":%d}`, end.Unix())) + "." + part("signature")
 }
 
-func TestAnswers(t *testing.T) {
+func TestOutputs(t *testing.T) {
 	in, hour, soon := noon.Add(anyLifetime), noon.Add(time.Hour), noon.Add(time.Minute)
 	for name, tc := range map[string]struct {
 		header, printed string
@@ -48,7 +48,7 @@ func TestAnswers(t *testing.T) {
 		"something of its own":    {"", `{"kind":"x","headers":{"a":"1"}}`, "A: 1", "", in},
 	} {
 		t.Run(name, func(t *testing.T) {
-			o, err := parseAnswer([]byte(tc.printed), tc.header, noon)
+			o, err := parseOutput([]byte(tc.printed), tc.header, noon)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -80,7 +80,7 @@ func TestAnswers(t *testing.T) {
 		"an end as a number":     {"", `{"headers":{"a":"hunter2"},"expires_at":1800000000}`, "JSON"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if _, err := parseAnswer([]byte(tc.printed), tc.header, noon); err == nil || !strings.Contains(err.Error(), tc.says) || strings.Contains(err.Error(), "hunter2") {
+			if _, err := parseOutput([]byte(tc.printed), tc.header, noon); err == nil || !strings.Contains(err.Error(), tc.says) || strings.Contains(err.Error(), "hunter2") {
 				t.Errorf("%v, want %q", err, tc.says)
 			}
 		})
@@ -107,7 +107,7 @@ func FuzzOutput(f *testing.F) {
 	f.Add(`{"headers":{"hunter2hunter2":"\u0000"},"expires_at":"9999-12-31T23:59:59-23:00"}`, "")
 	f.Add("{\"headers\":{\"Cookie\":\"hunter2hunter2\"}}{", "X-Api-Key")
 	f.Fuzz(func(t *testing.T, printed, header string) {
-		o, err := parseAnswer([]byte(printed), header, noon)
+		o, err := parseOutput([]byte(printed), header, noon)
 		if err != nil {
 			if strings.Contains(err.Error(), "hunter2hunter2") && !strings.Contains(header, "hunter2") {
 				t.Error(err)

@@ -199,7 +199,7 @@ func (t passed) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	res, err := t.own.RoundTrip(dressed)
 	if err == nil {
-		t.pass.takeUp(res)
+		t.pass.renewCookies(res)
 	}
 	return res, err
 }
@@ -226,13 +226,13 @@ func (p *Pass) dress(r *http.Request) (*http.Request, error) {
 	}
 	maps.Copy(all, printed.Headers)
 	token, hasToken := strings.CutPrefix(h.Get("Authorization"), "Bearer ")
-	_, taken := all["Authorization"]
+	_, used := all["Authorization"]
 	switch {
 	case !hasToken:
 	case p.TokenHeader != "":
 		h.Del("Authorization")
 		h.Set(p.TokenHeader, "Bearer "+token)
-	case taken: // by the gateway: Langflow reads its token from its access cookie too
+	case used: // by the gateway: Langflow reads its token from its access cookie too
 		for _, name := range p.accessCookies {
 			addCookie(h, name, token)
 		}
@@ -281,10 +281,10 @@ func (p *Pass) printedNow(ctx context.Context) (Output, error) {
 	return printed, nil
 }
 
-// Refused notes that the gateway refused a request, which is as it was sent. It tells
-// whether to send it again, with other headers: the header command has printed others
+// TryAgain tells whether to send a request again that the gateway refused, with other
+// headers. The request is as it was sent: the header command has printed others
 // since, or may be asked for them.
-func (p *Pass) Refused(sent *http.Request) bool {
+func (p *Pass) TryAgain(sent *http.Request) bool {
 	if p.HeaderCommand == nil || sent == nil {
 		return false
 	}
@@ -296,7 +296,7 @@ func (p *Pass) Refused(sent *http.Request) bool {
 			return true
 		}
 	}
-	return p.HeaderCommand.Refused(printed)
+	return p.HeaderCommand.Drop(printed)
 }
 
 // langflows are the beginnings of the names of Langflow's own cookies.
@@ -321,10 +321,10 @@ func (c Cookie) family() family {
 	return f
 }
 
-// takeUp replaces cookies by those that an answer renews, all parts of one together. It
+// renewCookies replaces cookies by those that an answer renews, all parts of one together. It
 // ignores cookies that were not kept before, and deletions: a gateway that ends a session
 // says so by refusing.
-func (p *Pass) takeUp(res *http.Response) {
+func (p *Pass) renewCookies(res *http.Response) {
 	if len(res.Header["Set-Cookie"]) == 0 {
 		return
 	}

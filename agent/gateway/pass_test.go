@@ -109,7 +109,7 @@ func TestTokenHeader(t *testing.T) {
 }
 
 // An answer renews the cookies that are kept, and no others.
-func TestTakeUp(t *testing.T) {
+func TestRenewedCookies(t *testing.T) {
 	const past, future = "; Expires=Thu, 01 Jan 1970 00:00:00 GMT", "; Max-Age=60"
 	for name, tt := range map[string]struct{ kept, sets, want string }{
 		"nothing":            {"a=1 b=2", "", "a=1 b=2"},

@@ -6,9 +6,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
-	"strings"
 	"time"
+
+	"langkeep/agent/paths"
 )
 
 // drain is the time that a program's own children get to close its stdout and stderr
@@ -23,9 +23,9 @@ func runProgram(ctx context.Context, argv []string) result {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	stdout, stderr := &head{limit: outLimit, full: cancel}, &tail{limit: errLimit}
+	stdout, stderr := &firstBytes{limit: outLimit, full: cancel}, &lastBytes{limit: errLimit}
 	cmd := exec.CommandContext(ctx, path, argv[1:]...)
-	cmd.Env = environment(os.Environ())
+	cmd.Env = paths.ForPrograms(os.Environ())
 	cmd.Stdout, cmd.Stderr = stdout, stderr
 	cmd.WaitDelay = drain
 	group, err := newGroup(cmd)
@@ -73,30 +73,15 @@ func findProgram(name, path string) (string, error) {
 	return "", errors.New("is not found in PATH; give its full path")
 }
 
-// environment is the agent's environment without its secrets and what leads to them.
-func environment(all []string) []string {
-	var env []string
-	for _, variable := range all {
-		name, _, _ := strings.Cut(variable, "=")
-		if runtime.GOOS == "windows" {
-			name = strings.ToUpper(name)
-		}
-		if !strings.HasPrefix(name, "LANGKEEP_") || name == "LANGKEEP_HOME" {
-			env = append(env, variable)
-		}
-	}
-	return env
-}
-
-// head keeps the first bytes that are written to it. It calls full when there are more.
-type head struct {
+// firstBytes keeps the first bytes that are written to it. It calls full when there are more.
+type firstBytes struct {
 	limit    int
 	full     func()
 	data     []byte
 	overflow bool
 }
 
-func (h *head) Write(p []byte) (int, error) {
+func (h *firstBytes) Write(p []byte) (int, error) {
 	room := h.limit - len(h.data)
 	h.data = append(h.data, p[:min(len(p), room)]...)
 	if len(p) > room && !h.overflow {
@@ -106,13 +91,13 @@ func (h *head) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// tail keeps the last bytes that are written to it.
-type tail struct {
+// lastBytes keeps the last bytes that are written to it.
+type lastBytes struct {
 	limit int
 	data  []byte
 }
 
-func (t *tail) Write(p []byte) (int, error) {
+func (t *lastBytes) Write(p []byte) (int, error) {
 	t.data = append(t.data, p[max(0, len(p)-t.limit):]...)
 	if over := len(t.data) - t.limit; over > 0 {
 		t.data = append(t.data[:0], t.data[over:]...)

@@ -40,9 +40,9 @@ type Item struct {
 	Secret     secret.Text
 	ExpiresAt  time.Time // zero: unknown or never
 	ID         string    // of an API key, else ""
-	// Gateway means that there are headers or cookies for a gateway too. Without
+	// WithPass means that there are headers or cookies for a gateway too. Without
 	// it a reader of the sign-in need not ask a slow keychain for them.
-	Gateway bool
+	WithPass bool
 }
 
 // Store keeps items by account, see Account. Its methods may be called from
@@ -111,7 +111,7 @@ func encode(account string, it Item) (string, error) {
 	}
 	j := itemJSON{
 		V: itemVersion, Origin: it.Origin, Username: it.Username, CookieName: it.CookieName,
-		Secret: it.Secret.Reveal(), ID: it.ID, Gateway: it.Gateway,
+		Secret: it.Secret.Reveal(), ID: it.ID, Gateway: it.WithPass,
 	}
 	if !it.ExpiresAt.IsZero() {
 		at := it.ExpiresAt.UTC()
@@ -140,7 +140,7 @@ func decode(account, data string) (Item, error) {
 	if err != nil {
 		return Item{}, err
 	}
-	it := Item{Origin: j.Origin, Username: j.Username, CookieName: j.CookieName, Secret: secret.New(j.Secret), ID: j.ID, Gateway: j.Gateway}
+	it := Item{Origin: j.Origin, Username: j.Username, CookieName: j.CookieName, Secret: secret.New(j.Secret), ID: j.ID, WithPass: j.Gateway}
 	if j.ExpiresAt != nil {
 		it.ExpiresAt = j.ExpiresAt.UTC()
 	}

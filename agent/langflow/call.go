@@ -75,7 +75,7 @@ func (c *Client) call(ctx context.Context, req call) (*answer, error) {
 	limited, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	a, err := c.follow(ctx, limited, req)
-	if e, ok := errors.AsType[*Error](err); ok && e.Kind == Gateway && c.refused != nil && c.refused(e.sent) {
+	if e, ok := errors.AsType[*Error](err); ok && e.Kind == Gateway && c.tryAgain != nil && c.tryAgain(e.sent) {
 		return c.follow(ctx, limited, req)
 	}
 	return a, err

@@ -25,9 +25,9 @@ type Options struct {
 	AllowHTTP bool              // http:// to other computers too
 	Clock     clock.Clock       // nil: the system's
 	UserAgent string            // "": langkeep
-	// Refused hears of a request, as it was sent, that a gateway refused, and tells
+	// TryAgain hears of a request, as it was sent, that a gateway refused, and tells
 	// whether sending it again can help. Nil is never.
-	Refused func(sent *http.Request) bool
+	TryAgain func(sent *http.Request) bool
 }
 
 // Client calls one server. It keeps no credential and is safe for concurrent
@@ -38,7 +38,7 @@ type Client struct {
 	transport http.RoundTripper
 	clock     clock.Clock
 	userAgent string
-	refused   func(*http.Request) bool
+	tryAgain  func(*http.Request) bool
 
 	mu       sync.Mutex // protects the following
 	offset   time.Duration
@@ -52,7 +52,7 @@ func New(serverURL string, o Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Client{url: u, allowHTTP: o.AllowHTTP, transport: o.Transport, clock: cmp.Or(o.Clock, clock.System()), userAgent: cmp.Or(o.UserAgent, "langkeep"), refused: o.Refused}
+	c := &Client{url: u, allowHTTP: o.AllowHTTP, transport: o.Transport, clock: cmp.Or(o.Clock, clock.System()), userAgent: cmp.Or(o.UserAgent, "langkeep"), tryAgain: o.TryAgain}
 	if c.forbids(u) {
 		return nil, &Error{Op: "connect to " + u.String(), Kind: PlainHTTP}
 	}

@@ -160,7 +160,7 @@ func TestClientCertificateIsNotTheProxys(t *testing.T) {
 		if streaming {
 			way = langflow.Streaming(transport)
 		}
-		c, err := langflow.New("https://flows.test", langflow.Options{Transport: langflow.NewWay(way)})
+		c, err := langflow.New("https://flows.test", langflow.Options{Transport: langflow.NewRenewable(way)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -170,7 +170,7 @@ func TestClientCertificateIsNotTheProxys(t *testing.T) {
 		if got := m.seen(); got != "me" {
 			t.Errorf("%s: the server saw %q", name, got)
 		}
-		langflow.NewWay(way).Renew() // ends the connections
+		langflow.NewRenewable(way).Renew() // ends the connections
 	}
 	if asked.Load() != 2 || shown.Load() != 0 {
 		t.Errorf("the proxy was asked %d times, and shown %d certificates", asked.Load(), shown.Load())

@@ -159,7 +159,7 @@ func TestForwardInTheWay(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer transport.CloseIdleConnections()
-			client, err := langflow.New(address, langflow.Options{Transport: langflow.NewWay(transport), AllowHTTP: true})
+			client, err := langflow.New(address, langflow.Options{Transport: langflow.NewRenewable(transport), AllowHTTP: true})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -120,7 +120,7 @@ func TestSilentConnections(t *testing.T) {
 				if kind == "streams" {
 					plain = langflow.Streaming(transport)
 				}
-				way := langflow.NewWay(plain)
+				way := langflow.NewRenewable(plain)
 				if err := ask(f, way, time.Minute); err != nil {
 					t.Fatal(err)
 				}

@@ -74,20 +74,20 @@ func Streaming(t http.RoundTripper) http.RoundTripper {
 	return s
 }
 
-// Way is a transport whose connections can be given up. It is safe for
+// Renewable is a transport whose connections can be given up. It is safe for
 // concurrent use.
-type Way struct {
+type Renewable struct {
 	mu  sync.Mutex // protects the following
 	now http.RoundTripper
 }
 
-// NewWay makes a Way of a transport. Only an *http.Transport has connections to
+// NewRenewable makes a Renewable of a transport. Only an *http.Transport has connections to
 // give up.
-func NewWay(t http.RoundTripper) *Way { return &Way{now: t} }
+func NewRenewable(t http.RoundTripper) *Renewable { return &Renewable{now: t} }
 
 // RoundTrip implements http.RoundTripper. After a time-out the connections that
 // there are may be dead, so the next request gets one of its own.
-func (w *Way) RoundTrip(r *http.Request) (*http.Response, error) {
+func (w *Renewable) RoundTrip(r *http.Request) (*http.Response, error) {
 	w.mu.Lock()
 	t := w.now
 	w.mu.Unlock()
@@ -100,14 +100,14 @@ func (w *Way) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // Renew has later requests make new connections. Requests that are under way
 // keep theirs: after a change of the network some still work.
-func (w *Way) Renew() {
+func (w *Renewable) Renew() {
 	w.mu.Lock()
 	t := w.now
 	w.mu.Unlock()
 	w.renew(t)
 }
 
-func (w *Way) renew(old http.RoundTripper) {
+func (w *Renewable) renew(old http.RoundTripper) {
 	t, ok := old.(*http.Transport)
 	if !ok {
 		return

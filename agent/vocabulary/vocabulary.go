@@ -2,6 +2,12 @@
 // they are written in all of them.
 package vocabulary
 
+import "time"
+
+// WindowTime is how long a person has for a sign-in in the browser. The agent ends the
+// sign-in then; its servers and clients wait for longer.
+const WindowTime = 10 * time.Minute
+
 // State is what can be said of a profile's session.
 type State string
 

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"langkeep/agent/secret"
+	"langkeep/agent/vocabulary"
 )
 
 // ErrNoAgent means that no agent answers, or that it ended before it answered.
@@ -32,7 +33,7 @@ const (
 	dialTimeout = 3 * time.Second
 	// answerTimeout bounds a call without a deadline of its own: longer than the agent
 	// waits for a server, and for a person at the keychain's prompt and in the browser.
-	answerTimeout = 14 * time.Minute
+	answerTimeout = vocabulary.WindowTime + 4*time.Minute
 )
 
 // Options are the agent's address and the caller's token.

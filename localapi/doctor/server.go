@@ -289,6 +289,10 @@ func (s *server) finding(err error) Finding {
 		return failed("Try again.", "%s", words.Sentence(err.Error()))
 	}
 	found, advice := words.Checked(e, s.Profile.Name)
+	if e.Kind == langflow.Gateway && s.Through == nil {
+		found += " No headers and cookies that are kept for it were sent, and none of a header_command, since no agent runs."
+		advice = "Run langkeep doctor without --no-start."
+	}
 	if e.Kind == langflow.RateLimited {
 		return warning(advice, "%s", found)
 	}

@@ -560,14 +560,14 @@ func TestThroughAGateway(t *testing.T) {
 	if _, err := a.Add(config.Profile{Name: "prod", ServerURL: front.URL}); err != nil {
 		t.Fatal(err)
 	}
-	examine := func() map[string]Result {
+	examine := func(a *agent.Agent) map[string]Result {
 		found := map[string]Result{}
 		for _, r := range Run(t.Context(), "", ProfileChecks(at, "prod", "test", a)...) {
 			found[r.Check] = r
 		}
 		return found
 	}
-	if f := examine()["langflow"]; f.Verdict != Failed || !strings.Contains(f.Advice, "langkeep login prod --browser") {
+	if f := examine(a)["langflow"]; f.Verdict != Failed || !strings.Contains(f.Advice, "langkeep login prod --browser") {
 		t.Errorf("without the header: %+v", f)
 	}
 	_, err := a.Login(t.Context(), "prod", agent.Credentials{
@@ -577,9 +577,13 @@ func TestThroughAGateway(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for check, f := range examine() {
+	for check, f := range examine(a) {
 		if f.Verdict == Failed {
 			t.Errorf("%s: %s", check, f.Found)
 		}
+	}
+	// Without an agent nobody has the header.
+	if f := examine(nil)["langflow"]; f.Verdict != Failed || !strings.Contains(f.Found, "since no agent runs") || f.Advice != "Run langkeep doctor without --no-start." {
+		t.Errorf("without an agent: %+v", f)
 	}
 }
