@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -18,30 +19,130 @@ import (
 	"langkeep/agent/langflow/langflowtest/real"
 )
 
-// mcpClient is a program that langkeep connect configures, and how it is led.
+// mcpClient is a program that langkeep connect configures, and how it is led. In its
+// texts $HOME is its home folder, and $MODEL the model's URL.
 type mcpClient struct {
-	tool    string // to connect, and its folder in .cache/clients
-	program string
-	file    string // that connect writes to, below the home
-	before  string // what is in it before; "" for no file
-	// rewrites tells that the program writes to the file too, with each start.
+	name    string   // of its folder in .cache/clients
+	program string   // the file in that
+	connect []string // arguments; nil: its name
+	file    string   // that connect writes to, below the home
+	before  string   // its content until then; "" for none
+	// rewrites tells that the program writes to the file too, each time it starts.
 	rewrites bool
-	files    map[string]string // others that it needs; MODEL is the model's URL, in before and env too
 	env      []string
-	list     []string // the arguments that list its MCP servers
+	list     []string // arguments that list its MCP servers; nil: it can't without a terminal
 	listed   string   // what that says of one that is connected
-	setUp    []string // arguments of a run that must come first
-	ask      []string // arguments that give it a prompt
+	setUp    []string // arguments of a run that must come before the prompt
+	ask      []string // arguments that give it a prompt, or have it call the tool
+	alone    bool     // there is no model in it
 }
 
 // mcpClients are those that .ci/setup installs. Each has its reports and updates turned
 // off, though it could reach nobody.
 var mcpClients = []mcpClient{
 	{
-		tool: "claude-code", program: "claude", file: ".claude.json", before: `{"theme": "dark"}`, rewrites: true,
-		env:  []string{"ANTHROPIC_BASE_URL=MODEL", "ANTHROPIC_API_KEY=none", "ENABLE_TOOL_SEARCH=false", "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1"},
+		name: "claude-code", program: "claude", file: ".claude.json", before: `{"theme": "dark"}`, rewrites: true,
+		env:  []string{"ANTHROPIC_BASE_URL=$MODEL", "ANTHROPIC_API_KEY=none", "ENABLE_TOOL_SEARCH=false", "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1"},
 		list: []string{"mcp", "list"}, listed: "✔ Connected",
 		ask: []string{"--allowedTools", "mcp__langflow-prod__mirror", "-p", "go on"},
+	},
+	{
+		name: "codex", program: "codex", file: ".codex/config.toml", before: `# of this person
+model = "stand-in"
+model_provider = "stand-in"
+check_for_update_on_startup = false
+
+[analytics]
+enabled = false
+
+[model_providers.stand-in]
+name = "stand-in"
+base_url = "$MODEL/v1" # Responses
+wire_api = "responses"
+`,
+		list: []string{"mcp", "list"}, listed: "enabled", // it asks no server
+		ask: []string{"exec", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox", "go on"},
+	},
+	{
+		name: "gemini", program: "gemini", file: ".gemini/settings.json", before: `{
+  // of this person
+  "general": {"enableAutoUpdate": false, "enableAutoUpdateNotification": false},
+  "privacy": {"usageStatisticsEnabled": false},
+  "security": {"auth": {"selectedType": "gemini-api-key"}}
+}
+`,
+		env:  []string{"GEMINI_CLI_TRUST_WORKSPACE=true", "GEMINI_API_KEY=none", "GOOGLE_GEMINI_BASE_URL=$MODEL"},
+		list: []string{"mcp", "list"}, listed: "Connected",
+		ask: []string{"--yolo", "-m", "gemini-2.5-flash", "-p", "go on"},
+	},
+	{
+		name: "opencode", program: "opencode", file: ".config/opencode/opencode.jsonc", before: `{
+  // of this person
+  "$schema": "https://opencode.ai/config.json",
+  "autoupdate": false,
+  "share": "disabled",
+  "model": "stand-in/stand-in",
+  "provider": {
+    "stand-in": {
+      "npm": "@ai-sdk/openai-compatible",
+      "name": "stand-in",
+      "options": {"baseURL": "$MODEL/v1", "apiKey": "none"},
+      "models": {"stand-in": {"name": "stand-in", "tool_call": true}},
+    },
+  },
+}
+`,
+		env:  []string{"OPENCODE_DISABLE_AUTOUPDATE=true", "OPENCODE_DISABLE_MODELS_FETCH=true", "OPENCODE_DISABLE_LSP_DOWNLOAD=true"},
+		list: []string{"mcp", "list"}, listed: "connected",
+		ask: []string{"run", "go on"},
+	},
+	{
+		name: "qwen", program: "qwen", file: ".qwen/settings.json", before: `{
+  "$version": 4,
+  "general": {"enableAutoUpdate": false},
+  "privacy": {"usageStatisticsEnabled": false},
+  "memory": {"enableManagedAutoMemory": false},
+  "tools": {"toolSearch": {"enabled": false}},
+  "security": {"auth": {"selectedType": "openai"}}
+}
+`,
+		env:  []string{"OPENAI_API_KEY=none", "OPENAI_BASE_URL=$MODEL/v1", "OPENAI_MODEL=stand-in"},
+		list: []string{"mcp", "list"}, listed: "Connected",
+		ask: []string{"--yolo", "-p", "go on"},
+	},
+	{
+		name: "copilot", program: "copilot", file: ".copilot/mcp-config.json",
+		env:  []string{"COPILOT_OFFLINE=true", "COPILOT_PROVIDER_BASE_URL=$MODEL/v1", "COPILOT_MODEL=stand-in"},
+		list: []string{"mcp", "list"}, listed: "local", // it asks no server
+		ask: []string{"-s", "--allow-all-tools", "-p", "go on"},
+	},
+	{
+		name: "cline", program: "cline", file: ".cline/data/settings/cline_mcp_settings.json",
+		env:   []string{"CLINE_NO_AUTO_UPDATE=1", "CLINE_SESSION_BACKEND_MODE=local"}, // and no daemon that outlives it
+		setUp: []string{"auth", "-p", "openai", "-k", "none", "-m", "stand-in", "-b", "$MODEL/v1"},
+		ask:   []string{"go on"},
+	},
+	{
+		name: "continue", program: "cn", file: ".continue/config.yaml", before: `# of this person
+name: mine
+version: 1.0.0
+schema: v1
+models:
+  - name: stand-in
+    provider: openai
+    model: stand-in
+    apiBase: $MODEL/v1
+    apiKey: none
+    capabilities: [tool_use]
+`,
+		env: []string{"CONTINUE_TELEMETRY_ENABLED=0", "CONTINUE_ALLOW_ANONYMOUS_TELEMETRY=0"},
+		ask: []string{"-p", "--auto", "go on"},
+	},
+	{
+		// It reads files of Cursor's shape.
+		name: "inspector", program: "mcp-inspector", connect: []string{"cursor", "--file", "$HOME/mcp.json"}, file: "mcp.json", alone: true,
+		list: []string{"--cli", "--config", "$HOME/mcp.json", "--server", "langflow-prod", "--method", "tools/list"}, listed: `"name": "mirror"`,
+		ask: []string{"--cli", "--config", "$HOME/mcp.json", "--server", "langflow-prod", "--method", "tools/call", "--tool-name", "mirror", "--tool-arg", "input_value=" + toMirror},
 	},
 }
 
@@ -51,7 +152,7 @@ type clients struct {
 	model *model
 }
 
-// mirrored is what the flow makes of what the model tells it.
+// mirrored is what the flow makes of toMirror, which the model gives it.
 const toMirror, mirrored = "wolfgnal yb edam", "made by langflow"
 
 // TestClients has MCP clients that others have made call a flow of the real Langflow.
@@ -71,9 +172,11 @@ func TestClients(t *testing.T) {
 	s.create("proxy", "Mirror", flow)
 
 	for _, m := range mcpClients {
-		t.Run(m.tool, func(t *testing.T) {
-			c := &clients{home: h, model: newModel(t, "mirror", object{"input_value": toMirror})}
-			c.testClient(t, m)
+		t.Run(m.name, func(t *testing.T) {
+			mine := *h
+			mine.t = t
+			c := &clients{home: &mine, model: newModel(t, "mirror", object{"input_value": toMirror})}
+			c.testClient(m)
 		})
 	}
 }
@@ -93,45 +196,72 @@ func mustBeAlone(t *testing.T) {
 	}
 }
 
-func (c *clients) testClient(t *testing.T, m mcpClient) {
-	program := c.installed(t, m.tool, m.program)
-	dir := filepath.Join(c.dir, "clients", m.tool)
+func (c *clients) testClient(m mcpClient) {
+	t := c.t
+	program, node := clientProgram(t, m.name, m.program), filepath.Dir(clientProgram(t, "node", "node"))
+	dir := filepath.Join(c.dir, "clients", m.name)
+	work := filepath.Join(dir, "work")
+	filled := strings.NewReplacer("$HOME", dir, "$MODEL", c.model.URL)
 	path := filepath.Join(dir, m.file)
-	c.put(t, path, m.before)
-	for name, content := range m.files {
-		c.put(t, filepath.Join(dir, name), content)
+	for _, folder := range []string{work, filepath.Dir(path)} {
+		if err := os.MkdirAll(folder, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if m.before != "" {
+		c.write(path, filled.Replace(m.before))
 	}
 	before := contentOf(t, path)
 	run := func(args ...string) string {
 		t.Helper()
+		cmd := exec.CommandContext(t.Context(), program)
+		for _, arg := range args {
+			cmd.Args = append(cmd.Args, filled.Replace(arg))
+		}
+		cmd.Dir = work
+		// As a desktop's client has it: without what leads to the agent.
+		cmd.Env = []string{"HOME=" + dir, "PATH=" + node + ":" + os.Getenv("PATH"), "TMPDIR=" + c.dir, "DO_NOT_TRACK=1"}
+		for _, variable := range m.env {
+			cmd.Env = append(cmd.Env, filled.Replace(variable))
+		}
 		begin := time.Now()
-		cmd := c.client(t, dir, program, args...)
-		cmd.Env = append(cmd.Env, c.modelled(m.env)...)
 		out, err := cmd.CombinedOutput()
 		if err != nil {
-			t.Fatalf("%s %q: %v\n%s", m.program, args, err, out)
+			t.Fatalf("%q: %v\n%s", cmd.Args, err, out)
 		}
 		t.Logf("%s %s: %.1f s", m.program, strings.Join(args, " "), time.Since(begin).Seconds())
 		return string(out)
 	}
 	langkeep := func(args ...string) {
 		t.Helper()
-		cmd := c.command(args...)
+		cmd := c.command()
+		for _, arg := range args {
+			cmd.Args = append(cmd.Args, filled.Replace(arg))
+		}
 		cmd.Env = append(cmd.Env, "HOME="+dir)
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("langkeep %q: %v\n%s", args, err, out)
 		}
 	}
-
-	langkeep("connect", m.tool, "prod", "--yes")
-	langkeep("disconnect", m.tool, "prod")
-	if now := contentOf(t, path); !bytes.Equal(now, before) {
-		t.Errorf("disconnect leaves\n%s\nof\n%s", now, before)
+	if m.connect == nil {
+		m.connect = []string{m.name}
 	}
-	langkeep("connect", m.tool, "prod", "--yes")
+	connect := slices.Concat([]string{"connect", m.connect[0], "prod", "--yes"}, m.connect[1:])
+	disconnect := []string{"disconnect", m.connect[0], "prod"}
+	comesBack := func() {
+		t.Helper()
+		langkeep(disconnect...)
+		if now := contentOf(t, path); !bytes.Equal(now, before) {
+			t.Errorf("disconnect leaves\n%s\nof\n%s", now, before)
+		}
+	}
+
+	langkeep(connect...)
+	comesBack()
+	langkeep(connect...)
 	connected := contentOf(t, path)
 	if m.list != nil {
-		if said := run(m.list...); !strings.Contains(said, "langflow-prod") || !strings.Contains(said, m.listed) {
+		if said := run(m.list...); !strings.Contains(said, m.listed) || !m.alone && !strings.Contains(said, "langflow-prod") {
 			t.Errorf("%s %q says\n%s", m.program, m.list, said)
 		}
 	}
@@ -139,7 +269,7 @@ func (c *clients) testClient(t *testing.T, m mcpClient) {
 		run(m.setUp...)
 	}
 	said := run(m.ask...)
-	if heard := c.model.heard(); len(heard) != 1 || !strings.Contains(heard[0], mirrored) || strings.Contains(heard[0], toMirror) {
+	if heard := c.model.heard(); !m.alone && (len(heard) != 1 || !strings.Contains(heard[0], mirrored)) {
 		t.Errorf("the model heard %q, after %q; the program says\n%s", heard, c.model.requests(), said)
 	}
 	if !strings.Contains(said, mirrored) {
@@ -147,65 +277,31 @@ func (c *clients) testClient(t *testing.T, m mcpClient) {
 	}
 
 	held := contentOf(t, path)
-	if rewritten := !bytes.Equal(held, connected); rewritten != m.rewrites {
-		t.Errorf("the program has written to its file: %v, and not: %v\n%s", rewritten, m.rewrites, held)
-	}
-	langkeep("disconnect", m.tool, "prod")
-	switch left := contentOf(t, path); {
-	case !m.rewrites && !bytes.Equal(left, before):
-		t.Errorf("disconnect leaves\n%s\nof\n%s", left, before)
-	case m.rewrites && !reflect.DeepEqual(withoutEntry(t, held), withoutEntry(t, left)):
-		t.Errorf("disconnect leaves\n%s\nof\n%s", left, held)
-	case bytes.Contains(left, []byte("langflow-prod")):
-		t.Errorf("the entry is there still:\n%s", left)
+	switch rewritten := !bytes.Equal(held, connected); {
+	case rewritten != m.rewrites:
+		t.Errorf("the program writes to its file: %v, not %v\n%s", rewritten, m.rewrites, held)
+	case !rewritten:
+		comesBack()
+	default:
+		langkeep(disconnect...)
+		left := contentOf(t, path)
+		if !reflect.DeepEqual(withoutEntry(t, held), withoutEntry(t, left)) || bytes.Contains(left, []byte("langflow-prod")) {
+			t.Errorf("disconnect leaves\n%s\nof\n%s", left, held)
+		}
 	}
 }
 
-// installed is a client's program. The test is skipped where .ci/setup could not install
+// clientProgram is a program's file. The test is skipped where .ci/setup could not install
 // it.
-func (c *clients) installed(t *testing.T, tool, program string) string {
+func clientProgram(t *testing.T, name, program string) string {
 	t.Helper()
-	dir := filepath.Join(workingFolder(t), "..", "..", ".cache", "clients", tool)
+	dir := filepath.Join(workingFolder(t), "..", "..", ".cache", "clients", name)
 	path := filepath.Join(dir, "node_modules", ".bin", program)
 	if _, err := os.Stat(path); err != nil {
-		reason, _ := os.ReadFile(filepath.Join(dir, ".failed")) // none: it was not tried
-		t.Skipf("%s is not installed: %s", tool, bytes.TrimSpace(reason))
+		reason, _ := os.ReadFile(filepath.Join(dir, ".failed")) // none: nobody has tried
+		t.Skipf("%s is not installed: %s", name, bytes.TrimSpace(reason))
 	}
 	return path
-}
-
-// client prepares a program to run in a home of its own, as a desktop would: without
-// what leads to the agent.
-func (c *clients) client(t *testing.T, dir, program string, args ...string) *exec.Cmd {
-	node := filepath.Dir(c.installed(t, "node", "node"))
-	work := filepath.Join(dir, "work")
-	if err := os.MkdirAll(work, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.CommandContext(t.Context(), program, args...)
-	cmd.Dir = work
-	cmd.Env = []string{"HOME=" + dir, "PATH=" + node + ":" + os.Getenv("PATH"), "TMPDIR=" + c.dir, "DO_NOT_TRACK=1"}
-	return cmd
-}
-
-// modelled puts the model's URL into texts.
-func (c *clients) modelled(texts []string) (all []string) {
-	for _, text := range texts {
-		all = append(all, strings.ReplaceAll(text, "MODEL", c.model.URL))
-	}
-	return all
-}
-
-// put writes a file, if there is anything to write, with its folder.
-func (c *clients) put(t *testing.T, path, content string) {
-	t.Helper()
-	err := os.MkdirAll(filepath.Dir(path), 0o700)
-	if err == nil && content != "" {
-		err = os.WriteFile(path, []byte(c.modelled([]string{content})[0]), 0o600)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
 }
 
 // contentOf is a file's content; nil if there is no file.
