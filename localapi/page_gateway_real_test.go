@@ -38,7 +38,7 @@ func newGate(t *testing.T, to *langflowtest.Server) *gate {
 			if g.signs.Load() {
 				http.SetCookie(w, &http.Cookie{Name: "CF_Authorization", Value: g.pass.Load().(string), Path: "/", HttpOnly: true})
 			}
-			_, _ = io.WriteString(w, "<html><title>Sign in</title><form>Sign in</form></html>")
+			_, _ = io.WriteString(w, "<html><title>Sign in</title><meta http-equiv=refresh content=1><form>Sign in</form></html>")
 		default:
 			http.Redirect(w, r, "https://team.cloudflareaccess.com/cdn-cgi/access/login/flows.example.org", http.StatusFound)
 		}
@@ -135,7 +135,13 @@ func (c *chromium) gateways(t *testing.T) {
 	b.reads("in front of " + strings.TrimPrefix(lab.URL, "http://"))
 	b.fill("Name for it here", "lab")
 	b.press("Add")
+	lab.signs.Store(false)
 	b.press("Sign in in the browser")
+	b.says("lab", "signing in…")
+	// A page that is loaded again finds the sign-in, which goes on.
+	b.script("location.reload()")
+	b.says("lab", "Finish signing in in the browser window.")
+	lab.signs.Store(true)
 	b.says("lab", "Signed in")
 	b.reads("All is well.")
 	lab.pass.Store("second")

@@ -1,6 +1,7 @@
 package localapi
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strings"
@@ -253,7 +254,12 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request, caller *guard.Cal
 			return client.NewProblem(client.TypeBadRequest, "browser goes with headers and change alone: the person gives all else in the browser")
 		}
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(vocabulary.WindowTime + 2*time.Minute)) // a failure shows in the answer
-		snapshot, err = s.Agent.LoginInBrowser(r.Context(), name, c)
+		ctx := r.Context()
+		if caller.Page {
+			// A page that is loaded again shows the sign-in, and can cancel it.
+			ctx = context.WithoutCancel(ctx)
+		}
+		snapshot, err = s.Agent.LoginInBrowser(ctx, name, c)
 	} else {
 		snapshot, err = s.Agent.Login(r.Context(), name, c)
 	}

@@ -1,16 +1,22 @@
 package localapi
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"reflect"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"langkeep/agent"
+	"langkeep/agent/chromium"
 	"langkeep/agent/config"
+	"langkeep/agent/langflow"
 	"langkeep/agent/langflow/langflowtest"
+	"langkeep/agent/secret"
 	"langkeep/localapi/client"
 	"langkeep/localapi/guard"
 )
@@ -83,6 +89,96 @@ func TestProfileProblems(t *testing.T) {
 	}
 	r.refused(client.TypeNotFound, "owner", "DELETE", "/v1/profiles/b", ``)
 	r.refused(client.TypeNotFound, "owner", "POST", "/v1/profiles/b/logout", ``)
+}
+
+// fakeWindow is a browser's window whose cookies a test sets.
+type fakeWindow struct {
+	mu     sync.Mutex // protects the following
+	has    []chromium.Cookie
+	closed chan struct{} // by Close
+}
+
+func (w *fakeWindow) Cookies(context.Context) ([]chromium.Cookie, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.has, nil
+}
+
+func (w *fakeWindow) Closed() <-chan struct{} { return nil }
+
+func (w *fakeWindow) Close() error {
+	close(w.closed)
+	return nil
+}
+
+// A sign-in in the browser outlives the page that began it, since a page may be loaded
+// again, and ends with a program's request.
+func TestSignInOfALeavingPage(t *testing.T) {
+	for name, page := range map[string]bool{"a page": true, "a program": false} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			r.window = &fakeWindow{closed: make(chan struct{})}
+			r.must(201, "POST", "/v1/profiles", fmt.Sprintf(`{"name":"prod","server_url":%q}`, r.langflow.URL))
+			token, origin := "owner", ""
+			if page {
+				token, origin = r.pageToken(), r.url
+			}
+			ctx, leave := context.WithCancel(t.Context())
+			defer leave()
+			req, err := http.NewRequestWithContext(ctx, "POST", r.url+"/v1/profiles/prod/login", strings.NewReader(`{"browser":true}`))
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("Authorization", "Bearer "+token)
+			if origin != "" {
+				req.Header.Set("Origin", origin)
+			}
+			left := make(chan error, 1)
+			go func() {
+				res, err := http.DefaultClient.Do(req)
+				if err == nil {
+					res.Body.Close()
+				}
+				left <- err
+			}()
+			profile := func() agent.Snapshot {
+				snap, err := r.agent.Profile("prod")
+				if err != nil {
+					t.Fatal(err)
+				}
+				return snap
+			}
+			for !profile().SigningIn {
+				time.Sleep(time.Millisecond)
+			}
+			leave()
+			if err := <-left; err == nil {
+				t.Fatal("the sign-in has ended")
+			}
+			if !page {
+				<-r.window.closed
+				return
+			}
+			client, err := langflow.New(r.langflow.URL, langflow.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			tokens, err := client.Login(t.Context(), langflowtest.Admin().Name, secret.New(langflowtest.Admin().Password))
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.window.mu.Lock()
+			r.window.has = []chromium.Cookie{{Name: "refresh_token_lf", Value: tokens.Refresh, Domain: "127.0.0.1", HostOnly: true, Path: "/"}}
+			r.window.mu.Unlock()
+			<-r.window.closed
+			for profile().SigningIn {
+				time.Sleep(time.Millisecond)
+			}
+			if snap := profile(); snap.State != agent.Fresh {
+				t.Errorf("it is %s", snap.State)
+			}
+		})
+	}
 }
 
 // The arguments of commands may be secrets, and paths are nobody's business: only the owner

@@ -18,6 +18,7 @@ import (
 
 	"langkeep/agent"
 	"langkeep/agent/audit/auditlog"
+	"langkeep/agent/chromium"
 	"langkeep/agent/clients"
 	"langkeep/agent/clock"
 	"langkeep/agent/config"
@@ -73,7 +74,8 @@ type rig struct {
 	proxySocket string
 	url         string
 	stopped     chan struct{}
-	wrong       error // what is wrong with the files
+	window      *fakeWindow // in which a person signs in; nil: there is no desktop
+	wrong       error       // what is wrong with the files
 	cancel      func()
 }
 
@@ -94,6 +96,12 @@ func newRig(t testing.TB) *rig {
 	log := slog.New(slog.DiscardHandler)
 	r.agent = agent.New(agent.Config{
 		Store: keychain.NewMemory(), Clock: clock.System(), Log: log, ProfilesDir: t.TempDir(), UserAgent: "test",
+		OpenWindow: func(context.Context, string) (agent.Window, error) {
+			if r.window == nil {
+				return nil, chromium.ErrNoDisplay
+			}
+			return r.window, nil
+		},
 	})
 	listeners, err := guard.ListenTCP("127.0.0.1:0")
 	if err != nil {
