@@ -94,7 +94,7 @@ func TestRelayTellsWhatIsInTheWay(t *testing.T) {
 	wantWords := func(words string) {
 		t.Helper()
 		for _, method := range []string{"server/discover", "initialize", "tools/list"} {
-			if got := c.ask(method); !strings.HasPrefix(got, `{"error":{"code":-32000,"message":"langkeep: `) || !strings.Contains(got, words) || !strings.HasSuffix(got, `"id":1,"jsonrpc":"2.0"}`+"\n") {
+			if got := c.ask(method); !strings.HasPrefix(got, `{"error":{"code":-32000,"message":"`) || !strings.Contains(got, words) || !strings.HasSuffix(got, `"id":1,"jsonrpc":"2.0"}`+"\n") {
 				t.Errorf("%s: %q, want %q", method, got, words)
 			}
 		}

@@ -15,12 +15,18 @@ import (
 // stranger keeps one. net/http first reads the rest of a refused body, for refusedTime
 // at most: a body that never comes would keep the connection.
 func WriteProblem(w http.ResponseWriter, p *client.Problem) {
+	if p.Status == http.StatusUnauthorized {
+		w.Header()["Www-Authenticate"] = []string{"Bearer"}
+	}
+	WriteUnchallenged(w, p)
+}
+
+// WriteUnchallenged is WriteProblem without the challenge of a 401, which MCP clients take
+// for the wish that they sign in by OAuth.
+func WriteUnchallenged(w http.ResponseWriter, p *client.Problem) {
 	h := w.Header()
 	switch p.Status {
-	case http.StatusUnauthorized:
-		h["Www-Authenticate"] = []string{"Bearer"}
-		last(w)
-	case http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusMisdirectedRequest:
+	case http.StatusUnauthorized, http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusMisdirectedRequest:
 		last(w)
 	case http.StatusForbidden:
 		if p.Kind() != client.TypeSignInRequired {

@@ -6,7 +6,9 @@ package proxy
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -157,14 +159,24 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.refuse(w, r, caller, h.Problem(err))
 		return
 	}
+	escaped, _, _ := strings.Cut(r.RequestURI, "?")
+	t, problem := judge(methodOf(r), escaped, strings.TrimSuffix(upstream.Path, "/"), needs.Version)
 	select {
 	case <-needs.Locked:
-		h.refuse(w, r, caller, client.NewProblem(client.TypeLocked, "the agent is locked and passes nothing on: run langkeep unlock"))
+		var body []byte
+		if t.asksRPC(r) {
+			body, _ = io.ReadAll(io.LimitReader(r.Body, repeatable)) // a part of a message has no id
+		}
+		locked := client.NewProblem(client.TypeLocked, "the agent is locked and passes nothing on: run langkeep unlock")
+		if against := forNow(t, r, body, locked); against.rpc != nil {
+			h.Note(r, caller, what(r), locked)
+			against.write(w)
+			return
+		}
+		h.refuse(w, r, caller, locked)
 		return
 	default:
 	}
-	escaped, _, _ := strings.Cut(r.RequestURI, "?")
-	t, problem := judge(methodOf(r), escaped, strings.TrimSuffix(upstream.Path, "/"), needs.Version)
 	if problem == nil {
 		problem = permits(caller, h.Profile, t, needs.UnknownRoutes)
 	}
@@ -213,7 +225,34 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, caller *guard.C
 	if caller != nil {
 		guard.Drain(w, r)
 	}
+	if strings.Contains(routeOf(methodOf(r), r.URL.Path), "/mcp") {
+		guard.WriteUnchallenged(w, problem)
+		return
+	}
 	guard.WriteProblem(w, problem)
+}
+
+// rpcFailed is the code of an error that is neither the request's nor the server's.
+const rpcFailed = -32000
+
+// asksRPC tells whether a request is a message of JSON-RPC whose answer its client reads
+// here: that of MCP's older transport comes over another connection.
+func (t target) asksRPC(r *http.Request) bool {
+	return checks[t.check].rpc && r.Method == http.MethodPost && !r.URL.Query().Has("session_id")
+}
+
+// forNow is the refusal of a request that is right in itself, until a person has done
+// something. For JSON-RPC it is an error with the request's id, as 200: MCP clients take a
+// 401 or 403 for the wish that they sign in by OAuth, and show nobody its words.
+func forNow(t target, r *http.Request, body []byte, problem *client.Problem) *objection {
+	o := &objection{problem: problem}
+	var message struct {
+		ID json.RawMessage `json:"id"`
+	}
+	if t.asksRPC(r) && json.Unmarshal(body, &message) == nil && len(message.ID) > 0 && strings.IndexByte("nft[{", message.ID[0]) < 0 {
+		o.rpc, o.code = message.ID, rpcFailed
+	}
+	return o
 }
 
 // what is a request in the audit log: its route as routes.txt has it, so that
@@ -293,10 +332,25 @@ func withoutCredentials(query string, webSocket bool) string {
 	return strings.Join(kept, "&")
 }
 
-// RoundTrip implements http.RoundTripper: it injects the credential, and once
-// more if the server refuses the first.
+// RoundTrip implements http.RoundTripper. Its error is for a server's refusal too, where
+// the client would take that for its own.
 func (h *Handler) RoundTrip(out *http.Request) (*http.Response, error) {
 	p := out.Context().Value(proxiedRequestKey{}).(*proxiedRequest)
+	res, err := h.send(out, p)
+	if err != nil || res.StatusCode != http.StatusUnauthorized && res.StatusCode != http.StatusForbidden {
+		return res, err
+	}
+	refused := client.NewProblem(client.TypeForbidden, fmt.Sprintf(
+		"profile %q: the server answers %d: its MCP is not for this account, or wants another key than Langkeep's", h.Profile, res.StatusCode))
+	if forNow(p.target, out, p.body, refused).rpc == nil {
+		return res, nil
+	}
+	_ = res.Body.Close() // nobody reads it
+	return nil, sourceError{refused}
+}
+
+// send sends a request with the credential, and once more if the server refuses the first.
+func (h *Handler) send(out *http.Request, p *proxiedRequest) (*http.Response, error) {
 	res, used, err := h.try(out, p)
 	if h.gatewayRefused(err) && (p.body != nil || out.Body == nil || out.Body == http.NoBody) {
 		res, used, err = h.try(out, p)
@@ -364,7 +418,7 @@ func (h *Handler) tell(c credential) {
 	}
 }
 
-// sourceError is an error of Source, not of the way to the server.
+// sourceError is an error of Source, or the server's refusal, and not of the way there.
 type sourceError struct{ error }
 
 // untraced is a context without the hooks of ReverseProxy, which pass on what a
@@ -441,9 +495,11 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if errors.As(err, &source) {
 		problem := h.Problem(source.error)
 		if problem.Kind() == client.TypeServerUnreachable {
-			problem = badGateway(problem) // as when the request itself does not get there
+			guard.WriteProblem(w, badGateway(problem)) // as when the request itself does not get there
+			return
 		}
-		guard.WriteProblem(w, problem)
+		p := r.Context().Value(proxiedRequestKey{}).(*proxiedRequest)
+		forNow(p.target, r, p.body, problem).write(w)
 		return
 	}
 	if r.Context().Err() == nil {

@@ -475,6 +475,44 @@ func TestLock(t *testing.T) {
 	}
 }
 
+// A client of MCP gets a refusal that a person can end as an answer to its request, in a
+// status that it does not take for the wish that it signs in.
+func TestRefusalsOfMCP(t *testing.T) {
+	const path, call = "/api/v1/mcp/streamable", `{"jsonrpc":"2.0","id":"7","method":"tools/list"}`
+	for name, test := range map[string]struct {
+		path, body string
+		token      string
+		set        func(*rig)
+		status     int
+		want       string // a part of the answer
+	}{
+		"signed out":                   {path, call, "lk_run", func(r *rig) { r.keyErr = errors.New("signed out: run langkeep login prod") }, 200, `{"error":{"code":-32000,"message":"signed out: run langkeep login prod"},"id":"7","jsonrpc":"2.0"}`},
+		"signed out, and proxy asks":   {path, call, "lk_whole", func(r *rig) { r.keyErr = errors.New("signed out") }, 200, `"message":"signed out"},"id":"7"`},
+		"locked":                       {path, call, "lk_run", func(r *rig) { r.locked = make(chan struct{}); close(r.locked) }, 200, `"message":"the agent is locked and passes nothing on: run langkeep unlock"},"id":"7"`},
+		"the server refuses":           {path, call, "lk_run", func(*rig) {}, 200, `"message":"profile \"prod\": the server answers 403: its MCP is not for this account, or wants another key than Langkeep's"},"id":"7"`},
+		"a notification has no answer": {path, `{"jsonrpc":"2.0","method":"notifications/x"}`, "lk_run", func(r *rig) { r.keyErr = errors.New("signed out") }, 403, "sign-in-required"},
+		"nor the older transport":      {"/api/v1/mcp?session_id=1", call, "lk_run", func(r *rig) { r.keyErr = errors.New("signed out") }, 403, "sign-in-required"},
+		"another route":                {"/api/v1/run/x", `{"input_value":""}`, "lk_run", func(r *rig) { r.keyErr = errors.New("signed out") }, 403, "sign-in-required"},
+		"an unknown token":             {path, call, "lk_none", func(*rig) {}, 401, "unauthorized"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := start(t, "", func(w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(http.StatusForbidden)
+				_, _ = io.WriteString(w, `{"detail":"no such project"}`)
+			})
+			test.set(r)
+			res, answer := r.ask("POST", test.path, test.body, "X-Api-Key: "+test.token, "Content-Type: application/json")
+			if res.StatusCode != test.status || !strings.Contains(answer, test.want) || res.Header.Get("Www-Authenticate") != "" {
+				t.Errorf("%d %s, challenge %q, want %d %s", res.StatusCode, answer, res.Header.Get("Www-Authenticate"), test.status, test.want)
+			}
+		})
+	}
+	r := start(t, "", nil)
+	if res, _ := r.ask("POST", "/api/v1/run/x", "{}", "X-Api-Key: lk_none"); res.Header.Get("Www-Authenticate") != "Bearer" {
+		t.Errorf("another route has the challenge %q", res.Header.Get("Www-Authenticate"))
+	}
+}
+
 // raw sends text to an address and returns all that comes back within a moment
 // of its end.
 func raw(t *testing.T, address, text string) string {
