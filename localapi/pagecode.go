@@ -46,8 +46,8 @@ func (s *Server) pageCode(w http.ResponseWriter, _ *http.Request, caller *guard.
 }
 
 // OpenURL returns the URL that opens the control page in a browser, within 30 s, at
-// "add", "sign-in/NAME", "about" or, with "", its beginning. Other users can read a
-// program's arguments. The code in the URL is of no use to them, because the guard
+// "add", "sign-in/NAME", "card/NAME", "about" or, with "", its beginning. Other users can
+// read a program's arguments. The code in the URL is of no use to them, because the guard
 // refuses their connections. On systems that can't tell a connection's user, the URL
 // names a file instead, which other users can't read.
 func (s *Server) OpenURL(at string) (secret.Text, error) {

@@ -68,7 +68,10 @@ func newDesktop(t *testing.T) *desktop {
   </policy>
 </busconfig>
 `)
+	// dunst asks this which button it is.
+	d.write("bin/dmenu", 0o755, "#!/bin/sh\ngrep -F 'Try now' | head -n 1\n")
 	d.write("dunstrc", 0o600, `[global]
+    dmenu = `+d.path("bin/dmenu")+`
     font = DejaVu Sans 11
     offset = 16x56
     origin = bottom-right
@@ -306,6 +309,22 @@ func (d *desktop) closeMenu() {
 func (d *desktop) notified() []string {
 	d.t.Helper()
 	d.run("dunstctl", "close-all")
+	return d.history()
+}
+
+// last is the last of them; "" if there is none.
+func (d *desktop) last() string {
+	d.t.Helper()
+	all := d.notified()
+	if len(all) == 0 {
+		return ""
+	}
+	return all[len(all)-1]
+}
+
+// history are the notifications that are no longer on the screen, oldest first.
+func (d *desktop) history() []string {
+	d.t.Helper()
 	type text struct {
 		Data string `json:"data"`
 	}

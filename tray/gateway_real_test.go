@@ -78,8 +78,8 @@ func TestSignInAtAGateway(t *testing.T) {
 	k.awaitState("corp", client.Fresh)
 	k.awaitIcon(iconFresh)
 	want := []string{
-		"Langkeep · corp: oauth2-proxy in front of " + strings.TrimPrefix(gateway.URL, "http://") + " wants you to sign in. Your Langflow session is kept. Sign in from the tray menu.",
-		"Langkeep · corp: Back to normal.",
+		"Langkeep · corp: sign in (gateway): oauth2-proxy in front of " + strings.TrimPrefix(gateway.URL, "http://") + " wants you to sign in. Your Langflow session is kept. Sign in from the tray menu.",
+		"Langkeep · corp: back to normal: Signed in, and refreshes by itself.",
 	}
 	d.await("both notifications", func() bool { return len(d.notified()) >= len(want) })
 	if got := d.notified(); !slices.Equal(got, want) {

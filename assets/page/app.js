@@ -242,7 +242,7 @@ const receive = {
   about(data) {
     about = data;
     write(find("lock"), data.locked ? "Unlock" : "Lock");
-    banner(data.locked ? "Locked: no token, key or client token is handed out, and the proxies refuse every request. The sessions are kept."
+    banner(data.locked ? "Langkeep hands nothing out until you unlock it. Sessions stay fresh."
       : data.config_error ? `A settings file has a mistake; the settings from before it hold. ${data.config_error}`
       : data.audit_error ? sentence(data.audit_error)
         : data.narrowed_clients.length > 0 ? `${data.narrowed_clients.join(", ")}: may run flows with inputs only by now. Programs has more.` : "");
@@ -277,6 +277,7 @@ function visit() {
   wanted = "";
   if (place === "add") addForm.show();
   if (place === "sign-in") cards.get(name)?.signIn();
+  if (place === "card") cards.get(name)?.title.focus();
 }
 
 function drop(name) {

@@ -19,6 +19,7 @@ import (
 	"langkeep/cmd/browser"
 	"langkeep/localapi"
 	"langkeep/localapi/client"
+	"langkeep/localapi/words"
 	"langkeep/tray"
 	"langkeep/tray/clipboard"
 	"langkeep/tray/notify"
@@ -194,6 +195,22 @@ func (v *desktopView) openPage(ctx context.Context, at string) error {
 	return browser.Open(ctx, link.Reveal())
 }
 
+// pressed does what a notification's button says.
+func (v *desktopView) pressed(ctx context.Context, name string, button notify.Button) error {
+	switch button {
+	case notify.SignIn:
+		snapshot, err := v.agent.Profile(name)
+		if err == nil && words.WantsBrowser(localapi.Present(snapshot)) {
+			return v.signIn(ctx, name)
+		}
+		return v.openPage(ctx, "sign-in/"+name)
+	case notify.TryNow:
+		_, err := v.agent.Refresh(ctx, name, true)
+		return err
+	}
+	return v.openPage(ctx, "card/"+name)
+}
+
 // welcome opens the control page if there is no profile yet, once ever.
 func (v *desktopView) welcome(ctx context.Context) error {
 	if !v.Greet || len(v.agent.Profiles()) > 0 {
@@ -218,10 +235,16 @@ func (v *desktopView) notify(ctx context.Context) {
 		}
 		icon = v.options.Paths.Icon()
 	}
+	show, end := notify.Desktop(icon, func(name string, pressed notify.Button) {
+		if err := v.pressed(ctx, name, pressed); err != nil && ctx.Err() == nil {
+			v.log.Warn("a notification's button", "profile", name, "button", pressed, "error", err)
+		}
+	})
+	defer end()
 	changes := v.agent.Subscribe()
 	defer v.agent.Unsubscribe(changes)
 	notify.Run(ctx, notify.Config{
-		Changes: changes, Clock: clock.System(), Log: v.log, Show: notify.Desktop(icon),
+		Changes: changes, Clock: clock.System(), Log: v.log, Show: show,
 		Wanted: func() config.Notify { return v.config.Get().Notify },
 		SignIn: func(string) string {
 			if v.tray.Load() {

@@ -7,15 +7,15 @@ import (
 	"github.com/gen2brain/beeep"
 )
 
-// Desktop shows notifications on the desktop. The icon is a PNG, or the path of
-// one: Windows reads it after the call.
-func Desktop(icon any) func(title, text string) error {
+// plainly shows messages by beeep, which has neither buttons nor a way to take one back.
+// The icon is a PNG, or the path of one: Windows reads it after the call.
+func plainly(icon any) func(Message) error {
 	beeep.AppName = "Langkeep"
-	return func(title, text string) error {
-		if err := reachable(); err != nil {
-			return err
+	return func(m Message) error {
+		if m.Over {
+			return nil
 		}
-		return beeep.Notify(plain(title), plain(text), icon)
+		return beeep.Notify(plain(m.Title), plain(m.Text), icon)
 	}
 }
 

@@ -3,19 +3,217 @@
 package notify
 
 import (
+	"bytes"
 	"context"
+	"fmt"
+	"image"
+	"image/draw"
+	"image/png"
+	"slices"
+	"sync"
 	"time"
+
+	"github.com/godbus/dbus/v5"
 
 	"langkeep/agent/sessionbus"
 )
 
-// reachable looks for a session bus, since beeep would start one.
+// The Desktop Notifications Specification 1.2.
+const (
+	daemon     = "org.freedesktop.Notifications"
+	daemonPath = dbus.ObjectPath("/org/freedesktop/Notifications")
+	onText     = "default" // the action of a click on the text
+)
+
+const busLimit = 3 * time.Second // for the notification daemon to answer
+
+// nameless are daemons that show no sender, so the title begins with it.
+var nameless = []string{"mako", "gnome-shell", "fnott"}
+
+// Desktop shows messages on the desktop, until close. It calls act in a goroutine of its
+// own when a person presses a message's button, or its text (Open). Where the
+// notification daemon can't be asked itself, beeep shows what it can.
+func Desktop(icon any, act func(profile string, pressed Button)) (show func(Message) error, close func()) {
+	data, _ := icon.([]byte)
+	b := &board{act: act, icon: pixels(data), shown: map[uint32]Message{}}
+	simple := plainly(icon)
+	return func(m Message) error {
+		err := b.show(m)
+		if err == nil || m.Over {
+			return err
+		}
+		// beeep would start a bus where there is none.
+		if reached := reachable(); reached != nil {
+			return reached
+		}
+		return simple(m)
+	}, b.close
+}
+
+// reachable looks for a session bus.
 func reachable() error {
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), busLimit)
 	defer cancel()
 	conn, err := sessionbus.Connect(ctx)
 	if err != nil {
 		return err
 	}
 	return conn.Close()
+}
+
+// board shows messages by the notification daemon.
+type board struct {
+	act  func(profile string, pressed Button)
+	icon any // the hint image-data; nil: none
+
+	mu    sync.Mutex // protects the following; held while the daemon answers
+	conn  *dbus.Conn // nil before the first message, and after a fault
+	shown map[uint32]Message
+}
+
+func (b *board) close() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.leave()
+}
+
+// leave gives the connection up. The caller holds mu.
+func (b *board) leave() {
+	if b.conn != nil {
+		b.conn.Close()
+	}
+	b.conn = nil
+	clear(b.shown)
+}
+
+func (b *board) show(m Message) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	err := b.showLocked(m)
+	if err != nil {
+		b.leave()
+	}
+	return err
+}
+
+func (b *board) showLocked(m Message) error {
+	ctx, cancel := context.WithTimeout(context.Background(), busLimit)
+	defer cancel()
+	if err := b.join(ctx); err != nil {
+		return err
+	}
+	object := b.conn.Object(daemon, daemonPath)
+	var before uint32 // 0: none
+	for id, shown := range b.shown {
+		if shown.Profile == m.Profile {
+			before = id
+		}
+	}
+	delete(b.shown, before)
+	if m.Over {
+		if before == 0 {
+			return nil
+		}
+		return object.CallWithContext(ctx, daemon+".CloseNotification", 0, before).Err
+	}
+	var can []string
+	if err := object.CallWithContext(ctx, daemon+".GetCapabilities", 0).Store(&can); err != nil {
+		return err
+	}
+	var name, vendor, version, spec string
+	_ = object.CallWithContext(ctx, daemon+".GetServerInformation", 0).Store(&name, &vendor, &version, &spec) // a nicety
+	title := plain(m.Title)
+	if slices.Contains(nameless, name) {
+		title = "Langkeep · " + title
+	}
+	actions := []string{}
+	if slices.Contains(can, "actions") {
+		actions = append(actions, onText, string(Open))
+		if m.Button != NoButton && m.Button != Open {
+			actions = append(actions, string(m.Button), string(m.Button))
+		}
+	}
+	hints := map[string]dbus.Variant{"urgency": dbus.MakeVariant(byte(1)), "desktop-entry": dbus.MakeVariant("langkeep")}
+	if b.icon != nil {
+		hints["image-data"] = dbus.MakeVariant(b.icon)
+	}
+	var id uint32
+	err := object.CallWithContext(ctx, daemon+".Notify", 0, "Langkeep", before, "", title, plain(m.Text), actions, hints, int32(-1)).Store(&id)
+	if err == nil {
+		b.shown[id] = m
+	}
+	return err
+}
+
+// join joins the session bus, if that is not done yet. The caller holds mu.
+func (b *board) join(ctx context.Context) error {
+	if b.conn != nil && b.conn.Connected() {
+		return nil
+	}
+	b.leave()
+	conn, err := sessionbus.Connect(ctx)
+	if err != nil {
+		return err
+	}
+	signals := make(chan *dbus.Signal, 16)
+	conn.Signal(signals)
+	if err := conn.AddMatchSignalContext(ctx, dbus.WithMatchSender(daemon), dbus.WithMatchInterface(daemon), dbus.WithMatchObjectPath(daemonPath)); err != nil {
+		conn.Close()
+		return fmt.Errorf("watch the notifications: %w", err)
+	}
+	b.conn = conn
+	go func() {
+		for s := range signals {
+			b.heard(conn, s)
+		}
+	}()
+	return nil
+}
+
+// heard handles a signal of the daemon.
+func (b *board) heard(conn *dbus.Conn, s *dbus.Signal) {
+	if len(s.Body) != 2 {
+		return
+	}
+	id, ok := s.Body[0].(uint32)
+	if !ok {
+		return
+	}
+	// The bus delivers a signal that is addressed to us whoever sends it.
+	var owner string
+	if conn.BusObject().Call("org.freedesktop.DBus.GetNameOwner", 0, daemon).Store(&owner) != nil || owner != s.Sender {
+		return
+	}
+	b.mu.Lock()
+	m, ours := b.shown[id]
+	pressed, action := s.Body[1].(string)
+	if ours && b.conn == conn && s.Name == daemon+".NotificationClosed" {
+		delete(b.shown, id)
+	}
+	b.mu.Unlock()
+	if !ours || !action || s.Name != daemon+".ActionInvoked" {
+		return
+	}
+	button := Button(pressed)
+	if pressed == onText {
+		button = Open
+	}
+	go b.act(m.Profile, button)
+}
+
+// pixels is a PNG as the hint image-data has it; nil for what is none.
+func pixels(data []byte) any {
+	img, err := png.Decode(bytes.NewReader(data))
+	if err != nil {
+		return nil
+	}
+	rgba := image.NewNRGBA(img.Bounds())
+	draw.Draw(rgba, rgba.Bounds(), img, img.Bounds().Min, draw.Src)
+	const bits, channels = 8, 4
+	return struct {
+		Width, Height, Stride int32
+		Alpha                 bool
+		Bits, Channels        int32
+		Data                  []byte
+	}{int32(rgba.Rect.Dx()), int32(rgba.Rect.Dy()), int32(rgba.Stride), true, bits, channels, rgba.Pix}
 }

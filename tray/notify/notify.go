@@ -25,14 +25,14 @@ type Config struct {
 	Changes Changes
 	Wanted  func() config.Notify        // the current settings
 	SignIn  func(profile string) string // a sentence on how to sign in, for people
-	Show    func(title, text string) error
+	Show    func(Message) error
 	Clock   clock.Clock
 	Log     *slog.Logger
 }
 
 // Run notifies until ctx ends. It does not wait for a desktop that hangs.
 func Run(ctx context.Context, c Config) {
-	queue := make(chan notification, waiting)
+	queue := make(chan Message, waiting)
 	defer close(queue)
 	go deliver(queue, c)
 	o := newPolicy(c.Wanted, c.SignIn)
@@ -54,7 +54,7 @@ func Run(ctx context.Context, c Config) {
 			select {
 			case queue <- n:
 			default:
-				c.Log.Warn("a notification was dropped: the desktop takes none", "profile", n.title)
+				c.Log.Warn("a notification was dropped: the desktop takes none", "profile", n.Profile)
 			}
 		}
 		timer.Stop()
@@ -64,10 +64,10 @@ func Run(ctx context.Context, c Config) {
 	}
 }
 
-func deliver(queue <-chan notification, c Config) {
-	for n := range queue {
-		if err := c.Show(n.title, n.text); err != nil {
-			c.Log.Info("a notification was not shown", "profile", n.title, "error", err)
+func deliver(queue <-chan Message, c Config) {
+	for m := range queue {
+		if err := c.Show(m); err != nil {
+			c.Log.Info("a notification was not shown", "profile", m.Profile, "error", err)
 		}
 	}
 }

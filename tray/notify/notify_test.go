@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -24,8 +25,8 @@ func all() config.Notify { return config.Default().Notify }
 func fromTray(string) string { return "Sign in from the tray menu." }
 
 const (
-	ended  = "The server ended this session. Sign in from the tray menu."
-	normal = "Back to normal."
+	ended  = "sign in | The server ended this session. Sign in from the tray menu. [Sign in]"
+	normal = "back to normal | Signed in, and refreshes by itself."
 )
 
 // screen is a desktop in memory.
@@ -34,11 +35,23 @@ type screen struct {
 	seen []string
 }
 
-func (s *screen) show(title, text string) error {
+func (s *screen) show(m Message) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.seen = append(s.seen, title+": "+text)
+	s.seen = append(s.seen, said(m))
 	return nil
+}
+
+// said is a message in a line.
+func said(m Message) string {
+	if m.Over {
+		return "over"
+	}
+	line := strings.TrimPrefix(m.Title, m.Profile+": ") + " | " + m.Text
+	if m.Button != NoButton {
+		line += " [" + string(m.Button) + "]"
+	}
+	return line
 }
 
 func (s *screen) take() []string {
@@ -94,15 +107,15 @@ func TestRun(t *testing.T) {
 		see("signed in", 3*time.Hour)
 		server.Stop()
 		see("retrying", 10*time.Minute)
-		see("offline", time.Hour, "prod: Can't reach the server; the session ends in 19 h.")
+		see("offline", time.Hour, "offline | Can't reach the server; the session ends in 19 h. [Try now]")
 		see("still offline", time.Hour)
 		server.Start()
-		see("back", 10*time.Minute, "prod: Back to normal.")
+		see("back", 10*time.Minute, normal)
 		server.RotateSecret()
-		see("refused", 2*time.Hour, "prod: "+ended)
+		see("refused", 2*time.Hour, ended)
 		see("still refused", 5*time.Hour)
 		signIn()
-		see("signed in again", time.Minute, "prod: Back to normal.")
+		see("signed in again", time.Minute, normal)
 	})
 }
 
@@ -141,7 +154,7 @@ func TestAHangingDesktopIsNotWaitedFor(t *testing.T) {
 			defer close(ended)
 			Run(ctx, Config{
 				Changes: given, Wanted: all, SignIn: fromTray, Clock: clock.System(), Log: slog.New(slog.DiscardHandler),
-				Show: func(string, string) error { <-hangs; shown++; return nil },
+				Show: func(Message) error { <-hangs; shown++; return nil },
 			})
 		}()
 		synctest.Wait()
@@ -168,7 +181,7 @@ func TestManyAtOnce(t *testing.T) {
 		shown := 0
 		go Run(ctx, Config{
 			Changes: given, Wanted: all, SignIn: fromTray, Clock: clock.System(), Log: slog.New(slog.DiscardHandler),
-			Show: func(string, string) error { time.Sleep(5 * time.Millisecond); shown++; return nil },
+			Show: func(Message) error { time.Sleep(5 * time.Millisecond); shown++; return nil },
 		})
 		time.Sleep(time.Minute)
 		stop()

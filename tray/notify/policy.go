@@ -32,10 +32,25 @@ const (
 	backToNormal
 )
 
-// notification is a title and text for a person.
-type notification struct {
-	title string // the profile
-	text  string // one sentence or two; never a secret
+// Button is what a notification offers to do.
+type Button string
+
+// The buttons; a desktop without any shows the texts alone.
+const (
+	NoButton Button = ""
+	SignIn   Button = "Sign in"
+	TryNow   Button = "Try now"
+	Open     Button = "Open" // the control page at the profile's card, as a click on the text does
+)
+
+// Message is a notification for a person. A later one of a profile takes the place of
+// the one that is shown.
+type Message struct {
+	Profile string
+	Title   string // the profile, and what is the matter or to be done
+	Text    string // one sentence or two; never a secret
+	Button  Button
+	Over    bool // it says nothing: what is shown of the profile is over
 }
 
 // policy decides which notifications to show. It compares a profile's condition with
@@ -45,12 +60,14 @@ type policy struct {
 	wanted   func() config.Notify
 	signIn   func(profile string) string // how to sign in, a sentence
 	profiles map[string]*profile
+	removed  []Message // of profiles that are gone
 }
 
 type profile struct {
 	snapshot agent.Snapshot
 	trouble  kind // the trouble that the person knows of, or none
 	silent   bool // the person does not want that kind, so was not told
+	shown    bool // a message about a trouble may still be on the screen
 	exposed  bool // the person was told that another user holds the proxy's port
 	last     map[kind]time.Time
 }
@@ -62,6 +79,9 @@ func newPolicy(wanted func() config.Notify, signIn func(string) string) *policy 
 // take notes an event.
 func (o *policy) take(e agent.Event) {
 	if e.Removed {
+		if p := o.profiles[e.Name]; p != nil && p.shown {
+			o.removed = append(o.removed, Message{Profile: e.Name, Over: true})
+		}
 		delete(o.profiles, e.Name)
 		return
 	}
@@ -75,16 +95,20 @@ func (o *policy) take(e agent.Event) {
 
 // due returns the notifications to show now, and when to ask again if no event comes;
 // zero means never.
-func (o *policy) due(now time.Time) (tell []notification, again time.Time) {
-	for _, p := range o.profiles {
+func (o *policy) due(now time.Time) (tell []Message, again time.Time) {
+	tell, o.removed = o.removed, nil
+	for name, p := range o.profiles {
 		exposed := p.snapshot.ProxyReason == vocabulary.PortOfAnotherUser
 		if exposed && !p.exposed {
-			tell = append(tell, notification{p.snapshot.Name, words.ProxyExposed})
+			tell = append(tell, Message{Profile: name, Title: name + ": tokens revoked", Text: words.ProxyExposed, Button: Open})
 		}
 		p.exposed = exposed
-		n, at := o.look(p, now)
-		if n != nil {
-			tell = append(tell, *n)
+		m, at := o.look(p, now)
+		switch {
+		case m != nil:
+			tell, p.shown = append(tell, *m), p.trouble != none
+		case p.shown && (p.trouble == none || p.snapshot.State == agent.Fresh):
+			tell, p.shown = append(tell, Message{Profile: name, Over: true}), false
 		}
 		if !at.IsZero() && (again.IsZero() || at.Before(again)) {
 			again = at
@@ -94,7 +118,7 @@ func (o *policy) due(now time.Time) (tell []notification, again time.Time) {
 }
 
 // look is due for one profile.
-func (o *policy) look(p *profile, now time.Time) (tell *notification, again time.Time) {
+func (o *policy) look(p *profile, now time.Time) (tell *Message, again time.Time) {
 	is, again := condition(p.snapshot, now)
 	if p.snapshot.State == agent.SignedOut {
 		p.trouble, p.silent = none, false // a person did that, so there is nothing to tell
@@ -123,7 +147,7 @@ func (o *policy) look(p *profile, now time.Time) (tell *notification, again time
 	if !heard {
 		return nil, again
 	}
-	return &notification{title: p.snapshot.Name, text: o.text(p.snapshot, is, now)}, again
+	return new(o.message(p.snapshot, is, now)), again
 }
 
 // condition is the kind that a snapshot calls for, or none, and when to look again
@@ -185,18 +209,31 @@ func (o *policy) wants(k kind) bool {
 	return false
 }
 
-func (o *policy) text(s agent.Snapshot, k kind, now time.Time) string {
+func (o *policy) message(s agent.Snapshot, k kind, now time.Time) Message {
+	p := localapi.Present(s)
+	m := Message{Profile: s.Name, Title: s.Name + ": " + words.State(p), Text: words.Reason(p), Button: Open}
 	switch k {
 	case signInRequired:
-		why := "The server ended this session."
-		if s.Reason != string(langflow.SessionEnded) || s.Method == vocabulary.External {
-			why = words.Reason(localapi.Present(s))
+		if s.Reason == string(langflow.SessionEnded) && s.Method != vocabulary.External {
+			m.Text = "The server ended this session."
 		}
-		return why + " " + o.signIn(s.Name)
-	case gateway, command:
-		return words.Reason(localapi.Present(s))
+		if s.Reason == string(langflow.Inactive) {
+			m.Title = s.Name + ": account deactivated" // which no sign-in mends
+			break
+		}
+		m.Text += " " + o.signIn(s.Name)
+		m.Button = SignIn
+	case gateway:
+		if words.SignInHelps(p) {
+			m.Button = SignIn
+		}
+	case command:
+		m.Button = TryNow
 	case offline:
-		return "Can't reach the server; the session ends in " + words.Remaining(sessionLeft(s, now)) + "."
+		m.Text = "Can't reach the server; the session ends in " + words.Remaining(sessionLeft(s, now)) + "."
+		m.Button = TryNow
+	default:
+		m.Title, m.Text, m.Button = s.Name+": back to normal", "Signed in, and refreshes by itself.", NoButton
 	}
-	return "Back to normal."
+	return m
 }

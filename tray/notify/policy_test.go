@@ -40,7 +40,10 @@ func TestPolicy(t *testing.T) {
 	behind.FailingSince, behind.Gateway = start, vocabulary.CloudflareAccess
 	longBehind := behind
 	longBehind.State = agent.Stale
-	const kept = "Cloudflare Access in front of flows.example.org wants you to sign in. Your Langflow session is kept."
+	const (
+		gated = "Cloudflare Access in front of flows.example.org wants you to sign in. Your Langflow session is kept."
+		kept  = "sign in (gateway) | " + gated + " [Sign in]"
+	)
 
 	cookiesEnded := is(agent.SignInRequired, "gateway")
 	cookiesEnded.Gateway = vocabulary.CloudflareAccess
@@ -51,7 +54,8 @@ func TestPolicy(t *testing.T) {
 	failing.Method, failing.TokenCommand = "external", config.NewArgv([]string{"oidc-token"})
 	failingYet := failing
 	failingYet.State = agent.Retrying
-	const failed = "The token's command failed: oidc-token printed nothing."
+	const failed = "command failed | The token's command failed: oidc-token printed nothing. [Try now]"
+	const revoked = "tokens revoked | " + words.ProxyExposed + " [Open]"
 
 	type step struct {
 		at     time.Duration // since start
@@ -63,13 +67,13 @@ func TestPolicy(t *testing.T) {
 	exposed := fresh
 	exposed.ProxyReason = vocabulary.PortOfAnotherUser
 	for name, steps := range map[string][]step{
-		"another user has the proxy's port": {{0, exposed, words.ProxyExposed, 0, nil}, {1, exposed, "", 0, nil}, {2, fresh, "", 0, nil}, {3, exposed, words.ProxyExposed, 0, nil}},
+		"another user has the proxy's port": {{0, exposed, revoked, 0, nil}, {1, exposed, "", 0, nil}, {2, fresh, "", 0, nil}, {3, exposed, revoked, 0, nil}},
 		"refused, once":                     {{0, fresh, "", 0, nil}, {1, refused, ended, 0, nil}, {time.Hour, refused, "", 0, nil}},
 		"and signed in again":               {{0, refused, ended, 0, nil}, {time.Minute, fresh, normal, 0, nil}, {time.Hour, fresh, "", 0, nil}},
 		"well all the time":                 {{0, loading, "", 0, nil}, {1, fresh, "", 0, nil}, {2, is(agent.Retrying, "unreachable"), "", 0, nil}, {3, fresh, "", 0, nil}},
 		"away, end is near": {
 			{0, fresh, "", 0, nil},
-			{0, away(22*time.Hour + time.Minute), "Can't reach the server; the session ends in 22 h.", 0, nil},
+			{0, away(22*time.Hour + time.Minute), "offline | Can't reach the server; the session ends in 22 h. [Try now]", 0, nil},
 			{time.Hour, away(22 * time.Hour), "", 0, nil}, {2 * time.Hour, fresh, normal, 0, nil},
 		},
 		"a gateway in the way": {
@@ -79,28 +83,29 @@ func TestPolicy(t *testing.T) {
 		"a network's own sign-in page":         {{0, behind, "", time.Minute, nil}, {30 * time.Second, fresh, "", 0, nil}},
 		"refused, then behind a gateway":       {{0, refused, ended, 0, nil}, {time.Hour, longBehind, "", 0, nil}},
 		"behind a gateway, where none is told": {{time.Hour, longBehind, "", 0, &noSignIn}},
-		"the browser's cookies ended":          {{0, fresh, "", 0, nil}, {1, cookiesEnded, kept + " Sign in from the tray menu.", 0, nil}, {2, cookiesEnded, "", 0, nil}, {time.Hour, longBehind, "", 0, nil}, {2 * time.Hour, fresh, normal, 0, nil}},
+		"the browser's cookies ended":          {{0, fresh, "", 0, nil}, {1, cookiesEnded, "sign in (gateway) | " + gated + " Sign in from the tray menu. [Sign in]", 0, nil}, {2, cookiesEnded, "", 0, nil}, {time.Hour, longBehind, "", 0, nil}, {2 * time.Hour, fresh, normal, 0, nil}},
 		"behind a gateway, then its cookies":   {{time.Hour, longBehind, kept, 0, nil}, {time.Hour + 1, cookiesEnded, "", 0, nil}, {2 * time.Hour, fresh, normal, 0, nil}},
-		"a gateway refuses a command's":        {{0, commanded, "", time.Minute, nil}, {time.Minute, commanded, "The gateway refused what `cloudflared access token` gave.", 0, nil}},
+		"a gateway refuses a command's":        {{0, commanded, "", time.Minute, nil}, {time.Minute, commanded, "refused (gateway) | The gateway refused what `cloudflared access token` gave. [Open]", 0, nil}},
 		"a command fails":                      {{0, failingYet, "", 0, nil}, {30 * time.Second, failing, "", time.Minute, nil}, {time.Minute, failing, failed, 0, nil}, {time.Hour, failing, "", 0, nil}, {2 * time.Hour, fresh, normal, 0, nil}},
 		"away, end is far": {
 			{0, away(30 * time.Hour), "", 6*time.Hour + time.Second, nil},
-			{6*time.Hour + time.Second, away(30 * time.Hour), "Can't reach the server; the session ends in 23 h.", 0, nil},
+			{6*time.Hour + time.Second, away(30 * time.Hour), "offline | Can't reach the server; the session ends in 23 h. [Try now]", 0, nil},
 		},
-		"by the server's clock":      {{0, ahead, "Can't reach the server; the session ends in 23 h.", 0, nil}},
+		"by the server's clock":      {{0, ahead, "offline | Can't reach the server; the session ends in 23 h. [Try now]", 0, nil}},
 		"away, and over":             {{0, away(-time.Second), "", 0, nil}},
-		"away, then refused":         {{0, away(time.Hour), "Can't reach the server; the session ends in 1 h.", 0, nil}, {1, refused, ended, 0, nil}, {2, away(time.Hour), "", 0, nil}, {3, fresh, normal, 0, nil}},
+		"away, then refused":         {{0, away(time.Hour), "offline | Can't reach the server; the session ends in 1 h. [Try now]", 0, nil}, {1, refused, ended, 0, nil}, {2, away(time.Hour), "", 0, nil}, {3, fresh, normal, 0, nil}},
 		"not while a sign-in waits":  {{0, fresh, "", 0, nil}, {1, silent, "", 0, nil}, {2, fresh, "", 0, nil}},
-		"signing out is no news":     {{0, refused, ended, 0, nil}, {1, is(agent.SignedOut, ""), "", 0, nil}, {2, fresh, "", 0, nil}},
+		"signing out is no news":     {{0, refused, ended, 0, nil}, {1, is(agent.SignedOut, ""), "over", 0, nil}, {2, fresh, "", 0, nil}},
 		"at most every 10 minutes":   {{0, refused, ended, 0, nil}, {1, fresh, normal, 0, nil}, {2, refused, "", pause, nil}, {pause - 1, refused, "", pause, nil}, {pause, refused, ended, 0, nil}, {pause + 1, fresh, normal, 0, nil}},
+		"over before it may be told": {{0, refused, ended, 0, nil}, {pause - 2, fresh, normal, 0, nil}, {pause, refused, ended, 0, nil}, {pause + 1, fresh, "over", 2*pause - 2, nil}, {pause + 2, fresh, "", 2*pause - 2, nil}},
 		"not what is over by then":   {{0, refused, ended, 0, nil}, {1, fresh, normal, 0, nil}, {2, refused, "", pause, nil}, {3, fresh, "", 0, nil}, {time.Hour, fresh, "", 0, nil}},
-		"kinds don't share a limit":  {{0, refused, ended, 0, nil}, {1, fresh, normal, 0, nil}, {2, away(time.Hour), "Can't reach the server; the session ends in 59 min.", 0, nil}},
+		"kinds don't share a limit":  {{0, refused, ended, 0, nil}, {1, fresh, normal, 0, nil}, {2, away(time.Hour), "offline | Can't reach the server; the session ends in 59 min. [Try now]", 0, nil}},
 		"a clock set back":           {{time.Hour, refused, ended, 0, nil}, {time.Hour + 1, fresh, normal, 0, nil}, {0, refused, ended, 0, nil}},
 		"sign-in off":                {{0, refused, "", 0, &noSignIn}, {1, fresh, "", 0, nil}, {2, refused, ended, 0, nil}},
 		"turned on when it is late":  {{0, refused, "", 0, &noSignIn}, {1, refused, "", 0, nil}},
 		"offline off":                {{0, away(time.Hour), "", 0, &noOffline}, {1, fresh, "", 0, &noOffline}},
-		"back to normal off":         {{0, refused, ended, 0, &noNormal}, {1, fresh, "", 0, &noNormal}, {2, fresh, "", 0, nil}},
-		"another reason":             {{0, is(agent.SignInRequired, "inactive-user"), "This account was deactivated by an administrator. Sign in from the tray menu.", 0, nil}},
+		"back to normal off":         {{0, refused, ended, 0, &noNormal}, {1, fresh, "over", 0, &noNormal}, {2, fresh, "", 0, nil}},
+		"another reason":             {{0, is(agent.SignInRequired, "inactive-user"), "account deactivated | This account was deactivated by an administrator. [Open]", 0, nil}},
 		"keychain locked is no news": {{0, is(agent.KeychainLocked, "locked"), "", 0, nil}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -115,9 +120,9 @@ func TestPolicy(t *testing.T) {
 				tell, again := o.due(start.Add(s.at))
 				var got string
 				if len(tell) > 0 {
-					got = tell[0].text
+					got = said(tell[0])
 				}
-				if got != s.want || len(tell) > 1 || len(tell) == 1 && tell[0].title != "p" {
+				if got != s.want || len(tell) > 1 || len(tell) == 1 && tell[0].Profile != "p" {
 					t.Errorf("step %d tells %v, want %q", i, tell, s.want)
 				}
 				if want := start.Add(s.again); s.again == 0 && !again.IsZero() || s.again != 0 && !again.Equal(want) {
@@ -137,7 +142,7 @@ func TestARemovedProfileIsForgotten(t *testing.T) {
 	}
 	o.take(agent.Event{Snapshot: agent.Snapshot{Profile: config.Profile{Name: "p"}}, Removed: true})
 	o.take(refused)
-	if tell, _ := o.due(time.Now()); len(tell) != 1 {
+	if tell, _ := o.due(time.Now()); len(tell) != 2 || !tell[0].Over || tell[1].Over {
 		t.Errorf("of a new profile of that name it tells %v", tell)
 	}
 }

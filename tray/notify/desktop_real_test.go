@@ -1,0 +1,157 @@
+//go:build real && linux
+
+package notify
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/godbus/dbus/v5"
+
+	"langkeep/agent/keychain/keychaintest"
+	"langkeep/assets"
+)
+
+// daemonOf stands in for a notification daemon.
+type daemonOf struct {
+	conn *dbus.Conn
+	name string
+	can  []string
+
+	mu     sync.Mutex // protects the following
+	last   uint32
+	events []string
+}
+
+func (d *daemonOf) GetCapabilities() ([]string, *dbus.Error) { return d.can, nil }
+
+func (d *daemonOf) GetServerInformation() (string, string, string, string, *dbus.Error) {
+	return d.name, "test", "1", "1.2", nil
+}
+
+func (d *daemonOf) Notify(app string, replaces uint32, _, title, text string, actions []string, hints map[string]dbus.Variant, _ int32) (uint32, *dbus.Error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	id := replaces
+	if id == 0 {
+		d.last++
+		id = d.last
+	}
+	_, image := hints["image-data"]
+	d.events = append(d.events, fmt.Sprint(app, " ", id, " ", title, " | ", text, " ", actions, " ", image))
+	return id, nil
+}
+
+func (d *daemonOf) CloseNotification(id uint32) *dbus.Error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.events = append(d.events, fmt.Sprint("close ", id))
+	return nil
+}
+
+func (d *daemonOf) take() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	events := d.events
+	d.events = nil
+	return events
+}
+
+func (d *daemonOf) emit(t *testing.T, by *dbus.Conn, signal string, id uint32, what any) {
+	t.Helper()
+	if err := by.Emit(daemonPath, daemon+"."+signal, id, what); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func join(t *testing.T, session *keychaintest.Session) *dbus.Conn {
+	t.Helper()
+	conn, err := dbus.Connect(session.Address())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn
+}
+
+// serve starts a daemon on the bus.
+func serve(t *testing.T, session *keychaintest.Session, name string, can ...string) *daemonOf {
+	t.Helper()
+	d := &daemonOf{conn: join(t, session), name: name, can: can}
+	if err := d.conn.Export(d, daemonPath, daemon); err != nil {
+		t.Fatal(err)
+	}
+	if reply, err := d.conn.RequestName(daemon, dbus.NameFlagDoNotQueue); err != nil || reply != dbus.RequestNameReplyPrimaryOwner {
+		t.Fatal(reply, err)
+	}
+	return d
+}
+
+func TestDesktop(t *testing.T) {
+	session := keychaintest.StartBus(t)
+	t.Setenv("DBUS_SESSION_BUS_ADDRESS", session.Address())
+	pressed := make(chan string, 8)
+	show, end := Desktop(assets.AppIcon(), func(profile string, b Button) { pressed <- profile + " " + string(b) })
+	defer end()
+	d := serve(t, session, "dunst", "actions", "body")
+	shows := func(m Message, want ...string) {
+		t.Helper()
+		if err := show(m); err != nil {
+			t.Error(err)
+		}
+		if got := d.take(); !slices.Equal(got, want) {
+			t.Errorf("%+v: %q, want %q", m, got, want)
+		}
+	}
+	presses := func(want string) {
+		t.Helper()
+		select {
+		case got := <-pressed:
+			if got != want {
+				t.Errorf("pressed is %q, want %q", got, want)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatalf("nothing is pressed, want %q", want)
+		}
+	}
+	prod := Message{Profile: "prod", Title: "prod: sign in", Text: "a <b>", Button: SignIn}
+	shows(prod, "Langkeep 1 prod: sign in | a ‹b› [default Open Sign in Sign in] true")
+	shows(Message{Profile: "other", Title: "other: offline", Text: "b", Button: Open}, "Langkeep 2 other: offline | b [default Open] true")
+	d.emit(t, d.conn, "ActionInvoked", 1, "Sign in")
+	presses("prod Sign in")
+	d.emit(t, d.conn, "ActionInvoked", 2, onText)
+	presses("other Open")
+	// What is no business of ours, or is said by nobody who may.
+	d.emit(t, d.conn, "ActionInvoked", 9, onText)
+	d.emit(t, join(t, session), "ActionInvoked", 1, "Sign in")
+	d.emit(t, d.conn, "NotificationClosed", 2, uint32(1))
+	d.emit(t, d.conn, "ActionInvoked", 2, onText)
+	d.emit(t, d.conn, "ActionInvoked", 1, onText)
+	presses("prod Open")
+
+	shows(Message{Profile: "prod", Title: "prod: back to normal", Text: "c"}, "Langkeep 1 prod: back to normal | c [default Open] true")
+	shows(Message{Profile: "prod", Over: true}, "close 1")
+	shows(Message{Profile: "prod", Over: true})
+	shows(Message{Profile: "other", Title: "other: sign in", Text: "d", Button: SignIn}, "Langkeep 3 other: sign in | d [default Open Sign in Sign in] true")
+	if len(pressed) != 0 {
+		t.Errorf("also pressed: %q", <-pressed)
+	}
+
+	// Another daemon, which has no buttons and shows no sender.
+	_ = d.conn.Close()
+	d = serve(t, session, "mako", "body")
+	shows(prod, "Langkeep 1 Langkeep · prod: sign in | a ‹b› [] true")
+}
+
+// Without a bus nothing is shown, and none is started.
+func TestNoBus(t *testing.T) {
+	t.Setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path="+t.TempDir()+"/none")
+	show, end := Desktop(assets.AppIcon(), nil)
+	defer end()
+	if err := show(Message{Profile: "prod", Title: "a", Text: "b"}); err == nil {
+		t.Error("it is shown")
+	}
+}
