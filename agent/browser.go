@@ -351,16 +351,7 @@ func (a *Agent) takeFound(ctx context.Context, name string, before *machine, f f
 			return err
 		}
 	}
-	m.pass.OnRenewal(nil)
-	a.follow(s, f.to)
-	faults := a.storePass(ctx, s, f.to)
-	a.mu.Lock()
-	a.noteLocked(s, func(m *machine, _ moment) {
-		m.profile, m.upstream, m.unstored = f.credentials.edit(m.profile), f.to, faults
-	})
-	a.retireLocked(m.upstream, f.to)
-	a.mu.Unlock()
-	a.storeLater(s, f.to, faults)
+	a.takeUpstream(ctx, s, f.to, func(m *machine, _ moment) { m.profile = f.credentials.edit(m.profile) })
 	if f.tokens != nil {
 		return a.adopt(ctx, s, f.tokens)
 	}

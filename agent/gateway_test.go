@@ -165,6 +165,62 @@ func TestKeptHeaders(t *testing.T) {
 	})
 }
 
+// One kept header can be replaced, or taken away, without the others' values.
+func TestChangeHeaders(t *testing.T) {
+	bubble(t, langflowtest.Options{}, func(r *rig) {
+		sends := func(a, b string) func(*http.Request) bool {
+			return func(r *http.Request) bool { return r.Header.Get("X-A") == a && r.Header.Get("X-B") == b }
+		}
+		g := guarded(r, sends("1", "2"))
+		r.addProfile("prod")
+		admin := langflowtest.Admin()
+		change := func(headers map[string]secret.Text) error {
+			_, err := r.ChangeHeaders(r.t.Context(), "prod", headers)
+			return err
+		}
+		r.fails(change(map[string]secret.Text{"X-A": secret.New("1")}), SigningInRequired)
+		if _, err := r.Login(r.t.Context(), "prod", credentialsOf(admin, gateway.Headers{"X-A": secret.New("1"), "X-B": secret.New("2")})); err != nil {
+			r.t.Fatal(err)
+		}
+		r.fails(change(map[string]secret.Text{"X-A": secret.New("two\nlines")}), BadRequest)
+		r.fails(change(map[string]secret.Text{"Cookie": secret.New("c")}), BadRequest)
+		g.set(func(g *gate) { g.admits = sends("1", "3") })
+		if _, err := r.Refresh(r.t.Context(), "prod", false); err == nil {
+			r.t.Fatal("the gateway let it through")
+		}
+		if err := change(map[string]secret.Text{"x-b": secret.New("3")}); err != nil {
+			r.t.Fatal(err)
+		}
+		if snap := r.is("prod", Fresh); snap.Headers != "X-A X-B" || !snap.Saved { // it was tried at once
+			r.t.Errorf("kept are %q", snap.Headers)
+		}
+		r.restart()
+		r.mustToken("prod")
+		g.set(func(g *gate) { g.admits = sends("1", "") })
+		if err := change(map[string]secret.Text{"X-B": {}}); err != nil {
+			r.t.Fatal(err)
+		}
+		r.is("prod", Fresh)
+		// A sign-in can do the same.
+		g.set(func(g *gate) { g.admits = sends("4", "") })
+		c := credentialsOf(admin, nil)
+		c.HeaderChange = map[string]secret.Text{"X-A": secret.New("4")}
+		if _, err := r.Login(r.t.Context(), "prod", c); err != nil {
+			r.t.Fatal(err)
+		}
+		// The last one's end, and the first one, are noted for the next start.
+		for _, next := range []string{"", "5"} {
+			g.set(func(g *gate) { g.admits = sends(next, "") })
+			if err := change(map[string]secret.Text{"X-A": secret.New(next)}); err != nil {
+				r.t.Fatal(err)
+			}
+			r.is("prod", Fresh)
+			r.restart()
+			r.mustToken("prod")
+		}
+	})
+}
+
 // A sign-in with headers that fails leaves the session and its headers alone.
 func TestWrongHeaders(t *testing.T) {
 	bubble(t, langflowtest.Options{}, func(r *rig) {

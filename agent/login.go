@@ -24,6 +24,8 @@ type Credentials struct {
 	// Headers are those that a gateway in front of the server wants; nil leaves those that
 	// are kept, none takes them away.
 	Headers gateway.Headers
+	// HeaderChange then sets some of them, and takes away those with an empty value.
+	HeaderChange map[string]secret.Text
 	// Change edits the profile's settings. They come into force with the session, so that a
 	// sign-in that fails leaves the profile as it was; nil edits nothing.
 	Change func(*config.Profile)
@@ -161,7 +163,10 @@ func (a *Agent) candidate(m *machine, c Credentials) (*machine, error) {
 	if c.Headers != nil {
 		headers = c.Headers
 	}
-	if to.pass == m.pass && c.Headers != nil {
+	if headers, err = headers.With(c.HeaderChange); err != nil {
+		return nil, &Error{Kind: BadRequest, Profile: m.profile.Name, Detail: err.Error()}
+	}
+	if to.pass == m.pass && (c.Headers != nil || len(c.HeaderChange) > 0) {
 		to = a.through(to, p, gateway.NewPass(m.pass.Config))
 	}
 	if to.pass != m.pass {
@@ -180,6 +185,36 @@ func (c Credentials) editFile(file config.Profile) (config.Profile, error) {
 		return file, &Error{Kind: BadRequest, Profile: file.Name, Detail: err.Error()}
 	}
 	return file, nil
+}
+
+// ChangeHeaders sets some of the headers that are kept for the gateway in front of a
+// profile's server, and takes away those with an empty value. The session then tries them.
+func (a *Agent) ChangeHeaders(ctx context.Context, name string, changes map[string]secret.Text) (Snapshot, error) {
+	s, release, err := a.seize(ctx, name)
+	if err != nil {
+		return Snapshot{}, err
+	}
+	defer release()
+	if err := a.loadPass(ctx, s); err != nil {
+		return Snapshot{}, keychainError(name, err)
+	}
+	m := s.known.Load()
+	if m.loaded && !m.holds() {
+		return Snapshot{}, signInError(name, "") // a sign-in keeps headers, and a sign-out forgets them
+	}
+	next, err := a.candidate(m, Credentials{HeaderChange: changes})
+	if err != nil {
+		return Snapshot{}, err
+	}
+	a.takeUpstream(context.WithoutCancel(ctx), s, next.upstream, func(m *machine, now moment) {
+		m.outage = outage{}
+		m.plan(now.wall)
+	})
+	if m.holds() && m.pass.Keeps() != next.pass.Keeps() {
+		itemName, item := s.known.Load().item() // which tells whether there are headers to load
+		a.saver.save(itemName, item, a.noteSaved(s))
+	}
+	return a.Profile(name)
 }
 
 // edit returns settings with the sign-in's change.

@@ -82,6 +82,23 @@ func (a *Agent) storePass(ctx context.Context, s *session, to upstream) unstored
 	}
 }
 
+// takeUpstream has a seized session go by another upstream, whose headers and cookies it
+// stores. change is made together with that.
+func (a *Agent) takeUpstream(ctx context.Context, s *session, to upstream, change func(*machine, moment)) {
+	old := s.known.Load().upstream
+	old.pass.OnRenewal(nil)
+	a.follow(s, to)
+	faults := a.storePass(ctx, s, to)
+	a.mu.Lock()
+	a.updateLocked(s, func(m *machine, now moment) {
+		m.upstream, m.unstored = to, faults
+		change(m, now)
+	})
+	a.retireLocked(old, to)
+	a.mu.Unlock()
+	a.storeLater(s, to, faults)
+}
+
 // storeLater tries again what storePass could not store.
 func (a *Agent) storeLater(s *session, to upstream, faults unstored) {
 	headers, cookies := to.pass.Kept()

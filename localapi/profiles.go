@@ -177,6 +177,13 @@ func (s *Server) changeProfile(w http.ResponseWriter, r *http.Request, caller *g
 	if err := read(r, &body); err != nil {
 		return err
 	}
+	if headers := body.GatewayHeaders; headers != nil {
+		if body.GatewayHeaders = nil; body != (client.ProfileChange{}) {
+			return client.NewProblem(client.TypeBadRequest, "profile \""+name+"\": change gateway_headers alone")
+		}
+		snapshot, err := s.Agent.ChangeHeaders(r.Context(), name, *headers)
+		return show(w, caller, http.StatusOK, snapshot, err)
+	}
 	lifetime := time.Duration(0)
 	if body.KeyLifetime != nil {
 		var err error
@@ -240,6 +247,9 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request, caller *guard.Cal
 			return client.NewProblem(client.TypeForbidden, "profile \""+name+"\": only the owner may change its settings, as change does")
 		}
 		c.Change = func(p *config.Profile) { setServer(p, *body.Change) }
+		if body.Change.GatewayHeaders != nil {
+			c.HeaderChange = *body.Change.GatewayHeaders
+		}
 	}
 	if body.Headers != nil {
 		var err error

@@ -181,6 +181,25 @@ func TestSignInOfALeavingPage(t *testing.T) {
 	}
 }
 
+// One header of a gateway is changed alone, and is shown to nobody.
+func TestChangeOneHeader(t *testing.T) {
+	r := newRig(t)
+	r.signIn()
+	const path = "/v1/profiles/prod"
+	r.refused(client.TypeBadRequest, "owner", "PATCH", path, `{"gateway_headers":{"X-Pass":"SECRET"},"allow_http":true}`)
+	r.refused(client.TypeBadRequest, "owner", "PATCH", path, `{"gateway_headers":{"Host":"SECRET"}}`)
+	r.refused(client.TypeForbidden, r.newClient("manager", "manage"), "PATCH", path, `{"gateway_headers":{"X-Pass":"SECRET"}}`)
+	answered := r.must(200, "PATCH", path, `{"gateway_headers":{"X-Pass":"SECRET"}}`)
+	if !strings.Contains(answered, `"gateway_headers":["X-Pass"]`) || strings.Contains(answered, "SECRET") {
+		t.Errorf("answered: %s", answered)
+	}
+	if answered := r.must(200, "PATCH", path, `{"gateway_headers":{"X-Pass":""}}`); !strings.Contains(answered, `"gateway_headers":[]`) {
+		t.Errorf("answered: %s", answered)
+	}
+	r.must(200, "POST", path+"/logout", "")
+	r.refused(client.TypeSignInRequired, "owner", "PATCH", path, `{"gateway_headers":{"X-Pass":"SECRET"}}`)
+}
+
 // The arguments of commands may be secrets, and paths are nobody's business: only the owner
 // and the page see them.
 func TestWhoSeesCommands(t *testing.T) {

@@ -59,6 +59,28 @@ func NewHeaders(given map[string]secret.Text) (Headers, error) {
 	return h, nil
 }
 
+// With returns the headers with changes: each is set, or with an empty value taken away.
+// Errors are as NewHeaders'.
+func (h Headers) With(changes map[string]secret.Text) (Headers, error) {
+	set, next := map[string]secret.Text{}, maps.Clone(h)
+	for name, value := range changes {
+		if value.Empty() {
+			delete(next, http.CanonicalHeaderKey(name))
+			continue
+		}
+		set[name] = value
+	}
+	checked, err := NewHeaders(set)
+	if err != nil {
+		return nil, err
+	}
+	if next == nil {
+		next = Headers{}
+	}
+	maps.Copy(next, checked)
+	return next, nil
+}
+
 // Cookie is one of a gateway's cookies.
 type Cookie struct {
 	Name     string

@@ -147,7 +147,10 @@ func (c *Client) AddProfile(ctx context.Context, p NewProfile) (Profile, error) 
 // ChangeProfile changes a profile's settings. A ServerURL of another origin
 // signs out first. Only the owner may.
 func (c *Client) ChangeProfile(ctx context.Context, name string, change ProfileChange) (Profile, error) {
-	return decode[Profile](c.ofProfile(ctx, http.MethodPatch, name, "", change))
+	return decode[Profile](c.ofProfile(ctx, http.MethodPatch, name, "", struct {
+		ProfileChange
+		GatewayHeaders map[string]string `json:"gateway_headers,omitempty"`
+	}{change, change.revealed()}))
 }
 
 // RemoveProfile removes a profile with all its secrets, and returns its last state.
@@ -184,16 +187,31 @@ func (l Login) revealed() map[string]any {
 		}
 	}
 	if l.Headers != nil {
-		headers := map[string]string{}
-		for name, value := range l.Headers {
-			headers[name] = value.Reveal()
-		}
-		body["headers"] = headers
+		body["headers"] = revealed(l.Headers)
 	}
 	if l.Change != nil {
-		body["change"] = l.Change
+		body["change"] = struct {
+			ServerChange
+			GatewayHeaders map[string]string `json:"gateway_headers,omitempty"`
+		}{*l.Change, l.Change.revealed()}
 	}
 	return body
+}
+
+// revealed are the gateway's headers as a request sends them; nil for none.
+func (c ServerChange) revealed() map[string]string {
+	if c.GatewayHeaders == nil {
+		return nil
+	}
+	return revealed(*c.GatewayHeaders)
+}
+
+func revealed(headers map[string]secret.Text) map[string]string {
+	plain := map[string]string{}
+	for name, value := range headers {
+		plain[name] = value.Reveal()
+	}
+	return plain
 }
 
 // CancelLogin closes the window of a sign-in in the browser.

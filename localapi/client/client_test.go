@@ -34,6 +34,7 @@ func serve(t *testing.T, handler http.HandlerFunc) *Client {
 func TestRequests(t *testing.T) {
 	ctx := t.Context()
 	server, ca, allow := "https://flows.example.org", "", true
+	headers := map[string]secret.Text{"X-Pass": secret.New("p")}
 	for name, test := range map[string]struct {
 		call  func(*Client) error
 		want  string // method, path and body
@@ -50,15 +51,19 @@ func TestRequests(t *testing.T) {
 			_, err := c.ChangeProfile(ctx, "prod", ProfileChange{ServerChange: ServerChange{CAFile: &ca, AllowHTTP: &allow}})
 			return err
 		}, `PATCH /v1/profiles/prod {"ca_file":"","allow_http":true}`, "{}"},
+		"change of a header": {func(c *Client) error {
+			_, err := c.ChangeProfile(ctx, "prod", ProfileChange{ServerChange: ServerChange{GatewayHeaders: &headers}})
+			return err
+		}, `PATCH /v1/profiles/prod {"gateway_headers":{"X-Pass":"p"}}`, "{}"},
 		"remove": {func(c *Client) error { _, err := c.RemoveProfile(ctx, "prod"); return err }, "DELETE /v1/profiles/prod ", "{}"},
 		"password": {func(c *Client) error {
 			_, err := c.Login(ctx, "prod", Login{Method: Password, Username: "ana", Password: secret.New(`pa"ss`), RememberPassword: true})
 			return err
 		}, `POST /v1/profiles/prod/login {"method":"password","password":"pa\"ss","remember_password":true,"username":"ana"}`, "{}"},
 		"password with a change": {func(c *Client) error {
-			_, err := c.Login(ctx, "prod", Login{Method: Password, Change: &ServerChange{CAFile: &ca}})
+			_, err := c.Login(ctx, "prod", Login{Method: Password, Change: &ServerChange{CAFile: &ca, GatewayHeaders: &headers}})
 			return err
-		}, `POST /v1/profiles/prod/login {"change":{"ca_file":""},"method":"password"}`, "{}"},
+		}, `POST /v1/profiles/prod/login {"change":{"ca_file":"","gateway_headers":{"X-Pass":"p"}},"method":"password"}`, "{}"},
 		"refresh token": {func(c *Client) error {
 			_, err := c.Login(ctx, "prod", Login{Method: RefreshToken, RefreshToken: secret.New("r")})
 			return err

@@ -136,6 +136,9 @@ type ServerChange struct {
 	CAFile    *string `json:"ca_file,omitempty"`
 	AllowHTTP *bool   `json:"allow_http,omitempty"`
 	Way
+	// GatewayHeaders sets some of the headers that are kept for a gateway, and takes away
+	// those with an empty value; the others stay.
+	GatewayHeaders *map[string]secret.Text `json:"gateway_headers,omitempty"`
 }
 
 // ProfileChange is the body of PATCH /v1/profiles/{name}: nil leaves a setting
