@@ -112,6 +112,22 @@ func (c *chromium) gateways(t *testing.T) {
 	b.script(`document.querySelector("form[aria-label='Sign in to corp']").requestSubmit()`)
 	b.says("corp", "Signed in as "+langflowtest.Admin().Name)
 
+	// One kept header is replaced beside the sign-in, and then within it.
+	b.script(card("corp") + `.querySelector("[aria-label='Gateway headers corp']").click()`)
+	b.script(`document.querySelector("form[aria-label='Gateway headers of corp']").requestSubmit()`)
+	b.says("corp", "Type a new value.")
+	b.fill("Cf-Access-Client-Id", "enemy")
+	b.shots("headers")
+	b.script(`document.querySelector("form[aria-label='Gateway headers of corp']").requestSubmit()`)
+	b.says("corp", "refused the headers that Langkeep keeps for it.")
+	b.script(card("corp") + `.querySelector("[aria-label='Sign in corp']").click()`)
+	b.says("corp", "Its value")
+	b.fill("User name", langflowtest.Admin().Name)
+	b.fill("Password", langflowtest.Admin().Password)
+	b.fill("Its value", "friend")
+	b.script(`document.querySelector("form[aria-label='Sign in to corp']").requestSubmit()`)
+	b.says("corp", "Signed in as "+langflowtest.Admin().Name)
+
 	// A command in place of the headers, which are removed.
 	b.press("Sign out")
 	b.says("corp", "Signed out.")

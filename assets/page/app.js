@@ -527,17 +527,18 @@ class Front {
     const list = element("div", { className: "fields" });
     const add = (name = "") => {
       const names = field("Header", { name: "header_name", type: "text", autocomplete: "off", placeholder: "X-Access-Token", value: name });
-      const values = field("Its value", { name: "header_value", type: "password", autocomplete: "off" });
+      const values = field("Its value", { name: "header_value", type: "password", autocomplete: "off", placeholder: kept.includes(name) ? "unchanged" : "" });
       this.rows.push({ name: names.input, value: values.input, suggested: name });
       list.append(element("div", { className: "pair" }, element("div", {}, ...names.parts), element("div", {}, ...values.parts)));
       return names.input;
     };
-    if (gateway === "cloudflare-access" && kept.length === 0) ["CF-Access-Client-Id", "CF-Access-Client-Secret"].forEach(add);
+    if (kept.length > 0) kept.forEach((name) => add(name));
+    else if (gateway === "cloudflare-access") ["CF-Access-Client-Id", "CF-Access-Client-Secret"].forEach((name) => add(name));
     else add();
     const another = element("button", { type: "button", className: "button plain" }, "Another header");
     another.onclick = () => add().focus();
     const hint = element("p", { className: "hint" }, kept.length > 0
-      ? "New headers replace all that are kept. Values are never shown." : "Kept with the session's secrets, sent to this server alone, and never shown again.");
+      ? "A header without a new value stays as it is. Values are never shown." : "Kept with the session's secrets, sent to this server alone, and never shown again.");
     return [...parts, list, hint, another];
   }
 
@@ -576,11 +577,19 @@ class Front {
       set("client_cert", this.cert.value.trim(), this.data.client_cert ?? "");
       set("client_key", this.key.value.trim(), this.data.client_key ?? "");
     }
+    const headers = this.given() ? undefined : this.typed();
+    if (headers) change.gateway_headers = headers;
     return change;
   }
 
-  // given are the headers for the request to sign in; undefined leaves those that are kept.
+  // given are the headers for the request to sign in, in place of the kept ones; undefined
+  // leaves those.
   given() {
+    return this.removed || this.data.gateway_headers.length === 0 ? this.typed() : undefined;
+  }
+
+  // typed are the headers with a value; undefined for none, unless the kept ones are removed.
+  typed() {
     const all = {};
     for (const { name, value } of this.rows) if (name.value.trim() && value.value) all[name.value.trim()] = value.value;
     if (this.user?.value) {
@@ -662,7 +671,7 @@ class Card {
     }
     facts.forEach(([, value], i) => write(this.facts.children[i].lastChild, value));
 
-    const offers = ({ state, proxy_url: proxy, signing_in: opened, sign_in: way }) => [state, proxy, opened, way].join();
+    const offers = ({ state, proxy_url: proxy, signing_in: opened, sign_in: way, gateway_headers: kept }) => [state, proxy, opened, way, kept.length > 0].join();
     if (!before || offers(before) !== offers(data)) this.offer();
     if (data.signing_in && !before?.signing_in && this.panel.dataset.kind === "sign-in") this.close();
     if (before?.state !== data.state || before.signing_in !== data.signing_in) {
@@ -687,17 +696,18 @@ class Card {
       : way === "form" ? [button("Sign in", () => this.signIn(), "primary")] : [];
     const signOut = button("Sign out", (made) => this.run(made, "Signing out…", "POST", "/logout"));
     const keys = button("API keys", () => this.showKeys());
+    const headers = this.data.gateway_headers.length > 0 ? [button("Gateway headers", () => this.showHeaders())] : [];
     const proxy = this.data.proxy_url
       ? button("Close the proxy", (made) => this.run(made, "Closing…", "PATCH", "", { proxy: false }))
       : button("Open the proxy", (made) => this.run(made, "Opening…", "PATCH", "", { proxy: true }));
     const link = element("a", { className: "button", href: url, target: "_blank", rel: "noopener noreferrer" }, "Open Langflow");
     link.setAttribute("aria-label", `Open Langflow of ${name} in a new tab`);
     const offered = {
-      "fresh": () => [link, now("Refresh now", "Refreshing…"), keys, proxy, signOut],
-      "retrying": () => [...signIn, now("Try now", "Trying…"), keys, proxy, signOut],
-      "stale": () => [...signIn, now("Try now", "Trying…"), proxy, signOut],
+      "fresh": () => [link, now("Refresh now", "Refreshing…"), keys, ...headers, proxy, signOut],
+      "retrying": () => [...signIn, now("Try now", "Trying…"), keys, ...headers, proxy, signOut],
+      "stale": () => [...signIn, now("Try now", "Trying…"), ...headers, proxy, signOut],
       "keychain-locked": () => [now("Unlock", "Unlocking…")],
-    }[state] ?? (() => signIn);
+    }[state] ?? (() => [...signIn, ...headers]);
     const focused = this.actions.contains(document.activeElement);
     if (this.data.signing_in) {
       const cancel = button("Cancel", (made) => {
@@ -801,6 +811,44 @@ class Card {
       write(said, "");
       write(error, problem.message);
     }
+  }
+
+  // showHeaders offers to replace some of the headers that are kept for a gateway.
+  showHeaders() {
+    const { name, gateway_headers: kept } = this.data;
+    write(this.error, "");
+    this.panel.dataset.kind = "headers";
+    this.actions.hidden = true;
+    this.escapable();
+    const error = element("p", { className: "error" });
+    error.setAttribute("role", "alert");
+    const rows = kept.map((header) => ({ header, ...field(header, { type: "password", autocomplete: "off", placeholder: "unchanged" }) }));
+    const save = element("button", { type: "submit", className: "button primary" }, "Save");
+    const cancel = element("button", { type: "button", className: "button plain" }, "Cancel");
+    cancel.onclick = () => this.close();
+    const form = element("form", { noValidate: true },
+      element("p", { className: "hint" }, "Sent to this server alone. A header without a new value stays as it is. Values are never shown."),
+      element("div", { className: "fields" }, ...rows.flatMap((row) => row.parts)), error, element("div", { className: "actions" }, save, cancel));
+    form.setAttribute("aria-label", `Gateway headers of ${name}`);
+    form.onsubmit = (event) => {
+      event.preventDefault();
+      const typed = rows.filter(({ input }) => input.value).map(({ header, input }) => [header, input.value]);
+      if (typed.length === 0) {
+        write(error, "Type a new value.");
+        rows[0].input.focus();
+        return;
+      }
+      during(save, "Saving…", async () => {
+        try {
+          await ask("PATCH", pathOf(name), { gateway_headers: Object.fromEntries(typed) });
+          this.close();
+        } catch (problem) {
+          write(error, problem.message);
+        }
+      });
+    };
+    this.panel.replaceChildren(form);
+    rows[0].input.focus();
   }
 
   escapable() {
