@@ -1,9 +1,11 @@
 package connect
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os/exec"
+	"strings"
 )
 
 // Link is where an entry leads: to the flows of an account, to those of one of its
@@ -12,6 +14,7 @@ type Link struct {
 	Profile string `json:"profile"`
 	Project string `json:"project,omitempty"` // its id; "" for the account
 	Builder bool   `json:"builder,omitempty"`
+	Scopes  string `json:"scopes,omitempty"` // of the builder, with spaces between; "" for BuilderScope
 }
 
 // EntryName is the name of the link's entry. No profile's name makes the flows' and the
@@ -26,9 +29,9 @@ func (t *Tool) EntryName(l Link) string {
 	return "langflow-" + l.Profile
 }
 
-// builderScopes are what the builder needs: it writes flows with components of its own
-// making, whose code Langflow runs.
-var builderScopes = []string{"proxy"}
+// BuilderScope is the least that builds, runs and deletes flows with lfx 1.30, as tried
+// with Langflow 1.13.0. Components that are made anew by the server need proxy.
+const BuilderScope = "edit"
 
 // Server is the link's MCP server: this program, with the environment that leads it to
 // its agent. For a builder it starts Langflow's own server under exec.
@@ -43,7 +46,7 @@ func (l Link) Server(program string, env map[string]string) (Server, error) {
 			return Server{}, fmt.Errorf("%s: %w", l.Profile, err)
 		}
 		s.Args = []string{"exec", l.Profile}
-		for _, scope := range builderScopes {
+		for scope := range strings.FieldsSeq(cmp.Or(l.Scopes, BuilderScope)) {
 			s.Args = append(s.Args, "--scope", scope)
 		}
 		s.Args = append(append(s.Args, "--"), start...)

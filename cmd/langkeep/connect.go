@@ -3,12 +3,14 @@ package main
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -29,14 +31,15 @@ var placeholder = secret.New("lk_...")
 
 type connectOptions struct {
 	*app
-	project, file                          string
-	builder, http, yes, print, list, force bool
+	scopes                                       []string
+	project, file                                string
+	builder, http, yes, print, list, force, json bool
 }
 
 func newConnect(a *app) *cobra.Command {
 	o := &connectOptions{app: a}
 	cmd := a.needsAgent(&cobra.Command{
-		Use:   "connect TOOL [NAME] [--project ID|--builder] [--http] [--file F] [--yes] [--print] [--force]",
+		Use:   "connect TOOL [NAME] [--project ID|--builder [--scope S]...] [--http] [--file F] [--yes] [--print] [--force]",
 		Short: "Lead a tool to the account",
 		Long: `Write an entry for the profile into a tool's own configuration file. All else in
 the file stays as it is; the change is shown first, a backup is kept beside the
@@ -45,7 +48,8 @@ file, and langkeep disconnect puts back what was there.
 An MCP client gets a server that is langkeep mcp: there is no secret in it. With
 --http it is the proxy's URL, with a client token that lives for 90 days. With
 --builder it is Langflow's own server for building flows (uvx --from lfx lfx-mcp),
-under langkeep exec.
+under langkeep exec with the scope edit. Components whose code the server must run
+anew, as for tools of an agent, need --scope proxy: that is the whole account.
 
 langflow-sdk and lfx get an environment of the profile's name that is used under
 langkeep exec: langkeep exec prod --scope edit -- lfx push --env prod.
@@ -53,7 +57,8 @@ langkeep exec: langkeep exec prod --scope edit -- lfx push --env prod.
 A client that is not installed gets no file, unless --file names one, as of a
 project: --file .mcp.json.
 
-connect --list lists what is connected.`,
+Without a tool it asks which one, of those that are installed. connect --list lists
+all of them, and whether the entries are still there and their programs start.`,
 		Example: `  langkeep connect claude-desktop prod --project 3f0c2b1e-6f0c-4a52-9d47-0c1d1f6f2a55
   langkeep connect lfx prod
   langkeep connect cursor prod --print
@@ -69,9 +74,11 @@ connect --list lists what is connected.`,
 			case o.list && len(args) > 0:
 				return usagef("--list takes no tool")
 			case o.list:
-				return o.printList()
+				return o.printList(cmd.Context())
+			case o.json:
+				return usagef("--json is for --list")
 			case len(args) == 0:
-				return usagef("name a tool: %s", strings.Join(connect.Names(), ", "))
+				return o.chooseTool(cmd.Context())
 			case len(args) > 2:
 				return usagef("name a tool and a profile")
 			}
@@ -81,13 +88,76 @@ connect --list lists what is connected.`,
 	f := cmd.Flags()
 	f.StringVar(&o.project, "project", "", "the `ID` of a project, whose flows are the MCP tools")
 	f.BoolVar(&o.builder, "builder", false, "give an MCP client Langflow's server for building flows")
+	f.StringArrayVar(&o.scopes, "scope", nil, "a `scope` of the builder's token, in place of edit; give it again for more")
 	f.BoolVar(&o.http, "http", false, "give an MCP client the proxy's URL and a token, not a program to start")
 	f.StringVar(&o.file, "file", "", "the tool's `file`, if it is not in the usual place")
 	f.BoolVarP(&o.yes, "yes", "y", false, "don't ask")
 	f.BoolVar(&o.print, "print", false, "print the entry, and change nothing")
-	f.BoolVar(&o.list, "list", false, "list what is connected")
+	f.BoolVar(&o.list, "list", false, "list all tools, and what is connected")
+	f.BoolVar(&o.json, "json", false, "with --list: print JSON")
 	f.BoolVar(&o.force, "force", false, "write a token into a git work tree")
 	return cmd
+}
+
+// chooseTool asks a person for one of the installed tools, and for a profile where there
+// are several.
+func (o *connectOptions) chooseTool(ctx context.Context) error {
+	if !o.asks() {
+		return usagef("there is nobody to ask: name a tool: %s", strings.Join(connect.Names(), ", "))
+	}
+	var tools []string
+	for _, t := range connect.Tools {
+		if _, installed, err := t.File(runtime.GOOS, o.getenv); err == nil && installed {
+			tools = append(tools, t.Name)
+		}
+	}
+	if len(tools) == 0 {
+		return errors.New("no tool that it knows is installed here: langkeep connect --list names all; start one once, or name its file with --file")
+	}
+	tool, err := o.choose(ctx, "connect which tool", tools)
+	if err != nil {
+		return err
+	}
+	c, err := o.connect(ctx)
+	if err != nil {
+		return err
+	}
+	profiles, err := c.Profiles(ctx)
+	c.Close()
+	if err != nil {
+		return err
+	}
+	var names []string
+	for _, p := range profiles {
+		names = append(names, p.Name)
+	}
+	if len(names) < 2 {
+		return o.run(ctx, tool, nil)
+	}
+	profile, err := o.choose(ctx, "lead it to which profile", names)
+	if err != nil {
+		return err
+	}
+	return o.run(ctx, tool, []string{profile})
+}
+
+// choose asks a person for one of some names, or its number.
+func (a *app) choose(ctx context.Context, question string, names []string) (string, error) {
+	for i, name := range names {
+		fmt.Fprintf(a.stderr, "langkeep: %3d  %s\n", i+1, words.Safe(name))
+	}
+	answer, err := a.ask(ctx, question, names[0])
+	if err != nil {
+		return "", err
+	}
+	answer = strings.TrimSpace(answer)
+	if i, err := strconv.Atoi(answer); err == nil && 0 < i && i <= len(names) && !slices.Contains(names, answer) {
+		return names[i-1], nil
+	}
+	if !slices.Contains(names, answer) {
+		return "", usagef("%q is none of %s", answer, strings.Join(names, ", "))
+	}
+	return answer, nil
 }
 
 // undoing has the functions that undo a command's effects so far.
@@ -119,6 +189,8 @@ func (o *connectOptions) run(ctx context.Context, toolName string, args []string
 	switch {
 	case !tool.SpeaksMCP() && (o.http || o.builder || o.project != ""):
 		return usagef("%s takes an environment: --http, --builder and --project are for MCP clients", tool.Name)
+	case !o.builder && o.scopes != nil:
+		return usagef("--scope is for --builder: MCP clients run flows, and no more")
 	case o.builder && (o.http || o.project != ""):
 		return usagef("--builder is a program for the whole account: leave out --http and --project")
 	}
@@ -141,7 +213,7 @@ func (o *connectOptions) run(ctx context.Context, toolName string, args []string
 			err = errors.Join(err, failed)
 		}
 	}()
-	link := connect.Link{Profile: name, Project: o.project, Builder: o.builder}
+	link := connect.Link{Profile: name, Project: o.project, Builder: o.builder, Scopes: strings.Join(o.scopes, " ")}
 	place, err := tool.At(o.file, tool.EntryName(link), runtime.GOOS, o.getenv)
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
@@ -405,22 +477,65 @@ func (a *app) connections() (connect.Records, error) {
 	return connect.OpenRecords(p), p.Create()
 }
 
-func (o *connectOptions) printList() error {
+// printList prints all tools and what is connected. It asks no agent, since an entry is
+// in the files of this user's tools as this command's environment names them.
+func (o *connectOptions) printList(ctx context.Context) error {
 	records, err := o.connections()
 	if err != nil {
 		return err
 	}
-	all, err := records.All()
+	states, err := records.States(ctx, runtime.GOOS, o.getenv)
 	if err != nil {
 		return err
 	}
-	if len(all) == 0 {
-		o.say("nothing is connected; langkeep connect TOOL NAME does it")
-		return nil
+	if o.json {
+		data, err := json.MarshalIndent(map[string]any{"tools": states}, "", "  ")
+		if err != nil {
+			return err
+		}
+		return o.result(string(data) + "\n")
 	}
-	rows := [][]string{{"TOOL", "PROFILE", "TOKEN OF", "FILE"}}
-	for _, r := range all {
-		rows = append(rows, []string{words.Safe(r.Tool), words.Safe(r.Profile), words.Safe(cmp.Or(r.Client, words.None)), words.Safe(r.Path)})
+	rows := [][]string{{"TOOL", "INSTALLED", "PROFILE", "LEADS TO", "ENTRY", "FILE"}}
+	for _, s := range states {
+		installed := "no"
+		if s.Installed {
+			installed = "yes"
+		}
+		if len(s.Connections) == 0 {
+			rows = append(rows, []string{s.Name, installed, words.None, words.None, words.None, words.Safe(*cmp.Or(s.File, new(words.None)))})
+		}
+		for _, c := range s.Connections {
+			rows = append(rows, []string{s.Name, installed, words.Safe(c.Profile), words.Safe(leadsTo(c)), entryWord(c), words.Safe(c.File)})
+			if c.Reason != nil {
+				o.say(fmt.Sprintf("%s: %s: %s", words.Safe(c.Profile), s.Title, words.Safe(*c.Reason)))
+			}
+		}
 	}
 	return o.result(table(rows...))
+}
+
+// leadsTo is where a connection leads, in a word or two.
+func leadsTo(c connect.Connection) string {
+	switch {
+	case c.Builder:
+		return "builder"
+	case c.Project != nil:
+		return "project " + *c.Project
+	case c.Client != nil:
+		return "flows, by the token of " + *c.Client
+	}
+	return "flows"
+}
+
+// entryWord is the state of a connection's entry, in a word or two.
+func entryWord(c connect.Connection) string {
+	switch {
+	case c.Entry != connect.AsWritten:
+		return string(c.Entry)
+	case c.Starts != nil && *c.Starts:
+		return "starts"
+	case c.Starts != nil:
+		return "does not start"
+	}
+	return "there"
 }
