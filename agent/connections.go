@@ -68,6 +68,9 @@ func (a *Agent) newPass(p config.Profile) *gateway.Pass {
 // through returns an upstream that sends along what the pass has.
 func (a *Agent) through(to upstream, p config.Profile, pass *gateway.Pass) upstream {
 	to.pass = pass
+	if to.own == nil || to.foreign == nil {
+		return to // there is no client, for clientErr
+	}
 	to.streams = pass.Through(to.own.streams, to.foreign.streams)
 	to.client, to.clientErr = langflow.New(p.ServerURL, langflow.Options{
 		Transport: pass.Through(to.own.calls, to.foreign.calls), AllowHTTP: p.AllowHTTP, Clock: a.clock, UserAgent: a.userAgent,

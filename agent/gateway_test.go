@@ -221,6 +221,52 @@ func TestChangeHeaders(t *testing.T) {
 	})
 }
 
+// Headers can be given to a profile whose CA file can't be read, and before its session was
+// loaded.
+func TestHeadersOfAProfileThatIsNotReady(t *testing.T) {
+	bubble(t, langflowtest.Options{}, func(r *rig) {
+		r.signIn("prod", false)
+		key, err := r.Key(r.t.Context(), "prod", Wish)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		r.addProfile("key")
+		if _, err := r.Login(r.t.Context(), "key", Credentials{Method: vocabulary.APIKey, APIKey: key.Key}); err != nil {
+			r.t.Fatal(err)
+		}
+		r.halt()
+		p, err := config.LoadProfile(filepath.Join(r.dir, "prod.toml"))
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		p.CAFile = filepath.Join(r.dir, "none.pem")
+		if err := config.SaveProfile(r.dir, p); err != nil {
+			r.t.Fatal(err)
+		}
+		r.start()
+		headers := map[string]secret.Text{"X-Pass": secret.New("p")}
+		for name, state := range map[string]State{"prod": Stale, "key": Fresh} {
+			if _, err := r.ChangeHeaders(r.t.Context(), name, headers); err != nil {
+				r.t.Errorf("%s: %v", name, err)
+			}
+			if snap := r.is(name, state); snap.Headers != "X-Pass" {
+				r.t.Errorf("%s keeps %q", name, snap.Headers)
+			}
+		}
+		_, err = r.Login(r.t.Context(), "prod", credentialsOf(langflowtest.Admin(), headers))
+		if e := r.fails(err, ServerUnreachable); e.Reason != "certificate" {
+			r.t.Errorf("the reason is %s", e.Reason)
+		}
+		r.restart()
+		for _, name := range []string{"prod", "key"} {
+			synctest.Wait()
+			if snap, err := r.Profile(name); err != nil || snap.Headers != "X-Pass" {
+				r.t.Errorf("after a restart %s keeps %q, %v", name, snap.Headers, err)
+			}
+		}
+	})
+}
+
 // A sign-in with headers that fails leaves the session and its headers alone.
 func TestWrongHeaders(t *testing.T) {
 	bubble(t, langflowtest.Options{}, func(r *rig) {

@@ -195,11 +195,11 @@ func (a *Agent) ChangeHeaders(ctx context.Context, name string, changes map[stri
 		return Snapshot{}, err
 	}
 	defer release()
-	if err := a.loadPass(ctx, s); err != nil {
-		return Snapshot{}, keychainError(name, err)
+	if err := a.load(ctx, s); err != nil {
+		return Snapshot{}, err
 	}
 	m := s.known.Load()
-	if m.loaded && !m.holds() {
+	if !m.holds() {
 		return Snapshot{}, signInError(name, "") // a sign-in keeps headers, and a sign-out forgets them
 	}
 	next, err := a.candidate(m, Credentials{HeaderChange: changes})
@@ -210,7 +210,7 @@ func (a *Agent) ChangeHeaders(ctx context.Context, name string, changes map[stri
 		m.outage = outage{}
 		m.plan(now.wall)
 	})
-	if m.holds() && m.pass.Keeps() != next.pass.Keeps() {
+	if m.pass.Keeps() != next.pass.Keeps() {
 		itemName, item := s.known.Load().item() // which tells whether there are headers to load
 		a.saver.save(itemName, item, a.noteSaved(s))
 	}

@@ -91,6 +91,14 @@ func TestLoginWithChange(t *testing.T) {
 				wrong.Change, right.Change = change, change
 				_, err = r.Login(r.t.Context(), "prod", wrong)
 				r.fails(err, SigningInRequired)
+				// It is given up in the middle, too.
+				ctx, giveUp := context.WithTimeout(r.t.Context(), time.Second)
+				r.server.Fault("/login", langflowtest.Fault{Hang: true})
+				if _, err = r.Login(ctx, "prod", right); err == nil {
+					r.t.Error("the server hangs, and the sign-in succeeds")
+				}
+				giveUp()
+				r.server.ClearFaults()
 				if after, err := os.ReadFile(file); err != nil || string(after) != string(written) {
 					r.t.Errorf("the file has become\n%s", after)
 				}
