@@ -235,7 +235,9 @@ func TestNotifications(t *testing.T) {
 	d.run("dunstctl", "context") // and there the button Try now
 	k.awaitIcon(iconFresh)
 	// It takes the place of the other.
-	d.await("word of being back", func() bool { return d.last() == "Langkeep · prod: back to normal: Signed in, and refreshes by itself." })
+	d.await("word of being back", func() bool {
+		return d.last() == "Langkeep · prod: back to normal: Signed in, and refreshes by itself."
+	})
 
 	server.RotateSecret()
 	k.awaitIcon(iconAttention)
