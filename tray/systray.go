@@ -137,7 +137,7 @@ func (t *binding) build() {
 	t.moreItem = t.add(nil, m.moreLine, nil)
 	t.beyond = t.add(t.moreItem.item, m.beyond, nil)
 	for _, e := range m.entries {
-		if e.do == addServer && !e.hidden || e.do == startAtLogin {
+		if e.do == addServer && !e.hidden || e.do == switchLock {
 			systray.AddSeparator()
 		}
 		t.entries = append(t.entries, t.add(nil, e, nil))
@@ -164,7 +164,7 @@ func (t *binding) add(parent *systray.MenuItem, e entry, in *profileItems) *line
 		l.item = parent.AddSubMenuItemCheckbox(title, "", e.checked)
 	case parent != nil:
 		l.item = parent.AddSubMenuItem(title, "")
-	case e.do == startAtLogin:
+	case e.do == startAtLogin, e.do == switchLock:
 		l.item = systray.AddMenuItemCheckbox(title, "", e.checked)
 	default:
 		l.item = systray.AddMenuItem(title, "")

@@ -95,13 +95,13 @@ func TestTray(t *testing.T) {
 		t.Errorf("the browser was sent to %s", link)
 	}
 	d.await("the empty menu", func() bool {
-		return labels(k.menu()) == "No server yet | — | Add a server… | Control page… | — | Start at login | About Langkeep dev | Quit"
+		return labels(k.menu()) == "No server yet | — | Add a server… | Control page… | — | Lock | Start at login | About Langkeep dev | Quit"
 	})
 	d.picture("tray-attention")
 
 	k.signIn("prod", server.URL)
 	k.awaitIcon(iconFresh)
-	want := "prod · fresh, 59 min [Open Langflow | Copy access token | Copy API key | Proxy | Refresh now | Sign out] | — | Add a server… | Control page… | — | Start at login | About Langkeep dev | Quit"
+	want := "prod · fresh, 59 min [Open Langflow | Copy access token | Copy API key | Proxy | Refresh now | Sign out] | — | Add a server… | Control page… | — | Lock | Start at login | About Langkeep dev | Quit"
 	d.await("the menu", func() bool { return labels(k.menu()) == want })
 	d.openMenu(1)
 	d.picture("tray-fresh")
@@ -367,7 +367,7 @@ func TestFiftyProfiles(t *testing.T) {
 	d.await("the menu", func() bool {
 		menu := k.menu()
 		more := find(menu, "38 more")
-		return more != nil && len(more.children) == 38 && len(menu) == 12+1+7 && find(menu, "flows__00 ·") != nil
+		return more != nil && len(more.children) == 38 && len(menu) == 12+1+8 && find(menu, "flows__00 ·") != nil
 	})
 	before := server.Count("/refresh")
 	k.click("38 more", "flows__40", "Refresh now")

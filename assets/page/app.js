@@ -1313,7 +1313,7 @@ find("add-form").onsubmit = (event) => {
 find("add").onkeydown = (event) => { if (event.key === "Escape" && !addForm.empty) addForm.hide(); };
 find("lock").onclick = async () => {
   try {
-    await ask("POST", about.locked ? "/v1/unlock" : "/v1/lock");
+    await send("POST", about.locked ? "/v1/unlock" : "/v1/lock");
   } catch (problem) {
     banner(problem.message);
   }
