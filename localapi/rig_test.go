@@ -22,8 +22,10 @@ import (
 	"langkeep/agent/clients"
 	"langkeep/agent/clock"
 	"langkeep/agent/config"
+	"langkeep/agent/connect"
 	"langkeep/agent/keychain"
 	"langkeep/agent/langflow/langflowtest"
+	"langkeep/agent/paths"
 	"langkeep/localapi/client"
 	"langkeep/localapi/guard"
 	"langkeep/localapi/proof"
@@ -73,6 +75,7 @@ type rig struct {
 	// proxySocket is the path of the proxies' socket.
 	proxySocket string
 	url         string
+	home        string // the user's, with the files of tools
 	stopped     chan struct{}
 	window      *fakeWindow // in which a person signs in; nil: there is no desktop
 	wrong       error       // what is wrong with the files
@@ -112,6 +115,8 @@ func newRig(t testing.TB) *rig {
 	r.clients = clients.Open(filepath.Join(t.TempDir(), "clients.json"), clock.System(), log)
 	r.proxySocket = filepath.Join(shortDir(t), "proxy.sock")
 	r.config = filepath.Join(t.TempDir(), "config.toml")
+	r.home = t.TempDir()
+	files := paths.Paths{State: t.TempDir(), Home: filepath.Join(r.home, "langkeep")}
 	r.server = New(Config{
 		Agent: r.agent, Log: log,
 		Guard: guard.New(guard.Config{Authority: guard.Authorities{allCallers(), r.pages, ClientTokens(r.clients)}, Log: log}),
@@ -121,6 +126,7 @@ func newRig(t testing.TB) *rig {
 		Version: "1.2.3", Started: time.Now(), Store: "memory", Settings: settingsFile(r.config),
 		ListenProxy: func(profile string) (net.Listener, error) { return guard.ListenSocket(r.proxySocket) },
 		Pages:       r.pages, URL: r.url, PageFile: filepath.Join(t.TempDir(), "open.html"),
+		Tools:       connect.OpenDesk(files, r.getenv),
 		ConfigError: func() error { return r.wrong }, Stop: func() { r.stopped <- struct{}{} },
 	})
 	ctx, cancel := context.WithCancel(context.Background())
@@ -140,6 +146,17 @@ func newRig(t testing.TB) *rig {
 		r.langflow.Close()
 	})
 	return r
+}
+
+// getenv is the environment of a user at home, without any programs.
+func (r *rig) getenv(name string) string {
+	switch name {
+	case "HOME", "USERPROFILE":
+		return r.home
+	case "APPDATA", "XDG_CONFIG_HOME":
+		return filepath.Join(r.home, ".config")
+	}
+	return ""
 }
 
 // ask sends a request and returns its answer's status, header and body.

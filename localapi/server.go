@@ -24,6 +24,7 @@ import (
 	"langkeep/agent/audit/auditlog"
 	"langkeep/agent/clients"
 	"langkeep/agent/config"
+	"langkeep/agent/connect"
 	"langkeep/agent/langflow"
 	"langkeep/localapi/client"
 	"langkeep/localapi/guard"
@@ -61,6 +62,8 @@ type Config struct {
 	ListenProxy func(profile string) (net.Listener, error)
 	// Doctor makes the checks of POST /v1/doctor.
 	Doctor Doctor
+	// Tools has the programs of this user that can be connected.
+	Tools connect.Desk
 	// Stop is called when the owner asks the agent to stop. It must not wait
 	// for the server.
 	Stop func()

@@ -21,7 +21,9 @@ import (
 	"langkeep/agent/clients"
 	"langkeep/agent/clock"
 	"langkeep/agent/config"
+	"langkeep/agent/connect"
 	"langkeep/agent/keychain"
+	"langkeep/agent/paths"
 	"langkeep/localapi/client"
 	"langkeep/localapi/guard"
 )
@@ -46,7 +48,14 @@ func fuzzed(tb testing.TB) *Server {
 	}
 	pages := guard.NewPages(clock.System())
 	list := clients.Open("", clock.System(), log)
+	home := tb.TempDir() // the files of tools are there, and no tool is installed
 	s := New(Config{
+		Tools: connect.OpenDesk(paths.Paths{State: home, Home: home}, func(name string) string {
+			if name == "HOME" || name == "USERPROFILE" || name == "APPDATA" {
+				return home
+			}
+			return ""
+		}),
 		Agent: a, Log: log, Guard: guard.New(guard.Config{Authority: guard.Authorities{pages, ClientTokens(list)}, Log: log}),
 		FirstProxyPort: 1 << 16, // so that none is opened
 		Clients:        list, Audit: auditlog.Open("", clock.System(), log), Version: "1.2.3", Started: time.Now(), Store: "memory",

@@ -8,9 +8,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
+
+	"langkeep/agent/paths"
 )
 
 // State is a tool as it is on this computer, for people and as JSON: an unknown value is
@@ -49,21 +52,24 @@ const (
 
 // States are all tools, with their connections. It starts the programs of entries that
 // are as written, to ask them for their version.
-func (r Records) States(ctx context.Context, goos string, getenv func(string) string) ([]State, error) {
-	all, err := r.All()
+func (d Desk) States(ctx context.Context) ([]State, error) {
+	all, err := d.Records.All()
 	if err != nil {
 		return nil, err
 	}
 	states := []State{}
 	answers := map[string]error{} // of programs: most entries have the same
+	if program, err := paths.Program(d.getenv); err == nil {
+		answers[program] = nil // it is running now
+	}
 	for _, t := range Tools {
 		s := State{Name: t.Name, Title: t.Title, MCP: t.SpeaksMCP(), Connections: []Connection{}}
-		if file, installed, err := t.File(goos, getenv); err == nil {
+		if file, installed, err := t.File(runtime.GOOS, d.getenv); err == nil {
 			s.File, s.Installed = &file, installed
 		}
 		for _, n := range all {
 			if n.Tool == t.Name {
-				s.Connections = append(s.Connections, t.connection(ctx, n, goos, getenv, answers))
+				s.Connections = append(s.Connections, d.connection(ctx, t, n, answers))
 			}
 		}
 		states = append(states, s)
@@ -72,7 +78,7 @@ func (r Records) States(ctx context.Context, goos string, getenv func(string) st
 }
 
 // connection looks at an entry.
-func (t *Tool) connection(ctx context.Context, n Record, goos string, getenv func(string) string, answers map[string]error) Connection {
+func (d Desk) connection(ctx context.Context, t *Tool, n Record, answers map[string]error) Connection {
 	c := Connection{Profile: n.Profile, Builder: n.Builder, File: n.Path, Entry: Unreadable}
 	if n.Project != "" {
 		c.Project = &n.Project
@@ -84,7 +90,7 @@ func (t *Tool) connection(ctx context.Context, n Record, goos string, getenv fun
 		c.Reason = new(err.Error())
 		return c
 	}
-	place, err := t.At(n.Path, t.EntryName(n.Link), goos, getenv)
+	place, err := d.place(t, n)
 	if err != nil {
 		return fail(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 )
 
@@ -38,4 +39,25 @@ func lasting(exe string, getenv func(string) string) string {
 		}
 	}
 	return exe
+}
+
+// Environment has the variables that lead another program of Langkeep's to the agent of
+// these paths, nil if there is no need. MCP clients start programs with an environment
+// of their own making, so their entries need them.
+func (p Paths) Environment(getenv func(string) string) map[string]string {
+	if p.Home != "" {
+		return map[string]string{"LANGKEEP_HOME": p.Home}
+	}
+	var env map[string]string
+	for _, name := range []string{"XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR"} {
+		value := getenv(name)
+		if runtime.GOOS != "linux" || !filepath.IsAbs(value) || name == "XDG_RUNTIME_DIR" && value == fmt.Sprintf("/run/user/%d", os.Getuid()) {
+			continue
+		}
+		if env == nil {
+			env = map[string]string{}
+		}
+		env[name] = value
+	}
+	return env
 }

@@ -194,10 +194,11 @@ func (o *connectOptions) run(ctx context.Context, toolName string, args []string
 	case o.builder && (o.http || o.project != ""):
 		return usagef("--builder is a program for the whole account: leave out --http and --project")
 	}
-	records, err := o.connections()
+	desk, err := o.desk()
 	if err != nil {
 		return err
 	}
+	records := desk.Records
 	c, name, err := o.connectFor(ctx, args)
 	if err != nil {
 		return err
@@ -332,11 +333,11 @@ func (o *connectOptions) value(ctx context.Context, c *client.Client, tool *conn
 		if _, err := c.Profile(ctx, name); err != nil {
 			return nil, err
 		}
-		program, err := paths.Program(o.getenv)
+		desk, err := o.desk()
 		if err != nil {
 			return nil, err
 		}
-		s, err := link.Server(program, o.placesFor())
+		s, err := desk.Server(link)
 		if err != nil {
 			return nil, err
 		}
@@ -371,26 +372,6 @@ func (o *connectOptions) value(ctx context.Context, c *client.Client, tool *conn
 	return func(token secret.Text) any {
 		return tool.Value(connect.Server{Name: entry, URL: url + mcpPath(o.project), Token: token})
 	}, nil
-}
-
-// placesFor returns the variables that lead a program to this agent. MCP clients start
-// programs with an environment of their own making, so their entry needs them.
-func (o *connectOptions) placesFor() map[string]string {
-	if p, err := paths.Resolve(o.getenv); err == nil && p.Home != "" {
-		return map[string]string{"LANGKEEP_HOME": p.Home}
-	}
-	var env map[string]string
-	for _, name := range []string{"XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR"} {
-		value := o.getenv(name)
-		if runtime.GOOS != "linux" || !filepath.IsAbs(value) || name == "XDG_RUNTIME_DIR" && value == fmt.Sprintf("/run/user/%d", os.Getuid()) {
-			continue
-		}
-		if env == nil {
-			env = map[string]string{}
-		}
-		env[name] = value
-	}
-	return env
 }
 
 // tokenIn is the entry's present token, if the agent still accepts it.
@@ -468,23 +449,23 @@ func inWorkTree(path string) bool {
 	}
 }
 
-// connections opens the records of connect.
-func (a *app) connections() (connect.Records, error) {
+// desk has the tools of this command's environment.
+func (a *app) desk() (connect.Desk, error) {
 	p, err := paths.Resolve(a.getenv)
 	if err != nil {
-		return connect.Records{}, err
+		return connect.Desk{}, err
 	}
-	return connect.OpenRecords(p), p.Create()
+	return connect.OpenDesk(p, a.getenv), p.Create()
 }
 
 // printList prints all tools and what is connected. It asks no agent, since an entry is
 // in the files of this user's tools as this command's environment names them.
 func (o *connectOptions) printList(ctx context.Context) error {
-	records, err := o.connections()
+	desk, err := o.desk()
 	if err != nil {
 		return err
 	}
-	states, err := records.States(ctx, runtime.GOOS, o.getenv)
+	states, err := desk.States(ctx)
 	if err != nil {
 		return err
 	}

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"runtime"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -22,7 +21,7 @@ was in it is revoked. A file that is gone by now stays so, and its backup is kep
 		Example: `  langkeep disconnect claude-desktop prod`,
 		Args:    cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			records, err := a.connections()
+			desk, err := a.desk()
 			if err != nil {
 				return err
 			}
@@ -30,7 +29,7 @@ was in it is revoked. A file that is gone by now stays so, and its backup is kep
 			if err != nil {
 				return usageError{err}
 			}
-			all, err := records.All()
+			all, err := desk.Records.All()
 			if err != nil {
 				return err
 			}
@@ -41,7 +40,7 @@ was in it is revoked. A file that is gone by now stays so, and its backup is kep
 				return fmt.Errorf("%s: %s is not connected: langkeep connect --list shows the connections", args[1], tool.Title)
 			}
 			for _, record := range all {
-				if err := a.disconnect(cmd.Context(), records, record); err != nil {
+				if err := a.disconnect(cmd.Context(), desk, record); err != nil {
 					return err
 				}
 			}
@@ -53,12 +52,8 @@ was in it is revoked. A file that is gone by now stays so, and its backup is kep
 }
 
 // disconnect takes one connection back.
-func (a *app) disconnect(ctx context.Context, records connect.Records, r connect.Record) error {
+func (a *app) disconnect(ctx context.Context, desk connect.Desk, r connect.Record) error {
 	tool, err := connect.Find(r.Tool)
-	if err != nil {
-		return err
-	}
-	place, err := tool.At(r.Path, tool.EntryName(r.Link), runtime.GOOS, a.getenv)
 	if err != nil {
 		return err
 	}
@@ -73,7 +68,7 @@ func (a *app) disconnect(ctx context.Context, records connect.Records, r connect
 			return err
 		}
 	}
-	left, err := records.TakeBack(ctx, r, place)
+	left, err := desk.TakeBack(ctx, r)
 	if err != nil {
 		return fmt.Errorf("%s: %w", r.Profile, err)
 	}

@@ -83,13 +83,13 @@ func (o *removeOptions) removeConnections(ctx context.Context) error {
 	if o.getenv("LANGKEEP_URL") != "" {
 		return nil // the connections belong to another agent
 	}
-	records, err := o.connections()
+	desk, err := o.desk()
 	if err != nil {
 		return err
 	}
-	all, err := records.All()
+	all, err := desk.Records.All()
 	for _, r := range all {
-		if failed := o.disconnect(ctx, records, r); failed != nil {
+		if failed := o.disconnect(ctx, desk, r); failed != nil {
 			err = errors.Join(err, fmt.Errorf("disconnect %s: %w", r.Tool, failed))
 		}
 	}

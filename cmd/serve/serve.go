@@ -23,6 +23,7 @@ import (
 	"langkeep/agent/clients"
 	"langkeep/agent/clock"
 	"langkeep/agent/config"
+	"langkeep/agent/connect"
 	"langkeep/agent/keychain"
 	"langkeep/agent/paths"
 	"langkeep/agent/rotate"
@@ -162,6 +163,7 @@ func run(ctx context.Context, o Options, show func(running)) (err error) {
 	api.Doctor = &doctor.Inside{
 		Agent: api.Agent, Store: store, PeerLookup: api.Guard.PeerLookup, Paths: o.Paths, Home: doctor.HomeFolder(), UserAgent: userAgent,
 	}
+	api.Tools = connect.OpenDesk(o.Paths, os.Getenv)
 	server := localapi.New(api)
 	defer context.AfterFunc(ctx, api.Agent.CloseWindows)()
 	var parts sync.WaitGroup

@@ -359,3 +359,23 @@ func (p *Problem) Error() string {
 	}
 	return p.Detail
 }
+
+// ConnectTool is the body of POST /v1/tools/{name}.
+type ConnectTool struct {
+	Profile string `json:"profile"`
+	Project string `json:"project,omitempty"`
+	Builder bool   `json:"builder,omitempty"`
+	Preview bool   `json:"preview,omitempty"` // change nothing
+}
+
+// ToolChange is what an entry changes in a tool's file, without the secrets around it.
+type ToolChange struct {
+	File    string   `json:"file"`
+	Changes bool     `json:"changes"` // false: the entry is there as it should be
+	Diff    []string `json:"diff"`
+}
+
+// TakenBack names the backups that are the only copy of a tool's former file.
+type TakenBack struct {
+	Backups []string `json:"backups"`
+}
