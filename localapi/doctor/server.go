@@ -290,7 +290,7 @@ func (s *server) finding(err error) Finding {
 	}
 	found, advice := words.Checked(e, s.Profile.Name)
 	if e.Kind == langflow.Gateway && s.Through == nil {
-		found += " No headers and cookies that are kept for it were sent, and none of a header_command, since no agent runs."
+		found += " No agent runs, so neither kept headers and cookies nor those of a header_command were sent."
 		advice = "Run langkeep doctor without --no-start."
 	}
 	if e.Kind == langflow.RateLimited {

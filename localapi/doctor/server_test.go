@@ -583,7 +583,7 @@ func TestThroughAGateway(t *testing.T) {
 		}
 	}
 	// Without an agent nobody has the header.
-	if f := examine(nil)["langflow"]; f.Verdict != Failed || !strings.Contains(f.Found, "since no agent runs") || f.Advice != "Run langkeep doctor without --no-start." {
+	if f := examine(nil)["langflow"]; f.Verdict != Failed || !strings.Contains(f.Found, "No agent runs, so neither kept headers") || f.Advice != "Run langkeep doctor without --no-start." {
 		t.Errorf("without an agent: %+v", f)
 	}
 }
