@@ -132,6 +132,7 @@ func (w *mcpWays) next(ctx context.Context) (*mcp.Way, error) {
 	w.leaseHeld = release
 	transport := client.ProvingTransport(lease.Token) // the proxy's port may be taken, too
 	transport.MaxIdleConnsPerHost = 8
+	transport.ReadBufferSize = 64 << 10 // bytes: an answer may have many megabytes
 	return &mcp.Way{URL: lease.ProxyURL + mcpPath(w.project), Token: lease.Token, Client: &http.Client{
 		Transport:     transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },

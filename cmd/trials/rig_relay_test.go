@@ -39,7 +39,7 @@ func startMCP(t *testing.T, cmd *exec.Cmd) *relayClient {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait() // an error: it was killed
 	})
-	return &relayClient{t, in, bufio.NewReader(out)}
+	return &relayClient{t, in, bufio.NewReaderSize(out, 64<<10)}
 }
 
 // say sends a message.

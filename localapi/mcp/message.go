@@ -14,8 +14,11 @@ import (
 // section 8.1, lets a reader ignore it).
 var byteOrderMark = []byte("\ufeff")
 
-// envelope has the parts of a JSON-RPC 2.0 message that the relay needs.
+// envelope has the parts of a JSON-RPC 2.0 message that the relay needs. They are parts of
+// the message's own text.
 type envelope struct {
+	text   []byte          // the message
+	lines  bool            // it is written on more than one line
 	id     json.RawMessage // as it is written; nil without one
 	method string
 	params json.RawMessage // as they are written; nil without any
@@ -23,35 +26,56 @@ type envelope struct {
 	answer bool            // it has a result or an error
 }
 
+// errNoJSON means that a text is no JSON.
+var errNoJSON = errors.New("that is no json")
+
 // open reads one message's envelope. It compares names of members exactly: for
-// encoding/json's structs "ID" would be an id too. An error says why the text is no
-// message of JSON-RPC; the id is then nil unless an answer can carry it.
+// encoding/json's structs "ID" would be an id too. The error is errNoJSON, or says why the
+// text is no message of JSON-RPC; the id is then nil unless an answer can carry it.
 func open(message []byte) (envelope, error) {
-	var members map[string]json.RawMessage
-	if err := json.Unmarshal(message, &members); err != nil || members == nil {
-		return envelope{}, errors.New("a message is an object")
+	s := scanner{text: message}
+	var id, method, params []byte
+	answer := false
+	s.space()
+	isObject := s.next() == '{'
+	if isObject && !s.object(0, func(name, value []byte) {
+		switch nameOf(name) {
+		case "id":
+			id = value
+		case "method":
+			method = value
+		case "params":
+			params = value
+		case "result", "error":
+			answer = true
+		}
+	}) || !isObject && !s.value(0) {
+		return envelope{}, errNoJSON
 	}
-	var e envelope
-	if id, ok := members["id"]; ok {
+	s.space()
+	e := envelope{text: message, lines: s.lines, answer: answer}
+	switch {
+	case s.at < len(message):
+		return envelope{}, errNoJSON
+	case !isObject:
+		return e, errors.New("a message is an object")
+	}
+	if id != nil {
 		if _, ok := idValue(id); !ok {
-			return envelope{}, errors.New("an id is a string or a number")
+			return e, errors.New("an id is a string or a number")
 		}
 		e.id = id
 	}
-	_, result := members["result"]
-	_, failure := members["error"]
-	e.answer = result || failure
-	method, ok := members["method"]
 	switch {
-	case !ok && !e.answer:
+	case method == nil && !e.answer:
 		return e, errors.New("it has no method")
-	case !ok:
+	case method == nil:
 		return e, nil
 	}
 	if err := json.Unmarshal(method, &e.method); err != nil || string(method) == "null" {
 		return e, errors.New("its method is not a string")
 	}
-	e.asks, e.answer, e.params = e.id != nil, false, members["params"]
+	e.asks, e.answer, e.params = e.id != nil, false, params
 	return e, nil
 }
 
@@ -62,11 +86,7 @@ func (e envelope) idValue() string {
 }
 
 // param is one of the parameters; nil if there is none of that name.
-func (e envelope) param(name string) json.RawMessage {
-	var params map[string]json.RawMessage
-	_ = json.Unmarshal(e.params, &params) // others are the server's to refuse
-	return params[name]
-}
+func (e envelope) param(name string) json.RawMessage { return memberOf(e.params, name) }
 
 // cancels is the value of the id of the request that a notifications/cancelled names.
 func (e envelope) cancels() (id string, ok bool) { return idValue(e.param("requestId")) }
@@ -84,11 +104,8 @@ func (e envelope) repeatable() bool {
 // version is the protocol's version that a request names in itself, as those from
 // 2026-07-28 on do; "" for an earlier protocol's.
 func (e envelope) version() string {
-	var meta map[string]json.RawMessage
 	var version string
-	if json.Unmarshal(e.param("_meta"), &meta) == nil {
-		_ = json.Unmarshal(meta["io.modelcontextprotocol/protocolVersion"], &version) // else it is the server's to refuse
-	}
+	_ = json.Unmarshal(memberOf(e.param("_meta"), "io.modelcontextprotocol/protocolVersion"), &version) // else it is the server's to refuse
 	return version
 }
 
@@ -191,11 +208,14 @@ func numberValue(number string) string {
 	return sign + short + "e" + strconv.FormatInt(power, 10)
 }
 
-// members returns the messages of a batch; nil and false for a single message. Only MCP
+// members returns the messages of a batch, false for a text that is none. Only MCP
 // 2025-03-26 had batches; the relay sends each member on its own.
-func members(message []byte) (batch []json.RawMessage, ok bool) {
-	if message = bytes.TrimSpace(message); len(message) == 0 || message[0] != '[' {
+func members(text []byte) (batch [][]byte, ok bool) {
+	s := scanner{text: text}
+	s.space()
+	if s.next() != '[' || !s.array(0, func(element []byte) { batch = append(batch, element) }) {
 		return nil, false
 	}
-	return batch, json.Unmarshal(message, &batch) == nil
+	s.space()
+	return batch, s.at == len(text)
 }

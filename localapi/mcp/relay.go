@@ -75,8 +75,8 @@ type relay struct {
 	mu          sync.Mutex // protects the following
 	way         *Way       // nil: none
 	session     session    // the current one
-	initialize  []byte     // the client's own, to repeat if the server has forgotten the session
-	initialized []byte     // the notification after it
+	initialize  *envelope  // the client's own, to repeat if the server has forgotten the session
+	initialized *envelope  // the notification after it
 	listening   bool
 	requests    map[string]*request // that wait for their answer, by the value of their id
 }
@@ -172,10 +172,6 @@ func (r *relay) pass(ctx context.Context, line []byte) {
 	if len(line) == 0 {
 		return
 	}
-	if !json.Valid(line) {
-		r.fail(nil, codeParse, "that is no json")
-		return
-	}
 	batch, ok := members(line)
 	switch {
 	case !ok:
@@ -192,11 +188,14 @@ func (r *relay) pass(ctx context.Context, line []byte) {
 // message without an answer, or initialize, is done; other requests run at the same time.
 func (r *relay) accept(ctx context.Context, message []byte) {
 	e, err := open(message)
-	if err != nil {
+	switch {
+	case err == errNoJSON:
+		r.fail(nil, codeParse, err.Error())
+		return
+	case err != nil:
 		r.fail(e.id, codeInvalid, err.Error())
 		return
-	}
-	if e.method == "notifications/cancelled" && r.cancel(e) {
+	case e.method == "notifications/cancelled" && r.cancel(e):
 		return
 	}
 	leave := func() {}
@@ -212,7 +211,7 @@ func (r *relay) accept(ctx context.Context, message []byte) {
 		defer leave()
 		select {
 		case <-before:
-			r.relay(ctx, message, e)
+			r.relay(ctx, e)
 		case <-ctx.Done():
 		}
 	})
@@ -256,29 +255,29 @@ func (r *relay) cancel(e envelope) (done bool) {
 }
 
 // relay sends one message and passes on its answer.
-func (r *relay) relay(ctx context.Context, message []byte, e envelope) {
+func (r *relay) relay(ctx context.Context, e envelope) {
 	switch e.method {
 	case "initialize":
 		r.mu.Lock()
-		r.initialize, r.initialized, r.session = message, nil, session{}
+		r.initialize, r.initialized, r.session = &e, nil, session{}
 		r.mu.Unlock()
 	case "notifications/initialized":
 		r.mu.Lock()
-		r.initialized = message
+		r.initialized = &e
 		r.mu.Unlock()
 		defer r.listen(r.life)
 	}
-	r.ask(ctx, message, e)
+	r.ask(ctx, e)
 }
 
 // ask posts a message and writes the answer, or an error.
-func (r *relay) ask(ctx context.Context, message []byte, e envelope) {
+func (r *relay) ask(ctx context.Context, e envelope) {
 	if !e.asks {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, notice)
 		defer cancel()
 	}
-	err := r.postPatiently(ctx, message, e)
+	err := r.postPatiently(ctx, e)
 	var no *refusal
 	switch {
 	case err == nil || errors.Is(ctx.Err(), context.Canceled):
@@ -293,16 +292,16 @@ func (r *relay) ask(ctx context.Context, message []byte, e envelope) {
 
 // postPatiently posts a message in the current session, and in a new one if the server
 // has forgotten that. A message that may be sent twice waits for a server that starts.
-func (r *relay) postPatiently(ctx context.Context, message []byte, e envelope) error {
+func (r *relay) postPatiently(ctx context.Context, e envelope) error {
 	for begun := time.Now(); ; {
 		in := r.current()
 		if e.stateless() {
 			in = session{}
 		}
-		err := r.post(ctx, in, message, e, r.write)
+		err := r.post(ctx, in, e, r.write)
 		if errors.Is(err, errForgotten) {
 			if err = r.renew(ctx, in); err == nil {
-				err = r.post(ctx, r.current(), message, e, r.write)
+				err = r.post(ctx, r.current(), e, r.write)
 			}
 		}
 		if err == nil || !e.repeatable() || !passing(err) || time.Since(begun) > serverStarts {
@@ -322,8 +321,8 @@ func (r *relay) postPatiently(ctx context.Context, message []byte, e envelope) e
 var errForgotten = errors.New("the server has forgotten the session")
 
 // post sends a message in a session, and gives the answers to take.
-func (r *relay) post(ctx context.Context, in session, message []byte, e envelope, take func([]byte)) error {
-	res, err := r.send(ctx, http.MethodPost, in, message, e)
+func (r *relay) post(ctx context.Context, in session, e envelope, take func(envelope)) error {
+	res, err := r.send(ctx, http.MethodPost, in, e)
 	if err != nil {
 		return err
 	}
@@ -335,14 +334,14 @@ func (r *relay) post(ctx context.Context, in session, message []byte, e envelope
 		return refusalIn(res)
 	}
 	answered := !e.asks
-	got := func(message []byte) {
-		if a, err := open(message); err == nil && a.answers(e) {
+	got := func(a envelope) {
+		if a.answers(e) {
 			answered = true
 			if e.method == "initialize" {
-				r.agreed(res.Header.Get("Mcp-Session-Id"), message)
+				r.agreed(res.Header.Get("Mcp-Session-Id"), a.text)
 			}
 		}
-		take(message)
+		take(a)
 	}
 	kind, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type"))
 	switch {
@@ -350,14 +349,12 @@ func (r *relay) post(ctx context.Context, in session, message []byte, e envelope
 		err = r.stream(res.Body, got)
 	case res.StatusCode == http.StatusAccepted || res.StatusCode == http.StatusNoContent:
 	default:
-		var body []byte
-		body, err = io.ReadAll(io.LimitReader(res.Body, maxMessage+1))
-		body = bytes.TrimSpace(bytes.TrimPrefix(body, byteOrderMark))
-		if err == nil && len(body) > 0 {
-			if len(body) > maxMessage || !json.Valid(body) {
-				return errors.New("the server's answer is no json")
-			}
-			each(body, got)
+		var body bytes.Buffer
+		body.Grow(int(min(max(res.ContentLength, 0), maxMessage)) + bytes.MinRead)
+		_, err = body.ReadFrom(io.LimitReader(res.Body, maxMessage+1))
+		text := bytes.TrimSpace(bytes.TrimPrefix(body.Bytes(), byteOrderMark))
+		if err == nil && len(text) > 0 && (len(text) > maxMessage || !each(text, got)) {
+			return errors.New("the server's answer is no json")
 		}
 	}
 	if !answered {
@@ -370,29 +367,38 @@ func (r *relay) post(ctx context.Context, in session, message []byte, e envelope
 }
 
 // stream reads the messages of a stream to its end.
-func (r *relay) stream(body io.Reader, got func([]byte)) error {
+func (r *relay) stream(body io.Reader, got func(envelope)) error {
 	for event, err := range sse.Read(body, maxMessage) {
 		switch {
 		case err == io.EOF:
 			return nil
 		case err != nil:
 			return fmt.Errorf("the server's answer broke off: %w", err)
-		case (event.Name == "" || event.Name == "message") && json.Valid(event.Data):
-			each(event.Data, got)
+		case event.Name == "" || event.Name == "message":
+			each(event.Data, got) // which passes over a text that is no JSON
 		}
 	}
 	return nil
 }
 
-// each gives the messages of a server's answer, which may be a batch, to got.
-func each(answer []byte, got func([]byte)) {
+// each gives the messages of a server's answer, which may be a batch, to got. It returns
+// false for a text that is no JSON.
+func each(answer []byte, got func(envelope)) bool {
 	batch, ok := members(answer)
 	if !ok {
-		got(answer)
+		batch = [][]byte{answer}
 	}
 	for _, message := range batch {
-		got(message)
+		e, err := open(message)
+		if err == errNoJSON {
+			return false
+		}
+		if err != nil {
+			e = envelope{text: message, lines: true} // passed on, since the client may know it
+		}
+		got(e)
 	}
+	return true
 }
 
 // agreed notes the session from an answer to initialize.
@@ -422,13 +428,12 @@ func (r *relay) renew(ctx context.Context, forgotten session) error {
 	if initialize == nil {
 		return errForgotten
 	}
-	e, _ := open(initialize) // it was checked before
 	// The client has had its answers to these, so drop the new ones. The old session
 	// stays until the server has agreed, so that a failure here is tried again.
-	nobody := func([]byte) {}
-	err := r.post(ctx, session{}, initialize, e, nobody)
+	nobody := func(envelope) {}
+	err := r.post(ctx, session{}, *initialize, nobody)
 	if err == nil && initialized != nil {
-		err = r.post(ctx, r.current(), initialized, envelope{}, nobody)
+		err = r.post(ctx, r.current(), *initialized, nobody)
 	}
 	return err
 }
@@ -450,7 +455,7 @@ func (r *relay) listen(ctx context.Context) {
 			err := errNoWay
 			if way != nil {
 				var res *http.Response
-				if res, _, err = way.send(ctx, http.MethodGet, in, nil, envelope{}); err == nil {
+				if res, _, err = way.send(ctx, http.MethodGet, in, envelope{}); err == nil {
 					kind, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type"))
 					switch {
 					case res.StatusCode == http.StatusOK && kind == "text/event-stream":
@@ -486,21 +491,29 @@ func (r *relay) leave(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), last)
 	defer cancel()
-	if res, _, err := way.send(ctx, http.MethodDelete, in, nil, envelope{}); err == nil {
+	if res, _, err := way.send(ctx, http.MethodDelete, in, envelope{}); err == nil {
 		_ = res.Body.Close() // a server may refuse that
 	}
 }
 
 // write writes a message as one line.
-func (r *relay) write(message []byte) {
-	var line bytes.Buffer
-	if json.Compact(&line, message) != nil {
-		return // not JSON; every caller has checked that
+func (r *relay) write(e envelope) {
+	text := e.text
+	if e.lines {
+		var compact bytes.Buffer
+		_ = json.Compact(&compact, text) // open has read it, so it is JSON
+		text = compact.Bytes()
 	}
-	line.WriteByte('\n')
+	const small = 64 << 10 // bytes, which are copied so that a client gets them at once
 	r.writing.Lock()
 	defer r.writing.Unlock()
-	_, _ = r.Out.Write(line.Bytes()) // a client that has gone ends its messages too
+	// A client that has gone ends its messages too.
+	if len(text) < small {
+		_, _ = r.Out.Write(append(bytes.Clone(text), '\n'))
+		return
+	}
+	_, _ = r.Out.Write(text)
+	_, _ = r.Out.Write([]byte{'\n'})
 }
 
 // fail answers with an error of our own; id is nil if the request's id is unknown.
@@ -512,6 +525,6 @@ func (r *relay) fail(id json.RawMessage, code int, message string) {
 func (r *relay) answer(id json.RawMessage, failure any) {
 	answer, err := json.Marshal(map[string]any{"jsonrpc": "2.0", "id": id, "error": failure})
 	if err == nil {
-		r.write(answer)
+		r.write(envelope{text: answer})
 	}
 }

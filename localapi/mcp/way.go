@@ -75,14 +75,14 @@ func (r *relay) wayAfter(ctx context.Context, spent *Way) (*Way, error) {
 
 // send sends a request on the current way. Where nothing of it got to the server, since
 // the agent is gone or does not know the token, send finds another way, and waits for it.
-func (r *relay) send(ctx context.Context, method string, in session, body []byte, e envelope) (*http.Response, error) {
+func (r *relay) send(ctx context.Context, method string, in session, e envelope) (*http.Response, error) {
 	var spent *Way
 	for begun := time.Now(); ; {
 		way, err := r.wayAfter(ctx, spent)
 		if err == nil {
 			var res *http.Response
 			var taken bool
-			res, taken, err = way.send(ctx, method, in, body, e)
+			res, taken, err = way.send(ctx, method, in, e)
 			switch {
 			case err == nil && unknownToken(res):
 				_ = res.Body.Close() // of an answer that nobody reads
@@ -107,14 +107,14 @@ func (r *relay) send(ctx context.Context, method string, in session, body []byte
 	}
 }
 
-// send sends one request. After an error taken tells whether the proxy may have got a
+// send sends one request, with the message's text if there is one. After an error taken tells whether the proxy may have got a
 // part of it.
-func (w *Way) send(ctx context.Context, method string, in session, body []byte, e envelope) (res *http.Response, taken bool, err error) {
+func (w *Way) send(ctx context.Context, method string, in session, e envelope) (res *http.Response, taken bool, err error) {
 	trace := &httptrace.ClientTrace{
 		GetConn: func(string) { taken = false }, // net/http may leave a dead connection before it has sent anything
 		GotConn: func(httptrace.GotConnInfo) { taken = true },
 	}
-	req, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, trace), method, w.URL, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, trace), method, w.URL, bytes.NewReader(e.text))
 	if err != nil {
 		return nil, false, err
 	}
@@ -123,7 +123,7 @@ func (w *Way) send(ctx context.Context, method string, in session, body []byte, 
 	if method == http.MethodGet {
 		req.Header.Set("Accept", "text/event-stream")
 	}
-	if body != nil {
+	if e.text != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
 	if in.id != "" {

@@ -71,23 +71,20 @@ type chunks struct {
 
 func (c chunks) Read(p []byte) (int, error) { return c.r.Read(p[:min(len(p), c.size)]) }
 
-// A line that comes in many pieces is searched once: each byte that is kept from
-// one piece to the next has been looked at, and is not again.
-func TestSplitSearchesOnce(t *testing.T) {
-	var s splitter
-	line := []byte("data: " + strings.Repeat("a", 100) + "\n")
-	for n := 1; n < len(line); n++ {
-		if advance, token, err := s.split(line[:n], false); advance != 0 || token != nil || err != nil || s.searched != n {
-			t.Fatalf("of %d bytes: %d, %q, %v, and %d are searched", n, advance, token, err, s.searched)
+// A line's end is found wherever it is.
+func TestLineEnd(t *testing.T) {
+	for _, size := range []int{1, 255, 256, 257, 300, 5000} {
+		for _, at := range []int{0, size / 2, size - 1} {
+			for _, end := range []string{"\r", "\n", "\r\n"} {
+				text := strings.Repeat("a", at) + end + strings.Repeat("a\n", size-at)
+				if got := lineEnd([]byte(text)); got != at {
+					t.Errorf("%q after %d bytes is found at %d", end, at, got)
+				}
+			}
 		}
-	}
-	// An end where it was searched before is not found: nobody looks there.
-	broken := slices.Concat([]byte("\n"), line[1:])
-	if advance, token, _ := s.split(broken, false); advance != len(line) || len(token) != len(line)-1 {
-		t.Errorf("%d, %q", advance, token)
-	}
-	if s.searched != 0 {
-		t.Errorf("the next line begins with %d", s.searched)
+		if got := lineEnd(bytes.Repeat([]byte("a"), size)); got != -1 {
+			t.Errorf("none is found at %d", got)
+		}
 	}
 }
 
