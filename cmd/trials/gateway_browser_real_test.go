@@ -138,7 +138,7 @@ func (g *gateways) testBrowser(t *testing.T) {
 	}
 	signIn()
 	g.echoed(p, "prod")
-	wants := []string{"oauth2-proxy in front of " + address + " wants you to sign in.", "Back to normal."}
+	wants := []string{"oauth2-proxy in front of " + address + " wants you to sign in.", "Signed in, and refreshes by itself."}
 	all := g.notices.of("prod")[told:]
 	if len(all) > 2 || !strings.HasPrefix(all[0], wants[0]) || len(all) == 2 && all[1] != wants[1] {
 		t.Errorf("the notifications are %q", all)

@@ -207,7 +207,7 @@ func (g *gateways) testSeen(t *testing.T) {
 		p.say(t, "%s goes on %v after its gateway was there", one.profile, time.Since(gone).Round(time.Second))
 		p.token(one.profile)
 		p.eventually(10*time.Second, "a notification tells that "+one.profile+" is back", func() bool { return len(notices.of(one.profile)) > 1 })
-		if told := notices.of(one.profile); len(told) != 2 || told[1] != "Back to normal." {
+		if told := notices.of(one.profile); len(told) != 2 || told[1] != "Signed in, and refreshes by itself." {
 			t.Errorf("the notifications of %s are %q", one.profile, told)
 		}
 		for _, e := range events.of(one.profile) {

@@ -52,7 +52,7 @@ func (n *notices) of(profile string) (texts []string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, one := range n.all {
-		if slices.Contains(strings.Fields(one.title), profile) {
+		if slices.Contains(strings.Fields(one.title), profile+":") {
 			texts = append(texts, one.text)
 		}
 	}
