@@ -16,7 +16,8 @@ import (
 
 // accessible goes through the states, in every look.
 func (c *chromium) accessible(t *testing.T) {
-	a, b := startAgent(t), c.tab(t)
+	home, _ := toolsHome(t)
+	a, b := startAgentWith(t, "", "HOME="+home, "XDG_CONFIG_HOME="), c.tab(t)
 	b.open(a.link())
 	b.reads("sign in once")
 	b.shots("empty")
@@ -72,6 +73,16 @@ func (c *chromium) accessible(t *testing.T) {
 	b.press("Programs")
 	b.reads("may run flows with inputs: prod. Ends ")
 	b.shots("programs")
+	b.press("Done")
+	b.press("Tools")
+	b.until(`document.getElementById("tools-snippet").value !== ""`)
+	b.script(`document.querySelector("[aria-label='Connect Cursor']").click()`)
+	b.reads("langflow-archive")
+	b.press("Write this")
+	b.reads("Cursor is connected to archive.")
+	b.script(`document.querySelector("[aria-label='Connect Qwen Code']").click()`)
+	b.until(`document.querySelector("#tools .change")`)
+	b.shots("tools")
 	b.press("Done")
 	b.press("Add a server")
 	b.fill("Address of your Langflow", servers["prod"].URL)

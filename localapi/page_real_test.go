@@ -50,6 +50,10 @@ func TestPage(t *testing.T) {
 		t.Parallel()
 		c.gateways(t)
 	})
+	t.Run("tools", func(t *testing.T) {
+		t.Parallel()
+		c.tools(t)
+	})
 	t.Run("strangers", func(t *testing.T) {
 		t.Parallel()
 		c.strangers(t)

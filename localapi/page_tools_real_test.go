@@ -1,0 +1,99 @@
+//go:build real && linux
+
+package localapi_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"langkeep/agent/langflow/langflowtest"
+)
+
+// toolsHome is a home folder with two tools in it.
+func toolsHome(t *testing.T) (home, cursor string) {
+	t.Helper()
+	home = t.TempDir()
+	cursor = filepath.Join(home, ".cursor", "mcp.json")
+	for _, dir := range []string{filepath.Dir(cursor), filepath.Join(home, ".qwen")} {
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(cursor, []byte(cursorFile), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return home, cursor
+}
+
+const cursorFile = "{\n  \"mcpServers\": {\n    \"mine\": {\"env\": {\"API_KEY\": \"hidden\"}}\n  }\n}\n"
+
+// tools connects a tool on the page: the change is seen first, and taken back after.
+func (c *chromium) tools(t *testing.T) {
+	s := langflowtest.New(langflowtest.Options{Version: "1.13"})
+	t.Cleanup(s.Close)
+	home, cursor := toolsHome(t)
+	a, b := startAgentWith(t, "", "HOME="+home, "XDG_CONFIG_HOME=", "PATH="), c.tab(t)
+	a.add("prod", s)
+	file := func() string {
+		t.Helper()
+		content, err := os.ReadFile(cursor)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(content)
+	}
+	dialog := `document.getElementById("tools")`
+	b.open(a.link())
+	b.says("prod", "Signed in as")
+	b.press("Tools")
+	b.until(dialog + `.innerText.includes("Cursor") && ` + dialog + `.innerText.includes("Qwen Code")`)
+	if text := value[string](b, dialog+".innerText"); strings.Contains(text, "Zed") {
+		t.Errorf("a tool that is not installed is offered: %s", text)
+	}
+	b.until(`/"mcpServers": \{\s+"langflow-prod"/.test(document.getElementById("tools-snippet").value)`)
+	b.fill("Project", "3f0c")
+	b.script(`document.activeElement.blur()`)
+	b.until(`document.getElementById("tools-snippet").value.includes('"3f0c"')`)
+
+	connect := `document.querySelector("[aria-label='Connect Cursor']")`
+	b.script(connect + ".click()")
+	b.until(dialog + `.innerText.includes("+    \"langflow-prod\": {")`)
+	if text := value[string](b, dialog+".innerText"); strings.Contains(text, "hidden") || !strings.Contains(text, "In "+cursor) {
+		t.Errorf("the change is shown as %s", text)
+	}
+	b.press("Cancel")
+	b.until("document.activeElement === " + connect)
+	if file() != cursorFile {
+		t.Errorf("nobody told it to write %s", file())
+	}
+	b.script(connect + ".click()")
+	b.press("Write this")
+	b.reads("Cursor is connected to prod.")
+	b.reads("Cursor runs flows of project 3f0c of prod.")
+	if !strings.Contains(file(), `"langflow-prod"`) || !strings.Contains(file(), `"3f0c"`) || strings.Contains(file(), "lk_") {
+		t.Errorf("the file is %s", file())
+	}
+	b.script(connect + ".click()")
+	b.reads("Cursor is connected to prod already.")
+
+	// The state of an entry is told.
+	if err := os.WriteFile(cursor, []byte(strings.Replace(file(), "3f0c", "other", 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b.press("Done")
+	b.press("Tools")
+	b.reads("The entry was changed by hand.")
+	b.press("Disconnect")
+	b.reads("Cursor is disconnected.")
+	if file() != cursorFile {
+		t.Errorf("disconnected, the file is %s", file())
+	}
+	// Without uv there is no builder, which is said; the tools stay.
+	b.script(`document.getElementById("tools-builder").click()`)
+	b.reads("which is not on the PATH: install uv")
+	b.until(connect + " !== null && document.getElementById('tools-snippet').value === ''")
+	b.press("Done")
+	b.innocent(a)
+}
