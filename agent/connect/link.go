@@ -29,9 +29,10 @@ func (t *Tool) EntryName(l Link) string {
 	return "langflow-" + l.Profile
 }
 
-// BuilderScope is the least that builds, runs and deletes flows with lfx 1.30, as tried
-// with Langflow 1.13.0. Components that are made anew by the server need proxy.
-const BuilderScope = "edit"
+// BuilderScope is what a builder needs: with edit alone, lfx 1.13.0 and Langflow 1.13.0
+// build flows of text, prompts, inputs and outputs, since any other component may run
+// code or reach further.
+const BuilderScope = "proxy"
 
 // Server is the link's MCP server: this program, with the environment that leads it to
 // its agent. For a builder it starts Langflow's own server under exec.

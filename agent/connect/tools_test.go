@@ -228,7 +228,7 @@ func TestBuilder(t *testing.T) {
 			}
 		}
 		s, err := link.Server("/opt/langkeep", nil)
-		want := append([]string{"exec", "prod", "--scope", "edit", "--", filepath.Join(bin, tt.program)}, tt.want...)
+		want := append([]string{"exec", "prod", "--scope", "proxy", "--", filepath.Join(bin, tt.program)}, tt.want...)
 		if len(s.Args) > 5 {
 			s.Args[5] = strings.TrimSuffix(s.Args[5], ".exe")
 		}

@@ -48,8 +48,8 @@ file, and langkeep disconnect puts back what was there.
 An MCP client gets a server that is langkeep mcp: there is no secret in it. With
 --http it is the proxy's URL, with a client token that lives for 90 days. With
 --builder it is Langflow's own server for building flows (uvx --from lfx lfx-mcp),
-under langkeep exec with the scope edit. Components whose code the server must run
-anew, as for tools of an agent, need --scope proxy: that is the whole account.
+under langkeep exec. It may use the whole account, code and credentials included;
+with --scope edit only flows of text, prompts, inputs and outputs.
 
 langflow-sdk and lfx get an environment of the profile's name that is used under
 langkeep exec: langkeep exec prod --scope edit -- lfx push --env prod.
@@ -88,7 +88,7 @@ all of them, and whether the entries are still there and their programs start.`,
 	f := cmd.Flags()
 	f.StringVar(&o.project, "project", "", "the `ID` of a project, whose flows are the MCP tools")
 	f.BoolVar(&o.builder, "builder", false, "give an MCP client Langflow's server for building flows")
-	f.StringArrayVar(&o.scopes, "scope", nil, "a `scope` of the builder's token, in place of edit; give it again for more")
+	f.StringArrayVar(&o.scopes, "scope", nil, "a `scope` of the builder's token, in place of proxy; give it again for more")
 	f.BoolVar(&o.http, "http", false, "give an MCP client the proxy's URL and a token, not a program to start")
 	f.StringVar(&o.file, "file", "", "the tool's `file`, if it is not in the usual place")
 	f.BoolVarP(&o.yes, "yes", "y", false, "don't ask")
@@ -267,6 +267,9 @@ func (o *connectOptions) run(ctx context.Context, toolName string, args []string
 		}
 	}
 	o.sayDiff(shown)
+	if scopes := strings.Fields(cmp.Or(link.Scopes, connect.BuilderScope)); link.Builder && slices.Contains(scopes, "proxy") {
+		o.say(name + ": the builder may " + words.May(scopes) + "; --scope edit keeps it to flows of text, prompts, inputs and outputs")
+	}
 	if !o.yes {
 		if !o.asks() {
 			return usagef("there is nobody to ask: add --yes to write that")

@@ -93,13 +93,14 @@ func newReader(p *person, s *tools) *reader {
 		env: append(p.session.Env(), "DO_NOT_TRACK=true", "HOME="+home, "XDG_CONFIG_HOME="+home+"/config", "XDG_STATE_HOME="+home+"/state",
 			"XDG_RUNTIME_DIR="+home+"/run", "DISPLAY=:none", "PATH="+home+"/bin:"+filepath.Dir(s.server.Program("python"))+":"+os.Getenv("PATH")),
 	}
-	for _, dir := range []string{r.work, home + "/bin", home + "/run", home + "/config/langkeep"} {
+	for _, dir := range []string{r.work, home + "/bin", home + "/run", home + "/config/langkeep", home + "/config/Claude", home + "/.claude"} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			p.t.Fatal(err)
 		}
 	}
 	for file, text := range map[string]string{
 		"config/langkeep/config.toml": "schema = 1\nlisten = '127.0.0.1:0'\nbrowser = '" + home + "/bin/some-browser'\n",
+		"bin/uvx":                     "#!/bin/sh\nexec lfx-mcp\n",
 		"bin/pass":                    "#!/bin/sh\necho '" + s.server.Password + "'\n",
 		"work/ask.py":                 strings.ReplaceAll(programInReadme(p.t), "my-flow", "echo"),
 		"work/my_script.py":           "import os\nprint(os.environ['LANGFLOW_URL'])\n",

@@ -26,6 +26,7 @@ func TestTools(t *testing.T) {
 
 	t.Run("a flow", func(t *testing.T) { tools.testFlow(p.in(t)) })
 	t.Run("mcp", func(t *testing.T) { tools.testMCP(p.in(t)) })
+	t.Run("builder", func(t *testing.T) { tools.testBuilder(p.in(t)) })
 	t.Run("environments", func(t *testing.T) { tools.testEnvironments(p.in(t)) })
 	t.Run("exec", func(t *testing.T) { tools.testExec(p.in(t)) })
 	t.Run("who is refused", func(t *testing.T) { tools.testRefused(p.in(t)) })
