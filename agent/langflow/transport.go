@@ -68,7 +68,7 @@ func Streaming(t http.RoundTripper) http.RoundTripper {
 	s := plain.Clone()
 	s.ResponseHeaderTimeout, s.DisableCompression = 0, true
 	if s.DialContext != nil {
-		s.DialContext = withEarlyAnswers(s.DialContext)
+		s.DialContext = asUpstream(s.DialContext)
 	}
 	s.MaxIdleConns, s.MaxIdleConnsPerHost = 256, 64
 	return s
@@ -91,7 +91,7 @@ func (w *Renewable) RoundTrip(r *http.Request) (*http.Response, error) {
 	w.mu.Lock()
 	t := w.now
 	w.mu.Unlock()
-	res, err := t.RoundTrip(r)
+	res, err := sendAgain(t, r)
 	if err != nil && timedOut(err) && !dialing(err) {
 		w.renew(t)
 	}

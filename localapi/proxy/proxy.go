@@ -442,7 +442,14 @@ func (h *Handler) try(out *http.Request, p *proxiedRequest) (*http.Response, cre
 	attempt := out.WithContext(untraced{out.Context()}) // which copies it
 	attempt.Header = out.Header.Clone()
 	if p.body != nil {
-		attempt.Body = io.NopCloser(bytes.NewReader(p.body))
+		body := func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(p.body)), nil }
+		attempt.Body, _ = body()
+		// For a server that had closed the connection before it took anything. With an
+		// idempotency key, for which Langflow does not look, net/http would send a request
+		// again that the server may have taken.
+		if attempt.Header["Idempotency-Key"] == nil && attempt.Header["X-Idempotency-Key"] == nil {
+			attempt.GetBody = body
+		}
 		if len(p.body) == 0 {
 			attempt.Body = http.NoBody
 		}

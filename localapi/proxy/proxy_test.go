@@ -647,3 +647,35 @@ func TestWhatIsInTheAuditLog(t *testing.T) {
 		}
 	}
 }
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// A body that is kept can be sent again on another connection, but not where net/http would
+// take a header for the leave to have a request executed twice.
+func TestKeptBodyCanBeSentAgain(t *testing.T) {
+	for header, want := range map[string]bool{"X-Request-Id": true, "Idempotency-Key": false, "X-Idempotency-Key": false} {
+		again := ""
+		upstream := roundTrip(func(r *http.Request) (*http.Response, error) {
+			if r.GetBody != nil {
+				body, _ := r.GetBody() // never fails
+				text, _ := io.ReadAll(body)
+				again = string(text)
+			}
+			return answerer{}.RoundTrip(r)
+		})
+		h := New(Config{
+			Profile: "prod", Source: source{&url.URL{Scheme: "http", Host: "flows.test"}, upstream}, Log: slog.New(slog.DiscardHandler),
+			Lookup: func(_ *http.Request, token string) (*guard.Caller, *client.Problem) { return lookup(token) }, Needs: func() Needs { return Needs{} },
+			Note: func(*http.Request, *guard.Caller, string, *client.Problem) {}, Problem: func(error) *client.Problem { return nil },
+		})
+		r := httptest.NewRequest("POST", "/api/v1/run/x", strings.NewReader(`{"input_value":"hi"}`))
+		r.Header.Set("X-Api-Key", "lk_whole")
+		r.Header.Set(header, "")
+		h.ServeHTTP(httptest.NewRecorder(), r)
+		if (again == `{"input_value":"hi"}`) != want {
+			t.Errorf("%s: it can be sent again as %q", header, again)
+		}
+	}
+}
