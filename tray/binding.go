@@ -1,103 +1,84 @@
-//go:build cgo || !darwin
-
 package tray
 
 import (
 	"context"
-	"log"
-	"log/slog"
-	"runtime"
-	"strings"
-	"sync"
 	"time"
 
-	"fyne.io/systray"
-
-	"langkeep/assets"
 	"langkeep/localapi/client"
 )
 
 const (
-	refreshEvery = 15 * time.Second // for the times left; the menu is also made anew when it opens
-	exitLimit    = 4 * time.Second  // Windows ends a program 5 s after it was told that the session ends
+	refreshEvery = 15 * time.Second       // for the times left; the menu is also made anew when it opens
+	closedFor    = 300 * time.Millisecond // from the end of an open menu to changes, since the click may come after it
+	openLimit    = 2 * time.Minute        // for a panel that does not say when a menu closes
 )
 
-// Run shows the tray until stopped is closed. It must be called on main's goroutine, at
-// most once in a process. Without a desktop it returns ErrNoDesktop at once. If the
-// desktop goes away later Run says so once, and goes on.
-//
-// When the desktop session ends Run calls Actions.Quit, and delays the session's end
-// until stopped is closed.
-func Run(c Config, stopped <-chan struct{}) error {
-	gone := make(chan struct{})
-	shown := sync.OnceFunc(func() {
-		if c.Shown != nil {
-			c.Shown()
-		}
-	})
-	leave, err := watch(watcher{
-		shown: shown,
-		absent: func() {
-			c.Say("no tray on this desktop yet: the icon shows when there is one")
-		},
-		gone: func() { close(gone) },
-	})
-	if err != nil {
-		return err
-	}
-	defer leave()
-	// Send systray's messages to the log, not to people.
-	log.SetFlags(0)
-	log.SetOutput(slog.NewLogLogger(c.Log.Handler(), slog.LevelInfo).Writer())
-	t := &binding{Config: c, clicks: make(chan click), stopped: stopped, gone: gone}
-	prepare(t.compose())
-	begun, endLoop := make(chan struct{}), loopEnder()
-	go func() {
-		<-stopped
-		select {
-		case <-begun: // Quit ends it, below
-		default:
-			endLoop()
-		}
-	}()
-	ready := func() {
-		close(begun)
-		t.build()
-		go t.loop()
-		go func() {
-			<-stopped
-			systray.Quit()
-		}()
-	}
-	exit := func() {
-		c.Actions.Quit()
-		select {
-		case <-stopped:
-		case <-time.After(exitLimit):
-		}
-	}
-	// Without a connection to the bus Run ends in a nil dereference (v1.12.2); the bus
-	// may have gone since watch looked.
-	defer func() {
-		if r := recover(); r != nil {
-			c.Log.Warn("the tray ended", "reason", r)
-		}
-	}()
-	systray.Run(ready, exit)
-	return nil
+// surface is the desktop's side of the tray: its icon, and a menu to which items are
+// added and never removed, since a removal races with clicks.
+type surface interface {
+	// add adds an item to a submenu, or with nil to the menu. It shows at once, and box
+	// tells whether it can have a check mark.
+	add(parent item, title string, box bool, clicked func()) item
+	separator()
+	setIcon(name string)
+	setTooltip(string)
 }
 
-// startTime is how long systray takes to start at most: on Linux an icon or
-// tooltip that is set during that is lost (v1.12.2).
-const startTime = 2 * time.Second
+// item is one line of the desktop's menu. On Windows (systray v1.12.2) every method but
+// Hide puts an item that is hidden back into the menu, none works while the line that its
+// submenu hangs on has never been shown, and Hide fails for an item that is hidden.
+type item interface {
+	SetTitle(string)
+	Enable()
+	Disable()
+	Check()
+	Uncheck()
+	Show()
+	Hide()
+}
+
+// menuEvent is an event of the whole menu. seen is closed when the menu is as it should be.
+type menuEvent struct {
+	now  menuState
+	seen chan struct{}
+}
+
+type menuState int
+
+const (
+	opens  menuState = iota // it opens now, or in a moment; its end may not be told
+	opened                  // it opens now, and its end is told
+	closed
+)
+
+// tell tells loop of an event, and waits until it is seen.
+func (t *binding) tell(now menuState) {
+	e := menuEvent{now, make(chan struct{})}
+	select {
+	case t.events <- e:
+		<-e.seen
+	case <-t.stopped:
+	case <-t.gone:
+	}
+}
+
+func newBinding(c Config, stopped, gone <-chan struct{}) *binding {
+	return &binding{
+		Config: c, clicks: make(chan click), events: make(chan menuEvent), acted: make(chan struct{}),
+		stopped: stopped, gone: gone,
+	}
+}
 
 // binding puts menus on the desktop. Everything but build happens in loop.
 type binding struct {
 	Config
 	clicks  chan click
+	events  chan menuEvent
+	acted   chan struct{} // receives after a click's action
 	stopped <-chan struct{}
 	gone    <-chan struct{} // closed when the desktop has gone
 
+	surface       surface
 	icon, tooltip string
 	empty         *line
 	top, more     []*profileItems
@@ -106,10 +87,10 @@ type binding struct {
 	entries       []*line
 }
 
-// line is one item of the fixed pool, with its present content. Items are never
-// removed, since that races with clicks.
+// line is one item of the fixed pool. While it is hidden it keeps the content with which
+// it was last seen.
 type line struct {
-	item *systray.MenuItem
+	item item
 	entry
 }
 
@@ -127,18 +108,19 @@ type click struct {
 	in   *profileItems
 }
 
-// build makes the pool.
+// build makes the pool. Each head gets its lines before it is hidden.
 func (t *binding) build() {
 	m := t.compose()
 	t.empty = t.add(nil, m.empty, nil)
 	for range topProfiles {
 		t.top = append(t.top, t.addProfile(nil))
 	}
-	t.moreItem = t.add(nil, m.moreLine, nil)
+	t.moreItem = t.add(nil, entry{title: m.moreLine.title}, nil)
 	t.beyond = t.add(t.moreItem.item, m.beyond, nil)
+	t.moreItem.set(m.moreLine)
 	for _, e := range m.entries {
 		if e.do == addServer && !e.hidden || e.do == switchLock {
-			systray.AddSeparator()
+			t.surface.separator()
 		}
 		t.entries = append(t.entries, t.add(nil, e, nil))
 	}
@@ -146,52 +128,52 @@ func (t *binding) build() {
 }
 
 // addProfile adds a line for a profile to a submenu, or to the menu.
-func (t *binding) addProfile(parent *systray.MenuItem) *profileItems {
-	p := &profileItems{head: t.add(parent, entry{title: "–", hidden: true}, nil)}
+func (t *binding) addProfile(parent item) *profileItems {
+	p := &profileItems{head: t.add(parent, entry{title: "–"}, nil)}
 	for _, e := range offered(client.Profile{}, offers{}) {
 		p.entries = append(p.entries, t.add(p.head.item, e, p))
 	}
+	p.hide()
 	return p
 }
 
-// add adds one item, and a goroutine that receives its clicks. systray
-// drops clicks that come while that one waits for the loop.
-func (t *binding) add(parent *systray.MenuItem, e entry, in *profileItems) *line {
-	l := &line{entry: e}
-	title := label(e.title)
-	switch {
-	case e.do == switchProxy:
-		l.item = parent.AddSubMenuItemCheckbox(title, "", e.checked)
-	case parent != nil:
-		l.item = parent.AddSubMenuItem(title, "")
-	case e.do == startAtLogin, e.do == switchLock:
-		l.item = systray.AddMenuItemCheckbox(title, "", e.checked)
-	default:
-		l.item = systray.AddMenuItem(title, "")
-	}
-	if e.hidden {
-		l.item.Hide()
-	}
-	if e.disabled {
-		l.item.Disable()
-	}
-	go func() {
-		for range l.item.ClickedCh {
-			select {
-			case t.clicks <- click{l, in}:
-			case <-t.stopped:
-				return
-			}
+// add adds one item.
+func (t *binding) add(parent item, e entry, in *profileItems) *line {
+	l := &line{entry: entry{title: e.title}}
+	l.item = t.surface.add(parent, e.title, box(e.do), func() {
+		select {
+		case t.clicks <- click{l, in}:
+		case <-t.stopped:
 		}
-	}()
+	})
+	l.change(e)
+	l.set(e)
 	return l
 }
 
-// set shows an entry in a line. It changes only differences, since each call is a
-// message to the panel.
+// box tells whether entries of a verb can have a check mark.
+func box(do verb) bool { return do == switchProxy || do == switchLock || do == startAtLogin }
+
+// set shows an entry in a line, or hides the line.
 func (l *line) set(e entry) {
+	if e.hidden {
+		if !l.hidden {
+			l.item.Hide()
+			l.hidden = true
+		}
+		return
+	}
+	if l.hidden {
+		l.item.Show()
+	}
+	l.change(e)
+}
+
+// change changes an item that shows. It changes only differences, since each call is a
+// message to the panel.
+func (l *line) change(e entry) {
 	if e.title != l.title {
-		l.item.SetTitle(label(e.title))
+		l.item.SetTitle(e.title)
 	}
 	if e.disabled != l.disabled {
 		if e.disabled {
@@ -207,29 +189,20 @@ func (l *line) set(e entry) {
 			l.item.Uncheck()
 		}
 	}
-	if e.hidden != l.hidden {
-		if e.hidden {
-			l.item.Hide()
-		} else {
-			l.item.Show()
-		}
-	}
+	e.hidden = false
 	l.entry = e
 }
 
+// set shows a profile: the head first, since an item of a hidden submenu can't be changed.
 func (p *profileItems) set(line profileLine) {
+	p.name = line.name
+	p.head.set(entry{title: line.title})
 	for i, e := range line.entries {
 		p.entries[i].set(e)
 	}
-	p.name = line.name
-	p.head.set(entry{title: line.title})
 }
 
-func (p *profileItems) hide() {
-	hidden := p.head.entry
-	hidden.hidden = true
-	p.head.set(hidden)
-}
+func (p *profileItems) hide() { p.head.set(entry{hidden: true}) }
 
 func (t *binding) compose() menu {
 	return compose(view{profiles: t.Profiles(), now: t.Clock.Now(), version: t.Version, can: t.Actions.offers()})
@@ -237,14 +210,7 @@ func (t *binding) compose() menu {
 
 // show puts a menu on the desktop.
 func (t *binding) show(m menu) {
-	if m.icon != t.icon {
-		setIcon(m.icon)
-		t.icon = m.icon
-	}
-	if m.tooltip != t.tooltip {
-		systray.SetTooltip(m.tooltip)
-		t.tooltip = m.tooltip
-	}
+	t.showIcon(m)
 	t.empty.set(m.empty)
 	place := func(lines []profileLine, items []*profileItems) {
 		for i, p := range items {
@@ -256,51 +222,78 @@ func (t *binding) show(m menu) {
 		}
 	}
 	place(m.profiles, t.top)
-	for len(t.more) < len(m.more) {
-		t.more = append(t.more, t.addProfile(t.moreItem.item))
-	}
-	place(m.more, t.more)
 	t.moreItem.set(m.moreLine)
-	t.beyond.set(m.beyond)
+	if !m.moreLine.hidden {
+		for len(t.more) < len(m.more) {
+			t.more = append(t.more, t.addProfile(t.moreItem.item))
+		}
+		place(m.more, t.more)
+		t.beyond.set(m.beyond)
+	}
 	for i, e := range m.entries {
 		t.entries[i].set(e)
 	}
 }
 
-// loop makes every change to the tray, until the agent has stopped.
+func (t *binding) showIcon(m menu) {
+	if m.icon != t.icon {
+		t.surface.setIcon(m.icon)
+		t.icon = m.icon
+	}
+	if m.tooltip != t.tooltip {
+		t.surface.setTooltip(m.tooltip)
+		t.tooltip = m.tooltip
+	}
+}
+
+// loop makes every change to the tray, until the agent has stopped or the desktop has gone.
+// Nothing in the menu changes while it is open, since lines that move under the pointer are
+// clicked in error; the icon does.
 func (t *binding) loop() {
 	ticker := time.NewTicker(refreshEvery)
 	defer ticker.Stop()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	again := time.After(startTime)
+	open := false
+	var still <-chan time.Time // nil: the menu may change
 	for {
 		select {
 		case <-t.stopped:
 			return
-		case <-again:
-			t.icon, t.tooltip = "", ""
 		case <-t.gone:
 			t.Log.Warn("the desktop's session bus has gone; going on without the tray")
 			t.Say("the desktop has gone: going on without the tray icon")
 			return
 		case c := <-t.clicks:
 			t.click(ctx, c)
+			if open { // some panels don't say that a click has closed the menu
+				open, still = false, time.After(closedFor)
+			}
 			continue
+		case e := <-t.events:
+			switch {
+			case e.now == closed && open:
+				open, still = false, time.After(closedFor)
+			case e.now != closed && !open:
+				t.show(t.compose())
+				if e.now == opened {
+					open, still = true, time.After(openLimit)
+				}
+			}
+			close(e.seen)
+			continue
+		case <-still:
+			open, still = false, nil
+		case <-t.acted:
 		case <-t.Changes:
 		case <-ticker.C:
-		case <-systray.TrayOpenedCh:
 		}
-		t.show(t.compose())
+		if still == nil {
+			t.show(t.compose())
+		} else {
+			t.showIcon(t.compose())
+		}
 	}
-}
-
-func setIcon(name string) {
-	icon, template, err := assets.TrayIcon(name)
-	if err != nil {
-		panic(err) // can't fail: the three files are embedded, and a test reads them
-	}
-	systray.SetTemplateIcon(template, icon)
 }
 
 func (t *binding) click(ctx context.Context, c click) {
@@ -318,17 +311,9 @@ func (t *binding) click(ctx context.Context, c click) {
 		if err := t.Actions.act(ctx, e, p); err != nil {
 			t.Log.Warn("a click in the tray's menu failed", "entry", e.title, "profile", p.Name, "error", err)
 		}
+		select { // a check mark shows what the click has done
+		case t.acted <- struct{}{}:
+		case <-ctx.Done():
+		}
 	}()
-}
-
-// label escapes the sign that marks a menu's access key: & on Windows, _ in
-// com.canonical.dbusmenu.
-func label(title string) string {
-	switch runtime.GOOS {
-	case "windows":
-		return strings.ReplaceAll(title, "&", "&&")
-	case "darwin":
-		return title
-	}
-	return strings.ReplaceAll(title, "_", "__")
 }

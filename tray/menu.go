@@ -23,9 +23,10 @@ const (
 )
 
 const (
-	topProfiles  = 12  // lines in the menu itself
-	moreProfiles = 50  // lines in its submenu for the others
-	tooltipLimit = 127 // UTF-16 units, of Windows' NOTIFYICONDATA without its final zero
+	topProfiles  = 12               // lines in the menu itself
+	moreProfiles = 50               // lines in its submenu for the others
+	offlineAfter = 10 * time.Minute // of failing: an icon that looks well would hide it while the last token lives
+	tooltipLimit = 127              // UTF-16 units, of Windows' NOTIFYICONDATA without its final zero
 )
 
 // verb is a click's action.
@@ -98,7 +99,7 @@ type entry struct {
 // can keep a fixed pool of items.
 func compose(v view) menu {
 	m := menu{
-		icon: worst(v.profiles), tooltip: tooltip(v),
+		icon: worst(v.profiles, v.now), tooltip: tooltip(v),
 		empty: entry{title: "No server yet", hidden: len(v.profiles) > 0, disabled: true},
 		entries: []entry{
 			{do: addServer, title: "Add a server…", hidden: !v.can.page},
@@ -112,7 +113,7 @@ func compose(v view) menu {
 	profiles := slices.Clone(v.profiles)
 	if len(profiles) > topProfiles {
 		// A profile that needs a person must not be hidden in a submenu.
-		slices.SortStableFunc(profiles, func(a, b client.Profile) int { return cmp.Compare(rank(a), rank(b)) })
+		slices.SortStableFunc(profiles, func(a, b client.Profile) int { return cmp.Compare(rank(a, v.now), rank(b, v.now)) })
 	}
 	beyond := max(0, len(profiles)-topProfiles-moreProfiles)
 	profiles = profiles[:len(profiles)-beyond]
@@ -189,11 +190,11 @@ const (
 	rankSignedOut // on purpose
 )
 
-func rank(p client.Profile) int {
+func rank(p client.Profile, now time.Time) int {
 	switch {
 	case words.NeedsYou(p):
 		return rankNeedsYou
-	case p.State == client.Stale:
+	case p.State == client.Stale, p.FailingSince != nil && now.Sub(*p.FailingSince) >= offlineAfter:
 		return rankOffline
 	case p.State == client.Retrying:
 		return rankRetrying
@@ -205,10 +206,10 @@ func rank(p client.Profile) int {
 
 // worst is the icon for all profiles together. The closed ring means that a session is
 // kept; without any session a person is needed.
-func worst(profiles []client.Profile) string {
+func worst(profiles []client.Profile, now time.Time) string {
 	most := rankSignedOut
 	for _, p := range profiles {
-		most = min(most, rank(p))
+		most = min(most, rank(p, now))
 	}
 	switch most {
 	case rankFresh, rankRetrying:
@@ -234,7 +235,7 @@ func tooltip(v view) string {
 	var parts []string
 	fresh, signedOut := 0, 0
 	sorted := slices.Clone(v.profiles)
-	slices.SortStableFunc(sorted, func(a, b client.Profile) int { return cmp.Compare(rank(a), rank(b)) })
+	slices.SortStableFunc(sorted, func(a, b client.Profile) int { return cmp.Compare(rank(a, v.now), rank(b, v.now)) })
 	for _, p := range sorted {
 		switch p.State {
 		case client.Fresh:

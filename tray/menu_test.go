@@ -9,7 +9,6 @@ import (
 	"time"
 	"unicode/utf16"
 
-	"langkeep/assets"
 	"langkeep/localapi/client"
 )
 
@@ -229,6 +228,7 @@ func TestIcon(t *testing.T) {
 		"fresh stale/timed-out":               iconOffline,
 		"fresh stale/gateway":                 iconAttention,
 		"fresh retrying/gateway":              iconFresh,
+		"fresh retrying/for-hours":            iconOffline,
 		"fresh fresh fresh fresh fresh stale": iconOffline,
 	} {
 		var profiles []client.Profile
@@ -238,14 +238,13 @@ func TestIcon(t *testing.T) {
 			if reason != "" {
 				profiles[i].Reason = &reason
 			}
+			if reason == "for-hours" {
+				profiles[i].FailingSince = new(at.Add(-2 * time.Hour))
+			}
 		}
 		got := compose(view{profiles: profiles, now: at}).icon
 		if got != want {
 			t.Errorf("%q has the icon %s, want %s", states, got, want)
-		}
-		icon, template, err := assets.TrayIcon(got)
-		if err != nil || len(icon) == 0 || len(template) == 0 {
-			t.Errorf("there is no icon %s: %v", got, err)
 		}
 	}
 }

@@ -3,11 +3,8 @@
 package tray
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"image"
-	"image/png"
 	"net/http"
 	"os"
 	"os/exec"
@@ -21,35 +18,8 @@ import (
 
 	"langkeep/agent/langflow/langflowtest"
 	"langkeep/agent/secret"
-	"langkeep/assets"
 	"langkeep/localapi/client"
 )
-
-// pixels are an icon's, as a StatusNotifierItem has them.
-func pixels(t *testing.T, name string) []byte {
-	t.Helper()
-	data, _, err := assets.TrayIcon(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	img, err := png.Decode(bytes.NewReader(data))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return argb(img)
-}
-
-// argb is what systray 1.12.2 makes of an image.
-func argb(img image.Image) []byte {
-	var out []byte
-	for y := range img.Bounds().Dy() {
-		for x := range img.Bounds().Dx() {
-			r, g, b, a := img.At(x, y).RGBA()
-			out = append(out, byte(a), byte(r), byte(g), byte(b))
-		}
-	}
-	return out
-}
 
 // signIn adds a profile and signs it in.
 func (k *agentProcess) signIn(name, server string) {

@@ -39,7 +39,7 @@ var drawings = []string{"app", "tray-fresh", "tray-attention", "tray-offline"}
 func outputs() []output {
 	var all []output
 	for _, svg := range drawings {
-		sizes, ico := []int{22, 32, 48, 64}, []int{16, 20, 24, 32, 48}
+		sizes, ico := []int{16, 22, 24, 32, 48, 64}, []int{16, 20, 24, 32, 48}
 		if svg == "app" {
 			sizes, ico = []int{16, 32, 48, 64, 128, 256, 512}, []int{16, 24, 32, 48, 64}
 		} else {

@@ -69,8 +69,8 @@ type desktopView struct {
 	tray    atomic.Bool          // it is there
 }
 
-// show shows the agent until it has stopped. The tray ends last: it closes the session
-// bus, which the keychain needs.
+// show shows the agent until it has stopped. The tray ends last: on macOS it ends the
+// process.
 func (v *desktopView) show(ctx context.Context, stopped <-chan struct{}) {
 	var parts sync.WaitGroup
 	defer parts.Wait()

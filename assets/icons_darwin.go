@@ -1,16 +1,12 @@
-//go:build !windows
-
 package assets
 
 import "embed"
 
-// 48 pixels: panels of 16, 24 and 48 pixels divide them evenly.
-//
 //go:embed icons/tray-*-48.png icons/tray-*-template.png
 var trayIcons embed.FS
 
 // TrayIcon is the icon that the tray shows for a state: fresh, attention or
-// offline. The template is for macOS, which colours it itself.
+// offline. macOS colours the template itself.
 func TrayIcon(state string) (icon, template []byte, err error) {
 	icon, err = trayIcons.ReadFile("icons/tray-" + state + "-48.png")
 	if err != nil {
