@@ -23,31 +23,31 @@ import (
 // texts $HOME is its home folder, and $MODEL the model's URL.
 type mcpClient struct {
 	name    string   // of its folder in .cache/clients
-	program string   // the file in that
+	binary  string   // the file in that
 	connect []string // arguments; nil: its name
 	file    string   // that connect writes to, below the home
 	before  string   // its content until then; "" for none
 	// rewrites tells that the program writes to the file too, each time it starts.
-	rewrites bool
-	env      []string
-	list     []string // arguments that list its MCP servers; nil: it can't without a terminal
-	listed   string   // what that says of one that is connected
-	setUp    []string // arguments of a run that must come before the prompt
-	ask      []string // arguments that give it a prompt, or have it call the tool
-	alone    bool     // there is no model in it
+	rewrites  bool
+	variables []string // of its environment
+	list      []string // arguments that list its MCP servers; nil: it can't without a terminal
+	listed    string   // what that says of one that is connected
+	setUp     []string // arguments of a run that must come before the prompt
+	ask       []string // arguments that give it a prompt, or have it call the tool
+	alone     bool     // there is no model in it
 }
 
 // mcpClients are those that .ci/setup installs. Each has its reports and updates turned
 // off, though it could reach nobody.
 var mcpClients = []mcpClient{
 	{
-		name: "claude-code", program: "claude", file: ".claude.json", before: `{"theme": "dark"}`, rewrites: true,
-		env:  []string{"ANTHROPIC_BASE_URL=$MODEL", "ANTHROPIC_API_KEY=none", "ENABLE_TOOL_SEARCH=false", "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1"},
-		list: []string{"mcp", "list"}, listed: "✔ Connected",
+		name: "claude-code", binary: "claude", file: ".claude.json", before: `{"theme": "dark"}`, rewrites: true,
+		variables: []string{"ANTHROPIC_BASE_URL=$MODEL", "ANTHROPIC_API_KEY=none", "ENABLE_TOOL_SEARCH=false", "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1"},
+		list:      []string{"mcp", "list"}, listed: "✔ Connected",
 		ask: []string{"--allowedTools", "mcp__langflow-prod__mirror", "-p", "go on"},
 	},
 	{
-		name: "codex", program: "codex", file: ".codex/config.toml", before: `# of this person
+		name: "codex", binary: "codex", file: ".codex/config.toml", before: `# of this person
 model = "stand-in"
 model_provider = "stand-in"
 check_for_update_on_startup = false
@@ -64,19 +64,19 @@ wire_api = "responses"
 		ask: []string{"exec", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox", "go on"},
 	},
 	{
-		name: "gemini", program: "gemini", file: ".gemini/settings.json", before: `{
+		name: "gemini", binary: "gemini", file: ".gemini/settings.json", before: `{
   // of this person
   "general": {"enableAutoUpdate": false, "enableAutoUpdateNotification": false},
   "privacy": {"usageStatisticsEnabled": false},
   "security": {"auth": {"selectedType": "gemini-api-key"}}
 }
 `,
-		env:  []string{"GEMINI_CLI_TRUST_WORKSPACE=true", "GEMINI_API_KEY=none", "GOOGLE_GEMINI_BASE_URL=$MODEL"},
-		list: []string{"mcp", "list"}, listed: "Connected",
+		variables: []string{"GEMINI_CLI_TRUST_WORKSPACE=true", "GEMINI_API_KEY=none", "GOOGLE_GEMINI_BASE_URL=$MODEL"},
+		list:      []string{"mcp", "list"}, listed: "Connected",
 		ask: []string{"--yolo", "-m", "gemini-2.5-flash", "-p", "go on"},
 	},
 	{
-		name: "opencode", program: "opencode", file: ".config/opencode/opencode.jsonc", before: `{
+		name: "opencode", binary: "opencode", file: ".config/opencode/opencode.jsonc", before: `{
   // of this person
   "$schema": "https://opencode.ai/config.json",
   "autoupdate": false,
@@ -92,12 +92,12 @@ wire_api = "responses"
   },
 }
 `,
-		env:  []string{"OPENCODE_DISABLE_AUTOUPDATE=true", "OPENCODE_DISABLE_MODELS_FETCH=true", "OPENCODE_DISABLE_LSP_DOWNLOAD=true"},
-		list: []string{"mcp", "list"}, listed: "connected",
+		variables: []string{"OPENCODE_DISABLE_AUTOUPDATE=true", "OPENCODE_DISABLE_MODELS_FETCH=true", "OPENCODE_DISABLE_LSP_DOWNLOAD=true"},
+		list:      []string{"mcp", "list"}, listed: "connected",
 		ask: []string{"run", "go on"},
 	},
 	{
-		name: "qwen", program: "qwen", file: ".qwen/settings.json", before: `{
+		name: "qwen", binary: "qwen", file: ".qwen/settings.json", before: `{
   "$version": 4,
   "general": {"enableAutoUpdate": false},
   "privacy": {"usageStatisticsEnabled": false},
@@ -106,24 +106,24 @@ wire_api = "responses"
   "security": {"auth": {"selectedType": "openai"}}
 }
 `,
-		env:  []string{"OPENAI_API_KEY=none", "OPENAI_BASE_URL=$MODEL/v1", "OPENAI_MODEL=stand-in"},
-		list: []string{"mcp", "list"}, listed: "Connected",
+		variables: []string{"OPENAI_API_KEY=none", "OPENAI_BASE_URL=$MODEL/v1", "OPENAI_MODEL=stand-in"},
+		list:      []string{"mcp", "list"}, listed: "Connected",
 		ask: []string{"--yolo", "-p", "go on"},
 	},
 	{
-		name: "copilot", program: "copilot", file: ".copilot/mcp-config.json",
-		env:  []string{"COPILOT_OFFLINE=true", "COPILOT_PROVIDER_BASE_URL=$MODEL/v1", "COPILOT_MODEL=stand-in"},
-		list: []string{"mcp", "list"}, listed: "local", // it asks no server
+		name: "copilot", binary: "copilot", file: ".copilot/mcp-config.json",
+		variables: []string{"COPILOT_OFFLINE=true", "COPILOT_PROVIDER_BASE_URL=$MODEL/v1", "COPILOT_MODEL=stand-in"},
+		list:      []string{"mcp", "list"}, listed: "local", // it asks no server
 		ask: []string{"-s", "--allow-all-tools", "-p", "go on"},
 	},
 	{
-		name: "cline", program: "cline", file: ".cline/data/settings/cline_mcp_settings.json",
-		env:   []string{"CLINE_NO_AUTO_UPDATE=1", "CLINE_SESSION_BACKEND_MODE=local"}, // and no daemon that outlives it
-		setUp: []string{"auth", "-p", "openai", "-k", "none", "-m", "stand-in", "-b", "$MODEL/v1"},
-		ask:   []string{"go on"},
+		name: "cline", binary: "cline", file: ".cline/data/settings/cline_mcp_settings.json",
+		variables: []string{"CLINE_NO_AUTO_UPDATE=1", "CLINE_SESSION_BACKEND_MODE=local"}, // and no daemon that outlives it
+		setUp:     []string{"auth", "-p", "openai", "-k", "none", "-m", "stand-in", "-b", "$MODEL/v1"},
+		ask:       []string{"go on"},
 	},
 	{
-		name: "continue", program: "cn", file: ".continue/config.yaml", before: `# of this person
+		name: "continue", binary: "cn", file: ".continue/config.yaml", before: `# of this person
 name: mine
 version: 1.0.0
 schema: v1
@@ -135,21 +135,24 @@ models:
     apiKey: none
     capabilities: [tool_use]
 `,
-		env: []string{"CONTINUE_TELEMETRY_ENABLED=0", "CONTINUE_ALLOW_ANONYMOUS_TELEMETRY=0"},
-		ask: []string{"-p", "--auto", "go on"},
+		variables: []string{"CONTINUE_TELEMETRY_ENABLED=0", "CONTINUE_ALLOW_ANONYMOUS_TELEMETRY=0"},
+		ask:       []string{"-p", "--auto", "go on"},
 	},
 	{
 		// It reads files of Cursor's shape.
-		name: "inspector", program: "mcp-inspector", connect: []string{"cursor", "--file", "$HOME/mcp.json"}, file: "mcp.json", alone: true,
+		name: "inspector", binary: "mcp-inspector", connect: []string{"cursor", "--file", "$HOME/mcp.json"}, file: "mcp.json", alone: true,
 		list: []string{"--cli", "--config", "$HOME/mcp.json", "--server", "langflow-prod", "--method", "tools/list"}, listed: `"name": "mirror"`,
 		ask: []string{"--cli", "--config", "$HOME/mcp.json", "--server", "langflow-prod", "--method", "tools/call", "--tool-name", "mirror", "--tool-arg", "input_value=" + toMirror},
 	},
 }
 
-// clients are what the parts of TestClients share.
-type clients struct {
+// clientHome is an mcpClient with a home of its own, a model, and the person's Langkeep.
+type clientHome struct {
 	*home
-	model *model
+	mcpClient
+	dir    string // its home folder
+	model  *model
+	filled *strings.Replacer
 }
 
 // mirrored is what the flow makes of toMirror, which the model gives it.
@@ -161,24 +164,26 @@ func TestClients(t *testing.T) {
 	mustBeAlone(t)
 	server := real.Start(t, real.Options{})
 	h := newHome(t, buildProgram(t), shortDir(t))
-	h.start()
-	h.typing(server.Password+"\n", "login", "prod", server.URL, "--username", server.Username, "--password-stdin", "--remember-password")
+	kill := h.start()
+	if d := h.typing(server.Password+"\n", "login", "prod", server.URL, "--username", server.Username, "--password-stdin"); d.code != exitDone {
+		t.Fatal(d.stderr)
+	}
 	h.must(exitDone, "proxy", "prod", "on")
 	token := strings.TrimSpace(h.must(exitDone, "client", "add", "maker", "--profile", "prod", "--scope", "proxy").stdout)
 	s := &scoped{T: t, version: "1.13.0", server: server, proxy: *h.profile().ProxyURL, tokens: map[string]string{"proxy": token}}
 	s.decode(s.must(200, "proxy", "GET", "/api/v1/all", ""), &s.all)
-	flow := s.echo()
-	template(flow["nodes"].([]object)[0])["code"].(object)["value"] = s.saying("self.input_value[::-1]")
-	s.create("proxy", "Mirror", flow)
+	s.create("proxy", "Mirror", s.with(s.saying("self.input_value[::-1]")))
 
 	for _, m := range mcpClients {
-		t.Run(m.name, func(t *testing.T) {
-			mine := *h
-			mine.t = t
-			c := &clients{home: &mine, model: newModel(t, "mirror", object{"input_value": toMirror})}
-			c.testClient(m)
-		})
+		t.Run(m.name, func(t *testing.T) { install(t, h, m).testClient() })
 	}
+	for _, sdk := range []string{"1.1", "1", "2"} {
+		t.Run("mcp "+sdk+" for Python", func(t *testing.T) { testSDK(t, h, server, sdk) })
+	}
+	claude := mcpClients[0]
+	t.Run("claude-code cancels", func(t *testing.T) { install(t, h, claude).testCancel(s) })
+	t.Run("claude-code outlives the agent", func(t *testing.T) { install(t, h, claude).testAgentAway(kill) })
+	t.Run("claude-code is told", func(t *testing.T) { install(t, h, claude).testWords() })
 }
 
 // mustBeAlone fails the test unless loopback is all of its network: the programs would
@@ -196,107 +201,149 @@ func mustBeAlone(t *testing.T) {
 	}
 }
 
-func (c *clients) testClient(m mcpClient) {
-	t := c.t
-	program, node := clientProgram(t, m.name, m.program), filepath.Dir(clientProgram(t, "node", "node"))
-	dir := filepath.Join(c.dir, "clients", m.name)
-	work := filepath.Join(dir, "work")
-	filled := strings.NewReplacer("$HOME", dir, "$MODEL", c.model.URL)
-	path := filepath.Join(dir, m.file)
-	for _, folder := range []string{work, filepath.Dir(path)} {
+// install makes a client's home, which nobody has used before.
+func install(t *testing.T, h *home, m mcpClient) *clientHome {
+	t.Helper()
+	mine := *h
+	mine.t = t
+	if m.connect == nil {
+		m.connect = []string{m.name}
+	}
+	c := &clientHome{home: &mine, mcpClient: m, dir: filepath.Join(shortDir(t), "h"), model: newModel(t, "mirror", object{"input_value": toMirror})}
+	c.filled = strings.NewReplacer("$HOME", c.dir, "$MODEL", c.model.URL)
+	for _, folder := range []string{c.work(), filepath.Dir(c.path())} {
 		if err := os.MkdirAll(folder, 0o700); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if m.before != "" {
-		c.write(path, filled.Replace(m.before))
+		h.write(c.path(), c.filled.Replace(m.before))
 	}
-	before := contentOf(t, path)
-	run := func(args ...string) string {
-		t.Helper()
-		cmd := exec.CommandContext(t.Context(), program)
-		for _, arg := range args {
-			cmd.Args = append(cmd.Args, filled.Replace(arg))
-		}
-		cmd.Dir = work
-		// As a desktop's client has it: without what leads to the agent.
-		cmd.Env = []string{"HOME=" + dir, "PATH=" + node + ":" + os.Getenv("PATH"), "TMPDIR=" + c.dir, "DO_NOT_TRACK=1"}
-		for _, variable := range m.env {
-			cmd.Env = append(cmd.Env, filled.Replace(variable))
-		}
-		begin := time.Now()
-		out, err := cmd.CombinedOutput()
-		if err != nil {
-			t.Fatalf("%q: %v\n%s", cmd.Args, err, out)
-		}
-		t.Logf("%s %s: %.1f s", m.program, strings.Join(args, " "), time.Since(begin).Seconds())
-		return string(out)
+	return c
+}
+
+func (c *clientHome) work() string { return filepath.Join(c.dir, "work") }
+func (c *clientHome) path() string { return filepath.Join(c.dir, c.file) }
+
+// started prepares the client to be run, as a desktop would: without what leads to the
+// agent.
+func (c *clientHome) started(args ...string) *exec.Cmd {
+	c.t.Helper()
+	node := filepath.Dir(clientProgram(c.t, "node", "node_modules/.bin/node"))
+	cmd := exec.Command(clientProgram(c.t, c.name, "node_modules/.bin/"+c.binary))
+	cmd.Env = []string{"HOME=" + c.dir, "PATH=" + node + ":" + os.Getenv("PATH"), "TMPDIR=" + c.dir, "DO_NOT_TRACK=1"}
+	cmd.Args, cmd.Env, cmd.Dir = c.fill(cmd.Args, args), c.fill(cmd.Env, c.variables), c.work()
+	return cmd
+}
+
+// fill adds texts to others.
+func (c *clientHome) fill(all, more []string) []string {
+	for _, text := range more {
+		all = append(all, c.filled.Replace(text))
 	}
-	langkeep := func(args ...string) {
-		t.Helper()
-		cmd := c.command()
-		for _, arg := range args {
-			cmd.Args = append(cmd.Args, filled.Replace(arg))
-		}
-		cmd.Env = append(cmd.Env, "HOME="+dir)
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("langkeep %q: %v\n%s", args, err, out)
-		}
+	return all
+}
+
+// ran runs a command to its end and returns all that it has written.
+func (c *clientHome) ran(cmd *exec.Cmd) string {
+	c.t.Helper()
+	begin := time.Now()
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		c.t.Fatalf("%q: %v\n%s", cmd.Args, err, out)
 	}
-	if m.connect == nil {
-		m.connect = []string{m.name}
+	c.t.Logf("%.1f s: %s %s", time.Since(begin).Seconds(), filepath.Base(cmd.Path), strings.Join(cmd.Args[1:], " "))
+	return string(out)
+}
+
+// langkeep runs a command of ours for the client.
+func (c *clientHome) langkeep(args ...string) {
+	c.t.Helper()
+	cmd := c.command(c.fill(nil, args)...)
+	cmd.Env = append(slices.Clone(cmd.Env), "HOME="+c.dir)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		c.t.Fatalf("langkeep %q: %v\n%s", args, err, out)
 	}
-	connect := slices.Concat([]string{"connect", m.connect[0], "prod", "--yes"}, m.connect[1:])
-	disconnect := []string{"disconnect", m.connect[0], "prod"}
+}
+
+func (c *clientHome) connects() {
+	c.t.Helper()
+	c.langkeep(slices.Concat([]string{"connect", c.connect[0], "prod", "--yes"}, c.connect[1:])...)
+}
+
+func (c *clientHome) disconnects() { c.t.Helper(); c.langkeep("disconnect", c.connect[0], "prod") }
+
+// testClient connects the client, has it call the flow, and disconnects it.
+func (c *clientHome) testClient() {
+	t := c.t
+	before := contentOf(t, c.path())
 	comesBack := func() {
 		t.Helper()
-		langkeep(disconnect...)
-		if now := contentOf(t, path); !bytes.Equal(now, before) {
+		c.disconnects()
+		if now := contentOf(t, c.path()); !bytes.Equal(now, before) {
 			t.Errorf("disconnect leaves\n%s\nof\n%s", now, before)
 		}
 	}
-
-	langkeep(connect...)
+	c.connects()
 	comesBack()
-	langkeep(connect...)
-	connected := contentOf(t, path)
-	if m.list != nil {
-		if said := run(m.list...); !strings.Contains(said, m.listed) || !m.alone && !strings.Contains(said, "langflow-prod") {
-			t.Errorf("%s %q says\n%s", m.program, m.list, said)
+	c.connects()
+	connected := contentOf(t, c.path())
+	if c.list != nil {
+		if said := c.ran(c.started(c.list...)); !strings.Contains(said, c.listed) || !c.alone && !strings.Contains(said, "langflow-prod") {
+			t.Errorf("%s %q says\n%s", c.binary, c.list, said)
 		}
 	}
-	if m.setUp != nil {
-		run(m.setUp...)
+	if c.setUp != nil {
+		c.ran(c.started(c.setUp...))
 	}
-	said := run(m.ask...)
-	if heard := c.model.heard(); !m.alone && (len(heard) != 1 || !strings.Contains(heard[0], mirrored)) {
+	said := c.ran(c.started(c.ask...))
+	if heard := c.model.heard(); !c.alone && (len(heard) != 1 || !strings.Contains(heard[0], mirrored)) {
 		t.Errorf("the model heard %q, after %q; the program says\n%s", heard, c.model.requests(), said)
 	}
 	if !strings.Contains(said, mirrored) {
 		t.Errorf("the program says\n%s", said)
 	}
 
-	held := contentOf(t, path)
+	held := contentOf(t, c.path())
 	switch rewritten := !bytes.Equal(held, connected); {
-	case rewritten != m.rewrites:
-		t.Errorf("the program writes to its file: %v, not %v\n%s", rewritten, m.rewrites, held)
+	case rewritten != c.rewrites:
+		t.Errorf("the program writes to its file: %v, not %v\n%s", rewritten, c.rewrites, held)
 	case !rewritten:
 		comesBack()
 	default:
-		langkeep(disconnect...)
-		left := contentOf(t, path)
+		c.disconnects()
+		left := contentOf(t, c.path())
 		if !reflect.DeepEqual(withoutEntry(t, held), withoutEntry(t, left)) || bytes.Contains(left, []byte("langflow-prod")) {
 			t.Errorf("disconnect leaves\n%s\nof\n%s", left, held)
 		}
 	}
 }
 
-// clientProgram is a program's file. The test is skipped where .ci/setup could not install
+// testSDK calls the flow with an MCP SDK, which lets a program have little of its
+// environment.
+func testSDK(t *testing.T, h *home, server *real.Server, sdk string) {
+	python := server.Program("python") // the last of 1.x
+	if sdk != "1" {
+		python = clientProgram(t, "mcp-"+sdk, "bin/python")
+	}
+	file := filepath.Join(shortDir(t), "mcp.json")
+	mine := *h
+	mine.t = t
+	mine.must(exitDone, "connect", "cursor", "prod", "--file", file, "--yes")
+	defer mine.must(exitDone, "disconnect", "cursor", "prod")
+	cmd := exec.Command(python, filepath.Join(workingFolder(t), "testdata", "tools", "mcp_client.py"), "stdio", file, "langflow-prod")
+	cmd.Env = []string{"HOME=" + filepath.Dir(file), "PATH=" + os.Getenv("PATH")}
+	if out, err := cmd.CombinedOutput(); err != nil || string(out) != "mirror\nfine oidts yb\n" {
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
+// clientProgram is the path of a program below .cache/clients/NAME. The test is skipped where .ci/setup could not install
 // it.
 func clientProgram(t *testing.T, name, program string) string {
 	t.Helper()
 	dir := filepath.Join(workingFolder(t), "..", "..", ".cache", "clients", name)
-	path := filepath.Join(dir, "node_modules", ".bin", program)
+	path := filepath.Join(dir, program)
 	if _, err := os.Stat(path); err != nil {
 		reason, _ := os.ReadFile(filepath.Join(dir, ".failed")) // none: nobody has tried
 		t.Skipf("%s is not installed: %s", name, bytes.TrimSpace(reason))

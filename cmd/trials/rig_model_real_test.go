@@ -16,8 +16,8 @@ import (
 	"testing"
 )
 
-// model stands in for a language model. It has one rule: it repeats the tool's result
-// that a request ends with; without one it calls the tool, if the request offers it. It
+// model stands in for a language model. It has one rule: it repeats the tool's result if
+// there is one since it last spoke; else it calls the tool, if the request offers that. It
 // speaks Responses and chat completions (OpenAI), Messages (Anthropic) and
 // generateContent (Google), each with and without streaming.
 type model struct {
@@ -56,6 +56,7 @@ type turn struct {
 	text            string
 	name, namespace string // of the tool to call; Codex has a namespace for each MCP server
 	arguments       object
+	id              string // of its own: Claude Code takes two messages of one id for one
 }
 
 func (m *model) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -68,6 +69,7 @@ func (m *model) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	turn := m.answer(request)
 	m.mu.Lock()
 	m.asked = append(m.asked, r.Method+" "+r.URL.Path)
+	turn.id = strconv.Itoa(len(m.asked))
 	m.mu.Unlock()
 	w.Header().Set("Content-Type", "application/json")
 	stream := request["stream"] == true
@@ -87,23 +89,20 @@ func (m *model) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // answer is the rule.
 func (m *model) answer(request object) turn {
-	var last any
-	for _, key := range []string{"messages", "input", "contents"} {
-		if list, _ := request[key].([]any); len(list) > 0 {
-			last = list[len(list)-1]
-		}
-	}
 	result := ""
-	within(last, func(o object) {
-		switch {
-		case o["role"] == "tool", o["type"] == "tool_result":
-			result = encode(o["content"])
-		case o["type"] == "function_call_output":
-			result = encode(o["output"])
-		case o["functionResponse"] != nil:
-			result = encode(o["functionResponse"])
-		}
-	})
+	for _, key := range []string{"messages", "input", "contents"} {
+		list, _ := request[key].([]any)
+		within(sinceModel(list), func(o object) {
+			switch {
+			case o["role"] == "tool", o["type"] == "tool_result":
+				result = encode(o["content"])
+			case o["type"] == "function_call_output":
+				result = encode(o["output"])
+			case o["functionResponse"] != nil:
+				result = encode(o["functionResponse"])
+			}
+		})
+	}
 	if result != "" {
 		m.mu.Lock()
 		m.results = append(m.results, result)
@@ -121,6 +120,17 @@ func (m *model) answer(request object) turn {
 		}
 	})
 	return found
+}
+
+// sinceModel are the messages after the model's last one. Claude Code adds some of its
+// own behind a tool's result.
+func sinceModel(messages []any) []any {
+	for i, m := range slices.Backward(messages) {
+		if o, _ := m.(object); o["role"] == "assistant" || o["role"] == "model" || o["type"] == "function_call" {
+			return messages[i+1:]
+		}
+	}
+	return messages
 }
 
 // within visits every object in a JSON value, the inner ones first.
@@ -153,21 +163,21 @@ func events(w http.ResponseWriter, all ...object) {
 }
 
 func (t turn) responses(w http.ResponseWriter, stream bool) {
-	item := object{"type": "message", "id": "msg_1", "status": "completed", "role": "assistant", "content": []object{{"type": "output_text", "text": t.text, "annotations": []object{}}}}
+	item := object{"type": "message", "id": "msg_" + t.id, "status": "completed", "role": "assistant", "content": []object{{"type": "output_text", "text": t.text, "annotations": []object{}}}}
 	if t.name != "" {
-		item = object{"type": "function_call", "id": "fc_1", "status": "completed", "call_id": "call_1", "name": t.name, "arguments": encode(t.arguments)}
+		item = object{"type": "function_call", "id": "fc_" + t.id, "status": "completed", "call_id": "call_" + t.id, "name": t.name, "arguments": encode(t.arguments)}
 		if t.namespace != "" {
 			item["namespace"] = t.namespace
 		}
 	}
 	usage := object{"input_tokens": 1, "output_tokens": 1, "total_tokens": 2}
-	response := object{"id": "resp_1", "object": "response", "status": "completed", "model": "stand-in", "output": []object{item}, "usage": usage}
+	response := object{"id": "resp_" + t.id, "object": "response", "status": "completed", "model": "stand-in", "output": []object{item}, "usage": usage}
 	if !stream {
 		send(w, response)
 		return
 	}
 	events(w,
-		object{"type": "response.created", "response": object{"id": "resp_1"}},
+		object{"type": "response.created", "response": object{"id": "resp_" + t.id}},
 		object{"type": "response.output_item.done", "output_index": 0, "item": item},
 		object{"type": "response.completed", "response": response},
 	)
@@ -176,10 +186,10 @@ func (t turn) responses(w http.ResponseWriter, stream bool) {
 func (t turn) completions(w http.ResponseWriter, stream bool) {
 	message, reason := object{"role": "assistant", "content": t.text}, "stop"
 	if t.name != "" {
-		call := object{"index": 0, "id": "call_1", "type": "function", "function": object{"name": t.name, "arguments": encode(t.arguments)}}
+		call := object{"index": 0, "id": "call_" + t.id, "type": "function", "function": object{"name": t.name, "arguments": encode(t.arguments)}}
 		message, reason = object{"role": "assistant", "content": nil, "tool_calls": []object{call}}, "tool_calls"
 	}
-	completion := object{"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "stand-in"}
+	completion := object{"id": "chatcmpl-" + t.id, "object": "chat.completion", "created": 1, "model": "stand-in"}
 	usage := object{"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
 	if !stream {
 		completion["choices"] = []object{{"index": 0, "message": message, "finish_reason": reason}}
@@ -205,12 +215,12 @@ func (t turn) messages(w http.ResponseWriter, stream bool) {
 	block, delta, reason := object{"type": "text", "text": ""}, object{"type": "text_delta", "text": t.text}, "end_turn"
 	whole := object{"type": "text", "text": t.text}
 	if t.name != "" {
-		block = object{"type": "tool_use", "id": "toolu_1", "name": t.name, "input": object{}}
-		whole = object{"type": "tool_use", "id": "toolu_1", "name": t.name, "input": t.arguments}
+		block = object{"type": "tool_use", "id": "toolu_" + t.id, "name": t.name, "input": object{}}
+		whole = object{"type": "tool_use", "id": "toolu_" + t.id, "name": t.name, "input": t.arguments}
 		delta, reason = object{"type": "input_json_delta", "partial_json": encode(t.arguments)}, "tool_use"
 	}
 	usage := object{"input_tokens": 1, "output_tokens": 1}
-	message := object{"id": "msg_1", "type": "message", "role": "assistant", "model": "stand-in", "stop_sequence": nil, "usage": usage}
+	message := object{"id": "msg_" + t.id, "type": "message", "role": "assistant", "model": "stand-in", "stop_sequence": nil, "usage": usage}
 	if !stream {
 		message["content"], message["stop_reason"] = []object{whole}, reason
 		send(w, message)

@@ -143,11 +143,19 @@ func (s *scoped) code() string { return s.saying(`os.environ["LANGFLOW_SUPERUSER
 
 // saying is the code of a ChatInput that says what an expression of Python is.
 func (s *scoped) saying(expression string) string {
+	return s.component(`    def message_response(self) -> Message:
+        return Message(text=` + expression + `)
+`)
+}
+
+// component is the code of a ChatInput with a method message_response.
+func (s *scoped) component(method string) string {
 	module := "lfx"
 	if !s.at(10) {
 		module = "langflow"
 	}
-	return strings.NewReplacer("MODULE", module, "EXPRESSION", expression).Replace(`import os
+	return strings.ReplaceAll(`import asyncio
+import os
 
 from MODULE.custom import Component
 from MODULE.io import MessageTextInput, Output
@@ -160,17 +168,18 @@ class ChatInput(Component):
     inputs = [MessageTextInput(name="input_value", display_name="Input")]
     outputs = [Output(display_name="Chat Message", name="message", method="message_response")]
 
-    def message_response(self) -> Message:
-        return Message(text=EXPRESSION)
-`)
+`, "MODULE", module) + method
 }
 
-// hostile is the echo with that for its input.
-func (s *scoped) hostile() object {
+// with is the echo with other code for its input.
+func (s *scoped) with(code string) object {
 	flow := s.echo()
-	template(flow["nodes"].([]object)[0])["code"].(object)["value"] = s.code()
+	template(flow["nodes"].([]object)[0])["code"].(object)["value"] = code
 	return flow
 }
+
+// hostile says what only the server knows.
+func (s *scoped) hostile() object { return s.with(s.code()) }
 
 func (s *scoped) create(scope, name string, data object) string {
 	s.Helper()
