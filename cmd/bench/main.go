@@ -1,5 +1,6 @@
 // Bench measures Langkeep beside what else there is: a handler of net/http
-// without checks, a reverse proxy without checks, oidc-agent, an empty program.
+// without checks, a reverse proxy without checks, oidc-agent, mcp-proxy, mcp-remote,
+// an empty program.
 // Both of a pair run at the same time, as processes that are started alike, and
 // are asked in turn; docs/performance.md says how to read the table. Run it with
 // make bench. It speaks to this computer alone, and needs Linux.
@@ -31,6 +32,7 @@ type options struct {
 	valid  time.Duration // of reading tokens that live for a minute
 	many   int           // sessions, where there are many
 	only   *regexp.Regexp
+	cache  string // the folder of what .ci/setup bench has installed
 }
 
 func main() {
@@ -49,6 +51,7 @@ func main() {
 	flag.DurationVar(&o.valid, "valid", 100*time.Second, "time of reading tokens that live for a minute")
 	flag.IntVar(&o.many, "many", 1000, "sessions, where there are many")
 	only := flag.String("only", "", "a regular expression: the parts to run, of "+partNames())
+	flag.StringVar(&o.cache, "cache", ".cache", "the folder of the programs that .ci/setup installs")
 	langkeep := flag.String("langkeep", "./langkeep", "the program that is measured")
 	flag.Parse()
 	var err error
@@ -84,6 +87,7 @@ var parts = []struct {
 	{"start", (*bench).starting},
 	{"token", (*bench).tokens},
 	{"proxy", (*bench).proxy},
+	{"mcp", (*bench).bridges},
 	{"many", (*bench).many1000},
 	{"idle", (*bench).idling},
 }
@@ -100,6 +104,9 @@ func partNames() string {
 func run(ctx context.Context, o options, langkeep string, stdout, stderr io.Writer) (err error) {
 	b := &bench{options: o, say: stderr}
 	if b.langkeep, err = filepath.Abs(langkeep); err != nil {
+		return err
+	}
+	if b.cache, err = filepath.Abs(o.cache); err != nil {
 		return err
 	}
 	if b.self, err = os.Executable(); err != nil {

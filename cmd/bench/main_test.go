@@ -33,7 +33,7 @@ func TestEveryPart(t *testing.T) {
 	}
 	o := options{
 		rounds: 1, slice: 5 * time.Millisecond, starts: 1, idle: 120 * time.Millisecond, valid: 200 * time.Millisecond,
-		many: 3, only: regexp.MustCompile(""),
+		many: 3, only: regexp.MustCompile(""), cache: "../../.cache",
 	}
 	var table, said bytes.Buffer
 	if err := run(t.Context(), o, langkeep, &table, &said); err != nil {
@@ -42,6 +42,7 @@ func TestEveryPart(t *testing.T) {
 	for _, what := range []string{
 		"program", "empty Go program", "oidc-token", "from the keychain", "from the file", "a token, 16 connections", "over the socket",
 		"of 3 profiles", "through the proxy, 1 connection", "through the proxy, 16 connections", "an event's way", "200 streams",
+		"beside mcp-proxy", "beside mcp-remote", "beside curl through the proxy",
 		"each tried on the server", "while those are refreshed", "idle for 120ms with 1 sessions", "idle for 120ms with 10 sessions",
 	} {
 		if !strings.Contains(table.String(), what) {

@@ -28,28 +28,15 @@ func (b *bench) proxy(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a, err := b.memoryAgent(ctx, server, 1)
+	a, proxyURL, err := b.proxyAgent(ctx, server)
 	if err != nil {
 		return err
-	}
-	on := true
-	p, err := a.ChangeProfile(ctx, profile(0), client.ProfileChange{Proxy: &on})
-	if err != nil {
-		return err
-	}
-	for deadline := time.Now().Add(10 * time.Second); p.ProxyURL == nil; time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			return errors.New("the proxy did not open")
-		}
-		if p, err = a.Profile(ctx, profile(0)); err != nil {
-			return err
-		}
 	}
 	added, _, err := a.AddClient(ctx, client.NewClient{Name: "bench", Scopes: []string{"proxy"}, Profiles: []string{profile(0)}})
 	if err != nil {
 		return err
 	}
-	ours, err := url.Parse(*p.ProxyURL)
+	ours, err := url.Parse(proxyURL)
 	if err != nil {
 		return err
 	}
@@ -80,6 +67,27 @@ func (b *bench) proxy(ctx context.Context) error {
 		return err
 	}
 	return b.manyStreams(ctx, token, []string{ours.Host, bare}, []int{a.cmd.Process.Pid, barePID})
+}
+
+// proxyAgent starts an agent with one profile whose proxy is open.
+func (b *bench) proxyAgent(ctx context.Context, server string) (a *agent, proxyURL string, err error) {
+	if a, err = b.memoryAgent(ctx, server, 1); err != nil {
+		return nil, "", err
+	}
+	on := true
+	p, err := a.ChangeProfile(ctx, profile(0), client.ProfileChange{Proxy: &on})
+	if err != nil {
+		return nil, "", err
+	}
+	for deadline := time.Now().Add(10 * time.Second); p.ProxyURL == nil; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			return nil, "", errors.New("the proxy did not open")
+		}
+		if p, err = a.Profile(ctx, profile(0)); err != nil {
+			return nil, "", err
+		}
+	}
+	return a, *p.ProxyURL, nil
 }
 
 func runRequest(host, token string) []byte {

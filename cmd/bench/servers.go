@@ -106,6 +106,7 @@ func standIn(config []byte) (address string, err error) {
 		w.Header()["Content-Type"] = []string{"application/json"}
 		_, _ = w.Write(result)
 	})
+	mux.Handle(mcpPath, mcpServer())
 	mux.HandleFunc("GET "+eventsPath, func(w http.ResponseWriter, r *http.Request) {
 		every, err := time.ParseDuration(r.FormValue("every"))
 		if err != nil {
