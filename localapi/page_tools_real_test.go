@@ -63,6 +63,9 @@ func (c *chromium) tools(t *testing.T) {
 	if text := value[string](b, dialog+".innerText"); strings.Contains(text, "hidden") || !strings.Contains(text, "In "+cursor) {
 		t.Errorf("the change is shown as %s", text)
 	}
+	if over := value[float64](b, dialog+".scrollWidth - "+dialog+".clientWidth"); over > 0 {
+		t.Errorf("the change makes the dialog %v pixels too wide", over)
+	}
 	b.press("Cancel")
 	b.until("document.activeElement === " + connect)
 	if file() != cursorFile {

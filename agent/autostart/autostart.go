@@ -5,7 +5,6 @@ package autostart
 
 import (
 	"fmt"
-	"os"
 	"strings"
 
 	"langkeep/agent/paths"
@@ -40,9 +39,9 @@ type Entry struct {
 // New makes the entry of the agent whose files are at p: it starts this
 // program. It touches nothing yet.
 func New(p paths.Paths, getenv func(string) string) (*Entry, error) {
-	program, err := os.Executable()
+	program, err := paths.Program(getenv)
 	if err != nil {
-		return nil, fmt.Errorf("find this program's file: %w", err)
+		return nil, err
 	}
 	places, err := findPlaces(getenv)
 	if err != nil {

@@ -11,16 +11,17 @@ import (
 // Program is this program's path as other files should name it: one that an update does
 // not remove. A package manager may keep each version in a folder of its own, and a
 // link to the newest one on the PATH (Homebrew, Nix, mise); an AppImage is mounted in
-// another place at each start.
+// another place at each start. A program that was started by such a link, as at login,
+// finds it without the PATH.
 func Program(getenv func(string) string) (string, error) {
 	exe, err := os.Executable()
 	if err != nil {
 		return "", fmt.Errorf("find this program's file: %w", err)
 	}
-	return lasting(exe, getenv), nil
+	return lasting(exe, os.Args[0], getenv), nil
 }
 
-func lasting(exe string, getenv func(string) string) string {
+func lasting(exe, started string, getenv func(string) string) string {
 	image, mount := getenv("APPIMAGE"), getenv("APPDIR")
 	if filepath.IsAbs(image) && mount != "" && strings.HasPrefix(exe, mount+string(filepath.Separator)) {
 		return image
@@ -29,8 +30,11 @@ func lasting(exe string, getenv func(string) string) string {
 	if err != nil {
 		return exe
 	}
+	var links []string
 	for _, dir := range filepath.SplitList(getenv("PATH")) {
-		path := filepath.Join(dir, filepath.Base(exe))
+		links = append(links, filepath.Join(dir, filepath.Base(exe)))
+	}
+	for _, path := range append(links, started) {
 		if info, err := os.Stat(path); err != nil || !filepath.IsAbs(path) || path == exe || !os.SameFile(info, self) {
 			continue
 		}

@@ -1,6 +1,7 @@
 package paths
 
 import (
+	"cmp"
 	"os"
 	"path/filepath"
 	"testing"
@@ -41,16 +42,18 @@ func TestProgramLasts(t *testing.T) {
 	for name, tt := range map[string]struct {
 		exe, want string
 		env       map[string]string
+		started   string // "": by its own path
 	}{
-		"a version's folder":           {"Cellar/langkeep/1.0/bin/langkeep", "bin/langkeep", map[string]string{"PATH": list("missing", "Cellar/langkeep/1.0/bin", "other", "bin")}},
-		"nothing leads to it":          {"Cellar/langkeep/1.0/bin/langkeep", "Cellar/langkeep/1.0/bin/langkeep", map[string]string{"PATH": list("other", "shell")}},
-		"without a PATH":               {"plain/langkeep", "plain/langkeep", nil},
-		"on the PATH itself":           {"plain/langkeep", "plain/langkeep", map[string]string{"PATH": list("plain")}},
-		"an image":                     {"mount/usr/bin/langkeep", "langkeep.AppImage", map[string]string{"APPDIR": at("mount"), "APPIMAGE": at("langkeep.AppImage"), "PATH": list("shell")}},
-		"another program's image":      {"plain/langkeep", "plain/langkeep", map[string]string{"APPDIR": at("mount"), "APPIMAGE": at("langkeep.AppImage")}},
-		"an image of a similar folder": {"mount/usr/bin/langkeep", "shell/langkeep", map[string]string{"APPDIR": at("mou"), "APPIMAGE": at("x"), "PATH": list("shell")}},
+		"a version's folder":           {"Cellar/langkeep/1.0/bin/langkeep", "bin/langkeep", map[string]string{"PATH": list("missing", "Cellar/langkeep/1.0/bin", "other", "bin")}, ""},
+		"nothing leads to it":          {"Cellar/langkeep/1.0/bin/langkeep", "Cellar/langkeep/1.0/bin/langkeep", map[string]string{"PATH": list("other", "shell")}, ""},
+		"without a PATH":               {"plain/langkeep", "plain/langkeep", nil, ""},
+		"on the PATH itself":           {"plain/langkeep", "plain/langkeep", map[string]string{"PATH": list("plain")}, ""},
+		"an image":                     {"mount/usr/bin/langkeep", "langkeep.AppImage", map[string]string{"APPDIR": at("mount"), "APPIMAGE": at("langkeep.AppImage"), "PATH": list("shell")}, ""},
+		"started by a link":            {"Cellar/langkeep/1.0/bin/langkeep", "bin/langkeep", nil, "bin/langkeep"},
+		"another program's image":      {"plain/langkeep", "plain/langkeep", map[string]string{"APPDIR": at("mount"), "APPIMAGE": at("langkeep.AppImage")}, ""},
+		"an image of a similar folder": {"mount/usr/bin/langkeep", "shell/langkeep", map[string]string{"APPDIR": at("mou"), "APPIMAGE": at("x"), "PATH": list("shell")}, ""},
 	} {
-		if got := lasting(at(tt.exe), func(name string) string { return tt.env[name] }); got != at(tt.want) {
+		if got := lasting(at(tt.exe), at(cmp.Or(tt.started, tt.exe)), func(name string) string { return tt.env[name] }); got != at(tt.want) {
 			t.Errorf("%s: %s, want %s", name, got, at(tt.want))
 		}
 	}

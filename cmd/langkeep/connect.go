@@ -114,7 +114,7 @@ func (o *connectOptions) chooseTool(ctx context.Context) error {
 	if len(tools) == 0 {
 		return errors.New("no tool that it knows is installed here: langkeep connect --list names all; start one once, or name its file with --file")
 	}
-	tool, err := o.choose(ctx, "connect which tool", tools)
+	tool, err := o.choose(ctx, "connect which tool", tools, "")
 	if err != nil {
 		return err
 	}
@@ -122,11 +122,12 @@ func (o *connectOptions) chooseTool(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	defer c.Close()
 	profiles, err := c.Profiles(ctx)
-	c.Close()
 	if err != nil {
 		return err
 	}
+	usual, _ := o.profileName(ctx, c, nil) // "" where none is usual
 	var names []string
 	for _, p := range profiles {
 		names = append(names, p.Name)
@@ -134,19 +135,20 @@ func (o *connectOptions) chooseTool(ctx context.Context) error {
 	if len(names) < 2 {
 		return o.run(ctx, tool, nil)
 	}
-	profile, err := o.choose(ctx, "lead it to which profile", names)
+	profile, err := o.choose(ctx, "lead it to which profile", names, usual)
 	if err != nil {
 		return err
 	}
 	return o.run(ctx, tool, []string{profile})
 }
 
-// choose asks a person for one of some names, or its number.
-func (a *app) choose(ctx context.Context, question string, names []string) (string, error) {
+// choose asks a person for one of some names, or its number. An empty answer is usual, or
+// the first.
+func (a *app) choose(ctx context.Context, question string, names []string, usual string) (string, error) {
 	for i, name := range names {
 		fmt.Fprintf(a.stderr, "langkeep: %3d  %s\n", i+1, words.Safe(name))
 	}
-	answer, err := a.ask(ctx, question, names[0])
+	answer, err := a.ask(ctx, question, cmp.Or(usual, names[0]))
 	if err != nil {
 		return "", err
 	}
