@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"langkeep/agent/asks"
 	"langkeep/agent/clients"
 	"langkeep/agent/secret"
 	"langkeep/localapi/client"
@@ -99,6 +100,11 @@ func (s *Server) addClient(w http.ResponseWriter, r *http.Request, caller *guard
 	}
 	if err := s.Agent.LockedError(""); err != nil {
 		return err
+	}
+	for _, profile := range body.Profiles {
+		if err := s.mayHave(r, caller, profile, asks.Client); err != nil {
+			return err
+		}
 	}
 	token := guard.NewToken()
 	c := clients.Client{Name: body.Name, Scopes: body.Scopes, Profiles: body.Profiles, Expires: time.Now().Add(lifetime).UTC().Truncate(time.Second)}
@@ -216,6 +222,9 @@ func (s *Server) lease(w http.ResponseWriter, r *http.Request, caller *guard.Cal
 		return err
 	}
 	if err := s.Agent.LockedError(body.Profile); err != nil {
+		return err
+	}
+	if err := s.mayHave(r, caller, body.Profile, asks.Lease); err != nil {
 		return err
 	}
 	snapshot, err := s.Agent.Profile(body.Profile)

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"time"
 
+	"langkeep/agent/asks"
 	"langkeep/localapi/client"
 	"langkeep/localapi/guard"
 )
@@ -17,9 +18,12 @@ type keyAnswer struct {
 	ExpiresAt *time.Time `json:"expires_at"`
 }
 
-func (s *Server) apiKey(w http.ResponseWriter, r *http.Request, _ *guard.Caller, name string) error {
+func (s *Server) apiKey(w http.ResponseWriter, r *http.Request, caller *guard.Caller, name string) error {
 	minValid, err := minValidOf(r)
 	if err != nil {
+		return err
+	}
+	if err := s.mayHave(r, caller, name, asks.Key); err != nil {
 		return err
 	}
 	grant, err := s.Agent.Key(r.Context(), name, minValid)

@@ -32,6 +32,7 @@ func Present(s agent.Snapshot) client.Profile {
 	p.ProxyAllowOrigins = append([]string{}, strings.Fields(s.ProxyOrigins)...) // never null
 	p.ProxyAllowHosts = append([]string{}, strings.Fields(s.ProxyHosts)...)     // the same
 	p.ProxySocket = known(s.ProxySocketPath)
+	p.Ask = known(s.Ask)
 	if p.ExecScopes = strings.Fields(s.ExecScopes); len(p.ExecScopes) == 0 {
 		p.ExecScopes = []string{"read", "token", "proxy"}
 	}

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"langkeep/agent"
+	"langkeep/agent/asks"
 	"langkeep/agent/audit/auditlog"
 	"langkeep/agent/chromium"
 	"langkeep/agent/clients"
@@ -122,6 +123,7 @@ func newRig(t testing.TB) *rig {
 		Guard: guard.New(guard.Config{Authority: guard.Authorities{allCallers(), r.pages, ClientTokens(r.clients)}, Log: log}),
 		// Not where other tests' agents look for one.
 		FirstProxyPort: 19000 + rand.IntN(10000),
+		Asks:           asks.New(asks.Config{Clock: clock.System(), Log: log, Alive: guard.SessionAlive}),
 		Clients:        r.clients, Audit: auditlog.Open("", clock.System(), log),
 		Version: "1.2.3", Started: time.Now(), Store: "memory", Settings: settingsFile(r.config),
 		ListenProxy: func(profile string) (net.Listener, error) { return guard.ListenSocket(r.proxySocket) },

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"langkeep/agent"
+	"langkeep/agent/asks"
 	"langkeep/agent/audit/auditlog"
 	"langkeep/agent/clients"
 	"langkeep/agent/config"
@@ -60,6 +61,8 @@ type Config struct {
 	// ListenProxy listens on the Unix socket of a profile's proxy. Its error is
 	// guard.ErrNoSocket where there can be none.
 	ListenProxy func(profile string) (net.Listener, error)
+	// Asks is where programs wait for a person's answer.
+	Asks *asks.Desk
 	// Doctor makes the checks of POST /v1/doctor.
 	Doctor Doctor
 	// Tools has the programs of this user that can be connected.

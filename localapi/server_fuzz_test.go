@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"langkeep/agent"
+	"langkeep/agent/asks"
 	"langkeep/agent/audit/auditlog"
 	"langkeep/agent/clients"
 	"langkeep/agent/clock"
@@ -58,6 +59,7 @@ func fuzzed(tb testing.TB) *Server {
 		}),
 		Agent: a, Log: log, Guard: guard.New(guard.Config{Authority: guard.Authorities{pages, ClientTokens(list)}, Log: log}),
 		FirstProxyPort: 1 << 16, // so that none is opened
+		Asks:           asks.New(asks.Config{Clock: clock.System(), Log: log, Alive: guard.SessionAlive}),
 		Clients:        list, Audit: auditlog.Open("", clock.System(), log), Version: "1.2.3", Started: time.Now(), Store: "memory",
 		Settings: settingsFile(filepath.Join(tb.TempDir(), "config.toml")), Pages: pages, URL: "http://127.0.0.1:17860",
 		PageFile: filepath.Join(tb.TempDir(), "open.html"), ConfigError: func() error { return nil }, Stop: func() {},

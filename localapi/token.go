@@ -9,13 +9,17 @@ import (
 	"time"
 
 	"langkeep/agent"
+	"langkeep/agent/asks"
 	"langkeep/localapi/client"
 	"langkeep/localapi/guard"
 )
 
-func (s *Server) token(w http.ResponseWriter, r *http.Request, _ *guard.Caller, name string) error {
+func (s *Server) token(w http.ResponseWriter, r *http.Request, caller *guard.Caller, name string) error {
 	minValid, err := minValidOf(r)
 	if err != nil {
+		return err
+	}
+	if err := s.mayHave(r, caller, name, asks.Token); err != nil {
 		return err
 	}
 	grant, err := s.Agent.Token(r.Context(), name, minValid)

@@ -70,7 +70,7 @@ func newDesktop(t *testing.T) *desktop {
 </busconfig>
 `)
 	// dunst asks this which button it is.
-	d.write("bin/dmenu", 0o755, "#!/bin/sh\ngrep -F 'Try now' | head -n 1\n")
+	d.write("bin/dmenu", 0o755, "#!/bin/sh\ngrep -F \"$(cat '"+d.path("button")+"')\" | head -n 1\n")
 	d.write("dunstrc", 0o600, `[global]
     dmenu = `+d.path("bin/dmenu")+`
     font = DejaVu Sans 11
@@ -311,6 +311,13 @@ func (d *desktop) notified() []string {
 	d.t.Helper()
 	d.run("dunstctl", "close-all")
 	return d.history()
+}
+
+// press presses a button of the notification.
+func (d *desktop) press(label string) {
+	d.t.Helper()
+	d.write("button", 0o600, label)
+	d.run("dunstctl", "context")
 }
 
 // last is the last of them; "" if there is none.

@@ -202,7 +202,7 @@ func TestNotifications(t *testing.T) {
 	d.picture("notification-offline")
 	k.awaitState("prod", client.Stale)
 	server.Start()
-	d.run("dunstctl", "context") // and there the button Try now
+	d.press("Try now")
 	k.awaitIcon(iconFresh)
 	// It takes the place of the other.
 	d.await("word of being back", func() bool {

@@ -37,6 +37,9 @@ type Config struct {
 	// the Chromium family; empty for the first that is installed of Chrome, Edge,
 	// Chromium, Brave and Vivaldi.
 	Browser string `toml:"browser"`
+	// Whether a person is asked before a program gets a token, a key, a lease or a client:
+	// never, new (unless they have allowed it before) or always.
+	Ask string `toml:"ask"`
 	// Whether the screen's lock locks Langkeep too, for as long as the screen is
 	// locked. On Linux, with a desktop.
 	LockWithScreen bool   `toml:"lock_with_screen"`
@@ -60,6 +63,7 @@ func Default() Config {
 		Listen:   "127.0.0.1:17860",
 		Store:    "keychain",
 		LogLevel: "info",
+		Ask:      "never",
 		Notify:   Notify{SignInRequired: true, Offline: true, BackToNormal: true},
 	}
 }
@@ -98,7 +102,15 @@ func (c Config) faults() map[string]error {
 		"log_level":       checkLogLevel(c.LogLevel),
 		"allow_users":     checkUsers(c.AllowUsers),
 		"browser":         checkBrowser(c.Browser),
+		"ask":             checkAsk(c.Ask),
 	}
+}
+
+func checkAsk(ask string) error {
+	if ask != "" && ask != "never" && ask != "new" && ask != "always" {
+		return fmt.Errorf("%q is not when to ask; write never, new or always", ask)
+	}
+	return nil
 }
 
 // Change has the settings of config.toml that the control page may change; nil leaves a

@@ -62,8 +62,8 @@ func chrome() string {
 func TestLoadConfig(t *testing.T) {
 	full := Config{
 		Listen: "[::1]:18000", Store: "file", DefaultProfile: "prod", LogLevel: "debug", AllowUsers: []string{"bob", "1001"},
-		Browser: chrome(),
-		Notify:  Notify{SignInRequired: true, Offline: false, BackToNormal: true},
+		Browser: chrome(), Ask: "new", LockWithScreen: true,
+		Notify: Notify{SignInRequired: true, Offline: false, BackToNormal: true},
 	}
 	with := func(change func(*Config)) Config {
 		c := Default()
@@ -73,7 +73,7 @@ func TestLoadConfig(t *testing.T) {
 	for content, want := range map[string]Config{
 		"":             Default(),
 		"schema = 1\n": Default(),
-		"# mine\nschema = 1\nlisten = \"[::1]:18000\"\nstore = 'file'\ndefault_profile = \"prod\"\nlog_level = \"debug\"\nallow_users = [\"bob\", \"1001\"]\nbrowser = '" + chrome() + "'\n[notify]\noffline = false\n": full,
+		"# mine\nschema = 1\nlisten = \"[::1]:18000\"\nstore = 'file'\ndefault_profile = \"prod\"\nlog_level = \"debug\"\nallow_users = [\"bob\", \"1001\"]\nbrowser = '" + chrome() + "'\nask = \"new\"\nlock_with_screen = true\n[notify]\noffline = false\n": full,
 		"notify.offline = false\r\nstore = \"memory\"\r\n": with(func(c *Config) { c.Notify.Offline = false; c.Store = "memory" }),
 		"listen = \"localhost:0\"":                         with(func(c *Config) { c.Listen = "localhost:0" }),
 	} {

@@ -47,6 +47,9 @@ type Profile struct {
 	// ExecScopes are the scopes that exec and env give a program, with spaces between
 	// them; "" means read, token and proxy.
 	ExecScopes string
+	// Ask says when a program is asked about before it gets a credential; "" as
+	// config.toml says.
+	Ask string
 
 	HeaderCommand    Argv   // prints the headers that a gateway wants
 	HeaderCommandFor string // the header that HeaderCommand prints the value of, if it prints one line; "" is Authorization
@@ -118,6 +121,9 @@ type profileFile struct {
 	// The scopes that exec and env give a program, such as ["run"]. Empty is
 	// read, token and proxy.
 	ExecScopes []string `toml:"exec_scopes"`
+	// Whether a person is asked before a program gets a credential: never, new or
+	// always. Empty is as in config.toml.
+	Ask string `toml:"ask"`
 	// A program and its arguments that print the headers which a gateway in front of the
 	// server wants: {"headers":{"NAME":"VALUE"},"expires_at":"TIME"}, or one line. It runs
 	// without a shell, for 30 s at most.
@@ -170,7 +176,7 @@ func loadProfile(path string) (Profile, *document, error) {
 		Name: name, ServerURL: f.ServerURL, Username: f.Username, Method: f.Method, CAFile: f.CAFile,
 		AllowHTTP: f.AllowHTTP, KeyLifetime: lifetime, Proxy: f.Proxy, ProxyPort: f.ProxyPort,
 		ProxyOrigins: strings.Join(f.ProxyOrigins, " "),
-		ProxyHosts:   strings.Join(f.ProxyHosts, " "), ProxySocket: f.ProxySocket, UnknownRoutes: f.UnknownRoutes, ExecScopes: strings.Join(f.ExecScopes, " "),
+		ProxyHosts:   strings.Join(f.ProxyHosts, " "), ProxySocket: f.ProxySocket, UnknownRoutes: f.UnknownRoutes, ExecScopes: strings.Join(f.ExecScopes, " "), Ask: f.Ask,
 		HeaderCommand: NewArgv(f.HeaderCommand), HeaderCommandFor: f.HeaderCommandFor, ClientCert: f.ClientCert, ClientKey: f.ClientKey,
 		TokenCommand: NewArgv(f.TokenCommand), TokenHeader: f.TokenHeader,
 	}, doc, nil
@@ -308,6 +314,7 @@ func (f profileFile) faults() map[string]error {
 
 		"proxy_allow_origins": checkOrigins(f.ProxyOrigins),
 		"proxy_allow_hosts":   checkHosts(f.ProxyHosts),
+		"ask":                 checkAsk(f.Ask),
 		"exec_scopes":         checkExecScopes(f.ExecScopes),
 
 		"header_command":     checkCommand(f.HeaderCommand),

@@ -175,6 +175,9 @@ func (p Paths) Log() string { return filepath.Join(p.State, "log") }
 // Secrets is the file store's one file.
 func (p Paths) Secrets() string { return filepath.Join(p.State, "secrets.age") }
 
+// Allowed has a person's answers about programs that ask.
+func (p Paths) Allowed() string { return filepath.Join(p.State, "allowed.json") }
+
 // Locked is there while a person has locked the agent.
 func (p Paths) Locked() string { return filepath.Join(p.State, "locked") }
 

@@ -59,7 +59,7 @@ func codeOf(err error) int {
 
 func codeOfProblem(kind string) int {
 	switch kind {
-	case client.TypeUnauthorized, client.TypeForbidden, client.TypeForbiddenOrigin, client.TypeForbiddenHost, client.TypeLocked:
+	case client.TypeUnauthorized, client.TypeForbidden, client.TypeForbiddenOrigin, client.TypeForbiddenHost, client.TypeLocked, client.TypeNotAllowedYet:
 		return exitNotAllowed
 	case client.TypeBadRequest:
 		return exitUsage

@@ -69,7 +69,7 @@ program gets a valid token from the agent, which refreshes it in time.`,
 		},
 	})
 	root.AddCommand(
-		newRun(a), newStart(a), newStop(a), newRestart(a), newLock(a), newUnlock(a),
+		newRun(a), newStart(a), newStop(a), newRestart(a), newLock(a), newUnlock(a), newAsks(a), newAllow(a), newDeny(a),
 		newLogin(a), newLogout(a), newRemove(a), newRefresh(a),
 		newStatus(a), newToken(a), newKey(a), newKeys(a), newExec(a), newEnv(a), newProxy(a), newMCP(a), newConnect(a), newDisconnect(a), newClient(a), newAudit(a), newOpen(a),
 		newAutostart(a), newDoctor(a),

@@ -196,15 +196,18 @@ func (v *desktopView) openPage(ctx context.Context, at string) error {
 }
 
 // pressed does what a notification's button says.
-func (v *desktopView) pressed(ctx context.Context, name string, button notify.Button) error {
-	switch button {
-	case notify.SignIn:
+func (v *desktopView) pressed(ctx context.Context, name, do string) error {
+	if name == notify.Asking {
+		return notify.Answer(v.asks, do)
+	}
+	switch do {
+	case notify.SignIn.Do:
 		snapshot, err := v.agent.Profile(name)
 		if err == nil && words.WantsBrowser(localapi.Present(snapshot)) {
 			return v.signIn(ctx, name)
 		}
 		return v.openPage(ctx, "sign-in/"+name)
-	case notify.TryNow:
+	case notify.TryNow.Do:
 		_, err := v.agent.Refresh(ctx, name, true)
 		return err
 	}
@@ -235,12 +238,15 @@ func (v *desktopView) notify(ctx context.Context) {
 		}
 		icon = v.options.Paths.Icon()
 	}
-	show, end := notify.Desktop(icon, func(name string, pressed notify.Button) {
-		if err := v.pressed(ctx, name, pressed); err != nil && ctx.Err() == nil {
-			v.log.Warn("a notification's button", "profile", name, "button", pressed, "error", err)
+	show, end := notify.Desktop(icon, func(subject, do string) {
+		if err := v.pressed(ctx, subject, do); err != nil && ctx.Err() == nil {
+			v.log.Warn("a notification's button", "of", subject, "button", do, "error", err)
 		}
 	})
 	defer end()
+	var asking sync.WaitGroup
+	defer asking.Wait()
+	asking.Go(func() { notify.Ask(ctx, v.asks, show, v.log) })
 	changes := v.agent.Subscribe()
 	defer v.agent.Unsubscribe(changes)
 	notify.Run(ctx, notify.Config{

@@ -18,6 +18,7 @@ import (
 	"github.com/gofrs/flock"
 
 	"langkeep/agent"
+	"langkeep/agent/asks"
 	"langkeep/agent/audit/auditlog"
 	"langkeep/agent/chromium"
 	"langkeep/agent/clients"
@@ -54,6 +55,7 @@ type Options struct {
 // running is an agent that answers, for the desktop's view of it.
 type running struct {
 	agent  *agent.Agent
+	asks   *asks.Desk
 	server *localapi.Server
 	config *liveConfig
 	log    *slog.Logger
@@ -123,6 +125,7 @@ func run(ctx context.Context, o Options, show func(running)) (err error) {
 	api.Guard = guard.New(guard.Config{
 		Authority: guard.Authorities{guard.OwnerToken(owner), api.Pages, localapi.ClientTokens(api.Clients)}, AllowUIDs: live.allowedUsers, Log: log,
 	})
+	api.Asks = asks.New(asks.Config{Clock: clock.System(), Log: log, File: o.Paths.Allowed(), Alive: guard.SessionAlive})
 	api.ListenProxy = func(profile string) (net.Listener, error) {
 		if err := o.Paths.CreateProxySocketDir(profile); err != nil {
 			return nil, err
@@ -197,7 +200,7 @@ func run(ctx context.Context, o Options, show func(running)) (err error) {
 	}
 	log.Info("started", "version", o.Version, "url", url, "store", store.Kind(), "pid", os.Getpid())
 	o.Ready(url)
-	show(running{agent: api.Agent, server: server, config: live, log: log, stop: stop})
+	show(running{agent: api.Agent, asks: api.Asks, server: server, config: live, log: log, stop: stop})
 	err = server.Serve(ctx, listeners...)
 	stop()
 	stopEngine()

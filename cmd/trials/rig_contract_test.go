@@ -17,7 +17,7 @@ const (
 // codeOf is the exit code that a command must end with for a problem of the local
 // API; others end with exitFailed.
 var codeOf = map[string]int{
-	client.TypeUnauthorized: exitNotAllowed, client.TypeForbidden: exitNotAllowed, client.TypeForbiddenOrigin: exitNotAllowed, client.TypeLocked: exitNotAllowed,
+	client.TypeUnauthorized: exitNotAllowed, client.TypeForbidden: exitNotAllowed, client.TypeForbiddenOrigin: exitNotAllowed, client.TypeLocked: exitNotAllowed, client.TypeNotAllowedYet: exitNotAllowed,
 	client.TypeForbiddenHost: exitNotAllowed, client.TypeBadRequest: exitUsage, client.TypeSignInRequired: exitSignIn,
 	client.TypeServerUnreachable: exitUnreachable, client.TypeKeychainLocked: exitKeychainLocked,
 }

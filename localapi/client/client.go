@@ -267,6 +267,31 @@ func (c *Client) Stop(ctx context.Context) error {
 	return err
 }
 
+// Asks are the questions that wait for a person, and the answers that still count.
+func (c *Client) Asks(ctx context.Context) (Asks, error) {
+	return decode[Asks](c.AsksJSON(ctx))
+}
+
+// AsksJSON is the body of GET /v1/asks, byte for byte.
+func (c *Client) AsksJSON(ctx context.Context) ([]byte, error) {
+	return c.call(ctx, http.MethodGet, "/v1/asks", nil)
+}
+
+// AnswerAsk answers a question: once, session, always, deny or deny-always. It waits until
+// the person has confirmed all but a no. The Problem's type is TypeNotAllowedYet if nobody
+// has, and TypeNotFound if the question is over.
+func (c *Client) AnswerAsk(ctx context.Context, id, answer string) error {
+	_, err := c.call(ctx, http.MethodPost, "/v1/asks/"+url.PathEscape(id), AskAnswer{answer})
+	return err
+}
+
+// ForgetAnswers takes back what was answered about a program's file; about everything
+// with "".
+func (c *Client) ForgetAnswers(ctx context.Context, program string) error {
+	_, err := c.call(ctx, http.MethodDelete, "/v1/asks?program="+url.QueryEscape(program), nil)
+	return err
+}
+
 // Lock has the agent hand nothing out.
 func (c *Client) Lock(ctx context.Context) error {
 	_, err := c.call(ctx, http.MethodPost, "/v1/lock", nil)

@@ -61,6 +61,7 @@ type Profile struct {
 	ProxyAllowOrigins  []string   `json:"proxy_allow_origins"`
 	ProxyAllowHosts    []string   `json:"proxy_allow_hosts"`
 	ProxySocket        *string    `json:"proxy_socket"`    // the path of the proxy's Unix socket; null: it has none
+	Ask                *string    `json:"ask"`             // never, new or always; null: as config.toml says
 	ExecScopes         []string   `json:"exec_scopes"`     // what exec and env give a program
 	KeyLifetime        *string    `json:"key_lifetime"`    // a Go duration; null: 24h
 	KeyExpiresAt       *time.Time `json:"key_expires_at"`  // of the managed key handed out now
@@ -91,6 +92,40 @@ type Status struct {
 	// and uploads, until the owner has seen that.
 	NarrowedClients []string  `json:"narrowed_clients"`
 	Profiles        []Profile `json:"profiles"`
+}
+
+// Asks is the body of GET /v1/asks.
+type Asks struct {
+	Asks    []Question   `json:"asks"`    // the oldest first
+	Answers []Remembered `json:"answers"` // by program
+}
+
+// Question is a program's, which waits for a person's answer.
+type Question struct {
+	ID       string    `json:"id"`
+	Program  *string   `json:"program"` // the path of its file; null: it can't be told
+	Script   *string   `json:"script"`  // of an interpreter's
+	Terminal bool      `json:"terminal"`
+	Profile  string    `json:"profile"`
+	Want     string    `json:"want"` // token, key, lease or client
+	Until    time.Time `json:"until"`
+	Proposed *string   `json:"proposed"` // a command's answer, which the person is to confirm
+	Words    string    `json:"words"`
+}
+
+// Remembered is an answer that still counts.
+type Remembered struct {
+	Program string     `json:"program"`
+	Script  *string    `json:"script"`
+	Profile string     `json:"profile"`
+	Want    string     `json:"want"`
+	Answer  string     `json:"answer"` // session, always, deny or deny-always
+	Until   *time.Time `json:"until"`  // null: until it is taken back
+}
+
+// AskAnswer is the body of POST /v1/asks/{name}.
+type AskAnswer struct {
+	Answer string `json:"answer"` // once, session, always, deny or deny-always
 }
 
 // Profiles is the body of GET /v1/profiles.
@@ -314,6 +349,7 @@ const (
 	TypeServerUnreachable = "server-unreachable"
 	TypeKeychainLocked    = "keychain-locked"
 	TypeLocked            = "locked"
+	TypeNotAllowedYet     = "not-allowed-yet"
 )
 
 // statusOf is the HTTP status of each problem type.
@@ -335,6 +371,7 @@ var statusOf = map[string]int{
 	TypeServerUnreachable: http.StatusServiceUnavailable,
 	TypeKeychainLocked:    http.StatusServiceUnavailable,
 	TypeLocked:            http.StatusForbidden,
+	TypeNotAllowedYet:     http.StatusForbidden,
 }
 
 // NewProblem makes a problem of one of the Type constants; detail is for

@@ -42,8 +42,8 @@ func named(gateway string) func(*client.Profile) {
 	return func(p *client.Profile) { p.Gateway = &gateway }
 }
 
-// asks gives a profile a command for its gateway.
-func asks(command string) func(*client.Profile) {
+// gatewayAsks gives a profile a command for its gateway.
+func gatewayAsks(command string) func(*client.Profile) {
 	return func(p *client.Profile) { p.HeaderCommand = strings.Fields(command) }
 }
 
@@ -131,10 +131,10 @@ func TestStates(t *testing.T) {
 		"the browser's cookies ended": {profile(state(client.SignInRequired), noToken, because("gateway", ""), named("cloudflare-access")),
 			"sign in (gateway)", "sign in (gateway)", "langkeep login prod --browser",
 			"Cloudflare Access in front of flows.example.org wants you to sign in. Your Langflow session is kept."},
-		"a gateway refused what a command gave": {profile(state(client.Retrying), because("gateway", ""), named("cloudflare-access"), asks("cloudflared access token -app=https://x"), next(40*time.Second)),
+		"a gateway refused what a command gave": {profile(state(client.Retrying), because("gateway", ""), named("cloudflare-access"), gatewayAsks("cloudflared access token -app=https://x"), next(40*time.Second)),
 			"refused (gateway)", "fresh, 52 min, gateway", "in 40 s",
 			"The gateway refused what `cloudflared access token` gave. Trying again in 40 s."},
-		"and the token has ended": {profile(state(client.Stale), noToken, because("gateway", ""), named("iap"), asks("/opt/bin/mint secret123"), next(40*time.Second)),
+		"and the token has ended": {profile(state(client.Stale), noToken, because("gateway", ""), named("iap"), gatewayAsks("/opt/bin/mint secret123"), next(40*time.Second)),
 			"refused (gateway)", "refused (gateway)", "in 40 s",
 			"The gateway refused what `mint` gave. Trying again in 40 s."},
 		"a gateway refused kept headers": {profile(state(client.Stale), noToken, because("gateway", ""), named("basic"), func(p *client.Profile) { p.GatewayHeaders = []string{"Authorization"} }, next(40*time.Second)),
@@ -143,13 +143,13 @@ func TestStates(t *testing.T) {
 		"a gateway refused a certificate": {profile(state(client.Stale), noToken, because("gateway", "expired certificate"), named("client-certificate"), func(p *client.Profile) { p.ClientCert = new("/me.pem") }, next(40*time.Second)),
 			"sign in (gateway)", "sign in (gateway)", "in 40 s",
 			"A gateway in front of flows.example.org refused the client certificate. Your Langflow session is kept."},
-		"a gateway's command fails": {profile(state(client.Retrying), because("command-failed", "the command cloudflared ended with exit code 1; it says: log in first"), asks("cloudflared access token"), next(40*time.Second)),
+		"a gateway's command fails": {profile(state(client.Retrying), because("command-failed", "the command cloudflared ended with exit code 1; it says: log in first"), gatewayAsks("cloudflared access token"), next(40*time.Second)),
 			"command failed", "fresh, 52 min, command failed", "in 40 s",
 			"The gateway's command failed: cloudflared ended with exit code 1; it says: log in first. Trying again in 40 s."},
 		"a token's command fails": {profile(state(client.Stale), noToken, because("command-failed", "the command oidc-token printed nothing"), external("oidc-token flows"), next(40*time.Second)),
 			"command failed", "command failed", "in 40 s",
 			"The token's command failed: oidc-token printed nothing. Trying again in 40 s."},
-		"the gateway's command of two fails": {profile(state(client.Stale), noToken, because("command-failed", "the command cloudflared printed nothing"), external("oidc-token flows"), asks("cloudflared access token"), func(p *client.Profile) { p.NextAttemptAt = nil }),
+		"the gateway's command of two fails": {profile(state(client.Stale), noToken, because("command-failed", "the command cloudflared printed nothing"), external("oidc-token flows"), gatewayAsks("cloudflared access token"), func(p *client.Profile) { p.NextAttemptAt = nil }),
 			"command failed", "command failed", "–",
 			"The gateway's command failed: cloudflared printed nothing."},
 		"no command for a token": {profile(state(client.Stale), noToken, because("command-failed", "the profile names no token_command"), external(""), next(40*time.Second)),
@@ -284,8 +284,8 @@ func TestSignInAtAGateway(t *testing.T) {
 		"basic authentication":      {profile(state(client.Stale), behind, named("basic")), false, true},
 		"a client certificate":      {profile(state(client.Stale), behind, named("client-certificate")), false, true},
 		"with a header":             {profile(state(client.Stale), behind, named("cloudflare-access"), header), false, true},
-		"with a command":            {profile(state(client.Stale), behind, named("cloudflare-access"), asks("mint")), false, false},
-		"a command that has failed": {profile(state(client.Stale), because("command-failed", ""), asks("mint")), false, false},
+		"with a command":            {profile(state(client.Stale), behind, named("cloudflare-access"), gatewayAsks("mint")), false, false},
+		"a command that has failed": {profile(state(client.Stale), because("command-failed", ""), gatewayAsks("mint")), false, false},
 	} {
 		if browser, helps := WantsBrowser(test.p), SignInHelps(test.p); browser != test.browser || helps != test.helps {
 			t.Errorf("%s: browser %v, helps %v", name, browser, helps)

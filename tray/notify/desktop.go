@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"errors"
 	"strings"
 	"unicode"
 
@@ -15,9 +16,15 @@ func plainly(icon any) func(Message) error {
 		if m.Over {
 			return nil
 		}
+		if m.Urgent {
+			return errNoButtons
+		}
 		return beeep.Notify(plain(m.Title), plain(m.Text), icon)
 	}
 }
+
+// errNoButtons means that a question can't be asked.
+var errNoButtons = errors.New("this desktop's notifications have no buttons")
 
 // plain makes a text safe to show, since it may have a server's words. It drops
 // characters that macOS' AppleScript could take for more than text, markup that daemons

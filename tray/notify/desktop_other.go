@@ -3,6 +3,6 @@
 package notify
 
 // Desktop shows messages on the desktop, until close. Nobody can press a button here.
-func Desktop(icon any, _ func(profile string, pressed Button)) (show func(Message) error, close func()) {
+func Desktop(icon any, _ func(subject, do string)) (show func(Message) error, close func()) {
 	return plainly(icon), func() {}
 }

@@ -94,7 +94,7 @@ func TestDesktop(t *testing.T) {
 	session := keychaintest.StartBus(t)
 	t.Setenv("DBUS_SESSION_BUS_ADDRESS", session.Address())
 	pressed := make(chan string, 8)
-	show, end := Desktop(assets.AppIcon(), func(profile string, b Button) { pressed <- profile + " " + string(b) })
+	show, end := Desktop(assets.AppIcon(), func(subject, do string) { pressed <- subject + " " + do })
 	defer end()
 	d := serve(t, session, "dunst", "actions", "body")
 	shows := func(m Message, want ...string) {
@@ -117,25 +117,25 @@ func TestDesktop(t *testing.T) {
 			t.Fatalf("nothing is pressed, want %q", want)
 		}
 	}
-	prod := Message{Profile: "prod", Title: "prod: sign in", Text: "a <b>", Button: SignIn}
-	shows(prod, "Langkeep 1 prod: sign in | a ‹b› [default Open Sign in Sign in] true")
-	shows(Message{Profile: "other", Title: "other: offline", Text: "b", Button: Open}, "Langkeep 2 other: offline | b [default Open] true")
-	d.emit(t, d.conn, "ActionInvoked", 1, "Sign in")
-	presses("prod Sign in")
+	prod := Message{Subject: "prod", Title: "prod: sign in", Text: "a <b>", Buttons: []Button{SignIn}}
+	shows(prod, "Langkeep 1 prod: sign in | a ‹b› [default Open sign-in Sign in] true")
+	shows(Message{Subject: "other", Title: "other: offline", Text: "b", Buttons: []Button{Open}}, "Langkeep 2 other: offline | b [default Open] true")
+	d.emit(t, d.conn, "ActionInvoked", 1, "sign-in")
+	presses("prod sign-in")
 	d.emit(t, d.conn, "ActionInvoked", 2, onText)
-	presses("other Open")
+	presses("other open")
 	// What is no business of ours, or is said by nobody who may.
 	d.emit(t, d.conn, "ActionInvoked", 9, onText)
-	d.emit(t, join(t, session), "ActionInvoked", 1, "Sign in")
+	d.emit(t, join(t, session), "ActionInvoked", 1, "sign-in")
 	d.emit(t, d.conn, "NotificationClosed", 2, uint32(1))
 	d.emit(t, d.conn, "ActionInvoked", 2, onText)
 	d.emit(t, d.conn, "ActionInvoked", 1, onText)
-	presses("prod Open")
+	presses("prod open")
 
-	shows(Message{Profile: "prod", Title: "prod: back to normal", Text: "c"}, "Langkeep 1 prod: back to normal | c [default Open] true")
-	shows(Message{Profile: "prod", Over: true}, "close 1")
-	shows(Message{Profile: "prod", Over: true})
-	shows(Message{Profile: "other", Title: "other: sign in", Text: "d", Button: SignIn}, "Langkeep 3 other: sign in | d [default Open Sign in Sign in] true")
+	shows(Message{Subject: "prod", Title: "prod: back to normal", Text: "c"}, "Langkeep 1 prod: back to normal | c [default Open] true")
+	shows(Message{Subject: "prod", Over: true}, "close 1")
+	shows(Message{Subject: "prod", Over: true})
+	shows(Message{Subject: "other", Title: "other: sign in", Text: "d", Buttons: []Button{SignIn}}, "Langkeep 3 other: sign in | d [default Open sign-in Sign in] true")
 	if len(pressed) != 0 {
 		t.Errorf("also pressed: %q", <-pressed)
 	}
@@ -144,6 +144,9 @@ func TestDesktop(t *testing.T) {
 	_ = d.conn.Close()
 	d = serve(t, session, "mako", "body")
 	shows(prod, "Langkeep 1 Langkeep · prod: sign in | a ‹b› [] true")
+	if err := show(Message{Subject: Asking, Title: "curl asks", Urgent: true}); err != errNoButtons {
+		t.Errorf("a question without buttons: %v", err)
+	}
 }
 
 // Without a bus nothing is shown, and none is started.
@@ -151,7 +154,7 @@ func TestNoBus(t *testing.T) {
 	t.Setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path="+t.TempDir()+"/none")
 	show, end := Desktop(assets.AppIcon(), nil)
 	defer end()
-	if err := show(Message{Profile: "prod", Title: "a", Text: "b"}); err == nil {
+	if err := show(Message{Subject: "prod", Title: "a", Text: "b"}); err == nil {
 		t.Error("it is shown")
 	}
 }

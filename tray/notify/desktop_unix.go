@@ -31,9 +31,9 @@ const busLimit = 3 * time.Second // for the notification daemon to answer
 var nameless = []string{"mako", "gnome-shell", "fnott"}
 
 // Desktop shows messages on the desktop, until close. It calls act in a goroutine of its
-// own when a person presses a message's button, or its text (Open). Where the
+// own when a person presses a message's button, or its text, which is Open. Where the
 // notification daemon can't be asked itself, beeep shows what it can.
-func Desktop(icon any, act func(profile string, pressed Button)) (show func(Message) error, close func()) {
+func Desktop(icon any, act func(subject, do string)) (show func(Message) error, close func()) {
 	data, _ := icon.([]byte)
 	b := &board{act: act, icon: pixels(data), shown: map[uint32]Message{}}
 	simple := plainly(icon)
@@ -63,7 +63,7 @@ func reachable() error {
 
 // board shows messages by the notification daemon.
 type board struct {
-	act  func(profile string, pressed Button)
+	act  func(subject, do string)
 	icon any // the hint image-data; nil: none
 
 	mu    sync.Mutex // protects the following; held while the daemon answers
@@ -105,7 +105,7 @@ func (b *board) showLocked(m Message) error {
 	object := b.conn.Object(daemon, daemonPath)
 	var before uint32 // 0: none
 	for id, shown := range b.shown {
-		if shown.Profile == m.Profile {
+		if shown.Subject == m.Subject {
 			before = id
 		}
 	}
@@ -127,18 +127,27 @@ func (b *board) showLocked(m Message) error {
 		title = "Langkeep · " + title
 	}
 	actions := []string{}
+	if m.Urgent && !slices.Contains(can, "actions") {
+		return errNoButtons
+	}
 	if slices.Contains(can, "actions") {
-		actions = append(actions, onText, string(Open))
-		if m.Button != NoButton && m.Button != Open {
-			actions = append(actions, string(m.Button), string(m.Button))
+		actions = append(actions, onText, Open.Label)
+		for _, button := range m.Buttons {
+			if button != Open {
+				actions = append(actions, button.Do, button.Label)
+			}
 		}
 	}
-	hints := map[string]dbus.Variant{"urgency": dbus.MakeVariant(byte(1)), "desktop-entry": dbus.MakeVariant("langkeep")}
+	urgency, expires := byte(1), int32(-1) // normal, and as the desktop likes
+	if m.Urgent {
+		urgency, expires = 2, 0
+	}
+	hints := map[string]dbus.Variant{"urgency": dbus.MakeVariant(urgency), "desktop-entry": dbus.MakeVariant("langkeep")}
 	if b.icon != nil {
 		hints["image-data"] = dbus.MakeVariant(b.icon)
 	}
 	var id uint32
-	err := object.CallWithContext(ctx, daemon+".Notify", 0, "Langkeep", before, "", title, plain(m.Text), actions, hints, int32(-1)).Store(&id)
+	err := object.CallWithContext(ctx, daemon+".Notify", 0, "Langkeep", before, "", title, plain(m.Text), actions, hints, expires).Store(&id)
 	if err == nil {
 		b.shown[id] = m
 	}
@@ -194,11 +203,10 @@ func (b *board) heard(conn *dbus.Conn, s *dbus.Signal) {
 	if !ours || !action || s.Name != daemon+".ActionInvoked" {
 		return
 	}
-	button := Button(pressed)
 	if pressed == onText {
-		button = Open
+		pressed = Open.Do
 	}
-	go b.act(m.Profile, button)
+	go b.act(m.Subject, pressed)
 }
 
 // pixels is a PNG as the hint image-data has it; nil for what is none.

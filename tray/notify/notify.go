@@ -54,7 +54,7 @@ func Run(ctx context.Context, c Config) {
 			select {
 			case queue <- n:
 			default:
-				c.Log.Warn("a notification was dropped: the desktop takes none", "profile", n.Profile)
+				c.Log.Warn("a notification was dropped: the desktop takes none", "of", n.Subject)
 			}
 		}
 		timer.Stop()
@@ -67,7 +67,7 @@ func Run(ctx context.Context, c Config) {
 func deliver(queue <-chan Message, c Config) {
 	for m := range queue {
 		if err := c.Show(m); err != nil {
-			c.Log.Info("a notification was not shown", "profile", m.Profile, "error", err)
+			c.Log.Info("a notification was not shown", "of", m.Subject, "error", err)
 		}
 	}
 }

@@ -47,9 +47,9 @@ func said(m Message) string {
 	if m.Over {
 		return "over"
 	}
-	line := strings.TrimPrefix(m.Title, m.Profile+": ") + " | " + m.Text
-	if m.Button != NoButton {
-		line += " [" + string(m.Button) + "]"
+	line := strings.TrimPrefix(m.Title, m.Subject+": ") + " | " + m.Text
+	for _, b := range m.Buttons {
+		line += " [" + b.Label + "]"
 	}
 	return line
 }

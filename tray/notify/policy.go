@@ -32,25 +32,28 @@ const (
 	backToNormal
 )
 
-// Button is what a notification offers to do.
-type Button string
+// Button is what a message offers to do.
+type Button struct {
+	Do    string // for the program
+	Label string
+}
 
-// The buttons; a desktop without any shows the texts alone.
-const (
-	NoButton Button = ""
-	SignIn   Button = "Sign in"
-	TryNow   Button = "Try now"
-	Open     Button = "Open" // the control page at the profile's card, as a click on the text does
+// The buttons of a profile's messages.
+var (
+	SignIn = Button{"sign-in", "Sign in"}
+	TryNow = Button{"try-now", "Try now"}
+	Open   = Button{"open", "Open"} // the control page, as a click on the text does
 )
 
-// Message is a notification for a person. A later one of a profile takes the place of
+// Message is a notification for a person. A later one of its subject takes the place of
 // the one that is shown.
 type Message struct {
-	Profile string
-	Title   string // the profile, and what is the matter or to be done
-	Text    string // one sentence or two; never a secret
-	Button  Button
-	Over    bool // it says nothing: what is shown of the profile is over
+	Subject string // a profile, or asking
+	Title   string // what it is about, and what is the matter or to be done
+	Text    string // a sentence or a few; never a secret
+	Buttons []Button
+	Urgent  bool // it stays until it is answered or over
+	Over    bool // it says nothing: what is shown of the subject is over
 }
 
 // policy decides which notifications to show. It compares a profile's condition with
@@ -80,7 +83,7 @@ func newPolicy(wanted func() config.Notify, signIn func(string) string) *policy 
 func (o *policy) take(e agent.Event) {
 	if e.Removed {
 		if p := o.profiles[e.Name]; p != nil && p.shown {
-			o.removed = append(o.removed, Message{Profile: e.Name, Over: true})
+			o.removed = append(o.removed, Message{Subject: e.Name, Over: true})
 		}
 		delete(o.profiles, e.Name)
 		return
@@ -100,7 +103,7 @@ func (o *policy) due(now time.Time) (tell []Message, again time.Time) {
 	for name, p := range o.profiles {
 		exposed := p.snapshot.ProxyReason == vocabulary.PortOfAnotherUser
 		if exposed && !p.exposed {
-			tell = append(tell, Message{Profile: name, Title: name + ": tokens revoked", Text: words.ProxyExposed, Button: Open})
+			tell = append(tell, Message{Subject: name, Title: name + ": tokens revoked", Text: words.ProxyExposed, Buttons: []Button{Open}})
 		}
 		p.exposed = exposed
 		m, at := o.look(p, now)
@@ -108,7 +111,7 @@ func (o *policy) due(now time.Time) (tell []Message, again time.Time) {
 		case m != nil:
 			tell, p.shown = append(tell, *m), p.trouble != none
 		case p.shown && (p.trouble == none || p.snapshot.State == agent.Fresh):
-			tell, p.shown = append(tell, Message{Profile: name, Over: true}), false
+			tell, p.shown = append(tell, Message{Subject: name, Over: true}), false
 		}
 		if !at.IsZero() && (again.IsZero() || at.Before(again)) {
 			again = at
@@ -211,7 +214,7 @@ func (o *policy) wants(k kind) bool {
 
 func (o *policy) message(s agent.Snapshot, k kind, now time.Time) Message {
 	p := localapi.Present(s)
-	m := Message{Profile: s.Name, Title: s.Name + ": " + words.State(p), Text: words.Reason(p), Button: Open}
+	m := Message{Subject: s.Name, Title: s.Name + ": " + words.State(p), Text: words.Reason(p), Buttons: []Button{Open}}
 	switch k {
 	case signInRequired:
 		if s.Reason == string(langflow.SessionEnded) && s.Method != vocabulary.External {
@@ -222,18 +225,18 @@ func (o *policy) message(s agent.Snapshot, k kind, now time.Time) Message {
 			break
 		}
 		m.Text += " " + o.signIn(s.Name)
-		m.Button = SignIn
+		m.Buttons = []Button{SignIn}
 	case gateway:
 		if words.SignInHelps(p) {
-			m.Button = SignIn
+			m.Buttons = []Button{SignIn}
 		}
 	case command:
-		m.Button = TryNow
+		m.Buttons = []Button{TryNow}
 	case offline:
 		m.Text = "Can't reach the server; the session ends in " + words.Remaining(sessionLeft(s, now)) + "."
-		m.Button = TryNow
+		m.Buttons = []Button{TryNow}
 	default:
-		m.Title, m.Text, m.Button = s.Name+": back to normal", "Signed in, and refreshes by itself.", NoButton
+		m.Title, m.Text, m.Buttons = s.Name+": back to normal", "Signed in, and refreshes by itself.", nil
 	}
 	return m
 }

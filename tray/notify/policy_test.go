@@ -122,7 +122,7 @@ func TestPolicy(t *testing.T) {
 				if len(tell) > 0 {
 					got = said(tell[0])
 				}
-				if got != s.want || len(tell) > 1 || len(tell) == 1 && tell[0].Profile != "p" {
+				if got != s.want || len(tell) > 1 || len(tell) == 1 && tell[0].Subject != "p" {
 					t.Errorf("step %d tells %v, want %q", i, tell, s.want)
 				}
 				if want := start.Add(s.again); s.again == 0 && !again.IsZero() || s.again != 0 && !again.Equal(want) {

@@ -1,0 +1,107 @@
+package localapi
+
+import (
+	"errors"
+	"net/http"
+	"time"
+
+	"langkeep/agent/asks"
+	"langkeep/localapi/client"
+	"langkeep/localapi/guard"
+	"langkeep/localapi/words"
+)
+
+// mayHave returns nil if the program that sent a request may have a profile's credential:
+// a client that the owner made, always; else as the person says, whom it asks where the
+// settings say so.
+func (s *Server) mayHave(r *http.Request, caller *guard.Caller, profile string, want asks.Want) error {
+	if !caller.Owner {
+		return nil
+	}
+	snapshot, err := s.Agent.Profile(profile)
+	if err != nil {
+		return err
+	}
+	mode := asks.Mode(snapshot.Ask)
+	if mode == "" {
+		mode = asks.Mode(s.Settings.Get().Ask)
+	}
+	if mode == "" || mode == asks.ModeNever {
+		return nil
+	}
+	request := asks.Request{Mode: mode, Program: guard.FindProgram(r), Profile: profile, Want: want}
+	err = s.Asks.Ask(r.Context(), request)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, asks.ErrDenied), errors.Is(err, asks.ErrNobody), errors.Is(err, asks.ErrTooMany):
+		problem := client.NewProblem(client.TypeNotAllowedYet, words.NotAllowed(err, request))
+		problem.Words = words.Sentence(problem.Detail)
+		return problem
+	}
+	return err
+}
+
+// listAsks answers with the questions that wait for a person, and what is remembered.
+func (s *Server) listAsks(w http.ResponseWriter, _ *http.Request, _ *guard.Caller, _ string) error {
+	remembered, err := s.Asks.Remembered()
+	if err != nil {
+		return err
+	}
+	list := client.Asks{Asks: []client.Question{}, Answers: []client.Remembered{}} // never null
+	for _, q := range s.Asks.Open() {
+		list.Asks = append(list.Asks, client.Question{
+			ID: q.ID, Program: known(q.Program.Exe), Script: known(q.Program.Script), Terminal: q.Program.Terminal, Profile: q.Profile,
+			Want: string(q.Want), Until: *moment(q.Until), Proposed: known(string(q.Proposed)), Words: words.Asks(q),
+		})
+	}
+	for _, a := range remembered {
+		list.Answers = append(list.Answers, client.Remembered{
+			Program: a.Program, Script: known(a.Script), Profile: a.Profile, Want: string(a.Want), Answer: string(a.Answer), Until: moment(a.Until),
+		})
+	}
+	return answer(w, http.StatusOK, list)
+}
+
+// confirmTime is longer than a question waits for its answer.
+const confirmTime = 90 * time.Second
+
+// answerAsk takes an answer that a command gives. A no is in force at once; everything
+// else when the person has confirmed it on the desktop, since every program of the
+// person's can run a command.
+func (s *Server) answerAsk(w http.ResponseWriter, r *http.Request, _ *guard.Caller, id string) error {
+	var body client.AskAnswer
+	if err := read(r, &body); err != nil {
+		return err
+	}
+	a := asks.Answer(body.Answer)
+	var err error
+	switch a {
+	case asks.Deny, asks.AlwaysDeny:
+		err = s.Asks.Answer(id, a)
+	case asks.Once, asks.InSession, asks.AlwaysAllow:
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(confirmTime)) // a failure shows in the answer
+		err = s.Asks.Propose(r.Context(), id, a)
+	default:
+		return client.NewProblem(client.TypeBadRequest, "answer must be once, session, always, deny or deny-always")
+	}
+	switch {
+	case errors.Is(err, asks.ErrNoSuch):
+		return client.NewProblem(client.TypeNotFound, "there is no question "+id+": it was answered, or is over")
+	case errors.Is(err, asks.ErrProposed):
+		return client.NewProblem(client.TypeNotAllowedYet, "the answer to question "+id+" was not confirmed on the desktop")
+	case err != nil:
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// forgetAnswers takes back what was answered about ?program=, or everything.
+func (s *Server) forgetAnswers(w http.ResponseWriter, r *http.Request, _ *guard.Caller, _ string) error {
+	if _, err := s.Asks.Forget(r.URL.Query().Get("program")); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}

@@ -1,0 +1,68 @@
+package guard
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+)
+
+// sleeping starts a program that runs until the test ends.
+func sleeping(t *testing.T, apart bool, name string, args ...string) int {
+	t.Helper()
+	cmd := exec.Command(name, args...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: apart, Pdeathsig: syscall.SIGKILL}
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = stdin.Close()
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait() // it was killed
+	})
+	if _, err := stdout.Read(make([]byte, 1)); err != nil { // it runs by then
+		t.Fatal(err)
+	}
+	return cmd.Process.Pid
+}
+
+func TestProgramOf(t *testing.T) {
+	script := filepath.Join(t.TempDir(), "x.sh")
+	if err := os.WriteFile(script, []byte("echo begun; read line"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	shell, err := filepath.EvalSymlinks("/bin/sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid := sleeping(t, true, "/bin/sh", script)
+	p := programOf(pid)
+	if p.Exe != shell || p.Script != script || p.Session == "" || !SessionAlive(p.Session) || p.Terminal {
+		t.Errorf("a script is %+v", p)
+	}
+	if other := programOf(sleeping(t, true, "/bin/sh", script)); other.Session == p.Session {
+		t.Errorf("two sessions are one: %q", p.Session)
+	}
+	if code := programOf(sleeping(t, false, "/bin/sh", "-c", "echo begun; read line")); code.Exe != "" {
+		t.Errorf("code in an argument is %+v", code)
+	}
+	if SessionAlive("1-0") || SessionAlive("nonsense") || SessionAlive("") {
+		t.Error("a session that is none lives")
+	}
+	if gone := programOf(1 << 30); gone.Exe != "" {
+		t.Errorf("a process that is none is %+v", gone)
+	}
+	// This test's own program stands for langkeep: who runs it asks.
+	if own := programOf(os.Getpid()); own.Exe == running(os.Getpid()).Exe {
+		t.Errorf("who runs langkeep is %+v", own)
+	}
+}

@@ -1,0 +1,132 @@
+//go:build real && linux
+
+package tray
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"langkeep/agent/langflow/langflowtest"
+)
+
+// TestAsking has curl and others wait until a person presses a button of the real
+// notification.
+func TestAsking(t *testing.T) {
+	if _, err := exec.LookPath("curl"); err != nil {
+		t.Skip("curl is not installed")
+	}
+	d := newDesktop(t)
+	server := langflowtest.New(langflowtest.Options{})
+	defer server.Close()
+	d.startDunst()
+	program := build(t)
+	k := d.runAgent(program, d.path("langkeep"))
+	k.signIn("prod", server.URL)
+	file := filepath.Join(k.home, "config", "profiles", "prod.toml")
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, append(text, "ask = \"new\"\n"...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d.await("the setting", func() bool {
+		p, err := k.client.Profile(t.Context(), "prod")
+		return err == nil && p.Ask != nil && *p.Ask == "new"
+	})
+
+	shown := func() bool { return d.run("dunstctl", "count", "displayed") == "1\n" }
+	// begins starts a program that asks. The returned function waits for what it prints.
+	begins := func(name string, args ...string) func() string {
+		t.Helper()
+		cmd := exec.Command(name, args...)
+		cmd.Env = append(d.env(), "LANGKEEP_HOME="+k.home)
+		cmd.SysProcAttr = child()
+		var out bytes.Buffer
+		cmd.Stdout, cmd.Stderr = &out, &out
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan struct{})
+		go func() {
+			_ = cmd.Wait() // what it prints tells
+			close(ended)
+		}()
+		return func() string {
+			t.Helper()
+			select {
+			case <-ended:
+			case <-time.After(20 * time.Second):
+				t.Fatalf("%s %v waits", name, args)
+			}
+			return out.String()
+		}
+	}
+	curl := func() func() string {
+		return begins("curl", "-s", "--unix-socket", filepath.Join(k.home, "run", "agent.sock"), "http://x/v1/profiles/prod/token")
+	}
+	gets := func(what, got string, allowed bool) {
+		t.Helper()
+		if strings.Contains(got, "access_token") != allowed || strings.Contains(got, "problems/not-allowed-yet") == allowed {
+			t.Errorf("%s gets %.300s", what, got)
+		}
+	}
+
+	got := curl()
+	d.await("the question", shown)
+	d.picture("asking")
+	d.press("Allow in this")
+	gets("curl, allowed,", got(), true)
+	d.await("its end", func() bool { return !shown() })
+	gets("curl again", curl()(), true)
+
+	// Another program is asked about apart.
+	d.write("job.sh", 0o600, "langkeep() { '"+program+"' \"$@\"; }\nlangkeep token prod\nlangkeep key prod\n")
+	said := begins("sh", d.path("job.sh"))
+	d.await("the question about the script", shown)
+	d.press("Always")
+	d.await("the question about the key", func() bool {
+		all, err := k.client.Asks(t.Context())
+		return err == nil && len(all.Asks) == 1 && all.Asks[0].Want == "key" && all.Asks[0].Script != nil && *all.Asks[0].Script == d.path("job.sh")
+	})
+	d.await("the message about the key", shown)
+	d.press("Deny")
+	if out := said(); strings.Count(out, "you have denied job.sh an API key") != 1 || !strings.HasPrefix(out, "ey") {
+		t.Errorf("the script prints %.300s", out)
+	}
+	// A command can't answer for the person.
+	allowing := begins(program, "allow", "99")
+	if out := allowing(); !strings.Contains(out, "there is no question 99") {
+		t.Error(out)
+	}
+	asking := begins("python3", "-c", "import socket; s = socket.socket(socket.AF_UNIX); s.connect('"+filepath.Join(k.home, "run", "agent.sock")+
+		"'); s.sendall(b'GET /v1/profiles/prod/token HTTP/1.1\\r\\nHost: x\\r\\nConnection: close\\r\\n\\r\\n'); print(s.makefile().read())")
+	var id string
+	d.await("the question about code", func() bool {
+		all, err := k.client.Asks(t.Context())
+		if err != nil || len(all.Asks) != 1 {
+			return false
+		}
+		if id = all.Asks[0].ID; all.Asks[0].Program != nil {
+			t.Errorf("code in an argument is %s", *all.Asks[0].Program)
+		}
+		return true
+	})
+	confirming := begins(program, "allow", id, "--always")
+	d.await("the command's answer", func() bool {
+		all, err := k.client.Asks(t.Context())
+		return err == nil && len(all.Asks) == 1 && all.Asks[0].Proposed != nil
+	})
+	d.await("the message", shown)
+	d.press("Deny")
+	gets("the code", asking(), false)
+	if out := confirming(); !strings.Contains(out, "was not confirmed on the desktop") {
+		t.Errorf("allow says %s", out)
+	}
+	k.stopNow(t)
+}

@@ -1,0 +1,102 @@
+package notify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+
+	"langkeep/agent/asks"
+	"langkeep/localapi/words"
+)
+
+// Asking is the subject of the message that asks about programs.
+const Asking = "asking"
+
+// listed is the most questions that a message lists.
+const listed = 5
+
+// Ask shows the questions that wait at a desk, as one message, until ctx ends. Those that
+// can't be shown, or only without buttons, are dismissed.
+func Ask(ctx context.Context, desk *asks.Desk, show func(Message) error, log *slog.Logger) {
+	changes, leave := desk.Attend()
+	defer leave()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-changes:
+		}
+		if err := show(asked(desk.Open())); err != nil {
+			log.Info("a question can't be shown", "error", err)
+			desk.Dismiss()
+		}
+	}
+}
+
+// asked is the message for the questions that wait. Its buttons name the questions that it
+// shows: another may come before one is pressed.
+func asked(all []asks.Question) Message {
+	m := Message{Subject: Asking, Urgent: true}
+	switch len(all) {
+	case 0:
+		return Message{Subject: Asking, Over: true}
+	case 1:
+		q := all[0]
+		m.Title, m.Text = words.Program(q.Program)+" asks", words.Asks(q)
+		m.Buttons = answers(q)
+		return m
+	}
+	var ids, lines []string
+	for i, q := range all {
+		ids = append(ids, q.ID)
+		if i < listed {
+			lines = append(lines, words.Asks(q))
+		}
+	}
+	if more := len(all) - len(lines); more > 0 {
+		lines = append(lines, fmt.Sprintf("And %d more.", more))
+	}
+	m.Title, m.Text = fmt.Sprintf("%d programs ask", len(all)), strings.Join(lines, " ")
+	m.Buttons = []Button{does(asks.Once, "Allow all once", ids...), does(asks.Deny, "Deny all", ids...)}
+	return m
+}
+
+// answers are the buttons for one question.
+func answers(q asks.Question) []Button {
+	deny := does(asks.Deny, "Deny", q.ID)
+	switch {
+	case q.Proposed != "":
+		return []Button{does(q.Proposed, "Confirm", q.ID), deny}
+	case q.Program.Exe == "": // no answer would count a second time
+		return []Button{does(asks.Once, "Allow once", q.ID), deny}
+	}
+	inSession := "Allow in this session"
+	if q.Program.Terminal {
+		inSession = "Allow in this terminal"
+	}
+	return []Button{
+		does(asks.Once, "Allow once", q.ID), does(asks.InSession, inSession, q.ID), does(asks.AlwaysAllow, "Always", q.ID), deny,
+	}
+}
+
+func does(a asks.Answer, label string, ids ...string) Button {
+	return Button{string(a) + " " + strings.Join(ids, " "), label}
+}
+
+// Answer does what a button of that message says. A click on its text does nothing: the
+// questions have no page.
+func Answer(desk *asks.Desk, do string) error {
+	if do == Open.Do {
+		return nil
+	}
+	words := strings.Fields(do)
+	var errs []error
+	for _, id := range words[1:] {
+		if err := desk.Answer(id, asks.Answer(words[0])); !errors.Is(err, asks.ErrNoSuch) { // answered elsewhere meanwhile
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}

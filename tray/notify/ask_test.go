@@ -1,0 +1,111 @@
+package notify
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"langkeep/agent/asks"
+	"langkeep/agent/clock"
+)
+
+// One question has the buttons for it; many are one message with a list.
+func TestAsked(t *testing.T) {
+	curl := asks.Question{ID: "1", Program: asks.Program{Exe: "/usr/bin/curl", Session: "x", Terminal: true}, Profile: "prod", Want: asks.Token}
+	script := asks.Question{ID: "2", Program: asks.Program{Exe: "/usr/bin/python3", Script: "/home/ana/job.py", Session: "x"}, Profile: "prod", Want: asks.Lease}
+	proposed, unknown := curl, asks.Question{ID: "4", Profile: "prod", Want: asks.Key}
+	proposed.Proposed = asks.AlwaysAllow
+	var many []asks.Question
+	for range 8 {
+		many = append(many, curl)
+	}
+	for name, c := range map[string]struct {
+		all  []asks.Question
+		want string
+	}{
+		"none":              {nil, "over"},
+		"one":               {[]asks.Question{curl}, "curl asks | curl, in a terminal, wants an access token for prod. [Allow once] [Allow in this terminal] [Always] [Deny]"},
+		"a script":          {[]asks.Question{script}, "job.py asks | job.py (python3) wants to use the account while it runs for prod. [Allow once] [Allow in this session] [Always] [Deny]"},
+		"a command's":       {[]asks.Question{proposed}, `curl asks | curl, in a terminal, wants an access token for prod. A command says "always": confirm it. [Confirm] [Deny]`},
+		"one without names": {[]asks.Question{unknown}, "A program that can't be told asks | A program that can't be told wants an API key for prod. [Allow once] [Deny]"},
+		"two":               {[]asks.Question{curl, unknown}, "2 programs ask | curl, in a terminal, wants an access token for prod. A program that can't be told wants an API key for prod. [Allow all once] [Deny all]"},
+		"many":              {many, "8 programs ask | " + strings.Repeat("curl, in a terminal, wants an access token for prod. ", 5) + "And 3 more. [Allow all once] [Deny all]"},
+	} {
+		if got := said(asked(c.all)); got != c.want {
+			t.Errorf("%s:\n%s\nwant\n%s", name, got, c.want)
+		}
+	}
+}
+
+// A button answers the questions that its message has shown, and no later one.
+func TestAsk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := slog.New(slog.DiscardHandler)
+		desk := asks.New(asks.Config{Clock: clock.System(), Log: log, Alive: func(string) bool { return true }})
+		ctx, stop := context.WithCancel(t.Context())
+		var shown Message
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			Ask(ctx, desk, func(m Message) error { shown = m; return nil }, log)
+		}()
+		synctest.Wait()
+		asking := func(program string) func() error {
+			got := make(chan error, 1)
+			go func() {
+				got <- desk.Ask(t.Context(), asks.Request{Mode: asks.ModeNew, Program: asks.Program{Exe: program, Session: "x"}, Profile: "prod", Want: asks.Token})
+			}()
+			synctest.Wait()
+			return func() error { return <-got }
+		}
+		press := func(label string) {
+			t.Helper()
+			for _, b := range shown.Buttons {
+				if b.Label == label {
+					if err := Answer(desk, b.Do); err != nil {
+						t.Error(err)
+					}
+					synctest.Wait()
+					return
+				}
+			}
+			t.Fatalf("%+v has no button %s", shown, label)
+		}
+		one := asking("/usr/bin/one")
+		old := shown
+		two := asking("/usr/bin/two")
+		shown = old // what the person sees
+		press("Allow once")
+		if err := one(); err != nil {
+			t.Error(err)
+		}
+		if left := desk.Open(); len(left) != 1 || left[0].Program.Exe != "/usr/bin/two" {
+			t.Errorf("left is %v", left)
+		}
+		press("Always")
+		if err := two(); err != nil || !shown.Over {
+			t.Error(err, shown)
+		}
+		if err := asking("/usr/bin/two")(); err != nil {
+			t.Error("asked again:", err)
+		}
+		three, four := asking("/usr/bin/three"), asking("/usr/bin/four")
+		press("Deny all")
+		for _, got := range []func() error{three, four} {
+			if err := got(); !errors.Is(err, asks.ErrDenied) {
+				t.Error(err)
+			}
+		}
+		if err := Answer(desk, Open.Do); err != nil {
+			t.Error(err)
+		}
+		stop()
+		<-ended
+		if desk.Attended() {
+			t.Error("it attends after its end")
+		}
+	})
+}
