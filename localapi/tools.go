@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/url"
 	"regexp"
 	"slices"
-	"strconv"
 
 	"langkeep/agent/clients"
 	"langkeep/agent/connect"
@@ -38,11 +38,11 @@ func (s *Server) tools(w http.ResponseWriter, r *http.Request, _ *guard.Caller, 
 		Tools   []connect.State `json:"tools"`
 		Snippet *string         `json:"snippet"`
 	}
-	if query.Has("profile") {
-		builder, err := builderOf(query.Get("builder"))
-		if err != nil {
-			return err
-		}
+	builder, err := builderOf(query)
+	if err != nil {
+		return err
+	}
+	if query.Get("profile") != "" {
 		link, err := s.link(query.Get("profile"), query.Get("project"), builder)
 		if err != nil {
 			return err
@@ -53,23 +53,19 @@ func (s *Server) tools(w http.ResponseWriter, r *http.Request, _ *guard.Caller, 
 		}
 		all.Snippet = &snippet
 	}
-	var err error
 	if all.Tools, err = s.Tools.States(r.Context()); err != nil {
 		return toolProblem(err)
 	}
 	return answer(w, http.StatusOK, all)
 }
 
-// builderOf reads builder in a query.
-func builderOf(value string) (bool, error) {
-	if value == "" {
-		return false, nil
-	}
-	builder, err := strconv.ParseBool(value)
-	if err != nil {
+// builderOf reads builder in a query; without it, it is false.
+func builderOf(query url.Values) (bool, error) {
+	builder := query.Get("builder")
+	if query.Has("builder") && builder != "true" && builder != "false" {
 		return false, client.NewProblem(client.TypeBadRequest, "builder must be true or false")
 	}
-	return builder, nil
+	return builder == "true", nil
 }
 
 // connectTool writes an entry into a tool's own file, or says what that would change.
@@ -134,7 +130,7 @@ func (s *Server) disconnectTool(w http.ResponseWriter, r *http.Request, _ *guard
 		return err
 	}
 	query := r.URL.Query()
-	builder, err := builderOf(query.Get("builder"))
+	builder, err := builderOf(query)
 	if err != nil {
 		return err
 	}
@@ -143,7 +139,7 @@ func (s *Server) disconnectTool(w http.ResponseWriter, r *http.Request, _ *guard
 		return toolProblem(err)
 	}
 	all = slices.DeleteFunc(all, func(n connect.Record) bool {
-		return n.Tool != tool.Name || n.Profile != query.Get("profile") || query.Get("builder") != "" && n.Builder != builder
+		return n.Tool != tool.Name || n.Profile != query.Get("profile") || query.Has("builder") && n.Builder != builder
 	})
 	if len(all) == 0 {
 		return client.NewProblem(client.TypeNotFound, tool.Title+" is not connected to that profile: name one with ?profile=")

@@ -91,7 +91,7 @@ func TestTools(t *testing.T) {
 		{client.TypeNotFound, "DELETE", "/v1/tools/cursor?profile=prod", ""},
 		{client.TypeNotFound, "DELETE", "/v1/tools/notepad?profile=prod", ""},
 		{client.TypeBadRequest, "DELETE", "/v1/tools/cursor?profile=prod&builder=x", ""},
-		{client.TypeBadRequest, "GET", "/v1/tools?profile=", ""},
+		{client.TypeBadRequest, "GET", "/v1/tools?builder=1", ""},
 		{client.TypeNotFound, "GET", "/v1/tools?profile=nosuch", ""},
 	} {
 		r.refused(tt.want, "owner", tt.method, tt.path, tt.body)

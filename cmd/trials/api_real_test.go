@@ -22,6 +22,13 @@ func TestAPI(t *testing.T) {
 	p := c.person(t, "a")
 	server := langflowtest.New(langflowtest.Options{AccessLifetime: 5 * time.Minute})
 	t.Cleanup(server.Close)
+	for _, variable := range p.session.Env() {
+		if home, ok := strings.CutPrefix(variable, "HOME="); ok {
+			if err := os.MkdirAll(filepath.Join(home, ".codex"), 0o700); err != nil { // so that there is a tool to connect
+				t.Fatal(err)
+			}
+		}
+	}
 	p.runAgent("--store", "memory")
 	user := langflowtest.Admin()
 	p.secret("the password", user.Password)
