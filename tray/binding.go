@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"langkeep/agent/asks"
 	"langkeep/localapi/client"
 )
 
@@ -80,6 +81,7 @@ type binding struct {
 
 	surface       surface
 	icon, tooltip string
+	questions     []*profileItems
 	empty         *line
 	top, more     []*profileItems
 	moreItem      *line
@@ -94,7 +96,8 @@ type line struct {
 	entry
 }
 
-// profileItems are a profile's line and submenu.
+// profileItems are the line and submenu of a profile, or of a question, whose name is its
+// id.
 type profileItems struct {
 	name    string
 	head    *line
@@ -111,6 +114,9 @@ type click struct {
 // build makes the pool. Each head gets its lines before it is hidden.
 func (t *binding) build() {
 	m := t.compose()
+	for range topQuestions {
+		t.questions = append(t.questions, t.addHead(nil, answers(asks.Question{})))
+	}
 	t.empty = t.add(nil, m.empty, nil)
 	for range topProfiles {
 		t.top = append(t.top, t.addProfile(nil))
@@ -129,8 +135,13 @@ func (t *binding) build() {
 
 // addProfile adds a line for a profile to a submenu, or to the menu.
 func (t *binding) addProfile(parent item) *profileItems {
+	return t.addHead(parent, offered(client.Profile{}, offers{}))
+}
+
+// addHead adds a hidden line with a submenu.
+func (t *binding) addHead(parent item, below []entry) *profileItems {
 	p := &profileItems{head: t.add(parent, entry{title: "–"}, nil)}
-	for _, e := range offered(client.Profile{}, offers{}) {
+	for _, e := range below {
 		p.entries = append(p.entries, t.add(p.head.item, e, p))
 	}
 	p.hide()
@@ -205,7 +216,7 @@ func (p *profileItems) set(line profileLine) {
 func (p *profileItems) hide() { p.head.set(entry{hidden: true}) }
 
 func (t *binding) compose() menu {
-	return compose(view{profiles: t.Profiles(), now: t.Clock.Now(), version: t.Version, can: t.Actions.offers()})
+	return compose(view{profiles: t.Profiles(), questions: t.Questions(), now: t.Clock.Now(), version: t.Version, can: t.Actions.offers()})
 }
 
 // show puts a menu on the desktop.
@@ -221,6 +232,7 @@ func (t *binding) show(m menu) {
 			}
 		}
 	}
+	place(m.questions, t.questions)
 	place(m.profiles, t.top)
 	t.moreItem.set(m.moreLine)
 	if !m.moreLine.hidden {

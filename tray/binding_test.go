@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"langkeep/agent/asks"
 	"langkeep/agent/clock"
 	"langkeep/localapi/client"
 )
@@ -137,7 +138,7 @@ func TestNothingIsDoneToWhatIsHidden(t *testing.T) {
 	var profiles []client.Profile
 	can := Actions{OpenPage: func(string) error { return nil }}
 	p := &panel{}
-	b := newBinding(Config{Profiles: func() []client.Profile { return profiles }, Clock: clock.System(), Actions: can}, nil, nil)
+	b := newBinding(Config{Profiles: func() []client.Profile { return profiles }, Questions: noQuestions, Clock: clock.System(), Actions: can}, nil, nil)
 	b.surface = p
 	b.build()
 	many := func(n int) (all []client.Profile) {
@@ -170,8 +171,9 @@ func trial(t *testing.T, actions Actions, do func(b *binding, p *panel, set func
 		state.Store(client.SignedOut)
 		p := &panel{}
 		b := newBinding(Config{
-			Profiles: func() []client.Profile { return []client.Profile{of("prod", state.Load().(client.State))} },
-			Changes:  changed, Clock: clock.System(), Actions: actions, Log: slog.New(slog.DiscardHandler),
+			Questions: noQuestions,
+			Profiles:  func() []client.Profile { return []client.Profile{of("prod", state.Load().(client.State))} },
+			Changes:   changed, Clock: clock.System(), Actions: actions, Log: slog.New(slog.DiscardHandler),
 		}, stopped, nil)
 		b.surface = p
 		b.build()
@@ -256,3 +258,5 @@ func TestACheckMarkFollowsItsClick(t *testing.T) {
 		}
 	})
 }
+
+func noQuestions() []asks.Question { return nil }

@@ -11,6 +11,7 @@ import (
 	"time"
 	"unicode/utf16"
 
+	"langkeep/agent/asks"
 	"langkeep/localapi/client"
 	"langkeep/localapi/words"
 )
@@ -23,6 +24,7 @@ const (
 )
 
 const (
+	topQuestions = 3                // lines above the profiles; the next ones come when these are answered
 	topProfiles  = 12               // lines in the menu itself
 	moreProfiles = 50               // lines in its submenu for the others
 	offlineAfter = 10 * time.Minute // of failing: an icon that looks well would hide it while the last token lives
@@ -34,6 +36,10 @@ type verb int
 
 const (
 	nothing verb = iota
+	allowOnce
+	allowInSession
+	allowAlways
+	deny
 	signIn
 	cancelSignIn
 	openLangflow
@@ -52,10 +58,11 @@ const (
 
 // view is the data for a menu.
 type view struct {
-	profiles []client.Profile
-	now      time.Time
-	version  string
-	can      offers
+	profiles  []client.Profile
+	questions []asks.Question
+	now       time.Time
+	version   string
+	can       offers
 }
 
 // offers are the optional parts of the menu.
@@ -69,14 +76,15 @@ type offers struct {
 
 // menu is the whole content of the tray.
 type menu struct {
-	icon     string
-	tooltip  string
-	profiles []profileLine
-	more     []profileLine // in a submenu
-	moreLine entry         // opens it
-	beyond   entry         // at its top: the number of profiles on the control page only
-	empty    entry         // in the place of profiles, where there are none
-	entries  []entry       // below the profiles
+	icon      string
+	tooltip   string
+	questions []profileLine // named by their ids
+	profiles  []profileLine
+	more      []profileLine // in a submenu
+	moreLine  entry         // opens it
+	beyond    entry         // at its top: the number of profiles on the control page only
+	empty     entry         // in the place of profiles, where there are none
+	entries   []entry       // below the profiles
 }
 
 // profileLine is a profile's line, and its submenu.
@@ -110,6 +118,12 @@ func compose(v view) menu {
 			{do: quit, title: "Quit"},
 		},
 	}
+	for _, q := range v.questions[:min(len(v.questions), topQuestions)] {
+		m.questions = append(m.questions, profileLine{name: q.ID, title: strings.TrimSuffix(words.Asks(q), "."), entries: answers(q)})
+	}
+	if len(v.questions) > 0 {
+		m.icon = iconAttention
+	}
 	profiles := slices.Clone(v.profiles)
 	if len(profiles) > topProfiles {
 		// A profile that needs a person must not be hidden in a submenu.
@@ -131,6 +145,21 @@ func compose(v view) menu {
 		hidden: beyond == 0, disabled: !v.can.page,
 	}
 	return m
+}
+
+// answers is a question's submenu.
+func answers(q asks.Question) []entry {
+	once := q.Program.Exe == "" || q.Proposed != "" // no answer would count a second time; a command's is confirmed
+	inSession := "Allow in this session"
+	if q.Program.Terminal {
+		inSession = "Allow in this terminal"
+	}
+	return []entry{
+		{do: allowOnce, title: "Allow once", hidden: q.Proposed == asks.InSession || q.Proposed == asks.AlwaysAllow},
+		{do: allowInSession, title: inSession, hidden: once && q.Proposed != asks.InSession},
+		{do: allowAlways, title: "Always", hidden: once && q.Proposed != asks.AlwaysAllow},
+		{do: deny, title: "Deny"},
+	}
 }
 
 func lockTitle(locked bool) string {
@@ -225,6 +254,9 @@ func tooltip(v view) string {
 	name := "Langkeep"
 	if v.can.locked {
 		name += " · locked"
+	}
+	if len(v.questions) > 0 {
+		return cut(name + " · " + words.Asks(v.questions[0]))
 	}
 	switch len(v.profiles) {
 	case 0:

@@ -9,6 +9,7 @@ import (
 	"time"
 	"unicode/utf16"
 
+	"langkeep/agent/asks"
 	"langkeep/localapi/client"
 )
 
@@ -51,6 +52,7 @@ func text(m menu) string {
 		}
 	}
 	fmt.Fprintf(&b, "[%s] %s\n", m.icon, m.tooltip)
+	lines("", m.questions)
 	put("", []entry{m.empty})
 	lines("", m.profiles)
 	put("", []entry{m.moreLine})
@@ -168,6 +170,32 @@ d · fresh, 52 min, gateway
   Open Langflow
   Proxy
   Try now
+  Sign out
+About Langkeep (off)
+Quit
+`},
+		"programs that ask": {view{profiles: []client.Profile{of("prod", client.Fresh)}, questions: []asks.Question{
+			{ID: "1", Program: asks.Program{Exe: "/usr/bin/curl", Session: "x", Terminal: true}, Profile: "prod", Want: asks.Token},
+			{ID: "2", Profile: "prod", Want: asks.Key},
+			{ID: "3", Program: asks.Program{Exe: "/bin/sh", Script: "/x/job.sh", Session: "x"}, Profile: "prod", Want: asks.Token, Proposed: asks.AlwaysAllow},
+			{ID: "4", Profile: "other", Want: asks.Key},
+		}}, `
+[attention] Langkeep · curl, in a terminal, wants an access token for prod.
+curl, in a terminal, wants an access token for prod
+  Allow once
+  Allow in this terminal
+  Always
+  Deny
+A program that can't be told wants an API key for prod
+  Allow once
+  Deny
+job.sh (sh) wants an access token for prod. A command says "always": confirm it
+  Always
+  Deny
+prod · fresh, 52 min
+  Open Langflow
+  Proxy
+  Refresh now
   Sign out
 About Langkeep (off)
 Quit
@@ -360,11 +388,16 @@ func TestActions(t *testing.T) {
 		Refresh:      note("refresh"),
 		SignOut:      note("sign out"),
 		StartAtLogin: func(on bool) error { did = fmt.Sprint("start ", on); return failed },
+		Answer:       func(id string, a asks.Answer) error { did = id + ": " + string(a); return failed },
 		SetLocked:    func(on bool) error { did = fmt.Sprint("lock ", on); return failed },
 		Quit:         func() { did = "quit" },
 	}
 	p := of("prod", client.Fresh)
 	for e, want := range map[entry]string{
+		{do: allowOnce}:                   "prod: once",
+		{do: allowInSession}:              "prod: session",
+		{do: allowAlways}:                 "prod: always",
+		{do: deny}:                        "prod: deny",
 		{do: signIn}:                      "page sign-in/prod",
 		{do: cancelSignIn}:                "cancel prod",
 		{do: openLangflow}:                "open https://flows.example.org",

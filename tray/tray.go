@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"langkeep/agent/asks"
 	"langkeep/agent/clock"
 	"langkeep/localapi/client"
 	"langkeep/localapi/words"
@@ -17,11 +18,13 @@ var ErrNoDesktop = errors.New("no desktop here to show the tray icon")
 // Config has the parts of a tray.
 type Config struct {
 	Profiles func() []client.Profile // by name
-	Changes  <-chan struct{}         // receives after a profile has changed
-	Clock    clock.Clock
-	Version  string
-	Actions  Actions
-	Log      *slog.Logger
+	// Questions are the programs that wait for an answer, the oldest first.
+	Questions func() []asks.Question
+	Changes   <-chan struct{} // receives after a profile or a question has changed
+	Clock     clock.Clock
+	Version   string
+	Actions   Actions
+	Log       *slog.Logger
 	// Say tells a person why the tray behaves oddly, each reason once.
 	Say func(string)
 	// Shown is called once the desktop shows the icon; it may be nil.
@@ -43,6 +46,7 @@ type Actions struct {
 	SetProxy     func(ctx context.Context, profile string, on bool) error
 	Refresh      func(ctx context.Context, profile string) error // may ask to unlock the keychain
 	SignOut      func(ctx context.Context, profile string) error
+	Answer       func(question string, a asks.Answer) error
 	// StartsAtLogin and StartAtLogin are the check mark; nil leaves it out.
 	StartsAtLogin func() bool
 	StartAtLogin  func(bool) error
@@ -76,6 +80,14 @@ func (a *Actions) act(ctx context.Context, e entry, p client.Profile) error {
 	ctx, cancel := context.WithTimeout(ctx, actionLimit)
 	defer cancel()
 	switch e.do {
+	case allowOnce:
+		return a.Answer(p.Name, asks.Once)
+	case allowInSession:
+		return a.Answer(p.Name, asks.InSession)
+	case allowAlways:
+		return a.Answer(p.Name, asks.AlwaysAllow)
+	case deny:
+		return a.Answer(p.Name, asks.Deny)
 	case signIn:
 		return a.OpenPage("sign-in/" + p.Name)
 	case cancelSignIn:

@@ -81,8 +81,10 @@ func (v *desktopView) show(ctx context.Context, stopped <-chan struct{}) {
 
 	changes := v.agent.Subscribe()
 	defer v.agent.Unsubscribe(changes)
+	asked, leave := v.asks.Attend()
+	defer leave()
 	err := tray.Run(tray.Config{
-		Profiles: v.profiles, Changes: changes.Ready(), Clock: clock.System(), Version: v.options.Version,
+		Profiles: v.profiles, Questions: v.asks.Open, Changes: either(ctx, changes.Ready(), asked), Clock: clock.System(), Version: v.options.Version,
 		Actions: v.actions(ctx), Log: v.log, Say: v.Say,
 		Shown: func() {
 			v.tray.Store(true)
@@ -96,6 +98,26 @@ func (v *desktopView) show(ctx context.Context, stopped <-chan struct{}) {
 		v.Say("no tray icon: there is no desktop here to show one")
 		<-stopped
 	}
+}
+
+// either receives when one of two channels does, until ctx ends.
+func either(ctx context.Context, a, b <-chan struct{}) <-chan struct{} {
+	changed := make(chan struct{}, 1)
+	go func() {
+		for {
+			select {
+			case <-a:
+			case <-b:
+			case <-ctx.Done():
+				return
+			}
+			select {
+			case changed <- struct{}{}:
+			default:
+			}
+		}
+	}()
+	return changed
 }
 
 func (v *desktopView) profiles() []client.Profile {
@@ -134,6 +156,7 @@ func (v *desktopView) actions(ctx context.Context) tray.Actions {
 		SignIn:       v.signIn,
 		CancelSignIn: v.agent.CancelLogin,
 		SetProxy:     v.server.SetProxy,
+		Answer:       v.asks.Answer,
 		Locked:       v.agent.IsLocked,
 		SetLocked:    func(on bool) error { return v.agent.SetLocked(agent.Person, on) },
 		Quit:         v.stop,
@@ -246,7 +269,7 @@ func (v *desktopView) notify(ctx context.Context) {
 	defer end()
 	var asking sync.WaitGroup
 	defer asking.Wait()
-	asking.Go(func() { notify.Ask(ctx, v.asks, show, v.log) })
+	asking.Go(func() { notify.Ask(ctx, v.asks, show, v.tray.Load, v.log) })
 	changes := v.agent.Subscribe()
 	defer v.agent.Unsubscribe(changes)
 	notify.Run(ctx, notify.Config{

@@ -18,8 +18,8 @@ const Asking = "asking"
 const listed = 5
 
 // Ask shows the questions that wait at a desk, as one message, until ctx ends. Those that
-// can't be shown, or only without buttons, are dismissed.
-func Ask(ctx context.Context, desk *asks.Desk, show func(Message) error, log *slog.Logger) {
+// can't be shown, or only without buttons, are dismissed unless a person sees them elsewhere.
+func Ask(ctx context.Context, desk *asks.Desk, show func(Message) error, elsewhere func() bool, log *slog.Logger) {
 	changes, leave := desk.Attend()
 	defer leave()
 	for {
@@ -29,8 +29,10 @@ func Ask(ctx context.Context, desk *asks.Desk, show func(Message) error, log *sl
 		case <-changes:
 		}
 		if err := show(asked(desk.Open())); err != nil {
-			log.Info("a question can't be shown", "error", err)
-			desk.Dismiss()
+			log.Info("a question can't be shown as a notification", "error", err)
+			if !elsewhere() {
+				desk.Dismiss()
+			}
 		}
 	}
 }

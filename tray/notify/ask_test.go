@@ -50,7 +50,7 @@ func TestAsk(t *testing.T) {
 		ended := make(chan struct{})
 		go func() {
 			defer close(ended)
-			Ask(ctx, desk, func(m Message) error { shown = m; return nil }, log)
+			Ask(ctx, desk, func(m Message) error { shown = m; return nil }, func() bool { return false }, log)
 		}()
 		synctest.Wait()
 		asking := func(program string) func() error {
