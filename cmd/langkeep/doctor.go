@@ -20,6 +20,7 @@ import (
 	"langkeep/localapi/doctor"
 	"langkeep/localapi/guard"
 	"langkeep/localapi/words"
+	"langkeep/tray/clipboard"
 )
 
 type doctorOptions struct {
@@ -125,7 +126,7 @@ func (o *doctorOptions) look(ctx context.Context, p paths.Paths, args []string) 
 		report, err := c.Doctor(ctx, name)
 		return append(checks, report.Checks...), err
 	}
-	inside := append(doctor.Desktop(), doctor.PeerLookup(guard.New(guard.Config{Log: slog.New(slog.DiscardHandler)}).PeerLookup))
+	inside := append(doctor.Desktop(func() error { return clipboard.Check(o.getenv) }), doctor.PeerLookup(guard.New(guard.Config{Log: slog.New(slog.DiscardHandler)}).PeerLookup))
 	checks = append(checks, localapi.PresentChecks(doctor.Run(ctx, home, inside...), "")...)
 	if name := o.profileOffline(p, args); name != "" {
 		results := doctor.Run(ctx, home, doctor.ProfileChecks(p, name, userAgent(), nil)...)

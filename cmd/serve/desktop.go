@@ -36,10 +36,7 @@ type Desktop struct {
 // RunOnDesktop is Run with a tray and notifications, where a desktop can show
 // them. It must be called on main's goroutine, which the tray needs.
 func RunOnDesktop(ctx context.Context, o Options, d Desktop) error {
-	board, err := clipboard.New(d.Getenv)
-	if err != nil {
-		board = nil // the menu has no copy entries then
-	}
+	board, noBoard := clipboard.New(d.Getenv)
 	begun := make(chan running, 1)
 	var served error
 	stopped := make(chan struct{})
@@ -52,7 +49,7 @@ func RunOnDesktop(ctx context.Context, o Options, d Desktop) error {
 	}()
 	select {
 	case r := <-begun:
-		v := desktopView{Desktop: d, running: r, options: o, board: board}
+		v := desktopView{Desktop: d, running: r, options: o, board: board, noBoard: noBoard}
 		v.show(ctx, stopped)
 	case <-stopped:
 	}
@@ -65,8 +62,9 @@ type desktopView struct {
 	Desktop
 	running
 	options Options
-	board   *clipboard.Clipboard // nil: there is none
-	tray    atomic.Bool          // it is there
+	board   *clipboard.Clipboard // nil: there is none, and noBoard tells why
+	noBoard error
+	tray    atomic.Bool // it is there
 }
 
 // show shows the agent until it has stopped. The tray ends last: on macOS it ends the
@@ -79,6 +77,9 @@ func (v *desktopView) show(ctx context.Context, stopped <-chan struct{}) {
 	parts.Go(func() { v.notify(ctx) })
 	parts.Go(func() { v.lockWithScreen(ctx) })
 
+	if v.noBoard != nil {
+		v.log.Info("the menu has no copy entries", "reason", v.noBoard)
+	}
 	changes := v.agent.Subscribe()
 	defer v.agent.Unsubscribe(changes)
 	asked, leave := v.asks.Attend()
@@ -88,6 +89,9 @@ func (v *desktopView) show(ctx context.Context, stopped <-chan struct{}) {
 		Actions: v.actions(ctx), Log: v.log, Say: v.Say,
 		Shown: func() {
 			v.tray.Store(true)
+			if v.noBoard != nil {
+				v.Say("the menu has no copy entries: " + v.noBoard.Error())
+			}
 			if err := v.welcome(ctx); err != nil {
 				v.log.Warn("the control page did not open at the first start", "error", err)
 			}

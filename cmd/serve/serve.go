@@ -34,6 +34,7 @@ import (
 	"langkeep/localapi/doctor"
 	"langkeep/localapi/guard"
 	"langkeep/localapi/words"
+	"langkeep/tray/clipboard"
 )
 
 const (
@@ -164,7 +165,7 @@ func run(ctx context.Context, o Options, show func(running)) (err error) {
 	api.Started, api.Stop = time.Now(), stop
 	api.Audit = auditlog.Open(o.Paths.Audit(), clock.System(), log)
 	api.Doctor = &doctor.Inside{
-		Agent: api.Agent, Store: store, PeerLookup: api.Guard.PeerLookup, Paths: o.Paths, Home: doctor.HomeFolder(), UserAgent: userAgent,
+		Agent: api.Agent, Store: store, PeerLookup: api.Guard.PeerLookup, Clipboard: func() error { return clipboard.Check(os.Getenv) }, Paths: o.Paths, Home: doctor.HomeFolder(), UserAgent: userAgent,
 	}
 	api.Tools = connect.OpenDesk(o.Paths, os.Getenv)
 	server := localapi.New(api)

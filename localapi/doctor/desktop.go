@@ -48,6 +48,16 @@ func desktopChecks(join func(context.Context) (bus, error)) []Check {
 	}
 }
 
+// Clipboard checks whether the tray can copy a secret that it can also clear.
+func Clipboard(look func() error) Check {
+	return Check{Name: "clipboard", Look: func(context.Context) Finding {
+		if err := look(); err != nil {
+			return warning("Use langkeep token and langkeep key instead.", "The tray's menu has no copy entries (%v).", err)
+		}
+		return ok("What the tray copies is cleared after 30 s.")
+	}}
+}
+
 func trayFinding(ctx context.Context, b bus) Finding {
 	const advice = "Add a tray to the panel (on GNOME the extension AppIndicator), or use langkeep open."
 	owned, err := b.owned(ctx, watcherName)

@@ -11,15 +11,17 @@ import (
 	"langkeep/agent/sessionbus"
 )
 
-// Desktop are the checks of the tray and notifications.
-func Desktop() []Check {
-	return desktopChecks(func(ctx context.Context) (bus, error) {
+// Desktop are the checks of the tray, notifications and the clipboard, which clipboard
+// looks for.
+func Desktop(clipboard func() error) []Check {
+	checks := desktopChecks(func(ctx context.Context) (bus, error) {
 		conn, err := sessionbus.Connect(ctx)
 		if err != nil {
 			return nil, err
 		}
 		return realBus{conn}, nil
 	})
+	return append(checks, Clipboard(clipboard))
 }
 
 type realBus struct{ conn *dbus.Conn }

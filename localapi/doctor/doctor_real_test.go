@@ -43,7 +43,8 @@ func TestRealKeychain(t *testing.T) {
 func TestRealDesktop(t *testing.T) {
 	session := keychaintest.StartBus(t)
 	t.Setenv("DBUS_SESSION_BUS_ADDRESS", session.Address())
-	bus, tray, notifications := Desktop()[0], Desktop()[1], Desktop()[2]
+	desktop := Desktop(func() error { return nil })
+	bus, tray, notifications := desktop[0], desktop[1], desktop[2]
 	wants(t, "bus", look(t, bus), OK, "answers")
 	wants(t, "no panel", look(t, tray), Warning, "shows no tray icons")
 	wants(t, "no daemon", look(t, notifications), Warning, "No program")

@@ -271,6 +271,11 @@ func TestAutostart(t *testing.T) {
 	}
 }
 
+func TestClipboard(t *testing.T) {
+	wants(t, "fine", look(t, Clipboard(func() error { return nil })), OK, "cleared after 30 s")
+	wants(t, "none", look(t, Clipboard(func() error { return errors.New("install Xwayland") })), Warning, "no copy entries (install Xwayland)")
+}
+
 func TestPeerLookup(t *testing.T) {
 	wants(t, "fine", look(t, PeerLookup(func() error { return nil })), OK, "looked up")
 	wants(t, "failing", look(t, PeerLookup(func() error { return errors.New("no netlink") })), Warning, "(no netlink), so the bearer alone decides")

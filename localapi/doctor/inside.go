@@ -18,6 +18,7 @@ type Inside struct {
 	Agent      *agent.Agent
 	Store      keychain.Store
 	PeerLookup func() error
+	Clipboard  func() error // tells why the tray can't copy secrets
 	Paths      paths.Paths
 	Home       string // written as ~
 	UserAgent  string
@@ -29,7 +30,7 @@ type Inside struct {
 func (i *Inside) Look(ctx context.Context) []Result {
 	i.trip.Lock()
 	defer i.trip.Unlock()
-	checks := append([]Check{Keychain(i.Store)}, Desktop()...)
+	checks := append([]Check{Keychain(i.Store)}, Desktop(i.Clipboard)...)
 	return Run(ctx, i.Home, append(checks, PeerLookup(i.PeerLookup))...)
 }
 

@@ -16,7 +16,7 @@ const Keep = 30 * time.Second
 const closeLimit = 2 * time.Second // for the display to answer at the end
 
 // ErrUnavailable means that there is no clipboard that can be cleared again.
-var ErrUnavailable = errors.New("no clipboard here: on Wayland install wl-clipboard")
+var ErrUnavailable = errors.New("no clipboard that can be cleared again")
 
 // Clipboard holds at most one secret.
 type Clipboard struct {
@@ -31,6 +31,12 @@ type Clipboard struct {
 // putter puts a secret on the clipboard. take removes it, if it is still there, and may
 // be called once.
 type putter func(secret.Text) (take func(), err error)
+
+// Check returns the error that New would.
+func Check(getenv func(string) string) error {
+	_, err := system(getenv)
+	return err
+}
 
 // New finds the desktop's clipboard, or returns ErrUnavailable.
 func New(getenv func(string) string) (*Clipboard, error) {

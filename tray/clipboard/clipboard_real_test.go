@@ -69,6 +69,23 @@ func TestX11(t *testing.T) {
 		t.Errorf("what another program has copied became %q", got)
 	}
 
+	// A clipboard manager has taken the secret over.
+	if err := c.Copy(secret.New("first")); err != nil {
+		t.Fatal(err)
+	}
+	manages := exec.Command("xclip", "-i", "-selection", "clipboard")
+	manages.Stdin = strings.NewReader("first")
+	if err := manages.Run(); err != nil {
+		t.Fatal(err)
+	}
+	for limit := time.Now().Add(10 * time.Second); pasted(hintName) != "" && time.Now().Before(limit); {
+		time.Sleep(50 * time.Millisecond) // it may end before its child owns the selection
+	}
+	c.Close()
+	if got := pasted("UTF8_STRING"); got != "" {
+		t.Errorf("of the manager %q is left", got)
+	}
+
 	// A secret that nothing has replaced is removed.
 	if err := c.Copy(secret.New("second")); err != nil {
 		t.Fatal(err)

@@ -3,45 +3,38 @@
 package clipboard
 
 import (
+	"errors"
 	"fmt"
-	"os/exec"
-	"strings"
-	"sync"
 
 	"langkeep/agent/secret"
 )
 
-// system chooses Wayland's clipboard where there is Wayland: there an X11
-// selection is only seen while an X11 window has the focus.
+// hintName and its content tell clipboard managers not to keep what is copied
+// (KDE's Klipper, and those that follow it).
+const hintName, hintSecret = "x-kde-passwordManagerHint", "secret"
+
+// textKinds are the names of text, of X11 and of Wayland, the best first.
+var textKinds = []string{"text/plain;charset=utf-8", "UTF8_STRING", "text/plain", "STRING", "TEXT"}
+
+// system chooses Wayland's clipboard where the compositor lets a program without a window
+// own it. Elsewhere it is X11's: GNOME has no data control, and takes the selection of its
+// X server for that of the desktop.
 func system(getenv func(string) string) (putter, error) {
-	switch {
-	case getenv("WAYLAND_DISPLAY") != "":
-		program, err := exec.LookPath("wl-copy")
-		if err != nil {
-			return nil, ErrUnavailable
+	if getenv("WAYLAND_DISPLAY") != "" {
+		w, err := reachWayland(getenv)
+		if err == nil {
+			w.close()
+			return func(s secret.Text) (func(), error) { return ownWayland(getenv, s) }, nil
 		}
-		return func(s secret.Text) (func(), error) { return runCopy(program, s) }, nil
-	case getenv("DISPLAY") != "":
+		if getenv("DISPLAY") == "" {
+			if errors.Is(err, ErrUnavailable) {
+				err = errors.New("the compositor has neither data control nor an X server; install Xwayland")
+			}
+			return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+		}
+	}
+	if getenv("DISPLAY") != "" {
 		return ownSelection, nil
 	}
-	return nil, ErrUnavailable
-}
-
-// runCopy lets wl-copy (of wl-clipboard) own the clipboard: in the foreground it
-// ends as soon as another program copies, and its end clears the clipboard.
-func runCopy(program string, s secret.Text) (func(), error) {
-	cmd := exec.Command(program, "--foreground", "--type", "text/plain")
-	cmd.Stdin = strings.NewReader(s.Reveal())
-	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("copy with wl-copy: %w", err)
-	}
-	ended := make(chan struct{})
-	go func() {
-		_ = cmd.Wait() // it was killed, or another program has copied
-		close(ended)
-	}()
-	return sync.OnceFunc(func() {
-		_ = cmd.Process.Kill() // it may have ended
-		<-ended
-	}), nil
+	return nil, fmt.Errorf("%w: there is no display", ErrUnavailable)
 }

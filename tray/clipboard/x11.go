@@ -9,6 +9,7 @@ import (
 	"io"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/jezek/xgb"
 	"github.com/jezek/xgb/xproto"
@@ -20,39 +21,73 @@ import (
 // request of the X11 protocol, 256 KiB, with room to spare.
 const selectionLimit = 200 << 10 // bytes
 
-// hintName and its content tell clipboard managers not to keep what is copied
-// (KDE's Klipper, and those that follow it).
-const hintName, hintSecret = "x-kde-passwordManagerHint", "secret"
+// clearLimit is for the owner of the selection to hand it out, and for clipboard managers
+// to notice that there is nothing to keep.
+const clearLimit = 700 * time.Millisecond
 
 // ownSelection owns the selection CLIPBOARD of X11, as ICCCM 2 says, on a
-// connection of its own. As long as it owns it, the secret is there.
+// connection of its own.
 func ownSelection(s secret.Text) (func(), error) {
 	if len(s.Reveal()) > selectionLimit {
 		return nil, fmt.Errorf("can't copy more than %d bytes", selectionLimit)
 	}
-	xgb.Logger.SetOutput(io.Discard) // don't log a display that goes away
-	conn, err := xgb.NewConn()
+	x, err := reachX()
 	if err != nil {
-		return nil, fmt.Errorf("reach the display: %w", err)
+		return nil, err
 	}
-	x, err := newSelection(conn, s)
-	if err != nil {
-		conn.Close()
+	x.text = s
+	if err := x.own(); err != nil {
+		x.conn.Close()
 		return nil, fmt.Errorf("own the clipboard: %w", err)
 	}
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		x.serve()
+		x.serve(nil)
 	}()
 	return sync.OnceFunc(func() {
-		// The selection ends with its window, and that with the connection.
-		conn.Close()
+		clearSelection(s)
+		x.conn.Close()
 		<-ended
 	}), nil
 }
 
-// selection is one owned CLIPBOARD.
+// clearSelection takes the secret away, also from a clipboard manager that has taken it
+// over. GNOME Shell keeps a copy of all text, and becomes the owner as soon as there is
+// none; so a selection without text takes the secret's place for a moment.
+func clearSelection(s secret.Text) {
+	x, err := reachX()
+	if err != nil {
+		return // with the display its clipboard has gone
+	}
+	defer x.conn.Close()
+	stop := time.AfterFunc(clearLimit, x.conn.Close)
+	there, err := x.read()
+	if !stop.Stop() || err != nil || there != s.Reveal() {
+		return
+	}
+	if x.own() != nil {
+		return // another program has just copied, or the display has gone
+	}
+	asked, ended := make(chan struct{}, 1), make(chan struct{})
+	go func() {
+		defer close(ended)
+		x.serve(asked)
+	}()
+	select {
+	case <-asked:
+		select {
+		case <-time.After(clearLimit / 4): // the manager has its answer, and acts on it
+		case <-ended:
+		}
+	case <-time.After(clearLimit):
+	case <-ended:
+	}
+	x.conn.Close()
+	<-ended
+}
+
+// selection is one owned CLIPBOARD. Without a text it has only the hint.
 type selection struct {
 	conn   *xgb.Conn
 	text   secret.Text
@@ -62,46 +97,92 @@ type selection struct {
 	texts                    []xproto.Atom // the targets that give the text
 }
 
-func newSelection(conn *xgb.Conn, s secret.Text) (*selection, error) {
-	x := &selection{conn: conn, text: s}
+// reachX connects to the display, with a window that owns nothing yet.
+func reachX() (*selection, error) {
+	xgb.Logger.SetOutput(io.Discard) // don't log a display that goes away
+	conn, err := xgb.NewConn()
+	if err != nil {
+		return nil, fmt.Errorf("reach the display: %w", err)
+	}
+	x := &selection{conn: conn}
+	if err := x.prepare(); err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("reach the display: %w", err)
+	}
+	return x, nil
+}
+
+func (x *selection) prepare() error {
 	for name, atom := range map[string]*xproto.Atom{"CLIPBOARD": &x.clipboard, "TARGETS": &x.targets, hintName: &x.hint} {
 		var err error
-		if *atom, err = intern(conn, name); err != nil {
-			return nil, err
+		if *atom, err = intern(x.conn, name); err != nil {
+			return err
 		}
 	}
-	for _, name := range []string{"UTF8_STRING", "text/plain;charset=utf-8", "text/plain", "STRING", "TEXT"} {
-		atom, err := intern(conn, name)
+	for _, name := range textKinds {
+		atom, err := intern(x.conn, name)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		x.texts = append(x.texts, atom)
 	}
 	var err error
-	if x.window, err = xproto.NewWindowId(conn); err != nil {
-		return nil, err
+	if x.window, err = xproto.NewWindowId(x.conn); err != nil {
+		return err
 	}
-	screen := xproto.Setup(conn).DefaultScreen(conn)
-	err = xproto.CreateWindowChecked(conn, screen.RootDepth, x.window, screen.Root, 0, 0, 1, 1, 0,
+	screen := xproto.Setup(x.conn).DefaultScreen(x.conn)
+	return xproto.CreateWindowChecked(x.conn, screen.RootDepth, x.window, screen.Root, 0, 0, 1, 1, 0,
 		xproto.WindowClassInputOutput, screen.RootVisual, xproto.CwEventMask, []uint32{xproto.EventMaskPropertyChange}).Check()
-	if err != nil {
-		return nil, err
-	}
+}
+
+// own makes the window the owner.
+func (x *selection) own() error {
 	since, err := x.now()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if err := xproto.SetSelectionOwnerChecked(conn, x.window, x.clipboard, since).Check(); err != nil {
-		return nil, err
+	if err := xproto.SetSelectionOwnerChecked(x.conn, x.window, x.clipboard, since).Check(); err != nil {
+		return err
 	}
-	owner, err := xproto.GetSelectionOwner(conn, x.clipboard).Reply()
+	owner, err := xproto.GetSelectionOwner(x.conn, x.clipboard).Reply()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if owner.Owner != x.window {
-		return nil, errors.New("another program keeps it")
+		return errors.New("another program keeps it")
 	}
-	return x, nil
+	return nil
+}
+
+// read is the text on the clipboard, "" for none, or for one longer than we copy.
+func (x *selection) read() (string, error) {
+	since, err := x.now()
+	if err != nil {
+		return "", err
+	}
+	property := x.clipboard // on our window any name does
+	err = xproto.ConvertSelectionChecked(x.conn, x.window, x.clipboard, x.texts[1], property, since).Check()
+	if err != nil {
+		return "", err
+	}
+	for {
+		event, err := x.conn.WaitForEvent()
+		if event == nil && err == nil {
+			return "", errors.New("the display has gone")
+		}
+		told, ok := event.(xproto.SelectionNotifyEvent)
+		if !ok {
+			continue
+		}
+		if told.Property == xproto.AtomNone {
+			return "", nil
+		}
+		reply, failed := xproto.GetProperty(x.conn, true, x.window, property, xproto.GetPropertyTypeAny, 0, selectionLimit/4+1).Reply()
+		if failed != nil {
+			return "", failed
+		}
+		return string(reply.Value), nil
+	}
 }
 
 func intern(conn *xgb.Conn, name string) (xproto.Atom, error) {
@@ -130,9 +211,9 @@ func (x *selection) now() (xproto.Timestamp, error) {
 	}
 }
 
-// serve answers requests for the text, until another program copies or the connection
-// ends.
-func (x *selection) serve() {
+// serve answers requests, until another program copies or the connection ends. asked
+// receives when one has been told what there is; it may be nil.
+func (x *selection) serve(asked chan<- struct{}) {
 	defer x.conn.Close()
 	for {
 		event, err := x.conn.WaitForEvent()
@@ -142,6 +223,12 @@ func (x *selection) serve() {
 		switch e := event.(type) {
 		case xproto.SelectionRequestEvent:
 			x.answer(e)
+			if e.Target == x.targets {
+				select {
+				case asked <- struct{}{}:
+				default:
+				}
+			}
 		case xproto.SelectionClearEvent:
 			if e.Selection == x.clipboard {
 				return
@@ -164,13 +251,17 @@ func (x *selection) answer(e xproto.SelectionRequestEvent) {
 	switch {
 	case e.Target == x.targets:
 		var list []byte
-		for _, atom := range append([]xproto.Atom{x.targets, x.hint}, x.texts...) {
+		kinds := []xproto.Atom{x.targets, x.hint}
+		if x.text != (secret.Text{}) {
+			kinds = append(kinds, x.texts...)
+		}
+		for _, atom := range kinds {
 			list = binary.NativeEndian.AppendUint32(list, uint32(atom))
 		}
 		put(xproto.AtomAtom, 32, list)
 	case e.Target == x.hint:
 		put(x.hint, 8, []byte(hintSecret))
-	case slices.Contains(x.texts, e.Target):
+	case x.text != (secret.Text{}) && slices.Contains(x.texts, e.Target):
 		put(e.Target, 8, []byte(x.text.Reveal()))
 	default:
 		property = xproto.AtomNone
