@@ -48,6 +48,16 @@ func (a *Agent) Access(ctx context.Context, name string) (secret.Text, error) {
 	return cred.Token(), err
 }
 
+// AskOf is when a profile has a person asked before a program gets a credential; "" is as
+// config.toml says. It costs no snapshot, since every read of a token needs it.
+func (a *Agent) AskOf(name string) (string, error) {
+	s, err := a.session(name)
+	if err != nil {
+		return "", err
+	}
+	return s.known.Load().profile.Ask, nil
+}
+
 // ProxyNeeds is the data that a proxy needs for every request.
 type ProxyNeeds struct {
 	Origins       string // of web pages that may use the proxy, with spaces between them

@@ -1,6 +1,7 @@
 package localapi
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"time"
@@ -18,14 +19,11 @@ func (s *Server) mayHave(r *http.Request, caller *guard.Caller, profile string, 
 	if !caller.Owner {
 		return nil
 	}
-	snapshot, err := s.Agent.Profile(profile)
+	ask, err := s.Agent.AskOf(profile)
 	if err != nil {
 		return err
 	}
-	mode := asks.Mode(snapshot.Ask)
-	if mode == "" {
-		mode = asks.Mode(s.Settings.Get().Ask)
-	}
+	mode := asks.Mode(cmp.Or(ask, s.Settings.Get().Ask))
 	if mode == "" || mode == asks.ModeNever {
 		return nil
 	}
