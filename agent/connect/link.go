@@ -18,15 +18,16 @@ type Link struct {
 }
 
 // EntryName is the name of the link's entry. No profile's name makes the flows' and the
-// builder's the same, so both can stand in one file.
+// builder's the same, so both can stand in one file. Codex takes letters, digits, - and _
+// alone, so a dot becomes _.
 func (t *Tool) EntryName(l Link) string {
 	switch {
 	case !t.SpeaksMCP():
 		return l.Profile
 	case l.Builder:
-		return "lfx-" + l.Profile
+		return "lfx-" + strings.ReplaceAll(l.Profile, ".", "_")
 	}
-	return "langflow-" + l.Profile
+	return "langflow-" + strings.ReplaceAll(l.Profile, ".", "_")
 }
 
 // BuilderScope is what a builder needs: with edit alone, lfx 1.13.0 and Langflow 1.13.0

@@ -29,8 +29,8 @@ type Record struct {
 	// SHA256 is the hash of the file as last written by Langkeep. While the file still
 	// has it, the backup can replace the whole file.
 	SHA256 string `json:"sha256"`
-	// Entry is the hash of the entry's meaning as written; "" in records of Langkeep 1.0.
-	Entry string `json:"entry,omitempty"`
+	// Entry is the hash of the entry's meaning as written.
+	Entry string `json:"entry"`
 	// Made is the outermost folder that was made for the file; "" if there was no need.
 	Made   string `json:"made,omitempty"`
 	Client string `json:"client"` // the client whose token is in the entry; "" if none is
@@ -164,6 +164,9 @@ func (r Records) makeLocked(t *Tool, l Link, e *Edit, client string) (n Record, 
 	i := slices.IndexFunc(before, n.is)
 	if i >= 0 && before[i].Path != e.Path {
 		return n, undo, fmt.Errorf("%s is connected in %s: disconnect it first", t.Title, before[i].Path)
+	}
+	if other := slices.IndexFunc(before, func(o Record) bool { return o.Path == e.Path && !o.is(n) && t.EntryName(o.Link) == e.Name }); other >= 0 {
+		return n, undo, fmt.Errorf("%s has the entry %s for the profile %s already: disconnect that first, or name another file with --file", e.Path, e.Name, before[other].Profile)
 	}
 	if info, err := os.Stat(e.Path); err == nil && client != "" && info.Mode().Perm() != 0o600 {
 		n.Mode = info.Mode().Perm()

@@ -142,6 +142,44 @@ func TestRecordsLockWaits(t *testing.T) {
 	})
 }
 
+// Two profiles whose entries would have one name can't both stand in a file.
+func TestOneEntryForTwo(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "mcp.json")
+	tool, err := Find("codex")
+	if err != nil {
+		t.Fatal(err)
+	}
+	records := OpenRecords(paths.Paths{State: t.TempDir()})
+	connect := func(profile, path string) error {
+		l := Link{Profile: profile}
+		place, err := tool.At(path, tool.EntryName(l), "linux", os.Getenv)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if place.Name != "langflow-a_b" {
+			t.Errorf("%s has the entry %s", profile, place.Name)
+		}
+		edit, err := place.Put(codex(Server{Command: profile}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _, err = records.Make(t.Context(), tool, l, edit, "")
+		return err
+	}
+	if err := connect("a.b", path); err != nil {
+		t.Fatal(err)
+	}
+	if err := connect("a_b", path); err == nil || !strings.Contains(err.Error(), "for the profile a.b already") {
+		t.Errorf("the other profile: %v", err)
+	}
+	if err := connect("a_b", path+"-2"); err != nil {
+		t.Error(err)
+	}
+	if err := connect("a.b", path); err != nil {
+		t.Errorf("again: %v", err)
+	}
+}
+
 // The entries of one file may go in any order: with the last one the file, or its
 // absence and that of the folders made for it, is what it was before the first.
 func TestSharedFile(t *testing.T) {

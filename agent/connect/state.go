@@ -108,7 +108,7 @@ func (d Desk) connection(ctx context.Context, t *Tool, n Record, answers map[str
 	case value == nil:
 		c.Entry = Gone
 		return fail(fmt.Errorf("%s has no entry %s any more", n.Path, place.Name))
-	case n.Entry != sumOfValue(value) && (n.Entry != "" || n.SHA256 != sumOf(content)):
+	case n.Entry != sumOfValue(value):
 		c.Entry = Changed
 		return c
 	}
