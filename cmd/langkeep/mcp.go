@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -47,6 +48,9 @@ account's.`,
 func (o *mcpOptions) run(ctx context.Context, args []string) error {
 	w := &mcpWays{mcpOptions: o, args: args}
 	defer w.release()
+	if out, ok := o.stdout.(*os.File); ok {
+		widenPipe(out)
+	}
 	err := mcp.Run(ctx, mcp.Config{Connect: w.connect, In: o.stdin, Out: o.stdout, Warn: o.say})
 	if err == nil && !w.found && w.failure != nil {
 		err = exitError{codeOf(w.failure), errors.New("the client has gone, and nothing could be relayed")}

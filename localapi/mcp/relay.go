@@ -69,6 +69,7 @@ type relay struct {
 	connect    flight.Slot
 	connecting sync.WaitGroup // calls of Connect
 
+	buffers  sync.Pool  // of *[]byte, for answers
 	writing  sync.Mutex // held while a line is written
 	renewing sync.Mutex // held while a new session begins
 
@@ -343,16 +344,19 @@ func (r *relay) post(ctx context.Context, in session, e envelope, take func(enve
 		}
 		take(a)
 	}
+	buffer, ok := r.buffers.Get().(*[]byte)
+	if !ok {
+		buffer = new([]byte)
+	}
+	defer r.buffers.Put(buffer)
 	kind, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type"))
 	switch {
 	case kind == "text/event-stream":
-		err = r.stream(res.Body, got)
+		err = r.stream(res.Body, buffer, got)
 	case res.StatusCode == http.StatusAccepted || res.StatusCode == http.StatusNoContent:
 	default:
-		var body bytes.Buffer
-		body.Grow(int(min(max(res.ContentLength, 0), maxMessage)) + bytes.MinRead)
-		_, err = body.ReadFrom(io.LimitReader(res.Body, maxMessage+1))
-		text := bytes.TrimSpace(bytes.TrimPrefix(body.Bytes(), byteOrderMark))
+		err = readAll(res.Body, buffer)
+		text := bytes.TrimSpace(bytes.TrimPrefix(*buffer, byteOrderMark))
 		if err == nil && len(text) > 0 && (len(text) > maxMessage || !each(text, got)) {
 			return errors.New("the server's answer is no json")
 		}
@@ -366,9 +370,28 @@ func (r *relay) post(ctx context.Context, in session, e envelope, take func(enve
 	return nil
 }
 
+// readAll reads a body, or a little more than maxMessage of it, into the buffer.
+func readAll(body io.Reader, buffer *[]byte) error {
+	const piece = 64 << 10 // bytes
+	all := (*buffer)[:0]
+	defer func() { *buffer = all }()
+	for len(all) <= maxMessage {
+		all = sse.Grown(all, piece)
+		n, err := body.Read(all[len(all):cap(all)])
+		all = all[:len(all)+n]
+		switch {
+		case err == io.EOF:
+			return nil
+		case err != nil:
+			return err
+		}
+	}
+	return nil
+}
+
 // stream reads the messages of a stream to its end.
-func (r *relay) stream(body io.Reader, got func(envelope)) error {
-	for event, err := range sse.Read(body, maxMessage) {
+func (r *relay) stream(body io.Reader, buffer *[]byte, got func(envelope)) error {
+	for event, err := range sse.ReadInto(body, maxMessage, buffer) {
 		switch {
 		case err == io.EOF:
 			return nil
@@ -459,7 +482,7 @@ func (r *relay) listen(ctx context.Context) {
 					kind, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type"))
 					switch {
 					case res.StatusCode == http.StatusOK && kind == "text/event-stream":
-						_ = r.stream(res.Body, r.write) // and again
+						_ = r.stream(res.Body, new([]byte), r.write) // and again
 					case res.StatusCode == http.StatusNotFound && in.id != "":
 						err = r.renew(ctx, in)
 					case unknownToken(res):

@@ -465,3 +465,27 @@ func FuzzRelay(f *testing.F) {
 		}
 	})
 }
+
+// Answers that come in the same buffer, one after the other and at once, stay apart.
+func TestRelayUsesBuffersAgain(t *testing.T) {
+	var in, want []string
+	for id := range 40 {
+		in = append(in, fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"method":"echo"}`, id))
+		want = append(want, fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"result":"%s"}`, id, strings.Repeat(string(rune('a'+id%26)), 1+id*3000)))
+	}
+	lines := exchange(t, strings.Join(in, "\n"), func(_ *http.Request, body string) (http.Header, string) {
+		e, err := open([]byte(body))
+		if err != nil {
+			t.Error(err)
+		}
+		id, _ := strconv.Atoi(string(e.id))
+		if id%2 == 0 {
+			return http.Header{"Content-Type": {"application/json"}}, want[id]
+		}
+		return http.Header{"Content-Type": {"text/event-stream"}}, "data: " + want[id] + "\n\n"
+	})
+	slices.Sort(want)
+	if !slices.Equal(lines, want) {
+		t.Error("some answers are others")
+	}
+}

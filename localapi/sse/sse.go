@@ -19,9 +19,16 @@ type Event struct {
 // stream's start. The last value is an error: io.EOF at the stream's end,
 // bufio.ErrTooLong, or the reader's.
 func Read(r io.Reader, most int) iter.Seq2[Event, error] {
+	return ReadInto(r, most, new([]byte))
+}
+
+// ReadInto is Read with a buffer for the events' data; in the end it is the one that was
+// used, which may be larger. Memory that is used again costs little.
+func ReadInto(r io.Reader, most int, buffer *[]byte) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
 		in := bufio.NewReaderSize(r, chunk)
-		l := lines{most: most, first: true}
+		l := lines{most: most, first: true, data: (*buffer)[:0]}
+		defer func() { *buffer = l.data }()
 		for {
 			if _, err := in.Peek(1); err != nil { // a last line without an end is dropped, as the format wants
 				yield(Event{}, err)
@@ -107,10 +114,7 @@ func lineEnd(part []byte) int {
 // add adds to the unfinished line.
 func (l *lines) add(text []byte) {
 	if l.isData {
-		if len(l.data)+len(text) > cap(l.data) { // append would grow it in many more steps
-			l.data = append(make([]byte, 0, 3*cap(l.data)+len(text)), l.data...)
-		}
-		l.data = append(l.data, text...)
+		l.data = append(Grown(l.data, len(text)), text...)
 	} else {
 		l.line = append(l.line, text...)
 		if l.first && len(l.line) >= len(byteOrderMark) {
@@ -124,6 +128,15 @@ func (l *lines) add(text []byte) {
 		}
 	}
 	l.tooLong = max(len(l.data), len(l.line)) > l.most
+}
+
+// Grown returns a buffer with room for n more bytes. It grows in fewer steps than append
+// takes, which leave more behind than the text itself has.
+func Grown(buffer []byte, n int) []byte {
+	if len(buffer)+n <= cap(buffer) {
+		return buffer
+	}
+	return append(make([]byte, 0, 3*cap(buffer)+n), buffer...)
 }
 
 var byteOrderMark = []byte("\ufeff")
