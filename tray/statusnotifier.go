@@ -61,6 +61,9 @@ func Run(c Config, stopped <-chan struct{}) error {
 			register()
 		} else {
 			c.Say("no tray on this desktop yet: the icon shows when there is one")
+			if c.Absent != nil {
+				c.Absent()
+			}
 		}
 		for sig := range changes {
 			if len(sig.Body) == 3 && sig.Body[0] == trayHost && sig.Body[2] != "" {

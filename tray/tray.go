@@ -27,8 +27,9 @@ type Config struct {
 	Log       *slog.Logger
 	// Say tells a person why the tray behaves oddly, each reason once.
 	Say func(string)
-	// Shown is called once the desktop shows the icon; it may be nil.
-	Shown func()
+	// Shown is called once the desktop shows the icon, and Absent at once where there is a
+	// desktop without a tray; they may be nil.
+	Shown, Absent func()
 }
 
 // Actions are the actions of clicks. Each runs in a goroutine of its own.

@@ -12,6 +12,7 @@ import (
 
 	"langkeep/agent/secret"
 	"langkeep/localapi/client"
+	"langkeep/tray/clipboard"
 )
 
 // credentialOptions has the differences between the commands that print a credential,
@@ -23,6 +24,7 @@ type credentialOptions struct {
 
 	minValid time.Duration
 	output   string
+	copy     bool // to the clipboard instead
 }
 
 // command makes such a command.
@@ -33,6 +35,7 @@ func (o *credentialOptions) command(cmd *cobra.Command) *cobra.Command {
 	cmd.Flags().DurationVar(&o.minValid, "min-valid", client.AnyLifetime, "how long it must be valid, such as 90s or 10m (default: a minute, if that can be had)")
 	cmd.Flags().Lookup("min-valid").DefValue = "0s" // help leaves out a zero default
 	cmd.Flags().StringVar(&o.output, "output", "raw", "raw, json, or header for the header "+header)
+	cmd.Flags().BoolVar(&o.copy, "copy", false, "copy it to the clipboard for 30 seconds, and wait for their end")
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"raw", "json", "header"}, cobra.ShellCompDirectiveNoFileComp))
 	return o.takesProfile(cmd)
 }
@@ -40,6 +43,9 @@ func (o *credentialOptions) command(cmd *cobra.Command) *cobra.Command {
 func (o *credentialOptions) check(cmd *cobra.Command) error {
 	if cmd.Flags().Changed("min-valid") && o.minValid < 0 {
 		return usagef("--min-valid %v is below zero", o.minValid)
+	}
+	if o.copy && cmd.Flags().Changed("output") {
+		return usagef("--copy and --output don't go together")
 	}
 	switch o.output {
 	case "raw", "json", "header":
@@ -57,7 +63,28 @@ func (o *credentialOptions) run(ctx context.Context, c *client.Client, name stri
 	if err != nil {
 		return err
 	}
+	if o.copy {
+		return o.toClipboard(ctx, credential)
+	}
 	return o.print(credential)
+}
+
+// toClipboard copies a credential, and returns when it is no longer there.
+func (o *credentialOptions) toClipboard(ctx context.Context, credential secret.Text) error {
+	board, err := clipboard.New(o.getenv)
+	if err != nil {
+		return err
+	}
+	if err := board.Copy(credential); err != nil {
+		return err
+	}
+	defer board.Close()
+	o.say("it is on the clipboard for 30 seconds")
+	select {
+	case <-time.After(clipboard.Keep):
+	case <-ctx.Done():
+	}
+	return nil
 }
 
 // print writes a credential, alone or as a header.

@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"langkeep/agent"
 	"langkeep/agent/autostart"
@@ -49,7 +50,7 @@ func RunOnDesktop(ctx context.Context, o Options, d Desktop) error {
 	}()
 	select {
 	case r := <-begun:
-		v := desktopView{Desktop: d, running: r, options: o, board: board, noBoard: noBoard}
+		v := desktopView{Desktop: d, running: r, options: o, board: board, noBoard: noBoard, noTray: make(chan struct{})}
 		v.show(ctx, stopped)
 	case <-stopped:
 	}
@@ -64,8 +65,12 @@ type desktopView struct {
 	options Options
 	board   *clipboard.Clipboard // nil: there is none, and noBoard tells why
 	noBoard error
-	tray    atomic.Bool // it is there
+	tray    atomic.Bool   // it is there
+	noTray  chan struct{} // closed once the desktop has said that it has none
 }
+
+// panelPatience is for a panel that starts after the agent, as at a login.
+const panelPatience = 20 * time.Second
 
 // show shows the agent until it has stopped. The tray ends last: on macOS it ends the
 // process.
@@ -92,10 +97,9 @@ func (v *desktopView) show(ctx context.Context, stopped <-chan struct{}) {
 			if v.noBoard != nil {
 				v.Say("the menu has no copy entries: " + v.noBoard.Error())
 			}
-			if err := v.welcome(ctx); err != nil {
-				v.log.Warn("the control page did not open at the first start", "error", err)
-			}
+			v.welcome(ctx)
 		},
+		Absent: func() { close(v.noTray) },
 	}, stopped)
 	if err != nil {
 		v.log.Info("no tray", "reason", err)
@@ -224,8 +228,11 @@ func (v *desktopView) openPage(ctx context.Context, at string) error {
 
 // pressed does what a notification's button says.
 func (v *desktopView) pressed(ctx context.Context, name, do string) error {
-	if name == notify.Asking {
+	switch name {
+	case notify.Asking:
 		return notify.Answer(v.asks, do)
+	case placeSubject:
+		return v.openPage(ctx, "")
 	}
 	switch do {
 	case notify.SignIn.Do:
@@ -241,19 +248,56 @@ func (v *desktopView) pressed(ctx context.Context, name, do string) error {
 	return v.openPage(ctx, "card/"+name)
 }
 
-// welcome opens the control page if there is no profile yet, once ever.
-func (v *desktopView) welcome(ctx context.Context) error {
+// welcome opens the control page if there is no profile yet, once ever, and tells whether
+// it did.
+func (v *desktopView) welcome(ctx context.Context) bool {
 	if !v.Greet || len(v.agent.Profiles()) > 0 {
-		return nil
+		return false
 	}
 	if _, err := os.Stat(v.options.Paths.Welcomed()); err == nil {
-		return nil
+		return false
 	}
-	if err := v.openPage(ctx, "add"); err != nil {
-		return err
+	err := v.openPage(ctx, "add")
+	if err == nil {
+		err = paths.WriteFile(v.options.Paths.Welcomed(), fmt.Appendf(nil, "{\"schema\":%d}\n", paths.Schema))
 	}
-	return paths.WriteFile(v.options.Paths.Welcomed(), fmt.Appendf(nil, "{\"schema\":%d}\n", paths.Schema))
+	if err != nil {
+		v.log.Warn("the control page did not open at the first start", "error", err)
+	}
+	return err == nil
 }
+
+// welcomeWithoutTray is welcome on a desktop that shows no tray icons, as GNOME without an
+// extension: a notification says where Langkeep is.
+func (v *desktopView) welcomeWithoutTray(ctx context.Context, show func(notify.Message) error) {
+	if v.Getenv("DISPLAY") == "" && v.Getenv("WAYLAND_DISPLAY") == "" {
+		return
+	}
+	select {
+	case <-v.noTray:
+	case <-ctx.Done():
+		return
+	}
+	select {
+	case <-time.After(panelPatience):
+	case <-ctx.Done():
+		return
+	}
+	if v.tray.Load() || !v.welcome(ctx) {
+		return
+	}
+	err := show(notify.Message{
+		Subject: placeSubject, Title: "Langkeep runs without an icon",
+		Text:    "This desktop shows no tray icons. Open Langkeep from your applications, or with langkeep open.",
+		Buttons: []notify.Button{notify.Open},
+	})
+	if err != nil {
+		v.log.Info("a notification was not shown", "of", placeSubject, "error", err)
+	}
+}
+
+// placeSubject is the subject of the message on where Langkeep is; no profile has such a name.
+const placeSubject = "its place"
 
 // notify shows notifications until ctx ends.
 func (v *desktopView) notify(ctx context.Context) {
@@ -274,6 +318,7 @@ func (v *desktopView) notify(ctx context.Context) {
 	var asking sync.WaitGroup
 	defer asking.Wait()
 	asking.Go(func() { notify.Ask(ctx, v.asks, show, v.tray.Load, v.log) })
+	asking.Go(func() { v.welcomeWithoutTray(ctx, show) })
 	changes := v.agent.Subscribe()
 	defer v.agent.Unsubscribe(changes)
 	notify.Run(ctx, notify.Config{
