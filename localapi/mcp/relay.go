@@ -294,7 +294,8 @@ func (r *relay) ask(ctx context.Context, e envelope) {
 // postPatiently posts a message in the current session, and in a new one if the server
 // has forgotten that. A message that may be sent twice waits for a server that starts.
 func (r *relay) postPatiently(ctx context.Context, e envelope) error {
-	for begun := time.Now(); ; {
+	var begun time.Time // of the wait
+	for {
 		in := r.current()
 		if e.stateless() {
 			in = session{}
@@ -304,6 +305,9 @@ func (r *relay) postPatiently(ctx context.Context, e envelope) error {
 			if err = r.renew(ctx, in); err == nil {
 				err = r.post(ctx, r.current(), e, r.write)
 			}
+		}
+		if begun.IsZero() { // the agent may have been waited for before
+			begun = time.Now()
 		}
 		if err == nil || !e.repeatable() || !passing(err) || time.Since(begun) > serverStarts {
 			return err

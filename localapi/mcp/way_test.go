@@ -390,6 +390,27 @@ func TestRelayWaitsForAServerThatStarts(t *testing.T) {
 	}
 }
 
+// Also where both start: the agent is waited for, and then the server.
+func TestRelayWaitsForBoth(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begun := time.Now()
+		c := converse(t, func(context.Context) (*Way, error) {
+			if time.Since(begun) < 20*time.Second {
+				return nil, client.ErrNoAgent
+			}
+			return to("http://proxy", roundTrip(func(r *http.Request) (*http.Response, error) {
+				if time.Since(begun) < 25*time.Second {
+					return says(r, http.StatusBadGateway, "text/html", "<html>"), nil
+				}
+				return pongs(r), nil
+			}))(t.Context())
+		})
+		c.say(t, hello)
+		c.hears(t, pong("0"))
+		c.end(t)
+	})
+}
+
 // A client that has sent all its messages gets what there is to say.
 func TestRelayWaitsForNoServerAtTheEnd(t *testing.T) {
 	lines := exchange(t, hello, func(*http.Request, string) (http.Header, string) {

@@ -32,6 +32,10 @@ var mcpMethods = map[string]field{
 	"tools/call":       objectOf(with(callFields, map[string]field{"arguments": plainArguments})),
 	"prompts/list":     optionalObject,
 	"logging/setLevel": optionalObject,
+	// Of 2026-07-28, whose clients hear so of changed lists; not of changed resources.
+	"subscriptions/listen": objectOf(map[string]field{"_meta": optionalObject, "notifications": objectOf(map[string]field{
+		"toolsListChanged": boolean, "promptsListChanged": boolean, "resourcesListChanged": boolean,
+	})}),
 }
 
 var callFields = map[string]field{"name": text, "arguments": optionalObject, "_meta": optionalObject}
@@ -116,6 +120,9 @@ func judgeMCP(a *asked) *objection {
 	}
 	if !known {
 		return a.refuseRPC(id, rpcNoMethod, "this client may list and call tools, and nothing else: add a client with the scope proxy, or use the routes of files with the scope edit")
+	}
+	if !may(message["params"]) && method == "subscriptions/listen" {
+		return a.refuseRPC(id, rpcNoParams, "this client may listen for changes of the lists alone: add a client with the scope proxy")
 	}
 	if !may(message["params"]) {
 		return a.refuseRPC(id, rpcNoParams, "a tool's arguments may be text, numbers and truths, and no objects, of which Langflow makes tweaks: add a client with the scope tweak")

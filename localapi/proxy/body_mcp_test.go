@@ -36,6 +36,8 @@ func TestMCPMessages(t *testing.T) {
 		{`{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"echo"}}`, "", "", "", 0},
 		{`{"jsonrpc":"2.0","id":2,"method":"ping"}`, "", "", "", 0},
 		{`{"jsonrpc":"2.0","id":2,"method":"server/discover","params":{}}`, "", "", "", 0},
+		{`{"jsonrpc":"2.0","id":2,"method":"subscriptions/listen","params":{"notifications":{"toolsListChanged":true},"_meta":{}}}`, "", "", "", 0},
+		{`{"jsonrpc":"2.0","id":2,"method":"subscriptions/listen","params":{"notifications":{"resourceSubscriptions":["file:///a"]}}}`, "2", "2", "2", -32602},
 		{`{"jsonrpc":"2.0","id":2,"result":{}}`, "", "", "", 0},
 		{`{"jsonrpc":"2.0","id":2,"error":{"code":1,"message":"a"}}`, "", "", "", 0},
 
