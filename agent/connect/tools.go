@@ -16,7 +16,7 @@ import (
 type Tool struct {
 	Name    string // on the command line
 	Title   string
-	program string // its command; "" if it has none, or a common word
+	program string // its command; "" if it has none, or one that another program has too
 	section string
 	format  format
 	// spots are the places of its user's configuration, the best one first.
@@ -152,7 +152,8 @@ var Tools = []*Tool{
 		spots: atHome(".gemini", "settings.json"),
 	},
 	{
-		Name: "goose", Title: "Goose", program: "goose", section: "extensions", format: yamlFormat{}, server: goose,
+		// Without its program: goose is a migrator of databases too.
+		Name: "goose", Title: "Goose", section: "extensions", format: yamlFormat{}, server: goose,
 		spots: one(func(w where) spot {
 			if w.local != "" {
 				return in(filepath.Join(w.config, "Block", "goose"), "config", "config.yaml")
