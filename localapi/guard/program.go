@@ -2,6 +2,7 @@ package guard
 
 import (
 	"net/http"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -14,20 +15,73 @@ import (
 // The zero Program is one that can't be told.
 func FindProgram(r *http.Request) asks.Program {
 	p := FindProcess(r).Wait()
+	if c := connOf(r); p.PID == 0 && c != nil && !c.socket {
+		p.PID = holderOf(c.remote, c.local)
+	}
 	if p.PID == 0 {
 		return asks.Program{}
 	}
 	return programOf(p.PID)
 }
 
+// inspected is what the system says of a process.
+type inspected struct {
+	exe      string // the path of its file
+	args     []string
+	dir      string // the folder that it works in; "" is not known
+	parent   int    // 0: there is none any more
+	session  string // as SessionAlive knows it
+	terminal bool   // the session is a terminal
+}
+
+// ancestors bounds the search for who runs langkeep.
+const ancestors = 16
+
+// programOf names a process.
+func programOf(pid int) asks.Program {
+	own, _ := inspect(os.Getpid())
+	for range ancestors {
+		i, ok := inspect(pid)
+		if !ok || i.exe == "" {
+			return asks.Program{} // it has gone, or is another user's
+		}
+		// Who started a program of ours that outlives it can't be told.
+		if parent, ok := inspect(i.parent); i.exe == own.exe && i.parent > 1 && ok && parent.exe != "" {
+			pid = i.parent
+			continue
+		}
+		script, told := scriptOf(i.exe, i.args, func(path string) bool {
+			info, err := os.Stat(i.at(path))
+			return err == nil && info.Mode().IsRegular()
+		})
+		if !told {
+			return asks.Program{}
+		}
+		if script != "" && !strings.HasPrefix(script, "-m ") {
+			script = i.at(script)
+		}
+		return asks.Program{Exe: i.exe, Script: script, Session: i.session, Terminal: i.terminal}
+	}
+	return asks.Program{}
+}
+
+func (i inspected) at(path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(i.dir, path)
+}
+
 // interpreters run programs in files that are not their own. A version may follow the
 // name, as in python3.13.
-var interpreters = []string{"sh", "bash", "dash", "zsh", "ksh", "fish", "python", "pypy", "node", "nodejs", "deno", "bun", "ruby", "perl", "php", "pwsh", "Rscript", "lua"}
+var interpreters = []string{
+	"sh", "bash", "dash", "zsh", "ksh", "fish", "python", "pythonw", "pypy", "node", "nodejs", "deno", "bun", "ruby", "perl", "php", "pwsh", "powershell", "cmd", "wscript", "cscript", "Rscript", "lua",
+}
 
 // scriptOf is the script in an interpreter's arguments. told is false for code among the
 // arguments, or on stdin, of which nobody could say later that it is the same.
 func scriptOf(exe string, args []string, exists func(path string) bool) (script string, told bool) {
-	name := strings.TrimRight(filepath.Base(exe), "0123456789.-")
+	name := strings.TrimRight(strings.TrimSuffix(filepath.Base(exe), ".exe"), "0123456789.-")
 	if !slices.Contains(interpreters, name) {
 		return "", true
 	}
@@ -36,7 +90,7 @@ func scriptOf(exe string, args []string, exists func(path string) bool) (script 
 		case name == "python" && arg == "-m" && i+1 < len(args):
 			return "-m " + args[i+1], true
 		case arg == "run" && i == 1 && (name == "deno" || name == "bun"):
-		case arg == "-" || arg == "-c" || arg == "-e" || arg == "-p" || arg == "--eval" || arg == "--print" || arg == "-s":
+		case slices.Contains([]string{"-", "-c", "-e", "-p", "--eval", "--print", "-s", "/c", "/C", "/k", "/K", "-Command", "-EncodedCommand"}, arg):
 			return "", false
 		case strings.HasPrefix(arg, "-"):
 		case exists(arg):

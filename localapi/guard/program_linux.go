@@ -2,59 +2,37 @@ package guard
 
 import (
 	"bytes"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
-
-	"langkeep/agent/asks"
 )
 
-// ancestors bounds the search for who runs langkeep.
-const ancestors = 16
+// holderOf has nothing to add to FindProcess.
+func holderOf(_, _ netip.AddrPort) int { return 0 }
 
-// programOf names a process, see proc(5).
-func programOf(pid int) asks.Program {
-	own := running(os.Getpid()).Exe
-	for range ancestors {
-		exe := running(pid).Exe
-		stat, ok := statOf(pid)
-		if !ok || exe == "" {
-			return asks.Program{} // it has gone, or is another user's
-		}
-		// Who started a program of ours that outlives it can't be told.
-		if exe == own && stat.parent > 1 && running(stat.parent).Exe != "" {
-			pid = stat.parent
-			continue
-		}
-		data, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "cmdline"))
-		if err != nil {
-			return asks.Program{}
-		}
-		dir, _ := os.Readlink(filepath.Join("/proc", strconv.Itoa(pid), "cwd")) // "" of one that has gone
-		at := func(path string) string {
-			if filepath.IsAbs(path) {
-				return path
-			}
-			return filepath.Join(dir, path)
-		}
-		script, told := scriptOf(exe, strings.Split(strings.TrimRight(string(data), "\x00"), "\x00"), func(path string) bool {
-			info, err := os.Stat(at(path))
-			return err == nil && info.Mode().IsRegular()
-		})
-		if !told {
-			return asks.Program{}
-		}
-		if script != "" && !strings.HasPrefix(script, "-m ") {
-			script = at(script)
-		}
-		p := asks.Program{Exe: strings.TrimSuffix(exe, " (deleted)"), Script: script, Terminal: stat.terminal != 0}
-		if leader, ok := statOf(stat.session); ok {
-			p.Session = sessionKey(stat.session, leader)
-		}
-		return p
+// inspect looks at a process, see proc(5).
+func inspect(pid int) (inspected, bool) {
+	dir := filepath.Join("/proc", strconv.Itoa(pid))
+	exe, err := os.Readlink(filepath.Join(dir, "exe"))
+	if err != nil {
+		return inspected{}, false
 	}
-	return asks.Program{}
+	own, ok := statOf(pid)
+	data, err := os.ReadFile(filepath.Join(dir, "cmdline"))
+	if !ok || err != nil {
+		return inspected{}, false
+	}
+	i := inspected{
+		exe: strings.TrimSuffix(exe, " (deleted)"), args: strings.Split(strings.TrimRight(string(data), "\x00"), "\x00"),
+		parent: own.parent, terminal: own.terminal != 0,
+	}
+	i.dir, _ = os.Readlink(filepath.Join(dir, "cwd")) // "" of one that has just gone
+	if leader, ok := statOf(own.session); ok {
+		i.session = sessionKey(own.session, leader)
+	}
+	return i, true
 }
 
 // SessionAlive tells whether the session of a Program goes on: its first process runs.

@@ -1,11 +1,13 @@
-//go:build !linux
+//go:build !linux && !darwin && !windows
 
 package guard
 
-import "langkeep/agent/asks"
+import "net/netip"
 
-// programOf can't tell a program here yet.
-func programOf(int) asks.Program { return asks.Program{} }
+func holderOf(_, _ netip.AddrPort) int { return 0 }
+
+// inspect can't look at a process here.
+func inspect(int) (inspected, bool) { return inspected{}, false }
 
 // SessionAlive knows no session here.
 func SessionAlive(string) bool { return false }
