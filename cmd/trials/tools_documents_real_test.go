@@ -50,6 +50,9 @@ var notRunHere = map[string]string{
 	"make bench": "it takes ten minutes; cmd/bench has a test of it",
 	"go test":    "the benchmarks of one request promise nothing",
 
+	"docker run": "no Docker is here; TestContainers mounts that folder",
+	"socat TCP-LISTEN:17861,bind=127.0.0.1,fork,reuseaddr": "it stays in the container; TestContainers asks through the socket itself",
+
 	"LANGKEEP_WRITE_DOCS=1 go": "it would write into this tree; assets/casebook has a test of it",
 }
 
