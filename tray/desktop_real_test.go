@@ -39,6 +39,7 @@ type desktop struct {
 	number string // of the display
 	light  bool   // the panel
 	conn   *dbus.Conn
+	user   []string // the environment of TestDesktops' user
 }
 
 // newDesktop starts an X server and a session bus, and ends them with the test.

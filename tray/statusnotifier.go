@@ -147,7 +147,7 @@ func (n *notifierItem) export() error {
 	changing := func(value any) *prop.Prop { return &prop.Prop{Value: value, Emit: prop.EmitTrue} }
 	props, err := prop.Export(n.conn, itemPath, prop.Map{itemInterface: {
 		"Category": constant("ApplicationStatus"), "Id": constant("langkeep"), "Title": constant("Langkeep"),
-		"Status": constant("Active"), "WindowId": constant(int32(0)), "ItemIsMenu": constant(true), "Menu": constant(menuPath),
+		"Status": constant("Active"), "IconAccessibleDesc": constant("Langkeep"), "WindowId": constant(int32(0)), "ItemIsMenu": constant(true), "Menu": constant(menuPath),
 		"IconName": constant(""), "IconThemePath": constant(""), "OverlayIconName": constant(""), "AttentionIconName": constant(""),
 		"IconPixmap": changing(n.icon), "ToolTip": changing(toolTip{Title: n.tooltip}),
 	}})

@@ -287,8 +287,8 @@ func (v *desktopView) welcomeWithoutTray(ctx context.Context, show func(notify.M
 		return
 	}
 	err := show(notify.Message{
-		Subject: placeSubject, Title: "Langkeep runs without an icon",
-		Text:    "This desktop shows no tray icons. Open Langkeep from your applications, or with langkeep open.",
+		Subject: placeSubject, Title: "running without an icon",
+		Text:    "Open it from your applications, or with langkeep open: this desktop shows no tray icons.",
 		Buttons: []notify.Button{notify.Open},
 	})
 	if err != nil {
