@@ -2,6 +2,7 @@ package paths
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -31,11 +32,19 @@ func lasting(exe, started string, getenv func(string) string) string {
 		return exe
 	}
 	var links []string
+	onPath := false
 	for _, dir := range filepath.SplitList(getenv("PATH")) {
-		links = append(links, filepath.Join(dir, filepath.Base(exe)))
+		path := filepath.Join(dir, filepath.Base(exe))
+		links, onPath = append(links, path), onPath || path == exe
 	}
 	for _, path := range append(links, started) {
-		if info, err := os.Stat(path); err != nil || !filepath.IsAbs(path) || path == exe || !os.SameFile(info, self) {
+		info, err := os.Stat(path)
+		if err != nil || !filepath.IsAbs(path) || path == exe || !os.SameFile(info, self) {
+			continue
+		}
+		// A linked folder is no better than one of the PATH: /bin is /usr/bin on many systems.
+		itself, err := os.Lstat(path)
+		if err != nil || itself.Mode()&fs.ModeSymlink == 0 && onPath {
 			continue
 		}
 		if real, err := filepath.EvalSymlinks(path); err == nil && real != path { // no copy of a hard link

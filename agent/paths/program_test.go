@@ -32,6 +32,7 @@ func TestProgramLasts(t *testing.T) {
 	}
 	pathstest.Symlink(t, at("Cellar/langkeep/1.0/bin/langkeep"), at("bin/langkeep"))
 	pathstest.Symlink(t, at("mount/usr/bin/langkeep"), at("shell/langkeep"))
+	pathstest.Symlink(t, at("plain"), at("linked"))
 	list := func(folders ...string) string {
 		all := ""
 		for _, folder := range folders {
@@ -47,6 +48,8 @@ func TestProgramLasts(t *testing.T) {
 		"a version's folder":           {"Cellar/langkeep/1.0/bin/langkeep", "bin/langkeep", map[string]string{"PATH": list("missing", "Cellar/langkeep/1.0/bin", "other", "bin")}, ""},
 		"nothing leads to it":          {"Cellar/langkeep/1.0/bin/langkeep", "Cellar/langkeep/1.0/bin/langkeep", map[string]string{"PATH": list("other", "shell")}, ""},
 		"without a PATH":               {"plain/langkeep", "plain/langkeep", nil, ""},
+		"a linked folder":              {"plain/langkeep", "linked/langkeep", map[string]string{"PATH": list("linked")}, ""},
+		"a linked folder beside it":    {"plain/langkeep", "plain/langkeep", map[string]string{"PATH": list("plain", "linked")}, ""},
 		"on the PATH itself":           {"plain/langkeep", "plain/langkeep", map[string]string{"PATH": list("plain")}, ""},
 		"an image":                     {"mount/usr/bin/langkeep", "langkeep.AppImage", map[string]string{"APPDIR": at("mount"), "APPIMAGE": at("langkeep.AppImage"), "PATH": list("shell")}, ""},
 		"started by a link":            {"Cellar/langkeep/1.0/bin/langkeep", "bin/langkeep", nil, "bin/langkeep"},
