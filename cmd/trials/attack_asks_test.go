@@ -48,7 +48,11 @@ func TestAttackAsks(t *testing.T) {
 			return yet(t, leased)
 		}},
 		{"runs `langkeep token`, `key`, `exec`, `env`", func(t *testing.T) string {
-			for _, args := range [][]string{{"token", "prod"}, {"key", "prod"}, {"exec", "prod", "--", "true"}, {"env", "prod"}} {
+			exe, err := built()
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, args := range [][]string{{"token", "prod"}, {"key", "prod"}, {"exec", "prod", "--", exe, "version"}, {"env", "prod"}} {
 				cmd := program(t, v.paths, args...)
 				out, _ := cmd.Output() // the exit code tells
 				if code := cmd.ProcessState.ExitCode(); code != exitNotAllowed || len(out) != 0 {
