@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/pelletier/go-toml/v2"
@@ -420,11 +421,13 @@ func checkOrigins(origins []string) error {
 
 // hostName is a name or an IPv4 address as a Host header has it, without a port. Names
 // of containers may have underscores.
-var hostName = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*$`)
+var hostName = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*$`)
+})
 
 func checkHosts(hosts []string) error {
 	for _, h := range hosts {
-		if len(h) > 253 || !hostName.MatchString(h) {
+		if len(h) > 253 || !hostName().MatchString(h) {
 			return fmt.Errorf("%q is not a host's name; write one such as host.docker.internal, without a port", h)
 		}
 	}

@@ -35,7 +35,7 @@ func (u upstreamAsk) eachFlow(ctx context.Context, take func(flow map[string]any
 				return fmt.Errorf("/api/v1/flows/ can't be read: %w", err)
 			}
 			flow, ok := v.(map[string]any)
-			if id, _ := flow["id"].(string); !ok || !uuid.MatchString(id) {
+			if id, _ := flow["id"].(string); !ok || !uuid().MatchString(id) {
 				return errors.New("/api/v1/flows/ has a flow without an id")
 			}
 			if err := take(flow); err != nil {

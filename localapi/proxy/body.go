@@ -12,8 +12,10 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"langkeep/localapi/client"
@@ -399,4 +401,10 @@ func (o *objection) write(w http.ResponseWriter) {
 	})
 	w.WriteHeader(cmp.Or(o.status, http.StatusOK))
 	_, _ = w.Write(answer) // fails where the client has gone
+}
+
+// pattern is a regular expression that is compiled when it is first needed: every command
+// would else wait a millisecond for these.
+func pattern(text string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(text) })
 }

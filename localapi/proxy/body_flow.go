@@ -9,7 +9,6 @@ import (
 	"maps"
 	"net/http"
 	"reflect"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -48,7 +47,7 @@ var promptComponents = []string{"Prompt", "Prompt Template"}
 
 // promptName is what such a field may be called. Langflow 1.13.0 gives a field whose
 // display_name is one that a variable is for ("OpenAI API Key") that variable's value.
-var promptName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,60}$`)
+var promptName = pattern(`^[a-z][a-z0-9_]{0,60}$`)
 
 const (
 	flowBytes     = 8 << 20
@@ -182,13 +181,13 @@ var buildFields = map[string]field{
 }
 
 var (
-	uuid    = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
-	ownFile = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}/[\pL\pN _.()-]*[\pL\pN]$`)
+	uuid    = pattern(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
+	ownFile = pattern(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}/[\pL\pN _.()-]*[\pL\pN]$`)
 )
 
 func accountFile(v any) bool {
 	s, _ := v.(string)
-	return ownFile.MatchString(s)
+	return ownFile().MatchString(s)
 }
 
 // judgeBuild is for the builds of flows, with edit; data replaces a flow's nodes.
@@ -264,7 +263,7 @@ func (a *asked) nodes(v any, id string) (nodes []any, wrong *objection) {
 		nodes, _ = v.(map[string]any)["nodes"].([]any)
 		return nodes, nil
 	}
-	if uuid.MatchString(id) {
+	if uuid().MatchString(id) {
 		if stored, err := a.stored(id); err == nil && sameFlow(stored["data"], v) {
 			return nil, nil
 		}
@@ -431,7 +430,7 @@ func plainValue(v any) bool {
 // variable and no file.
 func promptField(name string, v any) bool {
 	o, ok := v.(map[string]any)
-	return ok && promptName.MatchString(name) && name != "code" && o["type"] == "str" && (o["name"] == name || o["name"] == nil) && (o["display_name"] == name || o["display_name"] == nil) &&
+	return ok && promptName().MatchString(name) && name != "code" && o["type"] == "str" && (o["name"] == name || o["name"] == nil) && (o["display_name"] == name || o["display_name"] == nil) &&
 		falsehood(o["load_from_db"]) && nothing(o["file_path"]) && plainValue(o["value"]) && nothing(o["_input_type"])
 }
 

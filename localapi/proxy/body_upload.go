@@ -7,7 +7,6 @@ import (
 	"io"
 	"mime"
 	"net/http"
-	"regexp"
 	"strings"
 	"unicode/utf8"
 
@@ -26,7 +25,7 @@ import (
 var uploadQuery = map[string]field{"append": truth, "ephemeral": truth}
 
 // formBoundary is what Langflow 1.13.0 takes for a boundary.
-var formBoundary = regexp.MustCompile(`^[\w-]{1,70}$`)
+var formBoundary = pattern(`^[\w-]{1,70}$`)
 
 // streamUpload is for the uploads of files.
 func streamUpload(a *asked, body io.ReadCloser) (io.ReadCloser, *objection) {
@@ -35,7 +34,7 @@ func streamUpload(a *asked, body io.ReadCloser) (io.ReadCloser, *objection) {
 	}
 	kind, params, err := mime.ParseMediaType(a.header.Get("Content-Type"))
 	boundary := params["boundary"]
-	if err != nil || len(a.header.Values("Content-Type")) != 1 || kind != "multipart/form-data" || len(params) != 1 || !formBoundary.MatchString(boundary) {
+	if err != nil || len(a.header.Values("Content-Type")) != 1 || kind != "multipart/form-data" || len(params) != 1 || !formBoundary().MatchString(boundary) {
 		return nil, reject("an upload must be multipart/form-data, with nothing but a boundary of letters, digits, - and _: add a client with the scope proxy to send others")
 	}
 	return &upload{in: bufio.NewReaderSize(body, 32<<10), from: body, delimiter: []byte("--" + boundary)}, nil
@@ -162,18 +161,18 @@ func (u *upload) part(to []byte) ([]byte, error) {
 
 var (
 	// disposition is read alike by all.
-	disposition = regexp.MustCompile(`^form-data; name="([^"\\]*)"(?:; filename="([^"\\]*)")?$`)
-	otherValue  = regexp.MustCompile(`^[ -~]{0,200}$`)
+	disposition = pattern(`^form-data; name="([^"\\]*)"(?:; filename="([^"\\]*)")?$`)
+	otherValue  = pattern(`^[ -~]{0,200}$`)
 )
 
 // partHeader tells whether a part may have a header.
 func partHeader(name, value string) bool {
 	switch name {
 	case "content-disposition":
-		said := disposition.FindStringSubmatch(value)
+		said := disposition().FindStringSubmatch(value)
 		return said != nil && plain(said[1]) && plainFileName(said[2])
 	case "content-type", "content-length", "content-transfer-encoding":
-		return otherValue.MatchString(value)
+		return otherValue().MatchString(value)
 	}
 	return false
 }

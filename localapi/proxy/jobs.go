@@ -91,7 +91,7 @@ func (h *Handler) noteJob(c *guard.Caller, res *http.Response) {
 		}
 		if name == "job_id" {
 			if id, err := d.Token(); err == nil {
-				if id, ok := id.(string); ok && uuid.MatchString(id) {
+				if id, ok := id.(string); ok && uuid().MatchString(id) {
 					h.jobs.begun(c, bareID(id))
 				}
 			}

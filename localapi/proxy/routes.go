@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 
 	"langkeep/agent/langflow"
 	"langkeep/localapi/guard"
@@ -31,15 +32,18 @@ const (
 //go:embed routes.txt
 var routesText string
 
-var allowed, forbidden = mustParse(routesText)
+// allowed and forbidden are the lines of routes.txt, read when they are first needed: every
+// command would else wait a millisecond for them.
+func allowed() []*rule   { all, _ := lines(); return all }
+func forbidden() []*rule { _, all := lines(); return all }
 
-func mustParse(text string) (allowed, forbidden []*rule) {
-	allowed, forbidden, err := parse(text)
+var lines = sync.OnceValues(func() (allowed, forbidden []*rule) {
+	allowed, forbidden, err := parse(routesText)
 	if err != nil {
 		panic(err) // a test parses it too
 	}
 	return allowed, forbidden
-}
+})
 
 // parse reads routes.txt.
 func parse(text string) (allowed, forbidden []*rule, err error) {

@@ -65,7 +65,7 @@ func isForbidden(method string, segments []string, version string) bool {
 		if i+1 >= len(segments) || segments[i] != "api" || !apiVersion(segments[i+1]) {
 			continue
 		}
-		for _, r := range forbidden {
+		for _, r := range forbidden() {
 			if r.has(method) && fits(r.segments[2:], segments[i+2:]) && (r.before == "" || !langflow.AtLeast(version, r.before)) {
 				return true
 			}
@@ -76,7 +76,7 @@ func isForbidden(method string, segments []string, version string) bool {
 
 // find is the line for a route of the server.
 func find(method string, segments []string) *rule {
-	for _, r := range allowed {
+	for _, r := range allowed() {
 		if len(r.segments) == len(segments) && r.has(method) && fits(r.segments, segments) {
 			return r
 		}
@@ -93,7 +93,7 @@ func routeOf(method, path string) string {
 			continue
 		}
 		below := segments[i:]
-		for _, r := range forbidden {
+		for _, r := range forbidden() {
 			if r.has(method) && fits(r.segments, below) {
 				return r.path
 			}
