@@ -79,7 +79,7 @@ func (a *Agent) SetLocked(by Keyholder, on bool) error {
 	var err error
 	if by == Person && a.lock.path != "" {
 		if on {
-			err = paths.WriteFile(a.lock.path, []byte("{\"schema\":1}\n"))
+			err = paths.WriteMark(a.lock.path)
 		} else if err = os.Remove(a.lock.path); errors.Is(err, fs.ErrNotExist) {
 			err = nil
 		}
@@ -88,7 +88,11 @@ func (a *Agent) SetLocked(by Keyholder, on bool) error {
 		return fmt.Errorf("the lock can't be taken away: %w", err)
 	}
 	if a.lock.set(by, on) {
-		a.log.Info("locked", "locked", a.IsLocked())
+		if a.IsLocked() {
+			a.log.Info("locked: nothing is handed out")
+		} else {
+			a.log.Info("unlocked")
+		}
 		a.mu.Lock()
 		for _, s := range *a.sessions.Load() {
 			a.publishLocked(s)

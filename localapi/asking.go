@@ -27,13 +27,13 @@ func (s *Server) mayHave(r *http.Request, caller *guard.Caller, profile string, 
 	if mode == "" || mode == asks.ModeNever {
 		return nil
 	}
-	request := asks.Request{Mode: mode, Program: guard.FindProgram(r), Profile: profile, Want: want}
-	err = s.Asks.Ask(r.Context(), request)
+	wish := asks.Wish{Program: guard.FindProgram(r), Profile: profile, Want: want}
+	err = s.Asks.Ask(r.Context(), asks.Request{Mode: mode, Wish: wish})
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, asks.ErrDenied), errors.Is(err, asks.ErrNobody), errors.Is(err, asks.ErrTooMany):
-		problem := client.NewProblem(client.TypeNotAllowedYet, words.NotAllowed(err, request))
+		problem := client.NewProblem(client.TypeNotAllowedYet, words.NotAllowed(err, wish))
 		problem.Words = words.Sentence(problem.Detail)
 		return problem
 	}

@@ -421,29 +421,10 @@ func build(t *testing.T) string {
 // runAgent runs the agent with the tray, and waits until it answers.
 func (d *desktop) runAgent(program, home string) *agentProcess {
 	d.t.Helper()
-	k := &agentProcess{d: d, home: home, stderr: &output{}, ended: make(chan struct{})}
-	k.cmd = exec.Command(program, "run", "--listen", "127.0.0.1:0", "--store", "memory")
-	k.cmd.Env = append(d.env(), "LANGKEEP_HOME="+home)
-	k.cmd.Stderr = k.stderr
-	k.cmd.SysProcAttr = child()
-	if err := k.cmd.Start(); err != nil {
-		d.t.Fatal(err)
-	}
-	go func() {
-		_ = k.cmd.Wait() // ProcessState tells
-		close(k.ended)
-	}()
-	d.t.Cleanup(func() {
-		_ = k.cmd.Process.Kill()
-		<-k.ended
-		if k.client != nil {
-			k.client.Close()
-		}
-		if d.t.Failed() {
-			log, _ := os.ReadFile(filepath.Join(home, "state", "log"))
-			d.t.Logf("the agent said:\n%s\nand logged:\n%s", k.stderr, log)
-		}
-	})
+	cmd := exec.Command(program, "run", "--listen", "127.0.0.1:0", "--store", "memory")
+	cmd.Env = append(d.env(), "LANGKEEP_HOME="+home)
+	cmd.SysProcAttr = child()
+	k := d.begin(cmd, home)
 	d.await("the agent's answer", func() bool {
 		select {
 		case <-k.ended:
@@ -459,6 +440,32 @@ func (d *desktop) runAgent(program, home string) *agentProcess {
 		}
 		k.client = c
 		return true
+	})
+	return k
+}
+
+// begin starts an agent, which ends with the test.
+func (d *desktop) begin(cmd *exec.Cmd, home string) *agentProcess {
+	d.t.Helper()
+	k := &agentProcess{d: d, cmd: cmd, home: home, stderr: &output{}, ended: make(chan struct{})}
+	cmd.Stderr = k.stderr
+	if err := cmd.Start(); err != nil {
+		d.t.Fatal(err)
+	}
+	go func() {
+		_ = cmd.Wait() // ProcessState tells
+		close(k.ended)
+	}()
+	d.t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		<-k.ended
+		if k.client != nil {
+			k.client.Close()
+		}
+		if d.t.Failed() {
+			log, _ := os.ReadFile(filepath.Join(home, "state", "log"))
+			d.t.Logf("the agent said:\n%s\nand logged:\n%s", k.stderr, log)
+		}
 	})
 	return k
 }

@@ -244,23 +244,7 @@ func (d *desktop) asUser(name string, args ...string) string {
 // runAsUser runs the agent with the tray.
 func (d *desktop) runAsUser(program string) *agentProcess {
 	d.t.Helper()
-	k := &agentProcess{d: d, home: d.path("langkeep"), stderr: &output{}, ended: make(chan struct{})}
-	k.cmd = d.command(program, "run", "--no-page", "--listen", "127.0.0.1:0", "--store", "memory")
-	k.cmd.Stderr = k.stderr
-	if err := k.cmd.Start(); err != nil {
-		d.t.Fatal(err)
-	}
-	go func() {
-		_ = k.cmd.Wait() // ProcessState tells
-		close(k.ended)
-	}()
-	d.t.Cleanup(func() {
-		_ = k.cmd.Process.Kill()
-		<-k.ended
-		if d.t.Failed() {
-			d.t.Logf("the agent said:\n%s\nand logged:\n%s", k.stderr, read(k.paths().Log()))
-		}
-	})
+	k := d.begin(d.command(program, "run", "--no-page", "--listen", "127.0.0.1:0", "--store", "memory"), d.path("langkeep"))
 	d.await("the agent", func() bool { return strings.Contains(k.stderr.String(), "listening on") })
 	return k
 }

@@ -149,17 +149,12 @@ func compose(v view) menu {
 
 // answers is a question's submenu.
 func answers(q asks.Question) []entry {
-	once := q.Program.Exe == "" || q.Proposed != "" // no answer would count a second time; a command's is confirmed
-	inSession := "Allow in this session"
-	if q.Program.Terminal {
-		inSession = "Allow in this terminal"
+	entries := []entry{{do: allowOnce, hidden: true}, {do: allowInSession, hidden: true}, {do: allowAlways, hidden: true}, {do: deny, hidden: true}}
+	place := map[asks.Answer]int{asks.Once: 0, asks.InSession: 1, asks.AlwaysAllow: 2, asks.Deny: 3}
+	for _, c := range words.Choices(q) {
+		entries[place[c.Answer]].title, entries[place[c.Answer]].hidden = c.Label, false
 	}
-	return []entry{
-		{do: allowOnce, title: "Allow once", hidden: q.Proposed == asks.InSession || q.Proposed == asks.AlwaysAllow},
-		{do: allowInSession, title: inSession, hidden: once && q.Proposed != asks.InSession},
-		{do: allowAlways, title: "Always", hidden: once && q.Proposed != asks.AlwaysAllow},
-		{do: deny, title: "Deny"},
-	}
+	return entries
 }
 
 func lockTitle(locked bool) string {

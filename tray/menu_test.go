@@ -175,10 +175,10 @@ About Langkeep (off)
 Quit
 `},
 		"programs that ask": {view{profiles: []client.Profile{of("prod", client.Fresh)}, questions: []asks.Question{
-			{ID: "1", Program: asks.Program{Exe: "/usr/bin/curl", Session: "x", Terminal: true}, Profile: "prod", Want: asks.Token},
-			{ID: "2", Profile: "prod", Want: asks.Key},
-			{ID: "3", Program: asks.Program{Exe: "/bin/sh", Script: "/x/job.sh", Session: "x"}, Profile: "prod", Want: asks.Token, Proposed: asks.AlwaysAllow},
-			{ID: "4", Profile: "other", Want: asks.Key},
+			{ID: "1", Wish: asks.Wish{Program: asks.Program{Exe: "/usr/bin/curl", Session: "x", Terminal: true}, Profile: "prod", Want: asks.Token}},
+			{ID: "2", Wish: asks.Wish{Profile: "prod", Want: asks.Key}},
+			{ID: "3", Wish: asks.Wish{Program: asks.Program{Exe: "/bin/sh", Script: "/x/job.sh", Session: "x"}, Profile: "prod", Want: asks.Token}, Proposed: asks.AlwaysAllow},
+			{ID: "4", Wish: asks.Wish{Profile: "other", Want: asks.Key}},
 		}}, `
 [attention] Langkeep · curl, in a terminal, wants an access token for prod.
 curl, in a terminal, wants an access token for prod

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"langkeep/agent/clock"
+	"langkeep/agent/vocabulary"
 )
 
 // Mode says when a program is asked about.
@@ -22,9 +23,9 @@ type Mode string
 
 // The modes.
 const (
-	ModeNever  Mode = "never"
-	ModeNew    Mode = "new"    // unless the person has allowed it before
-	ModeAlways Mode = "always" // each time
+	ModeNever  Mode = vocabulary.AskNever
+	ModeNew    Mode = vocabulary.AskNew
+	ModeAlways Mode = vocabulary.AskAlways
 )
 
 // Want is what a program wants.
@@ -50,12 +51,17 @@ type Program struct {
 
 func (p Program) known() bool { return p.Exe != "" }
 
-// Request is a program's wish.
-type Request struct {
-	Mode    Mode
+// Wish is what a program wants.
+type Wish struct {
 	Program Program
 	Profile string
 	Want    Want
+}
+
+// Request is a wish, and when to ask about it.
+type Request struct {
+	Mode Mode
+	Wish
 }
 
 // Answer is the person's.
@@ -69,9 +75,6 @@ const (
 	Deny        Answer = "deny" // and don't ask about it for 10 min
 	AlwaysDeny  Answer = "deny-always"
 )
-
-// Answers are all answers.
-var Answers = []Answer{Once, InSession, AlwaysAllow, Deny, AlwaysDeny}
 
 func (a Answer) allows() bool { return a == Once || a == InSession || a == AlwaysAllow }
 
@@ -93,10 +96,8 @@ var (
 
 // Question is one that waits for an answer.
 type Question struct {
-	ID       string
-	Program  Program
-	Profile  string
-	Want     Want
+	ID string
+	Wish
 	Until    time.Time
 	Proposed Answer // by a command in a terminal, for the person to confirm; "" is none
 }
@@ -115,9 +116,7 @@ type subject struct {
 	want                 Want
 }
 
-func (r Request) subject() subject {
-	return subject{r.Program.Exe, r.Program.Script, r.Profile, r.Want}
-}
+func (w Wish) subject() subject { return subject{w.Program.Exe, w.Program.Script, w.Profile, w.Want} }
 
 // inSession is an answer for a terminal or session.
 type inSession struct {
@@ -140,21 +139,20 @@ type Desk struct {
 	Config
 
 	mu        sync.Mutex // protects the following
-	attendees int
 	last      int
 	questions []*question
 	sessions  map[inSession]time.Duration // clock.Elapsed when each ends
 	denied    map[subject]time.Duration   // the same
 	once      map[subject]time.Duration   // answers whose askers had left, the same
 	kept      file
-	changes   map[chan struct{}]struct{}
+	attending map[chan struct{}]struct{} // whoever can ask a person; each receives after a change
 }
 
 // New makes a desk.
 func New(c Config) *Desk {
 	return &Desk{
 		Config: c, sessions: map[inSession]time.Duration{}, denied: map[subject]time.Duration{}, once: map[subject]time.Duration{},
-		kept: file{path: c.File}, changes: map[chan struct{}]struct{}{},
+		kept: file{path: c.File}, attending: map[chan struct{}]struct{}{},
 	}
 }
 
@@ -164,25 +162,16 @@ func (d *Desk) Attend() (changes <-chan struct{}, leave func()) {
 	changed := make(chan struct{}, 1)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.attendees++
-	d.changes[changed] = struct{}{}
+	d.attending[changed] = struct{}{}
 	return changed, sync.OnceFunc(func() {
 		d.mu.Lock()
 		defer d.mu.Unlock()
-		d.attendees--
-		delete(d.changes, changed)
+		delete(d.attending, changed)
 	})
 }
 
-// Attended tells whether a person can be asked.
-func (d *Desk) Attended() bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.attendees > 0
-}
-
 func (d *Desk) changedLocked() {
-	for c := range d.changes {
+	for c := range d.attending {
 		select {
 		case c <- struct{}{}:
 		default:
@@ -242,21 +231,20 @@ func (d *Desk) ask(r Request) (*question, error) {
 		}
 	}
 	for _, q := range d.questions {
-		same := q.Program == r.Program && q.Profile == r.Profile && q.Want == r.Want
-		if same && (q.waiting == 0 || r.Mode == ModeNew && r.Program.known()) {
+		if q.Wish == r.Wish && (q.waiting == 0 || r.Mode == ModeNew && r.Program.known()) {
 			q.waiting++
 			return q, nil
 		}
 	}
 	switch {
-	case d.attendees == 0:
+	case len(d.attending) == 0:
 		return nil, ErrNobody
 	case len(d.questions) >= most:
 		return nil, ErrTooMany
 	}
 	d.last++
 	q := &question{waiting: 1, answered: make(chan struct{}), Question: Question{
-		ID: strconv.Itoa(d.last), Program: r.Program, Profile: r.Profile, Want: r.Want, Until: d.Clock.Now().Add(patience),
+		ID: strconv.Itoa(d.last), Wish: r.Wish, Until: d.Clock.Now().Add(patience),
 	}}
 	d.questions = append(d.questions, q)
 	time.AfterFunc(patience, func() {
@@ -301,8 +289,7 @@ func (d *Desk) Answer(id string, a Answer) error {
 	if q == nil {
 		return ErrNoSuch
 	}
-	subject := Request{Program: q.Program, Profile: q.Profile, Want: q.Want}.subject()
-	now := d.Clock.Elapsed()
+	subject, now := q.subject(), d.Clock.Elapsed()
 	if q.Program.known() {
 		switch a {
 		case Once:

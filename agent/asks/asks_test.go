@@ -39,7 +39,7 @@ func (r *rig) open(path string) {
 	r.Cleanup(leave)
 }
 
-var curl = Request{Mode: ModeNew, Program: Program{Exe: "/usr/bin/curl", Session: "tty", Terminal: true}, Profile: "prod", Want: Token}
+var curl = Request{Mode: ModeNew, Wish: Wish{Program: Program{Exe: "/usr/bin/curl", Session: "tty", Terminal: true}, Profile: "prod", Want: Token}}
 
 // asks begins to ask. The returned function waits for the answer.
 func (r *rig) asks(q Request) func() error {
@@ -156,7 +156,7 @@ func TestNobodyAnswers(t *testing.T) {
 // A program that can't be told is asked about each time, whatever was answered.
 func TestUnknownProgram(t *testing.T) {
 	desk(t, func(r *rig) {
-		unknown := Request{Mode: ModeNew, Profile: "prod", Want: Token}
+		unknown := Request{Mode: ModeNew, Wish: Wish{Profile: "prod", Want: Token}}
 		for _, a := range []Answer{AlwaysAllow, InSession, Once} {
 			r.answered(unknown, a, nil)
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/pelletier/go-toml/v2"
 
 	"langkeep/agent/paths"
+	"langkeep/agent/vocabulary"
 )
 
 // Config is config.toml: the settings for all profiles. A test writes the comments of
@@ -63,7 +64,7 @@ func Default() Config {
 		Listen:   "127.0.0.1:17860",
 		Store:    "keychain",
 		LogLevel: "info",
-		Ask:      "never",
+		Ask:      vocabulary.AskNever,
 		Notify:   Notify{SignInRequired: true, Offline: true, BackToNormal: true},
 	}
 }
@@ -107,7 +108,7 @@ func (c Config) faults() map[string]error {
 }
 
 func checkAsk(ask string) error {
-	if ask != "" && ask != "never" && ask != "new" && ask != "always" {
+	if !slices.Contains([]string{"", vocabulary.AskNever, vocabulary.AskNew, vocabulary.AskAlways}, ask) {
 		return fmt.Errorf("%q is not when to ask; write never, new or always", ask)
 	}
 	return nil

@@ -40,6 +40,11 @@ func ReadJSON(path string, limit int64, v any, todo string) error {
 	return adopt(path, data, v, todo)
 }
 
+// WriteMark makes a file whose being there says it all.
+func WriteMark(path string) error {
+	return WriteFile(path, fmt.Appendf(nil, "{\"schema\":%d}\n", Schema))
+}
+
 // EncodeJSON is v as the content of a file.
 func EncodeJSON(v any) ([]byte, error) {
 	data, err := json.MarshalIndent(v, "", "\t")

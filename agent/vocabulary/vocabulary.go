@@ -30,6 +30,13 @@ const (
 	External     = "external" // a command prints the access token
 )
 
+// When a person is asked before a program gets a credential.
+const (
+	AskNever  = "never"
+	AskNew    = "new" // unless they have allowed it before
+	AskAlways = "always"
+)
+
 // The reasons that come from the store.
 const (
 	Locked  = "locked"

@@ -3,7 +3,6 @@ package serve
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"runtime"
 	"sync"
@@ -259,7 +258,7 @@ func (v *desktopView) welcome(ctx context.Context) bool {
 	}
 	err := v.openPage(ctx, "add")
 	if err == nil {
-		err = paths.WriteFile(v.options.Paths.Welcomed(), fmt.Appendf(nil, "{\"schema\":%d}\n", paths.Schema))
+		err = paths.WriteMark(v.options.Paths.Welcomed())
 	}
 	if err != nil {
 		v.log.Warn("the control page did not open at the first start", "error", err)

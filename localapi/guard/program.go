@@ -46,9 +46,11 @@ func programOf(pid int) asks.Program {
 			return asks.Program{} // it has gone, or is another user's
 		}
 		// Who started a program of ours that outlives it can't be told.
-		if parent, ok := inspect(i.parent); i.exe == own.exe && i.parent > 1 && ok && parent.exe != "" {
-			pid = i.parent
-			continue
+		if i.exe == own.exe && i.parent > 1 {
+			if parent, ok := inspect(i.parent); ok && parent.exe != "" {
+				pid = i.parent
+				continue
+			}
 		}
 		script, told := scriptOf(i.exe, i.args, func(path string) bool {
 			info, err := os.Stat(i.at(path))

@@ -5,8 +5,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
-	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -40,13 +38,6 @@ func inspect(pid int) (inspected, bool) {
 		i.session = sessionKey(session)
 	}
 	return i, true
-}
-
-// SessionAlive tells whether the session of a Program goes on: its first process runs.
-func SessionAlive(session string) bool {
-	id, _, _ := strings.Cut(session, "-")
-	pid, err := strconv.Atoi(id)
-	return err == nil && session != "" && sessionKey(pid) == session
 }
 
 // sessionKey names a session by its first process, whose number may be used again; "" if

@@ -15,39 +15,26 @@ func holderOf(_, _ netip.AddrPort) int { return 0 }
 // inspect looks at a process, see proc(5).
 func inspect(pid int) (inspected, bool) {
 	dir := filepath.Join("/proc", strconv.Itoa(pid))
-	exe, err := os.Readlink(filepath.Join(dir, "exe"))
-	if err != nil {
-		return inspected{}, false
-	}
 	own, ok := statOf(pid)
 	data, err := os.ReadFile(filepath.Join(dir, "cmdline"))
 	if !ok || err != nil {
 		return inspected{}, false
 	}
 	i := inspected{
-		exe: strings.TrimSuffix(exe, " (deleted)"), args: strings.Split(strings.TrimRight(string(data), "\x00"), "\x00"),
-		parent: own.parent, terminal: own.terminal != 0,
+		exe: strings.TrimSuffix(running(pid).Exe, " (deleted)"), args: strings.Split(strings.TrimRight(string(data), "\x00"), "\x00"),
+		parent: own.parent, terminal: own.terminal != 0, session: sessionKey(own.session),
 	}
 	i.dir, _ = os.Readlink(filepath.Join(dir, "cwd")) // "" of one that has just gone
-	if leader, ok := statOf(own.session); ok {
-		i.session = sessionKey(own.session, leader)
-	}
 	return i, true
 }
 
-// SessionAlive tells whether the session of a Program goes on: its first process runs.
-func SessionAlive(session string) bool {
-	id, _, _ := strings.Cut(session, "-")
-	pid, err := strconv.Atoi(id)
-	if err != nil {
-		return false
-	}
+// sessionKey names a session by its first process, whose number may be used again; "" if
+// it has gone.
+func sessionKey(pid int) string {
 	leader, ok := statOf(pid)
-	return ok && sessionKey(pid, leader) == session
-}
-
-// sessionKey names a session by its first process, whose number may be used again.
-func sessionKey(pid int, leader stat) string {
+	if !ok {
+		return ""
+	}
 	return strconv.Itoa(pid) + "-" + leader.begin
 }
 

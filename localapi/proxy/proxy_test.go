@@ -407,61 +407,54 @@ func TestWebSocket(t *testing.T) {
 	}
 }
 
-// A stream ends when the token does that it was asked for with.
-func TestStreamEndsWithItsClient(t *testing.T) {
-	gone := make(chan struct{})
-	r := start(t, "", func(w http.ResponseWriter, req *http.Request) {
+// streaming starts a rig whose server begins a stream and goes on with it; gone is closed
+// when it is told to end.
+func streaming(t *testing.T) (r *rig, gone chan struct{}) {
+	gone = make(chan struct{})
+	return start(t, "", func(w http.ResponseWriter, req *http.Request) {
 		fmt.Fprintln(w, "one")
 		_ = http.NewResponseController(w).Flush()
 		<-req.Context().Done()
 		close(gone)
-	})
-	ended := make(chan struct{})
-	r.lookup = func(string) (*guard.Caller, *client.Problem) {
-		return &guard.Caller{Name: "c", Scopes: []guard.Scope{guard.Run}, Profiles: []string{"prod"}, Ended: ended}, nil
-	}
-	res, err := http.Get(r.url + "/api/v1/mcp/sse")
+	}), gone
+}
+
+// endsWith wants a stream to end, here and on the server, when end is closed.
+func (r *rig) endsWith(url string, end, gone chan struct{}) {
+	r.t.Helper()
+	res, err := http.Get(r.url + url)
 	if err != nil {
-		t.Fatal(err)
+		r.t.Fatal(err)
 	}
 	defer res.Body.Close()
 	lines := bufio.NewReader(res.Body)
 	if line, err := lines.ReadString('\n'); line != "one\n" || err != nil {
-		t.Fatalf("%q, %v", line, err)
+		r.t.Fatalf("%q, %v", line, err)
 	}
-	close(ended)
+	close(end)
 	if _, err := lines.ReadString('\n'); err == nil {
-		t.Error("it goes on")
+		r.t.Error("it goes on")
 	}
 	<-gone
 }
 
+// A stream ends when the token does that it was asked for with.
+func TestStreamEndsWithItsClient(t *testing.T) {
+	r, gone := streaming(t)
+	ended := make(chan struct{})
+	r.lookup = func(string) (*guard.Caller, *client.Problem) {
+		return &guard.Caller{Name: "c", Scopes: []guard.Scope{guard.Run}, Profiles: []string{"prod"}, Ended: ended}, nil
+	}
+	r.endsWith("/api/v1/mcp/sse", ended, gone)
+}
+
 // The agent's lock ends what is under way, and refuses what comes.
 func TestLock(t *testing.T) {
-	gone := make(chan struct{})
-	r := start(t, "", func(w http.ResponseWriter, req *http.Request) {
-		fmt.Fprintln(w, "one")
-		_ = http.NewResponseController(w).Flush()
-		<-req.Context().Done()
-		close(gone)
-	})
+	const url = "/api/v1/mcp/sse?x-api-key=lk_run"
+	r, gone := streaming(t)
 	r.locked = make(chan struct{})
-	get := func() (*http.Response, error) { return http.Get(r.url + "/api/v1/mcp/sse?x-api-key=lk_run") }
-	res, err := get()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	lines := bufio.NewReader(res.Body)
-	if line, err := lines.ReadString('\n'); line != "one\n" || err != nil {
-		t.Fatalf("%q, %v", line, err)
-	}
-	close(r.locked)
-	if _, err := lines.ReadString('\n'); err == nil {
-		t.Error("it goes on")
-	}
-	<-gone
-	refused, err := get()
+	r.endsWith(url, r.locked, gone)
+	refused, err := http.Get(r.url + url)
 	if err != nil {
 		t.Fatal(err)
 	}

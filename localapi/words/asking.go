@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 
 	"langkeep/agent/asks"
 )
@@ -40,12 +41,34 @@ func Asks(q asks.Question) string {
 	return said
 }
 
-// NotAllowed says why a program gets nothing: lower case, with what to do.
-func NotAllowed(err error, r asks.Request) string {
-	who := Program(r.Program)
-	if r.Program.Exe == "" {
-		who = "a program that can't be told"
+// Choice is an answer that a person is offered.
+type Choice struct {
+	Answer asks.Answer
+	Label  string
+}
+
+// Choices are the answers to a question: those that would count, or the one that a command
+// has proposed, and a no.
+func Choices(q asks.Question) []Choice {
+	inSession := "Allow in this session"
+	if q.Program.Terminal {
+		inSession = "Allow in this terminal"
 	}
+	all := []Choice{{asks.Once, "Allow once"}, {asks.InSession, inSession}, {asks.AlwaysAllow, "Always"}, {asks.Deny, "Deny"}}
+	return slices.DeleteFunc(all, func(c Choice) bool {
+		switch {
+		case c.Answer == asks.Deny:
+			return false
+		case q.Proposed != "":
+			return c.Answer != q.Proposed
+		}
+		return q.Program.Exe == "" && c.Answer != asks.Once // no other would count a second time
+	})
+}
+
+// NotAllowed says why a program gets nothing: lower case, with what to do.
+func NotAllowed(err error, r asks.Wish) string {
+	who := lowerArticle(Program(r.Program))
 	switch {
 	case errors.Is(err, asks.ErrDenied):
 		return fmt.Sprintf("profile %q: you have denied %s %s: langkeep asks lists what you have answered", r.Profile, who, wanted[r.Want])

@@ -67,20 +67,15 @@ func asked(all []asks.Question) Message {
 
 // answers are the buttons for one question.
 func answers(q asks.Question) []Button {
-	deny := does(asks.Deny, "Deny", q.ID)
-	switch {
-	case q.Proposed != "":
-		return []Button{does(q.Proposed, "Confirm", q.ID), deny}
-	case q.Program.Exe == "": // no answer would count a second time
-		return []Button{does(asks.Once, "Allow once", q.ID), deny}
+	var buttons []Button
+	for _, c := range words.Choices(q) {
+		label := c.Label
+		if c.Answer == q.Proposed {
+			label = "Confirm"
+		}
+		buttons = append(buttons, does(c.Answer, label, q.ID))
 	}
-	inSession := "Allow in this session"
-	if q.Program.Terminal {
-		inSession = "Allow in this terminal"
-	}
-	return []Button{
-		does(asks.Once, "Allow once", q.ID), does(asks.InSession, inSession, q.ID), does(asks.AlwaysAllow, "Always", q.ID), deny,
-	}
+	return buttons
 }
 
 func does(a asks.Answer, label string, ids ...string) Button {

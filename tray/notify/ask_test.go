@@ -14,9 +14,9 @@ import (
 
 // One question has the buttons for it; many are one message with a list.
 func TestAsked(t *testing.T) {
-	curl := asks.Question{ID: "1", Program: asks.Program{Exe: "/usr/bin/curl", Session: "x", Terminal: true}, Profile: "prod", Want: asks.Token}
-	script := asks.Question{ID: "2", Program: asks.Program{Exe: "/usr/bin/python3", Script: "/home/ana/job.py", Session: "x"}, Profile: "prod", Want: asks.Lease}
-	proposed, unknown := curl, asks.Question{ID: "4", Profile: "prod", Want: asks.Key}
+	curl := asks.Question{ID: "1", Wish: asks.Wish{Program: asks.Program{Exe: "/usr/bin/curl", Session: "x", Terminal: true}, Profile: "prod", Want: asks.Token}}
+	script := asks.Question{ID: "2", Wish: asks.Wish{Program: asks.Program{Exe: "/usr/bin/python3", Script: "/home/ana/job.py", Session: "x"}, Profile: "prod", Want: asks.Lease}}
+	proposed, unknown := curl, asks.Question{ID: "4", Wish: asks.Wish{Profile: "prod", Want: asks.Key}}
 	proposed.Proposed = asks.AlwaysAllow
 	var many []asks.Question
 	for range 8 {
@@ -56,7 +56,7 @@ func TestAsk(t *testing.T) {
 		asking := func(program string) func() error {
 			got := make(chan error, 1)
 			go func() {
-				got <- desk.Ask(t.Context(), asks.Request{Mode: asks.ModeNew, Program: asks.Program{Exe: program, Session: "x"}, Profile: "prod", Want: asks.Token})
+				got <- desk.Ask(t.Context(), asks.Request{Mode: asks.ModeNew, Wish: asks.Wish{Program: asks.Program{Exe: program, Session: "x"}, Profile: "prod", Want: asks.Token}})
 			}()
 			synctest.Wait()
 			return func() error { return <-got }
@@ -104,8 +104,8 @@ func TestAsk(t *testing.T) {
 		}
 		stop()
 		<-ended
-		if desk.Attended() {
-			t.Error("it attends after its end")
+		if err := asking("/usr/bin/five")(); !errors.Is(err, asks.ErrNobody) {
+			t.Error("it attends after its end:", err)
 		}
 	})
 }

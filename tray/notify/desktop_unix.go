@@ -43,22 +43,11 @@ func Desktop(icon any, act func(subject, do string)) (show func(Message) error, 
 			return err
 		}
 		// beeep would start a bus where there is none.
-		if reached := reachable(); reached != nil {
-			return reached
+		if !sessionbus.Reachable(context.Background()) {
+			return err
 		}
 		return simple(m)
 	}, b.close
-}
-
-// reachable looks for a session bus.
-func reachable() error {
-	ctx, cancel := context.WithTimeout(context.Background(), busLimit)
-	defer cancel()
-	conn, err := sessionbus.Connect(ctx)
-	if err != nil {
-		return err
-	}
-	return conn.Close()
 }
 
 // board shows messages by the notification daemon.
