@@ -11,8 +11,9 @@ import (
 	"langkeep/localapi/words"
 )
 
-// Asking is the subject of the message that asks about programs.
-const Asking = "asking"
+// Asking is the subject of the message that asks about programs; no profile has such a
+// name.
+const Asking = "programs that ask"
 
 // listed is the most questions that a message lists.
 const listed = 5

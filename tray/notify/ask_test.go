@@ -10,7 +10,15 @@ import (
 
 	"langkeep/agent/asks"
 	"langkeep/agent/clock"
+	"langkeep/agent/config"
 )
+
+// A profile's messages must not be taken for it.
+func TestAskingIsNoProfile(t *testing.T) {
+	if config.ValidName(Asking) == nil {
+		t.Errorf("a profile can be named %q", Asking)
+	}
+}
 
 // One question has the buttons for it; many are one message with a list.
 func TestAsked(t *testing.T) {

@@ -48,7 +48,7 @@ var (
 // Message is a notification for a person. A later one of its subject takes the place of
 // the one that is shown.
 type Message struct {
-	Subject string // a profile, or asking
+	Subject string // a profile's name, or one that no profile can have, such as Asking
 	Title   string // what it is about, and what is the matter or to be done
 	Text    string // a sentence or a few; never a secret
 	Buttons []Button
