@@ -314,11 +314,20 @@ func (d *desktop) notified() []string {
 	return d.history()
 }
 
-// press presses a button of the notification.
+// press presses a button of the notification, which goes away with it. dunst forgets a
+// press of a message that is replaced at that moment, so it is tried again.
 func (d *desktop) press(label string) {
 	d.t.Helper()
 	d.write("button", 0o600, label)
-	d.run("dunstctl", "context")
+	before := len(d.history())
+	var next time.Time
+	d.await("a notification with the button "+label, func() bool {
+		if now := time.Now(); now.After(next) {
+			next = now.Add(2 * time.Second)
+			d.run("dunstctl", "context")
+		}
+		return len(d.history()) > before
+	})
 }
 
 // last is the last of them; "" if there is none.
