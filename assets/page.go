@@ -5,5 +5,5 @@ import "embed"
 // Page has the files of the control page, which the local API serves as they
 // are. There is no build step, and they ask for nothing from anywhere else.
 //
-//go:embed page/index.html page/app.js page/style.css icons/app.svg
+//go:embed page icons/app.svg
 var Page embed.FS

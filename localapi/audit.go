@@ -94,10 +94,7 @@ func (s *Server) apiUse(r *http.Request, caller *guard.Caller, route *entry, nam
 	if route == nil {
 		return s.useOf(r, caller, "", unknownRoute)
 	}
-	if !strings.HasPrefix(route.path, "/v1/profiles/") {
-		name = ""
-	}
-	return s.useOf(r, caller, name, route.what)
+	return s.useOf(r, caller, route.profile(name), route.what)
 }
 
 // auditLog answers with the entries after ?after=, at most the last 1000.

@@ -27,26 +27,31 @@ var policy = strings.Join([]string{
 	"require-trusted-types-for 'script'", "trusted-types 'none'",
 }, "; ")
 
-// pageFiles are the page's, by path.
-var pageFiles = map[string]string{
-	"/":             "page/index.html",
-	"/ui/app.js":    "page/app.js",
-	"/ui/style.css": "page/style.css",
-	"/ui/icon.svg":  "icons/app.svg",
+// pageFileOf is a file of the page in package assets, by its name below /ui/; "" is the
+// page itself.
+func pageFileOf(name string) string {
+	switch name {
+	case "":
+		return "page/index.html"
+	case "icon.svg":
+		return "icons/app.svg"
+	case "index.html":
+		return "" // it is the root
+	}
+	return "page/" + name
 }
 
 // page serves the control page's own files.
-func (s *Server) page(w http.ResponseWriter, r *http.Request, _ *guard.Caller, _ string) error {
-	name := pageFiles[r.URL.Path]
-	body, err := assets.Page.ReadFile(name)
-	if err != nil {
-		return err
+func (s *Server) page(w http.ResponseWriter, _ *http.Request, _ *guard.Caller, name string) error {
+	body, err := assets.Page.ReadFile(pageFileOf(name))
+	if err != nil { // it is embedded, so the name is wrong
+		return client.NewProblem(client.TypeNotFound, "the control page has no such file")
 	}
 	h := w.Header()
 	h.Set("Content-Type", map[string]string{
 		".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8",
 		".css": "text/css; charset=utf-8", ".svg": "image/svg+xml",
-	}[path.Ext(name)])
+	}[path.Ext(pageFileOf(name))])
 	h.Set("Content-Security-Policy", policy)
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")

@@ -18,6 +18,14 @@ type route struct {
 	handle func(w http.ResponseWriter, r *http.Request, caller *guard.Caller, name string) error
 }
 
+// profile is the {name} of a path that is about a profile; "" for another one.
+func (r route) profile(name string) string {
+	if strings.HasPrefix(r.path, "/v1/profiles/") {
+		return name
+	}
+	return ""
+}
+
 // entry is a route with its prepared values.
 type entry struct {
 	route
@@ -101,9 +109,7 @@ func (s *Server) table() []route {
 		{"POST", "/v1/unlock", guard.Owner, s.unlock},
 		{"POST", "/v1/stop", guard.Owner, s.stop},
 		{"GET", "/", guard.Anyone, s.page},
-		{"GET", "/ui/app.js", guard.Anyone, s.page},
-		{"GET", "/ui/style.css", guard.Anyone, s.page},
-		{"GET", "/ui/icon.svg", guard.Anyone, s.page},
+		{"GET", "/ui/{name}", guard.Anyone, s.page},
 	}
 }
 

@@ -158,7 +158,7 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request, caller *guard.Cal
 		problem = s.unknown(w, r)
 	// The page may refresh without the scope token: the answer has no token.
 	case !(caller.Page && route.path == refreshPath):
-		problem = s.Guard.Require(caller, route.scope, name)
+		problem = s.Guard.Require(caller, route.scope, route.profile(name))
 	}
 	if problem == nil {
 		problem = checkQuery(r)
