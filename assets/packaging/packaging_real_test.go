@@ -48,7 +48,7 @@ func TestRealDist(t *testing.T) {
 		if a != b {
 			t.Errorf("not the same: %s\n%s", a, b)
 		}
-		if n := strings.Count(a, "\n"); n != 2+2+2*2+8 {
+		if n := strings.Count(a, "\n"); n != 2+2+2*2+8+6 {
 			t.Errorf("%d files: %s", n, a)
 		}
 	})
@@ -90,6 +90,7 @@ done
 for apk in *.apk; do tar -tzf "$apk" 2>/dev/null | has -x usr/bin/langkeep; done
 for pkg in *.pkg.tar.zst; do tar --zstd -tf "$pkg" | has -x usr/bin/langkeep; done
 for tar in *.tar.gz; do tar -tzf "$tar" | has '/langkeep$'; done
+for whl in *.whl; do python3 -m zipfile -l "$whl" | has -E '\.data/scripts/langkeep(\.exe)? '; done
 for zip in *windows*.zip; do zip -sf "$zip" | has '/langkeep.exe$'; done
 test -z "$(ls | grep darwin | grep -v notray)"
 

@@ -53,6 +53,10 @@ var notRunHere = map[string]string{
 	"docker run": "no Docker is here; TestContainers mounts that folder",
 	"socat TCP-LISTEN:17861,bind=127.0.0.1,fork,reuseaddr": "it stays in the container; TestContainers asks through the socket itself",
 
+	"uv tool":    "TestTools/python installs a wheel so",
+	"uv pip":     "and so",
+	"uvx --from": "and tries one so",
+
 	"LANGKEEP_WRITE_DOCS=1 go": "it would write into this tree; assets/casebook has a test of it",
 }
 
@@ -152,7 +156,8 @@ func programInReadme(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rest, _ := strings.Cut(string(readme), "```python\n")
+	_, rest, _ := strings.Cut(string(readme), "### The OpenAI SDK\n")
+	_, rest, _ = strings.Cut(rest, "```python\n")
 	program, _, ok := strings.Cut(rest, "```\n")
 	if !ok {
 		t.Fatal("the README has no program for the OpenAI SDK")
