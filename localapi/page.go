@@ -170,7 +170,7 @@ func card(p client.Profile, now time.Time) client.Card {
 	c := client.Card{
 		Profile: p, Short: words.Short(p, now), Long: words.Long(p, now),
 		TokenLeft: words.TokenLeft(p, now), SessionLeft: words.SessionLeft(p, now), LastRefresh: words.None,
-		NeedsYou: words.NeedsYou(p),
+		Label: words.Label(p), Next: words.Next(p, now), NeedsYou: words.NeedsYou(p),
 	}
 	c.SignIn = "none"
 	switch {
@@ -182,12 +182,7 @@ func card(p client.Profile, now time.Time) client.Card {
 	if p.LastRefreshAt != nil {
 		c.LastRefresh = words.Clock(*p.LastRefreshAt, now)
 	}
-	if p.State == client.SignInRequired || p.State == client.KeychainLocked {
-		// The last token may be refused, so show no time left.
-		c.TokenLeft, c.SessionLeft = words.None, words.None
-		return c
-	}
-	if share, ok := words.TokenShare(p, now); ok {
+	if share, ok := words.TokenShare(p, now); ok && c.TokenLeft != words.None {
 		const steps = 200 // of half a percent, about a pixel
 		c.Share = new(float64(int(share*steps)) / steps)
 	}

@@ -146,6 +146,16 @@ func (b *tab) press(text string) {
 	b.script(button + ".click()")
 }
 
+// choose presses an entry of a card's menu.
+func (b *tab) choose(name, entry string) {
+	b.t.Helper()
+	b.until(card(name) + `?.querySelector(".more")`)
+	b.script(card(name) + `.querySelector(".more").click()`)
+	item := fmt.Sprintf(`[...%s.querySelectorAll("[role=menuitem]")].find((e) => e.textContent === %q && e.checkVisibility())`, card(name), entry)
+	b.until(item)
+	b.script(item + ".click()")
+}
+
 // fill types into the field of that label.
 func (b *tab) fill(label, text string) {
 	b.t.Helper()
@@ -224,13 +234,14 @@ type look struct {
 }
 
 var looks = map[string]look{
-	"wide-light-1x":   {1200, 800, 1, false},
-	"wide-dark-1x":    {1200, 800, 1, true},
-	"wide-light-2x":   {1200, 800, 2, false},
-	"wide-dark-2x":    {1200, 800, 2, true},
-	"narrow-light-2x": {375, 760, 2, false},
-	"narrow-dark-2x":  {375, 760, 2, true},
-	"narrow-light-1x": {320, 640, 1, false},
+	"1280-light":    {1280, 800, 1, false},
+	"1280-dark":     {1280, 800, 1, true},
+	"1280-light-2x": {1280, 800, 2, false},
+	"768-light":     {768, 1024, 1, false},
+	"768-dark":      {768, 1024, 1, true},
+	"360-light-2x":  {360, 740, 2, false},
+	"360-dark-2x":   {360, 740, 2, true},
+	"320-light":     {320, 640, 1, false},
 }
 
 func (b *tab) look(l look) {
@@ -273,7 +284,7 @@ func (b *tab) shots(state string) {
 			b.t.Fatal(err)
 		}
 	}
-	b.look(looks["wide-light-1x"])
+	b.look(looks["1280-light"])
 }
 
 // targets checks that everything to touch is large enough.

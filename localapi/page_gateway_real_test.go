@@ -88,10 +88,9 @@ func (c *chromium) gateways(t *testing.T) {
 	// The browser opens, and is cancelled.
 	b.press("Sign in in the browser")
 	b.says("corp", "Finish signing in in the browser window.")
-	b.says("corp", "signing in…")
 	b.shots("signing-in")
 	b.press("Cancel")
-	b.says("corp", "Signed out.")
+	b.says("corp", "Not signed in yet.")
 	if said := value[string](b, card("corp")+`.querySelector(".error").textContent`); said != "" {
 		t.Errorf("after the person cancelled, the card says %q", said)
 	}
@@ -113,7 +112,7 @@ func (c *chromium) gateways(t *testing.T) {
 	b.says("corp", "Signed in as "+langflowtest.Admin().Name)
 
 	// One kept header is replaced beside the sign-in, and then within it.
-	b.script(card("corp") + `.querySelector("[aria-label='Gateway headers corp']").click()`)
+	b.choose("corp", "Gateway headers")
 	b.script(`document.querySelector("form[aria-label='Gateway headers of corp']").requestSubmit()`)
 	b.says("corp", "Type a new value.")
 	b.fill("Cf-Access-Client-Id", "enemy")
@@ -129,7 +128,7 @@ func (c *chromium) gateways(t *testing.T) {
 	b.says("corp", "Signed in as "+langflowtest.Admin().Name)
 
 	// A command in place of the headers, which are removed.
-	b.press("Sign out")
+	b.choose("corp", "Sign out")
 	b.says("corp", "Signed out.")
 	b.press("Sign in")
 	b.says("corp", wants)
@@ -153,7 +152,7 @@ func (c *chromium) gateways(t *testing.T) {
 	b.press("Add")
 	lab.signs.Store(false)
 	b.press("Sign in in the browser")
-	b.says("lab", "signing in…")
+	b.says("lab", "Finish signing in in the browser window.")
 	// A page that is loaded again finds the sign-in, which goes on.
 	b.script("location.reload()")
 	b.says("lab", "Finish signing in in the browser window.")
@@ -161,9 +160,8 @@ func (c *chromium) gateways(t *testing.T) {
 	b.says("lab", "Signed in")
 	b.reads("All is well.")
 	lab.pass.Store("second")
-	b.script(card("lab") + `.querySelector("[aria-label='Refresh now lab']").click()`)
+	b.choose("lab", "Refresh now")
 	b.says("lab", "Your Langflow session is kept.")
-	b.says("lab", "sign in (gateway)")
 	b.reads("lab needs you.")
 	if said := value[string](b, card("lab")+`.querySelector(".error").textContent`); said != "" {
 		t.Errorf("the card says it twice: %q", said)
@@ -207,7 +205,7 @@ func (c *chromium) gateways(t *testing.T) {
 	}
 	// What is kept is named, not shown, and can be removed.
 	changed.Store(true)
-	b.script(card("web") + `.querySelector("[aria-label='Refresh now web']").click()`)
+	b.choose("web", "Refresh now")
 	b.says("web", "refused the headers that Langkeep keeps for it.")
 	b.reads("web needs you soon.")
 	b.script(card("web") + `.querySelector("[aria-label='Sign in web']").click()`)
@@ -224,7 +222,7 @@ func (c *chromium) gateways(t *testing.T) {
 
 	// With a token that a command prints.
 	held := strings.TrimSpace(a.command("token", "corp"))
-	b.script(card("corp") + `.querySelector("[aria-label='Sign out corp']").click()`)
+	b.choose("corp", "Sign out")
 	b.says("corp", "Signed out.")
 	b.script(card("corp") + `.querySelector("[aria-label='Sign in corp']").click()`)
 	b.says("corp", "Token of an identity provider")

@@ -3,6 +3,7 @@
 package localapi_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -44,27 +45,49 @@ func (c *chromium) tools(t *testing.T) {
 		}
 		return string(content)
 	}
-	dialog := `document.getElementById("tools")`
+	panel := card("prod") + `.querySelector(".use")`
+	text := func(title string) string {
+		return fmt.Sprintf(`[...%s.querySelectorAll(".step")].find((e) => e.querySelector("h3").textContent === %q)?.querySelector("code").textContent`, panel, title)
+	}
 	b.open(a.link())
 	b.says("prod", "Signed in as")
-	b.press("Tools")
-	b.until(dialog + `.innerText.includes("Cursor") && ` + dialog + `.innerText.includes("Qwen Code")`)
-	if text := value[string](b, dialog+".innerText"); strings.Contains(text, "Zed") {
+	b.press("Use it")
+	// The texts have no secret in them, and each has a button that copies it.
+	for tab, has := range map[string][2]string{
+		"Shell": {"Ask the server as you", "langkeep token prod --output header"}, "Python": {"flow.py", "LANGFLOW_API_KEY"},
+		"langflow-sdk": {"Once", "langkeep connect langflow-sdk prod"}, "OpenAI SDK": {"Run it", "langkeep exec prod --scope run -- python ask.py"},
+	} {
+		b.until(fmt.Sprintf(`[...document.querySelectorAll("[role=tab]")].find((e) => e.textContent === %q)`, tab))
+		b.script(fmt.Sprintf(`[...document.querySelectorAll("[role=tab]")].find((e) => e.textContent === %q).click()`, tab))
+		b.until(fmt.Sprintf("%s?.includes(%q)", text(has[0]), has[1]))
+		copied := value[string](b, fmt.Sprintf(`new Promise((done) => {
+			navigator.clipboard.writeText = async (text) => done(text);
+			document.querySelector("[aria-label='Copy: %s']").click();
+		})`, has[0]))
+		if shown := value[string](b, text(has[0])); copied != shown || strings.Contains(copied, "eyJ") || strings.Contains(copied, "lk_") {
+			t.Errorf("%s: copied is %q, shown %q", tab, copied, shown)
+		}
+		b.reads("Copied.")
+	}
+	b.script(`[...document.querySelectorAll("[role=tab]")].at(-2).click()`)
+	b.until(panel + `.innerText.includes("Cursor") && ` + panel + `.innerText.includes("Qwen Code")`)
+	if text := value[string](b, panel+".innerText"); strings.Contains(text, "Zed") {
 		t.Errorf("a tool that is not installed is offered: %s", text)
 	}
-	b.until(`/"mcpServers": \{\s+"langflow-prod"/.test(document.getElementById("tools-snippet").value)`)
+	snippet := text("For any other tool")
+	b.until(`/"mcpServers": \{\s+"langflow-prod"/.test(` + snippet + `)`)
 	b.fill("Project", "3f0c")
 	b.script(`document.activeElement.blur()`)
-	b.until(`document.getElementById("tools-snippet").value.includes('"3f0c"')`)
+	b.until(snippet + `?.includes('"3f0c"')`)
 
 	connect := `document.querySelector("[aria-label='Connect Cursor']")`
 	b.script(connect + ".click()")
-	b.until(dialog + `.innerText.includes("+    \"langflow-prod\": {")`)
-	if text := value[string](b, dialog+".innerText"); strings.Contains(text, "hidden") || !strings.Contains(text, "In "+cursor) {
+	b.until(panel + `.innerText.includes("+    \"langflow-prod\": {")`)
+	if text := value[string](b, panel+".innerText"); strings.Contains(text, "hidden") || !strings.Contains(text, "In "+cursor) {
 		t.Errorf("the change is shown as %s", text)
 	}
-	if over := value[float64](b, dialog+".scrollWidth - "+dialog+".clientWidth"); over > 0 {
-		t.Errorf("the change makes the dialog %v pixels too wide", over)
+	if over := value[float64](b, panel+".scrollWidth - "+panel+".clientWidth"); over > 0 {
+		t.Errorf("the change makes the panel %v pixels too wide", over)
 	}
 	b.press("Cancel")
 	b.until("document.activeElement === " + connect)
@@ -85,8 +108,7 @@ func (c *chromium) tools(t *testing.T) {
 	if err := os.WriteFile(cursor, []byte(strings.Replace(file(), "3f0c", "other", 1)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	b.press("Done")
-	b.press("Tools")
+	b.script(`[...document.querySelectorAll("[role=tab]")].at(-2).click()`)
 	b.reads("The entry was changed by hand.")
 	b.press("Disconnect")
 	b.reads("Cursor is disconnected.")
@@ -94,9 +116,9 @@ func (c *chromium) tools(t *testing.T) {
 		t.Errorf("disconnected, the file is %s", file())
 	}
 	// Without uv there is no builder, which is said; the tools stay.
-	b.script(`document.getElementById("tools-builder").click()`)
+	b.script(panel + `.querySelector("input[type=checkbox]").click()`)
 	b.reads("which is not on the PATH: install uv")
-	b.until(connect + " !== null && document.getElementById('tools-snippet').value === ''")
-	b.press("Done")
+	b.until(connect + " !== null && " + snippet + " === undefined")
+	b.press("Close")
 	b.innocent(a)
 }

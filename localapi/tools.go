@@ -12,6 +12,7 @@ import (
 	"langkeep/agent/connect"
 	"langkeep/localapi/client"
 	"langkeep/localapi/guard"
+	"langkeep/localapi/words"
 )
 
 // projectID is the form of a project's id in an entry.
@@ -31,13 +32,15 @@ func (s *Server) link(profile, project string, builder bool) (connect.Link, erro
 }
 
 // tools lists all tools. With a profile in the query it has the entry to copy for any
-// other.
+// other, and the recipes for programs.
 func (s *Server) tools(w http.ResponseWriter, r *http.Request, _ *guard.Caller, _ string) error {
 	query := r.URL.Query()
 	var all struct {
 		Tools   []connect.State `json:"tools"`
 		Snippet *string         `json:"snippet"`
+		Recipes []client.Recipe `json:"recipes"`
 	}
+	all.Recipes = []client.Recipe{} // never null
 	builder, err := builderOf(query)
 	if err != nil {
 		return err
@@ -52,6 +55,11 @@ func (s *Server) tools(w http.ResponseWriter, r *http.Request, _ *guard.Caller, 
 			return toolProblem(err)
 		}
 		all.Snippet = &snippet
+		snapshot, err := s.Agent.Profile(link.Profile)
+		if err != nil {
+			return err
+		}
+		all.Recipes = words.Recipes(Present(snapshot))
 	}
 	if all.Tools, err = s.Tools.States(r.Context()); err != nil {
 		return toolProblem(err)

@@ -134,7 +134,7 @@ d · sign in
 e · keychain locked
   Open Langflow
   Unlock
-f · signed out
+f · not signed in yet
   Sign in…
   Open Langflow
 key · fresh

@@ -3,11 +3,10 @@
 
 import { addForm } from "./add.js";
 import { enter, follow, leave, send, view } from "./agent.js";
-import { Card, cards } from "./card.js";
+import { Card, cards, many } from "./card.js";
 import { announce, banner, element, find, sentence, write } from "./dom.js";
 import { programs } from "./programs.js";
 import { settings } from "./settings.js";
-import { tools } from "./tools.js";
 
 let about = null;
 
@@ -18,7 +17,7 @@ view.receive = {
     banner(data.locked ? "Langkeep hands nothing out until you unlock it. Sessions stay fresh."
       : data.config_error ? `A settings file has a mistake; the settings from before it hold. ${data.config_error}`
       : data.audit_error ? sentence(data.audit_error)
-        : data.narrowed_clients.length > 0 ? `${data.narrowed_clients.join(", ")}: may run flows with inputs only by now. Programs has more.` : "");
+        : data.narrowed_clients.length > 0 ? `${data.narrowed_clients.join(", ")}: may run flows with inputs only by now. Apps has more.` : "");
   },
   card(data, present) {
     present.add(data.name);
@@ -51,7 +50,10 @@ function visit() {
   view.wanted = "";
   if (place === "add") addForm.show();
   if (place === "sign-in") cards.get(name)?.signIn();
-  if (place === "card") cards.get(name)?.title.focus();
+  if (place === "card" && cards.has(name)) {
+    cards.get(name).open(true);
+    cards.get(name).title.focus();
+  }
 }
 
 function drop(name) {
@@ -66,37 +68,65 @@ function drop(name) {
 
 let ready = false;
 
-// arrange puts the cards that need a person first, and says how all is.
+// rank is the place of a card: those that need a person first, then those in trouble, and
+// last those that nobody is signed in to.
+const rank = ({ data }) => {
+  if (data.needs_you) return 0;
+  return { stale: 1, retrying: 1, fresh: 2 }[data.state] ?? 3;
+};
+
+// arrange puts the cards in order, and says how all is.
 function arrange(now) {
   ready ||= now === true;
   if (!ready) return;
-  const rank = ({ data }) => (data.needs_you ? 0 : data.state === "signed-out" ? 1 : 2);
   const sorted = [...cards.values()].sort((a, b) => rank(a) - rank(b) || (a.data.name < b.data.name ? -1 : 1));
   const list = find("cards");
   const focused = document.activeElement;
-  sorted.forEach(({ root }, i) => {
-    if (list.children[i] !== root) list.insertBefore(root, list.children[i] ?? null);
+  sorted.forEach((card, i) => {
+    card.asRow(sorted.length > many);
+    if (list.children[i] !== card.root) list.insertBefore(card.root, list.children[i] ?? null);
   });
   if (focused !== document.activeElement && list.contains(focused)) focused.focus();
+  search();
 
-  const waiting = sorted.filter((card) => card.data.needs_you);
-  const soon = sorted.filter((card) => card.data.state === "retrying" && ["gateway", "command-failed"].includes(card.data.reason));
-  const away = sorted.filter((card) => ["stale", "retrying"].includes(card.data.state) && !soon.includes(card));
-  const out = sorted.filter((card) => card.data.state === "signed-out");
-  let summary = "";
-  if (waiting.length === 1) summary = `${waiting[0].data.name} needs you.`;
-  else if (waiting.length) summary = `${waiting.length} servers need you.`;
-  else if (soon.length) summary = soon.length === 1 ? `${soon[0].data.name} needs you soon.` : `${soon.length} servers need you soon.`;
-  else if (away.length) summary = away.length === 1 ? `${away[0].data.name} is away.` : `${away.length} servers are away.`;
-  else if (out.length && out.length === sorted.length) summary = "Not signed in.";
-  else if (sorted.length) summary = "All is well.";
+  const summary = summaryOf(sorted);
   write(find("summary"), summary);
-  document.title = waiting.length ? `(${waiting.length}) Langkeep` : "Langkeep";
+  const waiting = sorted.filter((card) => card.data.needs_you).length;
+  document.title = waiting ? `(${waiting}) Langkeep` : "Langkeep";
 
   const empty = sorted.length === 0;
   if (empty) addForm.show(false);
   else if (addForm.empty) addForm.hide();
   addForm.setEmpty(empty);
+}
+
+// summaryOf says how all is. "All is well" is said of nothing but signed-in profiles.
+function summaryOf(all) {
+  const some = (these, one, several) => (these.length === 1 ? `${these[0].data.name} ${one}.` : `${these.length} profiles ${several}.`);
+  const of = (is) => all.filter(({ data }) => is(data));
+  const waiting = of((data) => data.needs_you);
+  const soon = of((data) => data.state === "retrying" && ["gateway", "command-failed"].includes(data.reason));
+  const away = of((data) => ["stale", "retrying"].includes(data.state));
+  const out = of((data) => data.state === "signed-out");
+  if (waiting.length) return some(waiting, "needs you", "need you");
+  if (soon.length) return some(soon, "needs you soon", "need you soon");
+  if (away.length) return some(away, "is away", "are away");
+  if (out.length && out.length === all.length) return "Not signed in.";
+  if (out.length) return `${all.length - out.length} signed in, ${out.length} not.`;
+  return all.length ? "All is well." : "";
+}
+
+// search shows the cards that have every word of what is looked for.
+function search() {
+  find("find").hidden = cards.size <= many;
+  const words = find("find").hidden ? [] : find("search").value.toLowerCase().split(/\s+/).filter(Boolean);
+  let shown = 0;
+  for (const { data, root } of cards.values()) {
+    const text = [data.name, data.server_url, data.username ?? "", data.label].join(" ").toLowerCase();
+    root.hidden = !words.every((word) => text.includes(word));
+    if (!root.hidden) shown++;
+  }
+  write(find("found"), words.length ? `${shown} of ${cards.size}` : "");
 }
 
 function showRecent(list) {
@@ -120,7 +150,6 @@ function open() {
   find("lock").hidden = false;
   find("open-settings").hidden = false;
   find("open-programs").hidden = false;
-  find("open-tools").hidden = false;
   find("open-add").hidden = addForm.empty;
 }
 
@@ -131,17 +160,15 @@ view.shut = (why) => {
   for (const input of document.querySelectorAll("input.field")) input.value = "";
   find("settings").close();
   find("programs").close();
-  find("tools").close();
-  find("tools-snippet").value = "";
   addForm.hide();
   banner("");
   for (const card of cards.values()) card.root.remove();
   cards.clear();
-  for (const id of ["recent", "programs-list", "tools-list", "tools-profile", "default-profile"]) find(id).replaceChildren();
+  for (const id of ["recent", "programs-list", "default-profile", "toasts"]) find(id).replaceChildren();
   about = addForm.opening = null;
   ready = false;
   document.title = "Langkeep";
-  for (const id of ["content", "lock", "open-settings", "open-programs", "open-tools", "open-add"]) find(id).hidden = true;
+  for (const id of ["content", "lock", "open-settings", "open-programs", "open-add"]) find(id).hidden = true;
   write(find("summary"), "");
   write(find("shut-why"), why);
   find("shut").hidden = false;
@@ -174,16 +201,18 @@ find("lock").onclick = async () => {
   }
 };
 find("open-programs").onclick = () => programs.show();
-find("open-tools").onclick = () => tools.show();
-for (const id of ["tools-profile", "tools-project", "tools-builder"]) find(id).onchange = () => tools.load();
-find("tools-project").onkeydown = (event) => {
-  if (event.key !== "Enter") return; // it would close the dialog
-  event.preventDefault();
-  tools.load();
-};
-find("tools-copy").onclick = () => tools.copy();
-find("tools-done").onclick = () => find("tools").close();
 find("open-settings").onclick = () => settings.show(about);
 find("settings").onchange = ({ target }) => settings.change(target);
+find("search").oninput = search;
+find("search").onkeydown = (event) => {
+  if (event.key !== "Escape") return;
+  find("search").value = "";
+  search();
+};
+addEventListener("keydown", (event) => {
+  if (event.key !== "/" || find("find").hidden || document.querySelector("dialog[open]") || event.target.closest("input, textarea, select")) return;
+  event.preventDefault();
+  find("search").focus();
+});
 addEventListener("hashchange", start);
 start();

@@ -1,8 +1,9 @@
 // A profile's card, and all that is done on it.
 
 import { ask, pathOf, send } from "./agent.js";
-import { announce, during, element, field, moment, revocable, uniqueId, write } from "./dom.js";
+import { announce, during, element, field, icon, menu, moment, revocable, toast, uniqueId, write } from "./dom.js";
 import { Front, commandOf, methods, remedy, wordsOf } from "./signin.js";
+import { Use } from "./use.js";
 
 export const cards = new Map(); // by name
 
@@ -36,62 +37,68 @@ function drawing(shape) {
   return svg;
 }
 
+// many is how many cards are shown whole; more are rows that open.
+export const many = 6;
+
 export class Card {
   constructor(data) {
     const id = uniqueId("card");
     this.title = element("h2", { id, tabIndex: -1 }, data.name);
     this.server = element("p", { className: "server" });
-    this.short = element("p", { className: "short" });
+    this.label = element("p", { className: "label" });
     this.long = element("p", { className: "long" });
-    this.fill = element("span");
-    this.meter = element("div", { className: "meter" }, this.fill);
-    this.meter.setAttribute("role", "meter");
-    this.meter.setAttribute("aria-label", "What is left of the token");
-    this.meter.setAttribute("aria-valuemin", "0");
-    this.meter.setAttribute("aria-valuemax", "100");
-    this.facts = element("dl", { className: "facts" });
+    this.proxy = element("p", { className: "hint" });
     this.error = element("p", { className: "error" });
     this.error.setAttribute("role", "alert");
     this.actions = element("div", { className: "actions" });
     this.panel = element("div", { className: "panel" });
-    this.head = element("div", { className: "head" }, drawing("out"), element("div", {}, this.title, this.server), this.short);
-    this.root = element("article", {}, this.head, this.long, this.meter, this.facts, this.error, this.actions, this.panel);
+    this.toggle = element("button", { type: "button", className: "toggle" }, icon("chevron"));
+    this.toggle.setAttribute("aria-label", `Details of ${data.name}`);
+    this.toggle.onclick = () => this.open(!this.isOpen);
+    this.head = element("div", { className: "head" }, drawing("out"), element("div", { className: "who" }, this.title, this.server), this.label, this.actions, this.toggle);
+    this.head.onclick = ({ target }) => { if (!target.closest("button, a, [role=menu]") && this.isRow) this.open(!this.isOpen); };
+    this.body = element("div", { className: "body" }, this.long, this.proxy, this.error, this.panel);
+    this.root = element("article", {}, this.head, this.body);
     this.root.setAttribute("aria-labelledby", id);
+    this.isRow = false;
+    this.isOpen = true;
     this.update(data, true);
+  }
+
+  // asRow makes a card a row that opens, or a whole card again.
+  asRow(is) {
+    if (this.isRow === is) return;
+    this.isRow = is;
+    this.open(!is || this.panel.childElementCount > 0);
+  }
+
+  open(is) {
+    this.isOpen = is || !this.isRow;
+    this.toggle.setAttribute("aria-expanded", String(this.isOpen));
+    this.dress();
+  }
+
+  dress() {
+    const { state, needs_you: needed } = this.data;
+    this.root.className = `card ${state}${needed ? " needs-you" : ""}${this.isRow ? " row" : ""}${this.isOpen ? "" : " closed"}`;
   }
 
   update(data, first) {
     const before = this.data;
     this.data = data;
-    this.root.className = `card ${data.state}${data.needs_you ? " needs-you" : ""}`;
+    this.dress();
     if (!before || shapeOf(before) !== shapeOf(data)) this.head.firstChild.replaceWith(drawing(shapeOf(data)));
-    write(this.server, data.server_url);
-    write(this.short, data.short);
+    write(this.server, data.server_url.replace(/^https:\/\//, ""));
+    write(this.label, data.label);
     write(this.long, data.long);
-
-    this.meter.hidden = data.share === null;
-    if (data.share !== null) {
-      this.fill.style.transform = `scaleX(${data.share})`;
-      this.meter.setAttribute("aria-valuenow", Math.round(data.share * 100));
-      this.meter.setAttribute("aria-valuetext", data.token_left);
-    }
-
-    const facts = [["Token", data.token_left], ["Session", data.session_left],
-      ["Refreshed", data.last_refresh], ["Langflow", data.server_version ?? "–"],
-      ["Proxy", data.proxy_url ?? "–"],
-      ["Proxy open to", !data.proxy_url ? "–" : [...data.proxy_allow_origins.map((origin) => `pages of ${origin}`),
-        ...data.proxy_allow_hosts.map((host) => `programs that call this computer ${host}`),
-        ...(data.proxy_socket ? [`programs with the socket ${data.proxy_socket}`] : [])].join(", ") || "–"]].filter(([, value]) => value !== "–");
-    this.facts.hidden = facts.length === 0;
-    const shown = facts.map((fact) => fact[0]).join();
-    if (this.shownFacts !== shown) {
-      this.shownFacts = shown;
-      this.facts.replaceChildren(...facts.map(([name]) => element("div", {}, element("dt", {}, name), element("dd"))));
-    }
-    facts.forEach(([, value], i) => write(this.facts.children[i].lastChild, value));
+    const open = [...data.proxy_allow_origins.map((origin) => `pages of ${origin}`),
+      ...data.proxy_allow_hosts.map((host) => `programs that call this computer ${host}`),
+      ...(data.proxy_socket ? [`programs with the socket ${data.proxy_socket}`] : [])];
+    write(this.proxy, data.proxy_url ? `Proxy at ${data.proxy_url}${open.length ? `, open to ${open.join(", ")}` : ""}.` : "");
 
     const offers = ({ state, proxy_url: proxy, signing_in: opened, sign_in: way, gateway_headers: kept }) => [state, proxy, opened, way, kept.length > 0].join();
     if (!before || offers(before) !== offers(data)) this.offer();
+    if (this.panel.dataset.kind === "details") this.fillDetails();
     if (data.signing_in && !before?.signing_in && this.panel.dataset.kind === "sign-in") this.close();
     if (before?.state !== data.state || before.signing_in !== data.signing_in) {
       write(this.error, "");
@@ -100,33 +107,19 @@ export class Card {
     }
   }
 
-  // offer makes the buttons that go with the state.
+  // offer makes the one action that the state asks for, and a menu of the others.
   offer() {
     const { name, state, server_url: url, sign_in: way } = this.data;
+    const signedIn = ["fresh", "retrying", "stale"].includes(state);
     const button = (words, act, style = "") => {
       const made = element("button", { type: "button", className: `button ${style}` }, words);
       made.setAttribute("aria-label", `${words} ${name}`);
       made.onclick = () => act(made);
       return made;
     };
-    const now = (words, busy) => button(words, (made) => this.run(made, busy, "POST", "/refresh"), state === "keychain-locked" ? "primary" : "");
-    const signIn = way === "browser"
-      ? [button("Sign in", (made) => this.byBrowser(made), "primary"), button("Other ways to sign in", () => this.signIn())]
-      : way === "form" ? [button("Sign in", () => this.signIn(), "primary")] : [];
-    const signOut = button("Sign out", (made) => this.run(made, "Signing out…", "POST", "/logout"));
-    const keys = button("API keys", () => this.showKeys());
-    const headers = this.data.gateway_headers.length > 0 ? [button("Gateway headers", () => this.showHeaders())] : [];
-    const proxy = this.data.proxy_url
-      ? button("Close the proxy", (made) => this.run(made, "Closing…", "PATCH", "", { proxy: false }))
-      : button("Open the proxy", (made) => this.run(made, "Opening…", "PATCH", "", { proxy: true }));
-    const link = element("a", { className: "button", href: url, target: "_blank", rel: "noopener noreferrer" }, "Open Langflow");
+    const now = (words, busy) => button(words, (made) => this.run(made, busy, "POST", "/refresh"), "primary");
+    const link = element("a", { className: "button primary", href: url, target: "_blank", rel: "noopener noreferrer" }, "Open Langflow");
     link.setAttribute("aria-label", `Open Langflow of ${name} in a new tab`);
-    const offered = {
-      "fresh": () => [link, now("Refresh now", "Refreshing…"), keys, ...headers, proxy, signOut],
-      "retrying": () => [...signIn, now("Try now", "Trying…"), keys, ...headers, proxy, signOut],
-      "stale": () => [...signIn, now("Try now", "Trying…"), ...headers, proxy, signOut],
-      "keychain-locked": () => [now("Unlock", "Unlocking…")],
-    }[state] ?? (() => [...signIn, ...headers]);
     const focused = this.actions.contains(document.activeElement);
     if (this.data.signing_in) {
       const cancel = button("Cancel", (made) => {
@@ -136,21 +129,64 @@ export class Card {
       cancel.setAttribute("aria-label", `Cancel the sign-in to ${name}`);
       this.actions.replaceChildren(cancel);
     } else {
-      this.actions.replaceChildren(...offered(), button("Remove", () => this.confirmRemoval(), "plain last"));
+      const primary = way === "browser" ? button("Sign in", (made) => this.byBrowser(made), "primary")
+        : way === "form" ? button("Sign in", () => this.signIn(), "primary")
+          : state === "keychain-locked" ? now("Unlock", "Unlocking…")
+            : state === "fresh" ? link : now("Try now", "Trying…");
+      primary.classList.add("first");
+      const items = [
+        way === "browser" && ["Other ways to sign in", () => this.signIn()],
+        signedIn && state === "fresh" && ["Refresh now", () => this.run(null, "Refreshing…", "POST", "/refresh", undefined, "Refreshed")],
+        signedIn && way !== "none" && ["Try now", () => this.run(null, "Trying…", "POST", "/refresh")],
+        ["Details", () => this.showDetails()],
+        signedIn && state !== "stale" && ["API keys", () => this.showKeys()],
+        this.data.gateway_headers.length > 0 && ["Gateway headers", () => this.showHeaders()],
+        signedIn && (this.data.proxy_url ? ["Close the proxy", () => this.setProxy(false)] : ["Open the proxy", () => this.setProxy(true)]),
+        signedIn && ["Sign out", () => this.signOut()],
+        ["Remove", () => this.confirmRemoval(), "danger"],
+      ].filter(Boolean);
+      const use = signedIn ? [button("Use it", () => this.use())] : [];
+      this.actions.replaceChildren(primary, ...use, menu(`More for ${name}`, items));
     }
     if (focused) this.actions.firstChild.focus();
   }
 
-  // run asks for a change of this profile, and shows here what came of it.
-  run(button, busy, method, action, body) {
+  // run asks for a change of this profile, and says here what is wrong. The stream tells
+  // what came of it; done is a toast for what it doesn't tell. It returns whether it worked.
+  async run(button, busy, method, action, body, done, undo) {
     write(this.error, "");
-    return during(button, busy, async () => {
+    const work = async () => {
       try {
-        await ask(method, pathOf(this.data.name, action), body); // the stream tells what came of it
+        await ask(method, pathOf(this.data.name, action), body);
+        if (done) toast(`${this.data.name}: ${done}.`, undo);
+        return true;
       } catch (problem) {
-        if (!this.data.long.includes(problem.message)) write(this.error, problem.message);
+        if (!this.data.long.includes(problem.message)) {
+          write(this.error, problem.message);
+          this.open(true);
+        }
+        return false;
       }
-    });
+    };
+    if (button) return during(button, busy, work);
+    this.root.setAttribute("aria-busy", "true");
+    try {
+      return await work();
+    } finally {
+      this.root.removeAttribute("aria-busy");
+    }
+  }
+
+  setProxy(on) {
+    return this.run(null, "", "PATCH", "", { proxy: on }, on ? "The proxy is open" : "The proxy is closed", () => this.setProxy(!on));
+  }
+
+  // signOut asks first where a sign-out can't be taken back by signing in again.
+  signOut() {
+    const out = (made) => this.run(made ?? null, "Signing out…", "POST", "/logout", undefined, "Signed out");
+    if (this.data.method !== "api-key") return out();
+    this.confirm("sign-out", `Sign out of ${this.data.name}? Langkeep may have the only copy of its API key, and forgets it.`, "Sign out", out);
+    return undefined;
   }
 
   // byBrowser has Langkeep open a browser for the person to sign in in. The stream tells
@@ -175,31 +211,73 @@ export class Card {
     if (focused) this.title.focus();
   }
 
+  // confirm asks before something that can't be undone.
+  confirm(kind, words, yes, act) {
+    const keep = element("button", { type: "button", className: "button" }, "Keep");
+    const sure = element("button", { type: "button", className: "button danger" }, yes);
+    keep.onclick = () => this.close();
+    sure.onclick = async () => { if (await act(sure)) this.close(); };
+    const question = element("p", { id: uniqueId("question") }, words);
+    const group = element("div", { className: "panel-body" }, question, element("div", { className: "actions" }, sure, keep));
+    group.setAttribute("role", "alertdialog");
+    group.setAttribute("aria-labelledby", question.id);
+    this.show(kind, group);
+    keep.focus();
+  }
+
   confirmRemoval() {
     const { name } = this.data;
+    this.confirm("remove", `Remove ${name}? Its session and its secrets on this computer are deleted.`, "Remove",
+      (sure) => this.run(sure, "Removing…", "DELETE", ""));
+  }
+
+  // show opens the panel below the card's line.
+  show(kind, ...content) {
     write(this.error, "");
-    this.panel.dataset.kind = "remove";
-    const keep = element("button", { type: "button", className: "button" }, "Keep");
-    const remove = element("button", { type: "button", className: "button danger" }, "Remove");
-    keep.onclick = () => this.close();
-    remove.onclick = () => this.run(remove, "Removing…", "DELETE", "");
-    const question = element("p", { id: uniqueId("question") }, `Remove ${name}? Its session and its secrets on this computer are deleted.`);
-    const group = element("div", { className: "panel-body" }, question, element("div", { className: "actions" }, remove, keep));
-    group.setAttribute("role", "group");
-    group.setAttribute("aria-labelledby", question.id);
-    this.panel.replaceChildren(group);
-    this.actions.hidden = true;
-    this.escapable();
-    keep.focus();
+    this.panel.dataset.kind = kind;
+    this.actions.hidden = ["sign-in", "sign-out", "remove"].includes(kind); // the panel has them
+    this.panel.onkeydown = (event) => { if (event.key === "Escape") this.close(); };
+    this.panel.replaceChildren(...content);
+    this.open(true);
+  }
+
+  // use shows how programs use the profile.
+  use() {
+    if (this.panel.dataset.kind === "use") {
+      this.close();
+      return;
+    }
+    const view = new Use(this, () => this.close());
+    this.show("use", view.root);
+    view.load();
+  }
+
+  showDetails() {
+    const close = element("button", { type: "button", className: "button" }, "Close");
+    close.onclick = () => this.close();
+    this.facts = element("dl", { className: "facts" });
+    this.facts.setAttribute("aria-label", `Details of ${this.data.name}`);
+    this.show("details", this.facts, element("div", { className: "actions" }, close));
+    this.fillDetails();
+    close.focus();
+  }
+
+  fillDetails() {
+    const { data } = this;
+    const facts = [["Address", data.server_url], ["Langflow", data.server_version ?? "–"], ["Account", data.username ?? "–"],
+      ["Signs in with", methods[data.method] ?? "–"], ["Session left", data.session_left], ["Token left", data.token_left],
+      ["Refreshed", data.last_refresh], ["Next", data.next], ["Server said", data.reason_detail ?? "–"]].filter(([, value]) => value !== "–");
+    const shown = facts.map((fact) => fact[0]).join();
+    if (this.facts.dataset.shown !== shown) {
+      this.facts.dataset.shown = shown;
+      this.facts.replaceChildren(...facts.map(([name]) => element("div", {}, element("dt", {}, name), element("dd"))));
+    }
+    facts.forEach(([, value], i) => write(this.facts.children[i].lastChild, value));
   }
 
   // showKeys lists the account's API keys, whoever made them.
   async showKeys() {
     const { name } = this.data;
-    write(this.error, "");
-    this.panel.dataset.kind = "keys";
-    this.actions.hidden = true;
-    this.escapable();
     const said = element("p", { className: "said", tabIndex: -1 }, "Asking the server for the account's API keys…");
     said.setAttribute("role", "status");
     const error = element("p", { className: "error" });
@@ -207,7 +285,7 @@ export class Card {
     const close = element("button", { type: "button", className: "button" }, "Close");
     close.onclick = () => this.close();
     const list = element("ul", { className: "list" });
-    this.panel.replaceChildren(said, list, error, element("div", { className: "actions" }, close));
+    this.show("keys", said, list, error, element("div", { className: "actions" }, close));
     said.focus();
     const load = async () => {
       const { keys } = await ask("GET", pathOf(name, "/keys"));
@@ -235,10 +313,6 @@ export class Card {
   // showHeaders offers to replace some of the headers that are kept for a gateway.
   showHeaders() {
     const { name, gateway_headers: kept } = this.data;
-    write(this.error, "");
-    this.panel.dataset.kind = "headers";
-    this.actions.hidden = true;
-    this.escapable();
     const error = element("p", { className: "error" });
     error.setAttribute("role", "alert");
     const rows = kept.map((header) => ({ header, ...field(header, { type: "password", autocomplete: "off", placeholder: "unchanged" }) }));
@@ -266,20 +340,13 @@ export class Card {
         }
       });
     };
-    this.panel.replaceChildren(form);
+    this.show("headers", form);
     rows[0].input.focus();
-  }
-
-  escapable() {
-    this.panel.onkeydown = (event) => { if (event.key === "Escape") this.close(); };
   }
 
   // signIn opens the form, once it is known what the server accepts.
   async signIn(offer) {
-    write(this.error, "");
-    this.actions.hidden = true;
-    this.panel.dataset.kind = "sign-in";
-    this.escapable();
+    this.show("sign-in");
     if (!offer) {
       const said = element("p", { className: "said", tabIndex: -1 }, "Asking the server how to sign in…");
       said.setAttribute("role", "status");

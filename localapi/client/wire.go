@@ -211,10 +211,12 @@ type Login struct {
 type Card struct {
 	Profile
 	Short       string   `json:"short"`        // fresh, 52 min
+	Label       string   `json:"label"`        // Signed in; Server away
 	Long        string   `json:"long"`         // sentences
 	TokenLeft   string   `json:"token_left"`   // 52 min, or a dash
 	SessionLeft string   `json:"session_left"` // 6 d 23 h, or a dash
 	LastRefresh string   `json:"last_refresh"` // 14:05, or a dash
+	Next        string   `json:"next"`         // in 41 min, or the command for a person, or a dash
 	Share       *float64 `json:"share"`        // what is left of the token's life, 0 to 1; null if that is not known
 	NeedsYou    bool     `json:"needs_you"`    // nothing gets better by itself
 	SignIn      string   `json:"sign_in"`      // the way in that helps now: none, form or browser
@@ -410,6 +412,20 @@ type ToolChange struct {
 	File    string   `json:"file"`
 	Changes bool     `json:"changes"` // false: the entry is there as it should be
 	Diff    []string `json:"diff"`
+}
+
+// Recipe is a way to use a profile from programs.
+type Recipe struct {
+	Name  string `json:"name"`
+	Title string `json:"title"`
+	Note  string `json:"note"` // a sentence or two
+	Steps []Step `json:"steps"`
+}
+
+// Step is a text to copy.
+type Step struct {
+	Title string `json:"title"` // what it does, or the file to put it in
+	Text  string `json:"text"`
 }
 
 // TakenBack names the backups that are the only copy of a tool's former file.

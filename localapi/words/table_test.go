@@ -37,7 +37,7 @@ laptop   http://1….1:7860  server away  52 min  6 d 23 h  in 20 s
 			profiles[0],
 		}, 80, `
 PROFILE              SERVER         STATE       TOKEN   SESSION   NEXT
-laboratory-upstairs  http:/…:39109  signed out  –       6 d 23 h  langkeep login
+laboratory-upstairs  http:/…:39109  signed out  –       –         langkeep login
 prod                 flows.…le.org  fresh       52 min  6 d 23 h  in 41 min
 `},
 		"a wide terminal": {profiles, 100, `

@@ -48,7 +48,7 @@ func Remaining(d time.Duration) string {
 }
 
 // TokenLeft is how long the access token lives, by the server's clock; None if
-// there is none or that is not known.
+// there is none, if that is not known, or if the server may have ended it.
 func TokenLeft(p client.Profile, now time.Time) string { return left(p, p.AccessExpiresAt, now) }
 
 // SessionLeft is how long the session could go without a refresh; None if that
@@ -56,6 +56,10 @@ func TokenLeft(p client.Profile, now time.Time) string { return left(p, p.Access
 func SessionLeft(p client.Profile, now time.Time) string { return left(p, p.RefreshExpiresAt, now) }
 
 func left(p client.Profile, end *time.Time, now time.Time) string {
+	switch p.State {
+	case client.SignInRequired, client.KeychainLocked, client.SignedOut:
+		return None
+	}
 	if end == nil {
 		return None
 	}
@@ -121,9 +125,29 @@ func State(p client.Profile) string {
 	case client.KeychainLocked:
 		return "keychain " + keychainState(p)
 	case client.SignedOut:
+		if neverSignedIn(p) {
+			return "not signed in yet"
+		}
 		return "signed out"
 	}
 	return Safe(string(p.State)) // from a newer agent
+}
+
+// neverSignedIn tells a new profile from one that a person has signed out.
+func neverSignedIn(p client.Profile) bool { return p.State == client.SignedOut && p.Method == nil }
+
+// Label is the state in a few words that begin a line: Signed in; Server away. Signed in
+// is said of every session that still works, and the minutes of its token are not.
+func Label(p client.Profile) string {
+	switch {
+	case p.State == client.Fresh && !p.SigningIn:
+		return "Signed in"
+	case p.State == client.Retrying && !p.SigningIn:
+		return "Signed in, " + State(p)
+	}
+	state := State(p)
+	first, size := utf8.DecodeRuneInString(state)
+	return string(unicode.ToUpper(first)) + state[size:]
 }
 
 func keychainState(p client.Profile) string {
@@ -221,7 +245,11 @@ func Long(p client.Profile, now time.Time) string {
 	case client.KeychainLocked:
 		return Reason(p)
 	case client.SignedOut:
-		return joined("Signed out.", KeysLeft(p, now))
+		said := "Signed out."
+		if neverSignedIn(p) {
+			said = "Not signed in yet."
+		}
+		return joined(said, KeysLeft(p, now))
 	}
 	return Safe(string(p.State)) + "."
 }
@@ -239,10 +267,19 @@ func fresh(p client.Profile, now time.Time) string {
 	case isExternal(p):
 		who += " with the tokens of " + command(p.TokenCommand)
 	}
-	if p.NextAttemptAt == nil {
-		return who + ". Refreshes by itself."
+	who += ". Refreshes by itself"
+	if left := lasts(p, now); left != None {
+		return who + "; lasts " + left + " without the server."
 	}
-	return who + ". Refreshes by itself; next " + in(*p.NextAttemptAt, now) + "."
+	return who + "."
+}
+
+// lasts is how long a session lives without a refresh: some have an access token alone.
+func lasts(p client.Profile, now time.Time) string {
+	if left := SessionLeft(p, now); left != None {
+		return left
+	}
+	return TokenLeft(p, now)
 }
 
 // aboutKeys tells the unusual facts about the profile's API keys; "" if there are none.

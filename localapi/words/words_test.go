@@ -58,6 +58,29 @@ func next(d time.Duration) func(*client.Profile) {
 	return func(p *client.Profile) { p.NextAttemptAt = new(now.Add(d)) }
 }
 
+// The life of a session that the server has ended, or that can't be read, is not told.
+func TestNoLifeIsLeft(t *testing.T) {
+	for _, s := range []client.State{client.SignInRequired, client.KeychainLocked, client.SignedOut} {
+		p := profile(state(s))
+		if token, session := TokenLeft(p, now), SessionLeft(p, now); token != None || session != None {
+			t.Errorf("%s: the token has %s left, the session %s", s, token, session)
+		}
+	}
+}
+
+func TestLabel(t *testing.T) {
+	for want, p := range map[string]client.Profile{
+		"Signed in": profile(), "Signed in, server away": profile(state(client.Retrying)), "Offline": profile(state(client.Stale)),
+		"Sign in": profile(state(client.SignInRequired)), "Keychain locked": profile(state(client.KeychainLocked)),
+		"Signed out": profile(state(client.SignedOut)), "Not signed in yet": profile(state(client.SignedOut), func(p *client.Profile) { p.Method = nil }),
+		"Signing in…": profile(func(p *client.Profile) { p.SigningIn = true }),
+	} {
+		if got := Label(p); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
 func TestRemaining(t *testing.T) {
 	const day = 24 * time.Hour
 	for d, want := range map[time.Duration]string{
@@ -95,17 +118,19 @@ func TestStates(t *testing.T) {
 		state, short, next, long string
 	}{
 		"fresh": {profile(), "fresh", "fresh, 52 min", "in 41 min",
-			"Signed in as ana. Refreshes by itself; next in 41 min."},
+			"Signed in as ana. Refreshes by itself; lasts 6 d 23 h without the server."},
 		"fresh, the server's clock ahead": {profile(func(p *client.Profile) { p.ClockOffsetSeconds = new(int64(600)) }),
-			"fresh", "fresh, 42 min", "in 41 min", "Signed in as ana. Refreshes by itself; next in 41 min."},
+			"fresh", "fresh, 42 min", "in 41 min", "Signed in as ana. Refreshes by itself; lasts 6 d 22 h without the server."},
 		"fresh, nobody's name, no schedule": {profile(func(p *client.Profile) { p.Username, p.NextAttemptAt = nil, nil }),
-			"fresh", "fresh, 52 min", "–", "Signed in. Refreshes by itself."},
+			"fresh", "fresh, 52 min", "–", "Signed in. Refreshes by itself; lasts 6 d 23 h without the server."},
+		"fresh, an access token alone": {profile(func(p *client.Profile) { p.RefreshExpiresAt = nil }),
+			"fresh", "fresh, 52 min", "in 41 min", "Signed in as ana. Refreshes by itself; lasts 52 min without the server."},
 		"fresh, not saved": {profile(because("locked", ""), func(p *client.Profile) { p.Saved = false }),
 			"fresh", "fresh, 52 min", "in 41 min",
-			"Signed in as ana. Refreshes by itself; next in 41 min. Not saved yet (keychain locked): if the agent ends now, you have to sign in again."},
+			"Signed in as ana. Refreshes by itself; lasts 6 d 23 h without the server. Not saved yet (keychain locked): if the agent ends now, you have to sign in again."},
 		"fresh, too long to save": {profile(because("too-big", ""), func(p *client.Profile) { p.Saved = false }),
 			"fresh", "fresh, 52 min", "in 41 min",
-			"Signed in as ana. Refreshes by itself; next in 41 min. Not saved yet (too long for the store): if the agent ends now, you have to sign in again."},
+			"Signed in as ana. Refreshes by itself; lasts 6 d 23 h without the server. Not saved yet (too long for the store): if the agent ends now, you have to sign in again."},
 		"api key": {profile(noToken, func(p *client.Profile) { p.Method = new(client.APIKey) }),
 			"fresh", "fresh", "in 41 min", "Signed in as ana with an API key."},
 		"retrying": {profile(state(client.Retrying), because("timed-out", ""), next(20*time.Second)),
@@ -160,13 +185,13 @@ func TestStates(t *testing.T) {
 			"Finish signing in in the browser window."},
 		"external": {profile(external("gcloud auth print-identity-token --audiences=x")),
 			"fresh", "fresh, 52 min", "in 41 min",
-			"Signed in as ana with the tokens of `gcloud auth print-identity-token`. Refreshes by itself; next in 41 min."},
+			"Signed in as ana with the tokens of `gcloud auth print-identity-token`. Refreshes by itself; lasts 6 d 23 h without the server."},
 		"by the gateway": {profile(noToken, external("")),
 			"fresh", "fresh", "in 41 min",
 			"Signed in as ana by the gateway."},
 		"external, without keys": {profile(external("oidc-token flows"), func(p *client.Profile) { p.KeyReason = new("keys-forbidden") }),
 			"fresh", "fresh, 52 min", "in 41 min",
-			"Signed in as ana with the tokens of `oidc-token flows`. Refreshes by itself; next in 41 min. It makes no API keys for accounts of an identity provider. The proxy sends the token instead, which runs workflows (/api/v2/workflows)."},
+			"Signed in as ana with the tokens of `oidc-token flows`. Refreshes by itself; lasts 6 d 23 h without the server. It makes no API keys for accounts of an identity provider. The proxy sends the token instead, which runs workflows (/api/v2/workflows)."},
 		"external, refused": {profile(state(client.SignInRequired), external("oidc-token flows"), because("refused", "Invalid token")),
 			"sign in", "sign in", "langkeep login prod",
 			"The server does not accept the token that the profile's command prints. Sign in again."},
@@ -176,7 +201,9 @@ func TestStates(t *testing.T) {
 			"keychain locked", "keychain locked", "–", "The keychain is locked, so the saved session can't be read. Unlock it."},
 		"keychain missing": {profile(state(client.KeychainLocked), noToken, because("missing", ""), next(20*time.Second)),
 			"keychain missing", "keychain missing", "in 20 s", "There is no keychain here, so the saved session can't be read. Start one, or use --store file."},
-		"signed out":      {profile(state(client.SignedOut), noToken), "signed out", "signed out", "langkeep login prod", "Signed out."},
+		"signed out": {profile(state(client.SignedOut), noToken), "signed out", "signed out", "langkeep login prod", "Signed out."},
+		"new": {profile(state(client.SignedOut), noToken, func(p *client.Profile) { p.Method = nil }), "not signed in yet", "not signed in yet", "langkeep login prod",
+			"Not signed in yet."},
 		"a newer agent's": {profile(state("half\x1b[31m-asleep")), "half[31m-asleep", "half[31m-asleep", "in 41 min", "half[31m-asleep."},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -399,9 +426,9 @@ func TestKeysInWords(t *testing.T) {
 	now := time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
 	until := now.Add(2 * time.Hour)
 	for want, p := range map[string]client.Profile{
-		"Signed out.": {State: client.SignedOut},
-		"Signed out. An API key still works there until 14:00; it is deleted at the next sign-in.":            {State: client.SignedOut, KeysLeft: 1, KeysLeftUntil: &until},
-		"Signed out. 3 API keys still work there until 14:00; they are deleted at the next sign-in.":          {State: client.SignedOut, KeysLeft: 3, KeysLeftUntil: &until},
+		"Signed out.": {State: client.SignedOut, Method: new(client.Password)},
+		"Signed out. An API key still works there until 14:00; it is deleted at the next sign-in.":            {State: client.SignedOut, Method: new(client.Password), KeysLeft: 1, KeysLeftUntil: &until},
+		"Signed out. 3 API keys still work there until 14:00; they are deleted at the next sign-in.":          {State: client.SignedOut, Method: new(client.Password), KeysLeft: 3, KeysLeftUntil: &until},
 		"Signed in. Refreshes by itself. It makes no API keys for this account.":                              {State: client.Fresh, Saved: true, KeyReason: new("keys-forbidden")},
 		"Signed in. Refreshes by itself. It gives API keys no end; Langkeep deletes its own after their use.": {State: client.Fresh, Saved: true, KeyReason: new("expiry-ignored")},
 	} {
