@@ -82,7 +82,7 @@ func TestAskBeforeEachCredential(t *testing.T) {
 				t.Errorf("%s asks for %s", c.path, q.Want)
 			}
 		}
-		if _, err := r.server.Asks.Forget(""); err != nil {
+		if _, err := r.server.Asks.Forget("", true); err != nil {
 			t.Error(err)
 		}
 	}

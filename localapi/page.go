@@ -72,6 +72,7 @@ const wordsChange = time.Second
 func (s *Server) pageEvents(w http.ResponseWriter, r *http.Request, caller *guard.Caller, _ string) error {
 	out := eventWriter{w: w, sent: map[string][]byte{}, quiet: time.Now()}
 	profiles := map[string]client.Profile{}
+	defer s.attend(caller)()
 	return s.stream(w, r, wordsChange, func(changes []agent.Event, _ bool) error {
 		for _, e := range changes {
 			switch {
@@ -91,6 +92,9 @@ func (s *Server) pageEvents(w http.ResponseWriter, r *http.Request, caller *guar
 			out.put("card", name, card(p, now))
 		}
 		out.put("recent", "", s.recent.seen(caller))
+		if caller.Has(guard.Owner) {
+			s.putAsks(&out, caller.Confirmed)
+		}
 		out.put("ready", "", struct{}{}) // once, since it never changes
 		if now.Sub(out.quiet) >= keepAlive {
 			fmt.Fprint(w, ": still here\n\n")

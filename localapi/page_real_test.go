@@ -54,6 +54,10 @@ func TestPage(t *testing.T) {
 		t.Parallel()
 		c.gateways(t)
 	})
+	t.Run("asking", func(t *testing.T) {
+		t.Parallel()
+		c.asking(t)
+	})
 	t.Run("tools", func(t *testing.T) {
 		t.Parallel()
 		c.tools(t)

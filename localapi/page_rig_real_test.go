@@ -63,8 +63,21 @@ func startAgentWith(t *testing.T, config string, env ...string) *running {
 	return a
 }
 
+// startAgentOn starts one on a desktop.
+func startAgentOn(t *testing.T, config string, env ...string) *running {
+	t.Helper()
+	a := startAgentAs(t, config, nil, env...)
+	t.Cleanup(func() { a.command("stop") })
+	return a
+}
+
 // startAgentToKill starts one that its test ends.
 func startAgentToKill(t *testing.T, config string, env ...string) *running {
+	t.Helper()
+	return startAgentAs(t, config, []string{"--headless"}, env...)
+}
+
+func startAgentAs(t *testing.T, config string, flags []string, env ...string) *running {
 	t.Helper()
 	exe, err := program()
 	if err != nil {
@@ -80,7 +93,7 @@ func startAgentToKill(t *testing.T, config string, env ...string) *running {
 			t.Fatal(err)
 		}
 	}
-	a.command("start", "--headless", "--store", "memory", "--listen", "127.0.0.1:0")
+	a.command(append([]string{"start", "--store", "memory", "--listen", "127.0.0.1:0"}, flags...)...)
 	found, err := client.ReadRunning(paths.Paths{State: filepath.Join(a.home, "state")})
 	if err != nil {
 		t.Fatal(err)

@@ -90,9 +90,11 @@ func (s *Server) givePage(w http.ResponseWriter, code proof.Secret, peerKnown bo
 	if !ok {
 		return client.NewProblem(client.TypeForbidden, "this code was used, is older than 30 s, or is of an earlier start of the agent: run langkeep open")
 	}
-	return answer(w, http.StatusOK, pageTokenAnswer{
-		client.PageToken{ExpiresIn: wholeSeconds(guard.PageLifetime)}, token.Reveal(),
-	})
+	return answerPage(w, token)
+}
+
+func answerPage(w http.ResponseWriter, token secret.Text) error {
+	return answer(w, http.StatusOK, pageTokenAnswer{client.PageToken{ExpiresIn: wholeSeconds(guard.PageLifetime)}, token.Reveal()})
 }
 
 // pageFile is the file that leads a browser to the page.

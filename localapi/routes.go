@@ -97,6 +97,8 @@ func (s *Server) table() []route {
 		{"POST", "/v1/page/code", guard.Owner, s.pageCode},
 		{"POST", exchangePath, guard.Anyone, s.pageToken},
 		{"POST", sealedPath, guard.Anyone, s.pageSealed},
+		{"POST", "/v1/page/confirm/code", guard.Owner, s.confirmCode},
+		{"POST", "/v1/page/confirm", guard.Owner, s.confirm},
 		{"GET", "/v1/page/events", guard.Read, s.pageEvents},
 		{"POST", proofPath, guard.Anyone, s.prove},
 		{"GET", "/v1/openapi.yaml", guard.Read, s.openapi},

@@ -17,7 +17,7 @@ import (
 )
 
 // gcm is a cipher as the page makes it, from nothing but the description.
-func gcm(t *testing.T, token, use string, salt []byte) cipher.AEAD {
+func gcm(t testing.TB, token, use string, salt []byte) cipher.AEAD {
 	t.Helper()
 	hash := sha256.Sum256([]byte(token))
 	key, err := hkdf.Key(sha256.New, hash[:], salt, use, 32)
@@ -38,7 +38,7 @@ func gcm(t *testing.T, token, use string, salt []byte) cipher.AEAD {
 var pageSalt = []byte("sixteen bytes...")
 
 // sealedBody is a request to send.
-func sealedBody(t *testing.T, token, text string) string {
+func sealedBody(t testing.TB, token, text string) string {
 	t.Helper()
 	sealed := gcm(t, token, "langkeep-page-request", pageSalt).Seal(nil, make([]byte, 12), []byte(text), nil)
 	body, err := json.Marshal(map[string]string{
@@ -52,7 +52,7 @@ func sealedBody(t *testing.T, token, text string) string {
 
 // unsealedAnswer opens an answer as the page does: its pieces, and whether the last
 // one is there.
-func unsealedAnswer(t *testing.T, token string, answer []byte) (pieces []string, whole bool) {
+func unsealedAnswer(t testing.TB, token string, answer []byte) (pieces []string, whole bool) {
 	t.Helper()
 	lines := strings.Split(strings.TrimSuffix(string(answer), "\n"), "\n")
 	own, err := base64.RawURLEncoding.DecodeString(lines[0])

@@ -18,6 +18,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"langkeep/agent"
@@ -86,6 +87,8 @@ type Server struct {
 	file    pageFile
 	metrics metrics
 	proxies *proxies
+	// attending are the open pages that speak for the person.
+	attending atomic.Int32
 }
 
 // New makes a server; give it listeners with Serve.

@@ -81,6 +81,7 @@ type binding struct {
 
 	surface       surface
 	icon, tooltip string
+	code          *line
 	questions     []*profileItems
 	empty         *line
 	top, more     []*profileItems
@@ -114,6 +115,7 @@ type click struct {
 // build makes the pool. Each head gets its lines before it is hidden.
 func (t *binding) build() {
 	m := t.compose()
+	t.code = t.add(nil, m.code, nil)
 	for range topQuestions {
 		t.questions = append(t.questions, t.addHead(nil, answers(asks.Question{})))
 	}
@@ -216,12 +218,13 @@ func (p *profileItems) set(line profileLine) {
 func (p *profileItems) hide() { p.head.set(entry{hidden: true}) }
 
 func (t *binding) compose() menu {
-	return compose(view{profiles: t.Profiles(), questions: t.Questions(), now: t.Clock.Now(), version: t.Version, can: t.Actions.offers()})
+	return compose(view{profiles: t.Profiles(), questions: t.Questions(), code: t.Code(), now: t.Clock.Now(), version: t.Version, can: t.Actions.offers()})
 }
 
 // show puts a menu on the desktop.
 func (t *binding) show(m menu) {
 	t.showIcon(m)
+	t.code.set(m.code)
 	t.empty.set(m.empty)
 	place := func(lines []profileLine, items []*profileItems) {
 		for i, p := range items {

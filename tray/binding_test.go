@@ -138,7 +138,7 @@ func TestNothingIsDoneToWhatIsHidden(t *testing.T) {
 	var profiles []client.Profile
 	can := Actions{OpenPage: func(string) error { return nil }}
 	p := &panel{}
-	b := newBinding(Config{Profiles: func() []client.Profile { return profiles }, Questions: noQuestions, Clock: clock.System(), Actions: can}, nil, nil)
+	b := newBinding(Config{Profiles: func() []client.Profile { return profiles }, Questions: noQuestions, Code: noCode, Clock: clock.System(), Actions: can}, nil, nil)
 	b.surface = p
 	b.build()
 	many := func(n int) (all []client.Profile) {
@@ -171,9 +171,9 @@ func trial(t *testing.T, actions Actions, do func(b *binding, p *panel, set func
 		state.Store(client.SignedOut)
 		p := &panel{}
 		b := newBinding(Config{
-			Questions: noQuestions,
-			Profiles:  func() []client.Profile { return []client.Profile{of("prod", state.Load().(client.State))} },
-			Changes:   changed, Clock: clock.System(), Actions: actions, Log: slog.New(slog.DiscardHandler),
+			Questions: noQuestions, Code: noCode,
+			Profiles: func() []client.Profile { return []client.Profile{of("prod", state.Load().(client.State))} },
+			Changes:  changed, Clock: clock.System(), Actions: actions, Log: slog.New(slog.DiscardHandler),
 		}, stopped, nil)
 		b.surface = p
 		b.build()
@@ -260,3 +260,5 @@ func TestACheckMarkFollowsItsClick(t *testing.T) {
 }
 
 func noQuestions() []asks.Question { return nil }
+
+func noCode() string { return "" }

@@ -60,6 +60,7 @@ const (
 type view struct {
 	profiles  []client.Profile
 	questions []asks.Question
+	code      string // that confirms a control page, in words; "" is none
 	now       time.Time
 	version   string
 	can       offers
@@ -78,6 +79,7 @@ type offers struct {
 type menu struct {
 	icon      string
 	tooltip   string
+	code      entry         // at the top
 	questions []profileLine // named by their ids
 	profiles  []profileLine
 	more      []profileLine // in a submenu
@@ -108,6 +110,7 @@ type entry struct {
 func compose(v view) menu {
 	m := menu{
 		icon: worst(v.profiles, v.now), tooltip: tooltip(v),
+		code:  entry{title: v.code, hidden: v.code == "", disabled: true},
 		empty: entry{title: "No server yet", hidden: len(v.profiles) > 0, disabled: true},
 		entries: []entry{
 			{do: addServer, title: "Add a server…", hidden: !v.can.page},

@@ -52,6 +52,7 @@ func text(m menu) string {
 		}
 	}
 	fmt.Fprintf(&b, "[%s] %s\n", m.icon, m.tooltip)
+	put("", []entry{m.code})
 	lines("", m.questions)
 	put("", []entry{m.empty})
 	lines("", m.profiles)
@@ -192,6 +193,17 @@ A program that can't be told wants an API key for prod
 job.sh (sh) wants an access token for prod. A command says "always": confirm it
   Always
   Deny
+prod · fresh, 52 min
+  Open Langflow
+  Proxy
+  Refresh now
+  Sign out
+About Langkeep (off)
+Quit
+`},
+		"a page to confirm": {view{profiles: []client.Profile{of("prod", client.Fresh)}, code: "Code for the control page: 123 456"}, `
+[fresh] Langkeep · prod: fresh, 52 min
+Code for the control page: 123 456 (off)
 prod · fresh, 52 min
   Open Langflow
   Proxy

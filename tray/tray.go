@@ -20,11 +20,13 @@ type Config struct {
 	Profiles func() []client.Profile // by name
 	// Questions are the programs that wait for an answer, the oldest first.
 	Questions func() []asks.Question
-	Changes   <-chan struct{} // receives after a profile or a question has changed
-	Clock     clock.Clock
-	Version   string
-	Actions   Actions
-	Log       *slog.Logger
+	// Code is the code that confirms a control page, in words; "" while there is none.
+	Code    func() string
+	Changes <-chan struct{} // receives after a profile, a question or the code has changed
+	Clock   clock.Clock
+	Version string
+	Actions Actions
+	Log     *slog.Logger
 	// Say tells a person why the tray behaves oddly, each reason once.
 	Say func(string)
 	// Shown is called once the desktop shows the icon, and Absent at once where there is a

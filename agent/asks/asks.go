@@ -387,17 +387,18 @@ func (d *Desk) Remembered() ([]Remembered, error) {
 	return all, nil
 }
 
-// Forget takes back all that was answered about a program's file, or about everything
-// with "". It returns the number of answers.
-func (d *Desk) Forget(program string) (int, error) {
+// Forget takes back what was allowed to a program's file, or to everything with "", and
+// with noes what was denied too. It returns the number of answers.
+func (d *Desk) Forget(program string, noes bool) (int, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	n, err := d.kept.forget(program)
+	n, err := d.kept.forget(program, noes)
 	if err != nil {
 		return 0, err
 	}
 	before := len(d.sessions) + len(d.denied)
 	maps.DeleteFunc(d.sessions, func(s inSession, _ time.Duration) bool { return program == "" || s.exe == program })
-	maps.DeleteFunc(d.denied, func(s subject, _ time.Duration) bool { return program == "" || s.exe == program })
+	maps.DeleteFunc(d.once, func(s subject, _ time.Duration) bool { return program == "" || s.exe == program })
+	maps.DeleteFunc(d.denied, func(s subject, _ time.Duration) bool { return noes && (program == "" || s.exe == program) })
 	return n + before - len(d.sessions) - len(d.denied), nil
 }

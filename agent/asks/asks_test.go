@@ -125,7 +125,11 @@ func TestAnswers(t *testing.T) {
 		r.answered(always, AlwaysDeny, ErrDenied)
 		r.atOnce(always, ErrDenied)
 		r.atOnce(curl, ErrDenied)
-		if n, err := r.Forget("/usr/bin/curl"); n != 1 || err != nil {
+		if n, err := r.Forget("/usr/bin/curl", false); n != 0 || err != nil {
+			r.Error("a no is taken back:", n, err)
+		}
+		r.atOnce(curl, ErrDenied)
+		if n, err := r.Forget("/usr/bin/curl", true); n != 1 || err != nil {
 			r.Error(n, err)
 		}
 		r.answered(curl, Once, nil)
@@ -258,7 +262,7 @@ func TestPropose(t *testing.T) {
 				r.Errorf("the person says %q, it %v", c.person, err)
 			}
 			_ = wait()
-			if _, err := r.Forget(""); err != nil {
+			if _, err := r.Forget("", true); err != nil {
 				r.Error(err)
 			}
 		}
@@ -283,7 +287,7 @@ func TestRemembered(t *testing.T) {
 			all[1].Answer != AlwaysAllow || !all[1].Until.IsZero() || all[2].Until != time.Now().Add(quiet) {
 			r.Errorf("%+v, %v", all, err)
 		}
-		if n, err := r.Forget(""); n != 3 || err != nil {
+		if n, err := r.Forget("", true); n != 3 || err != nil {
 			r.Error(n, err)
 		}
 		if all, err := r.Desk.Remembered(); len(all) != 0 || err != nil {

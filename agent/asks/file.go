@@ -108,12 +108,15 @@ func (f *file) put(s subject, a Answer, now time.Time) error {
 	return f.write(append(kept, entry{s.exe, s.script, s.profile, s.want, a, now.UTC().Truncate(time.Second)}))
 }
 
-// forget drops what is kept about a program's file, or everything with "".
-func (f *file) forget(program string) (int, error) {
+// forget drops what is kept about a program's file, or everything with ""; a no only with
+// noes.
+func (f *file) forget(program string, noes bool) (int, error) {
 	if err := f.load(); err != nil {
 		return 0, err
 	}
-	kept := slices.DeleteFunc(slices.Clone(f.entries), func(e entry) bool { return program == "" || e.Program == program })
+	kept := slices.DeleteFunc(slices.Clone(f.entries), func(e entry) bool {
+		return (program == "" || e.Program == program) && (noes || e.Answer != AlwaysDeny)
+	})
 	n := len(f.entries) - len(kept)
 	if n == 0 {
 		return 0, nil

@@ -119,9 +119,14 @@ const whole = async (pieces) => {
   return text;
 };
 
+let spoken = null; // the token of a page that speaks for the person; only here, since browsers keep sessionStorage on the disk
+
+// speak has the page ask with a token that speaks for the person from now on.
+export const speak = (token) => { spoken = token; };
+
 // request asks the agent as this page. An answer without proof ends the page.
 async function request(method, path, body, signal) {
-  const token = sessionStorage.getItem(tokenKey);
+  const token = spoken ?? sessionStorage.getItem(tokenKey);
   try {
     if (token === null) throw unproven();
     const answer = await sealed(token, { method, path, ...(body && { body }) }, signal);
@@ -223,5 +228,6 @@ export function leave() {
   following?.abort();
   life.abort();
   life = new AbortController();
+  spoken = null;
   sessionStorage.removeItem(tokenKey);
 }

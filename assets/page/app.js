@@ -3,6 +3,7 @@
 
 import { addForm } from "./add.js";
 import { enter, follow, leave, send, view } from "./agent.js";
+import { asking } from "./asking.js";
 import { Card, cards, many } from "./card.js";
 import { announce, banner, element, find, sentence, write } from "./dom.js";
 import { programs } from "./programs.js";
@@ -36,6 +37,7 @@ view.receive = {
     arrange();
   },
   recent: ({ events }) => showRecent(events),
+  asking: (data) => asking.update(data),
   ready(_, present) {
     for (const name of [...cards.keys()]) if (!present.has(name)) drop(name);
     arrange(true);
@@ -161,6 +163,7 @@ view.shut = (why) => {
   find("settings").close();
   find("programs").close();
   addForm.hide();
+  asking.clear();
   banner("");
   for (const card of cards.values()) card.root.remove();
   cards.clear();

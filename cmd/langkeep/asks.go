@@ -26,7 +26,8 @@ func newAsks(a *app) *cobra.Command {
 		Short: "List the programs that wait for your answer",
 		Long: `List the programs that wait until you let them have a credential, where ask in
 config.toml or in a profile says that you are asked; and what you have answered
-before, as far as it still counts. langkeep deny PROGRAM takes that back.`,
+before, as far as it still counts. langkeep deny PROGRAM takes back what you have
+allowed, and the control page takes back what you have denied.`,
 		Example: `  langkeep asks
   langkeep allow 3 --session
   langkeep deny /usr/bin/curl`,
@@ -99,8 +100,9 @@ func newAllow(a *app) *cobra.Command {
 		Use:   "allow ID [--once|--session|--always]",
 		Short: "Let a program have what it asks for",
 		Long: `Let a program have what it asks for: once (as without a flag), until its terminal
-or session ends, or always. You confirm it on the desktop, in the notification:
-every program of yours could run this command.
+or session ends, or always. You confirm it on the desktop, in the notification or
+the tray's menu, or on a control page that you have confirmed: every program of
+yours could run this command.
 
 On a computer without a desktop nobody can be asked. Write the programs that may
 into allowed.json in the state folder there.`,
@@ -138,7 +140,8 @@ func newDeny(a *app) *cobra.Command {
 		Short: "Refuse a program, or take back what it may",
 		Long: `Refuse a program what it asks for, by the question's ID; it is not asked about
 again for 10 minutes, or never with --always. With the path of a program's file,
-take back all that you have answered about it.`,
+take back what you have allowed it. What you have denied is taken back on the
+control page, so that a program can't have you asked again and again.`,
 		Example: `  langkeep deny 3
   langkeep deny /usr/bin/curl`,
 		Args: cobra.ExactArgs(1),
@@ -150,7 +153,7 @@ take back all that you have answered about it.`,
 				if err := c.ForgetAnswers(ctx, args[0]); err != nil {
 					return err
 				}
-				a.say("taken back: it is asked about again")
+				a.say("what it was allowed is taken back")
 				return nil
 			}
 			answer := "deny"

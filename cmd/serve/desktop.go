@@ -14,11 +14,13 @@ import (
 	"langkeep/agent/clock"
 	"langkeep/agent/config"
 	"langkeep/agent/paths"
+	"langkeep/agent/sessionbus"
 	"langkeep/agent/vocabulary"
 	"langkeep/assets"
 	"langkeep/cmd/browser"
 	"langkeep/localapi"
 	"langkeep/localapi/client"
+	"langkeep/localapi/guard"
 	"langkeep/localapi/words"
 	"langkeep/tray"
 	"langkeep/tray/clipboard"
@@ -49,7 +51,7 @@ func RunOnDesktop(ctx context.Context, o Options, d Desktop) error {
 	}()
 	select {
 	case r := <-begun:
-		v := desktopView{Desktop: d, running: r, options: o, board: board, noBoard: noBoard, noTray: make(chan struct{})}
+		v := desktopView{Desktop: d, running: r, options: o, board: board, noBoard: noBoard, noTray: make(chan struct{}), codes: make(chan struct{}, 1)}
 		v.show(ctx, stopped)
 	case <-stopped:
 	}
@@ -66,6 +68,7 @@ type desktopView struct {
 	noBoard error
 	tray    atomic.Bool   // it is there
 	noTray  chan struct{} // closed once the desktop has said that it has none
+	codes   chan struct{} // receives after a code is shown or hidden
 }
 
 // panelPatience is for a panel that starts after the agent, as at a login.
@@ -89,7 +92,7 @@ func (v *desktopView) show(ctx context.Context, stopped <-chan struct{}) {
 	asked, leave := v.asks.Attend()
 	defer leave()
 	err := tray.Run(tray.Config{
-		Profiles: v.profiles, Questions: v.asks.Open, Changes: either(ctx, changes.Ready(), asked), Clock: clock.System(), Version: v.options.Version,
+		Profiles: v.profiles, Questions: v.asks.Open, Code: v.code, Changes: either(ctx, changes.Ready(), either(ctx, asked, v.codes)), Clock: clock.System(), Version: v.options.Version,
 		Actions: v.actions(ctx), Log: v.log, Say: v.Say,
 		Shown: func() {
 			v.tray.Store(true)
@@ -133,6 +136,54 @@ func (v *desktopView) profiles() []client.Profile {
 		all = append(all, localapi.Present(s))
 	}
 	return all
+}
+
+// code is the code that confirms a control page, for the tray.
+func (v *desktopView) code() string {
+	c, shown := v.server.Pages.Shown()
+	if !shown {
+		return ""
+	}
+	title, _ := words.ShownCode(c.Code.Reveal(), c.Program)
+	return title
+}
+
+// hasDesktop tells whether there is anything that could show something.
+func (v *desktopView) hasDesktop(ctx context.Context) bool {
+	return runtime.GOOS == "windows" || runtime.GOOS == "darwin" || v.Getenv("DISPLAY") != "" || v.Getenv("WAYLAND_DISPLAY") != "" || sessionbus.Reachable(ctx)
+}
+
+// codeScreen shows codes as notifications and in the tray's menu.
+type codeScreen struct {
+	*desktopView
+	show func(notify.Message) error
+}
+
+// ShowCode implements guard.Screen.
+func (s codeScreen) ShowCode(c guard.ShownCode) error {
+	s.changed()
+	if err := s.show(notify.Code(c)); err != nil {
+		s.log.Info("a code can't be shown as a notification", "error", err)
+		if !s.tray.Load() {
+			return err
+		}
+	}
+	return nil
+}
+
+// HideCode implements guard.Screen.
+func (s codeScreen) HideCode() {
+	s.changed()
+	if err := s.show(notify.Message{Subject: notify.Confirming, Over: true}); err != nil {
+		s.log.Info("the notification of a code can't be taken back", "error", err)
+	}
+}
+
+func (s codeScreen) changed() {
+	select {
+	case s.codes <- struct{}{}:
+	default:
+	}
 }
 
 // lockWithScreen locks and unlocks the agent with the screen, while the settings say so.
@@ -230,6 +281,8 @@ func (v *desktopView) pressed(ctx context.Context, name, do string) error {
 	switch name {
 	case notify.Asking:
 		return notify.Answer(v.asks, do)
+	case notify.Confirming:
+		return nil // the page is open
 	case placeSubject:
 		return v.openPage(ctx, "")
 	}
@@ -316,7 +369,12 @@ func (v *desktopView) notify(ctx context.Context) {
 	defer end()
 	var asking sync.WaitGroup
 	defer asking.Wait()
-	asking.Go(func() { notify.Ask(ctx, v.asks, show, v.tray.Load, v.log) })
+	elsewhere := func() bool { return v.tray.Load() || v.server.PageAnswers() }
+	asking.Go(func() { notify.Ask(ctx, v.asks, show, elsewhere, v.log) })
+	if v.hasDesktop(ctx) {
+		v.server.Pages.SetScreen(codeScreen{v, show})
+		defer v.server.Pages.SetScreen(nil)
+	}
 	asking.Go(func() { v.welcomeWithoutTray(ctx, show) })
 	changes := v.agent.Subscribe()
 	defer v.agent.Unsubscribe(changes)

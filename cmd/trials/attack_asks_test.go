@@ -71,7 +71,7 @@ func TestAttackAsks(t *testing.T) {
 			}
 			return answersSaid(got) + ": no route can change it"
 		}},
-		{"answers for the person, with the owner's token or an open page's", func(t *testing.T) string {
+		{"answers for the person, with the owner's token", func(t *testing.T) string {
 			happened := wantProblem(t, v.owner.AnswerAsk(ctx, "1", "always"), http.StatusNotFound, client.TypeNotFound)
 			return happened + " without a desktop; with one it waits until the person has confirmed it there (TestAsking in tray)"
 		}},

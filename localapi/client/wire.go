@@ -111,6 +111,13 @@ type Question struct {
 	Until    time.Time `json:"until"`
 	Proposed *string   `json:"proposed"` // a command's answer, which the person is to confirm
 	Words    string    `json:"words"`
+	Choices  []Choice  `json:"choices"` // that a person has
+}
+
+// Choice is an answer to a Question.
+type Choice struct {
+	Answer string `json:"answer"` // as in AskAnswer
+	Label  string `json:"label"`  // of a button
 }
 
 // Remembered is an answer that still counts.
@@ -121,6 +128,14 @@ type Remembered struct {
 	Want    string     `json:"want"`
 	Answer  string     `json:"answer"` // session, always, deny or deny-always
 	Until   *time.Time `json:"until"`  // null: until it is taken back
+	Words   string     `json:"words"`
+}
+
+// PageAsks is Asks for the control page.
+type PageAsks struct {
+	Confirmed bool    `json:"confirmed"` // the page speaks for the person
+	Advice    *string `json:"advice"`    // on how to answer programs where no desktop can show their questions; null where one can, or none is asked about
+	Asks
 }
 
 // AskAnswer is the body of POST /v1/asks/{name}.
@@ -297,6 +312,18 @@ type PageCode struct {
 // PageExchange is the body of POST /v1/page/token.
 type PageExchange struct {
 	Code secret.Text `json:"code"`
+}
+
+// ShownCode is the body of POST /v1/page/confirm/code's answer: a code is shown to the
+// person, and to nobody else.
+type ShownCode struct {
+	ExpiresIn int64 `json:"expires_in"` // seconds
+}
+
+// PageConfirm is the body of POST /v1/page/confirm. The answer is a PageToken, whose page
+// speaks for the person.
+type PageConfirm struct {
+	Code secret.Text `json:"code"` // digits; spaces do not matter
 }
 
 // Sealed is a request of the control page, sealed with the secret of its code or

@@ -53,14 +53,15 @@ var included = map[Scope][]Scope{
 
 // Caller is the caller of an admitted request. Requests share it: do not change it.
 type Caller struct {
-	Name     string          // "owner", "page" or a client's name
-	Owner    bool            // every scope and every profile
-	Page     bool            // the caller has a token of the control page, which changes nothing without an Origin
-	Scopes   []Scope         // unused for the owner
-	Profiles []string        // nil means all
-	Expires  time.Time       // zero: with the page, lease or agent that gave the token
-	Root     string          // the first client in a lease's chain; "" means Name
-	Ended    <-chan struct{} // closed when the token ends; may be nil
+	Name      string          // "owner", "page" or a client's name
+	Owner     bool            // every scope and every profile
+	Page      bool            // the caller has a token of the control page, which changes nothing without an Origin
+	Confirmed bool            // the page speaks for the person, see Pages.Confirm
+	Scopes    []Scope         // unused for the owner
+	Profiles  []string        // nil means all
+	Expires   time.Time       // zero: with the page, lease or agent that gave the token
+	Root      string          // the first client in a lease's chain; "" means Name
+	Ended     <-chan struct{} // closed when the token ends; may be nil
 }
 
 // Has tells whether the caller was given the scope, or one that includes it.

@@ -26,26 +26,38 @@ const (
 type Pages struct {
 	clock  clock.Clock
 	caller *Caller
+	speaks *Caller                           // the caller of a page that the person has confirmed
 	same   func(a, b [sha256.Size]byte) bool // compares hashes; secret.SameHash but in tests
 
-	mu     sync.Mutex // protects the following
-	codes  []pageCredential
-	tokens []pageCredential
+	mu          sync.Mutex // protects the following
+	codes       []pageCredential
+	tokens      []pageCredential
+	shown       *shownCode    // nil: none
+	wrong       int           // codes for it
+	pausedUntil time.Duration // as clock.Elapsed
+	screen      Screen        // nil: there is none
+
+	showing sync.Mutex // held while the screen changes; taken before mu
 }
 
 // pageCredential is a code or a token. It keeps the hash, so that the time of a
 // comparison depends neither on the text nor on its length.
 type pageCredential struct {
-	secret  proof.Secret
-	wall    time.Time
-	elapsed time.Duration
-	byFile  bool // the code reached the browser in a file that only our user can read
+	secret    proof.Secret
+	wall      time.Time
+	elapsed   time.Duration
+	byFile    bool // the code reached the browser in a file that only our user can read
+	confirmed bool // a token that speaks for the person
 }
 
 // NewPages makes an authority without pages. Their callers may read and manage, and do
 // what is the owner's, but get no credential: the page never needs one.
 func NewPages(c clock.Clock) *Pages {
-	return &Pages{clock: c, same: secret.SameHash, caller: &Caller{Name: "page", Page: true, Scopes: []Scope{Read, Manage, Owner}}}
+	scopes := []Scope{Read, Manage, Owner}
+	return &Pages{
+		clock: c, same: secret.SameHash,
+		caller: &Caller{Name: "page", Page: true, Scopes: scopes}, speaks: &Caller{Name: "page", Page: true, Confirmed: true, Scopes: scopes},
+	}
 }
 
 // NewCode makes a code. With byFile the code is good even if the browser's user can't
@@ -74,17 +86,25 @@ func (p *Pages) Lookup(token string) (*Caller, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var room [64]byte // on the stack, for a token of the right length
-	if p.find(p.tokens, sha256.Sum256(append(room[:0], token...)), PageLifetime) < 0 {
-		return nil, false
-	}
-	return p.caller, true
+	return p.holder(sha256.Sum256(append(room[:0], token...)))
 }
 
 // Holder returns the caller whose token has the secret, for sealed requests.
 func (p *Pages) Holder(token proof.Secret) (*Caller, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.caller, p.find(p.tokens, token, PageLifetime) >= 0
+	return p.holder(token)
+}
+
+// holder is Holder for a caller that holds mu.
+func (p *Pages) holder(token proof.Secret) (*Caller, bool) {
+	switch i := p.find(p.tokens, token, PageLifetime); {
+	case i < 0:
+		return nil, false
+	case p.tokens[i].confirmed:
+		return p.speaks, true
+	}
+	return p.caller, true
 }
 
 // Secret implements Authority.
@@ -116,20 +136,24 @@ func (p *Pages) add(list *[]pageCredential, most int, byFile bool) secret.Text {
 	if n := len(*list) - most + 1; n > 0 {
 		*list = slices.Delete(*list, 0, n)
 	}
-	*list = append(*list, pageCredential{proof.Of(t), p.clock.Now(), p.clock.Elapsed(), byFile})
+	*list = append(*list, pageCredential{secret: proof.Of(t), wall: p.clock.Now(), elapsed: p.clock.Elapsed(), byFile: byFile})
 	return t
 }
 
 // find returns the index of the living credential with that hash, or -1. It compares
-// with all of them, so that its time does not tell which fits. Either clock can end a
-// credential: the wall clock goes on while the computer sleeps, the monotonic one when
-// the time is set back.
+// with all of them, so that its time does not tell which fits.
 func (p *Pages) find(list []pageCredential, hash proof.Secret, life time.Duration) int {
 	found := -1
 	for i := range list {
-		if p.same(hash, list[i].secret) && p.clock.Now().Sub(list[i].wall) < life && p.clock.Elapsed()-list[i].elapsed < life {
+		if p.same(hash, list[i].secret) && p.lives(&list[i], life) {
 			found = i
 		}
 	}
 	return found
+}
+
+// lives tells whether a credential has not ended. Either clock can end it: the wall clock
+// goes on while the computer sleeps, the monotonic one when the time is set back.
+func (p *Pages) lives(c *pageCredential, life time.Duration) bool {
+	return p.clock.Now().Sub(c.wall) < life && p.clock.Elapsed()-c.elapsed < life
 }

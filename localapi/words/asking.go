@@ -66,6 +66,25 @@ func Choices(q asks.Question) []Choice {
 	})
 }
 
+// Remembered is an answer that still counts, as a sentence.
+func Remembered(a asks.Remembered) string {
+	verb := "may have"
+	if a.Answer == asks.Deny || a.Answer == asks.AlwaysDeny {
+		verb = "is denied"
+	}
+	return fmt.Sprintf("%s %s %s for %s.", Program(asks.Program{Exe: a.Program, Script: a.Script}), verb, wanted[a.Want], Safe(a.Profile))
+}
+
+// ShownCode is what a person reads beside a code: its title, and a text.
+func ShownCode(code string, p asks.Program) (title, text string) {
+	page := "the control page that you have open"
+	if p.Exe != "" {
+		page = "the control page in " + Program(p)
+	}
+	return "Code for the control page: " + code[:len(code)/2] + " " + code[len(code)/2:],
+		"Type it into " + page + ", and nowhere else: it lets that page answer for you. If you have not asked for it, a program has: let it be."
+}
+
 // NotAllowed says why a program gets nothing: lower case, with what to do.
 func NotAllowed(err error, r asks.Wish) string {
 	who := lowerArticle(Program(r.Program))

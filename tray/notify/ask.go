@@ -8,12 +8,22 @@ import (
 	"strings"
 
 	"langkeep/agent/asks"
+	"langkeep/localapi/guard"
 	"langkeep/localapi/words"
 )
 
 // Asking is the subject of the message that asks about programs; no profile has such a
 // name.
 const Asking = "programs that ask"
+
+// Confirming is the subject of the message with the code for the control page, as Asking.
+const Confirming = "the code for the control page"
+
+// Code is the message with a code for the control page.
+func Code(c guard.ShownCode) Message {
+	title, text := words.ShownCode(c.Code.Reveal(), c.Program)
+	return Message{Subject: Confirming, Title: title, Text: text, Urgent: true, Passing: true}
+}
 
 // listed is the most questions that a message lists.
 const listed = 5

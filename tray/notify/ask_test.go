@@ -11,6 +11,8 @@ import (
 	"langkeep/agent/asks"
 	"langkeep/agent/clock"
 	"langkeep/agent/config"
+	"langkeep/agent/secret"
+	"langkeep/localapi/guard"
 )
 
 // A profile's messages must not be taken for it.
@@ -45,6 +47,22 @@ func TestAsked(t *testing.T) {
 		if got := said(asked(c.all)); got != c.want {
 			t.Errorf("%s:\n%s\nwant\n%s", name, got, c.want)
 		}
+	}
+}
+
+// The code is where it can be read at a glance, and for the page alone.
+func TestCode(t *testing.T) {
+	m := Code(guard.ShownCode{Code: secret.New("123456"), Program: asks.Program{Exe: "/usr/lib/firefox/firefox"}})
+	const want = "Code for the control page: 123 456 | Type it into the control page in firefox, and nowhere else: it lets that page answer for you. " +
+		"If you have not asked for it, a program has: let it be."
+	if got := said(m); got != want || !m.Urgent || !m.Passing || m.Subject != Confirming || config.ValidName(Confirming) == nil {
+		t.Errorf("%+v", m)
+	}
+	if got := said(Code(guard.ShownCode{Code: secret.New("123456")})); !strings.Contains(got, "Type it into the control page that you have open, and nowhere else") {
+		t.Error(got)
+	}
+	if err := plainly(nil)(m); err == nil {
+		t.Error("a code is among a program's arguments")
 	}
 }
 

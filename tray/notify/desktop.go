@@ -16,12 +16,22 @@ func plainly(icon any) func(Message) error {
 		if m.Over {
 			return nil
 		}
-		if m.Urgent {
+		switch {
+		case m.asks():
 			return errNoButtons
+		case m.Passing:
+			return errInArguments
 		}
 		return beeep.Notify(plain(m.Title), plain(m.Text), icon)
 	}
 }
+
+// errInArguments means that a message would be among a program's arguments, which every
+// program of the person's can read (osascript, notify-send).
+var errInArguments = errors.New("this desktop's notifications are no place for a code")
+
+// asks tells whether a message is of no use without its buttons.
+func (m Message) asks() bool { return m.Urgent && len(m.Buttons) > 0 }
 
 // errNoButtons means that a question can't be asked.
 var errNoButtons = errors.New("this desktop's notifications have no buttons")

@@ -116,7 +116,7 @@ func (b *board) showLocked(m Message) error {
 		title = "Langkeep · " + title
 	}
 	actions := []string{}
-	if m.Urgent && !slices.Contains(can, "actions") {
+	if m.asks() && !slices.Contains(can, "actions") {
 		return errNoButtons
 	}
 	if slices.Contains(can, "actions") {
@@ -132,6 +132,9 @@ func (b *board) showLocked(m Message) error {
 		urgency, expires = 2, 0
 	}
 	hints := map[string]dbus.Variant{"urgency": dbus.MakeVariant(urgency), "desktop-entry": dbus.MakeVariant("langkeep")}
+	if m.Passing {
+		hints["transient"] = dbus.MakeVariant(true)
+	}
 	if b.icon != nil {
 		hints["image-data"] = dbus.MakeVariant(b.icon)
 	}

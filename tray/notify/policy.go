@@ -53,6 +53,7 @@ type Message struct {
 	Text    string // a sentence or a few; never a secret
 	Buttons []Button
 	Urgent  bool // it stays until it is answered or over
+	Passing bool // no history keeps it
 	Over    bool // it says nothing: what is shown of the subject is over
 }
 
