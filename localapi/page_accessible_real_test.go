@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -99,7 +100,7 @@ func (c *chromium) accessible(t *testing.T) {
 	b.script(card("prod") + `.querySelector("[aria-label='Use it prod']").click()`)
 	b.press("Add a server")
 	b.fill("Address of your Langflow", servers["prod"].URL)
-	b.reads("answers there")
+	b.reads("prod is at this server already.")
 	b.shots("add")
 	b.press("Cancel")
 	// As the tray's menu opens it.
@@ -123,6 +124,12 @@ func (c *chromium) accessible(t *testing.T) {
 		t.Errorf("config.toml is %q, %v", text, err)
 	}
 	b.press("Done")
+	// An agent that is only stopped comes back by itself, with what is new.
+	a.signal(syscall.SIGSTOP)
+	b.script(`document.querySelector("#lock").click()`) // which waits
+	a.signal(syscall.SIGCONT)
+	b.reads("Langkeep hands nothing out until you unlock it.")
+	a.command("unlock")
 	a.command("stop")
 	b.reads("Langkeep doesn't answer")
 	b.shots("away")

@@ -252,7 +252,7 @@ func (c *chromium) problems(t *testing.T) {
 	for _, test := range []struct{ address, words string }{
 		{other.URL, "Something answers there, but it isn't Langflow."},
 		{tls.URL, "The certificate isn't trusted"},
-		{"http://" + dead.Addr().String(), "Can't reach " + dead.Addr().String() + "."},
+		{"http://" + dead.Addr().String(), "Can't reach " + dead.Addr().String() + " (nothing accepts connections there; it may not be running)."},
 		{"http://flows.example.org", "http:// sends your password unprotected."},
 		{"https://user:pw@flows.example.org", "must not hold a user name or password"},
 		{moved.URL, "The server moved to " + s.URL + ". Use that address?"},
@@ -300,6 +300,14 @@ func (c *chromium) problems(t *testing.T) {
 	b.press("Sign in")
 	b.says("lab", "The server does not accept this API key.")
 	b.press("Cancel")
+	// A second profile of the same server is knowingly made.
+	b.press("Add a server")
+	b.fill("Address of your Langflow", s.URL)
+	b.reads("lab is at this server already.")
+	b.press("Add a second profile")
+	b.reads("Give it a name.")
+	b.press("Go to lab")
+	b.until(`document.activeElement.textContent === "lab"`)
 	s.Stop()
 	b.press("Sign in")
 	b.says("lab", "Can't reach")

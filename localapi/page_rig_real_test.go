@@ -196,7 +196,10 @@ func (a *running) logLevel() string {
 }
 
 // kill ends the agent as a crash does.
-func (a *running) kill() {
+func (a *running) kill() { a.signal(os.Kill) }
+
+// signal sends the agent one.
+func (a *running) signal(what os.Signal) {
 	a.t.Helper()
 	found, err := client.ReadRunning(paths.Paths{State: filepath.Join(a.home, "state")})
 	if err != nil {
@@ -206,7 +209,7 @@ func (a *running) kill() {
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	if err := agent.Kill(); err != nil {
+	if err := agent.Signal(what); err != nil {
 		a.t.Fatal(err)
 	}
 }

@@ -65,7 +65,7 @@ func TestProbe(t *testing.T) {
 		{fault: langflowtest.HTML(502), kind: client.TypeServerUnreachable, reason: "server-error", words: host + " has a problem of its own."},
 		{fault: langflowtest.Busy(429, "42"), kind: client.TypeTooManyRequests, reason: "rate-limited", words: "Too many sign-ins from here. Try again in 42 s."},
 		{fault: langflowtest.Redirect(308, other.URL+"/api/v1/version"), kind: client.TypeServerUnreachable, reason: "moved", words: "The server moved to " + other.URL + ". Use that address?"},
-		{fault: langflowtest.Fault{Reset: true}, kind: client.TypeServerUnreachable, reason: "unreachable", words: "Can't reach " + host + "."},
+		{fault: langflowtest.Fault{Reset: true}, kind: client.TypeServerUnreachable, reason: "unreachable", words: "Can't reach " + host + " (the connection broke off)."},
 	} {
 		url := test.url
 		if test.fault.Status != 0 || test.fault.Reset {

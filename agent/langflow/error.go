@@ -154,7 +154,7 @@ func TransportError(op string, to *url.URL, err error, secrets ...secret.Text) *
 	if timedOut(err) {
 		e.Kind = TimedOut
 	} else {
-		e.Detail = clean(err.Error(), secrets...)
+		e.Detail = clean(causeOf(err), secrets...)
 	}
 	if g := ofHandshake(err); g.name != "" {
 		e.Kind, e.Gateway, e.Detail = Gateway, g.name, g.detail

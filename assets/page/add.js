@@ -2,7 +2,7 @@
 
 import { ask } from "./agent.js";
 import { cards } from "./card.js";
-import { during, find, write } from "./dom.js";
+import { during, element, find, write } from "./dom.js";
 import { remedy } from "./signin.js";
 
 export const addForm = {
@@ -91,10 +91,27 @@ export const addForm = {
     const accepted = this.offer.methods.includes("auto-login")
       ? "No password is needed." : "It wants a user name and password, or a token.";
     this.say(this.offer.gateway ? this.offer.words : `Langflow ${this.offer.version} answers there. ${accepted}`, "good");
-    find("add-name").value = this.offer.name;
+    this.second(this.offer.server_url);
     this.named();
     find("add-found").hidden = false;
     find("add-submit").hidden = false;
+  },
+
+  // second has a person who has a profile of this server name another one, or go to the first.
+  second(address) {
+    const first = [...cards.values()].find(({ data }) => data.server_url === address);
+    find("add-name").value = first ? "" : this.offer.name;
+    write(find("add-submit"), first ? "Add a second profile" : "Add");
+    if (!first) return;
+    const { name } = first.data;
+    this.say(`${name} is at this server already. A second profile is for another account there: give it a name of its own.`, "good");
+    const go = element("button", { type: "button", className: "button" }, `Go to ${name}`);
+    go.onclick = () => {
+      this.hide();
+      first.open(true);
+      first.title.focus();
+    };
+    find("add-remedy").replaceChildren(go);
   },
 
   named() {
@@ -111,6 +128,11 @@ export const addForm = {
     write(find("add-error"), "");
     during(find("add-submit"), "Adding…", async () => {
       const name = find("add-name").value.trim();
+      if (!name) {
+        write(find("add-error"), "Give it a name.");
+        find("add-name").focus();
+        return;
+      }
       try {
         await ask("POST", "/v1/profiles", { ...change, name, server_url: offer.server_url });
         this.hide();

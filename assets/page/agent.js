@@ -1,6 +1,6 @@
 // How the page asks the agent.
 
-import { banner, find, sentence } from "./dom.js";
+import { sentence } from "./dom.js";
 
 // A program that takes the agent's port after its end must get nothing, and a page has
 // no say in which connection carries which request. So each request and each answer is sealed
@@ -9,8 +9,14 @@ import { banner, find, sentence } from "./dom.js";
 
 const tokenKey = "langkeep-page-token";
 
-// patience is how long the agent may leave the page without proof, in ms.
+// access is the page's token. sessionStorage keeps it over a reload, but not while the agent
+// doesn't answer: a program that takes its port then would be given it with the next page.
+let access = sessionStorage.getItem(tokenKey);
+
+// How long, in ms, the agent may leave the page without proof before the page clears what
+// was typed; and how long its stream may be silent, which has a line each 15 s.
 const patience = 10_000;
+const silence = 40_000;
 
 // Problem is what the agent, or the way to it, refused a request with.
 class Problem extends Error {
@@ -126,7 +132,7 @@ export const speak = (token) => { spoken = token; };
 
 // request asks the agent as this page. An answer without proof ends the page.
 async function request(method, path, body, signal) {
-  const token = spoken ?? sessionStorage.getItem(tokenKey);
+  const token = spoken ?? access;
   try {
     if (token === null) throw unproven();
     const answer = await sealed(token, { method, path, ...(body && { body }) }, signal);
@@ -152,13 +158,14 @@ export async function enter() {
   const code = /^#code=([\w-]+)(?:&at=([\w./-]+))?$/.exec(location.hash);
   if (location.hash) history.replaceState(null, "", "/");
   view.wanted = code?.[2] ?? "";
-  if (!code) return sessionStorage.getItem(tokenKey) !== null;
+  if (!code) return access !== null;
   try {
     const { status, pieces } = await sealed(code[1], {});
     if (status !== 200) throw unproven(); // of this code
-    sessionStorage.setItem(tokenKey, JSON.parse(await whole(pieces)).token);
+    access = JSON.parse(await whole(pieces)).token;
+    sessionStorage.setItem(tokenKey, access);
   } catch (problem) {
-    if (sessionStorage.getItem(tokenKey) === null) {
+    if (access === null) {
       view.shut(problem.kind === "unproven" ? "The link that opened it works once, and for 30 seconds." : problem.message);
       return false;
     }
@@ -166,35 +173,44 @@ export async function enter() {
   return true;
 }
 
-// What the page shows of the agent: receive has a function for each kind of event, shut ends
-// the page.
-export const view = { receive: {}, shut() {}, wanted: "" };
+// What the page shows of the agent: receive has a function for each kind of event, away dims
+// it while the agent doesn't answer, and shut ends it.
+export const view = { receive: {}, away() {}, shut() {}, wanted: "" };
 
 let following = null; // the stream's AbortController
 
+// follow shows what the agent streams. Without an answer the page waits for one that is
+// proved: only the same agent has the key. Another one's ends the page, see request.
 export async function follow() {
   following?.abort();
   const control = following = new AbortController();
   let limit = 0; // while there is no proof that the agent is there
-  const reachable = (is) => { // for hands; a reader keeps the page's landmarks
-    for (const id of ["cards", "add"]) find(id).inert = !is;
-  };
+  let watch = 0; // for a stream that falls silent
   const unheard = () => {
-    reachable(false);
-    limit ||= setTimeout(() => view.shut("Langkeep doesn't answer any more, so this page's access has ended. Close this tab: whatever may answer at its address later has not proved to be Langkeep."), patience);
+    limit ||= setTimeout(() => {
+      sessionStorage.removeItem(tokenKey);
+      view.away("long");
+    }, patience);
   };
   const heard = () => {
-    reachable(true);
     clearTimeout(limit);
     limit = 0;
+    if (access !== null) sessionStorage.setItem(tokenKey, access);
+    view.away("");
   };
-  control.signal.onabort = heard;
-  for (let pause = 500; !control.signal.aborted; pause *= 2) {
+  control.signal.addEventListener("abort", () => [limit, watch].forEach(clearTimeout));
+  for (let pause = 500; !control.signal.aborted; pause = Math.min(pause * 2, 5000)) {
     unheard();
+    const stream = new AbortController();
+    const listen = () => {
+      clearTimeout(watch);
+      watch = setTimeout(() => stream.abort(), silence);
+    };
     try {
-      const { pieces } = await request("GET", "/v1/page/events", null, control.signal);
+      listen();
+      const { pieces } = await request("GET", "/v1/page/events", null, AbortSignal.any([control.signal, stream.signal]));
       const present = new Set();
-      for await (const { kind, data } of events(pieces)) {
+      for await (const { kind, data } of events(pieces, listen)) {
         if (control.signal.aborted) return;
         heard();
         pause = 500;
@@ -205,15 +221,16 @@ export async function follow() {
     }
     if (control.signal.aborted) return;
     unheard();
-    banner("Langkeep doesn't answer. This page goes on once the same Langkeep does, and else closes itself.");
+    view.away("now");
     await new Promise((resume) => setTimeout(resume, pause));
   }
 }
 
 // events reads server-sent events, as the agent writes them.
-async function* events(pieces) {
+async function* events(pieces, listen) {
   let held = "";
   for await (const piece of pieces) {
+    listen();
     const blocks = (held + piece).split("\n\n");
     held = blocks.pop();
     for (const block of blocks) {
@@ -228,6 +245,6 @@ export function leave() {
   following?.abort();
   life.abort();
   life = new AbortController();
-  spoken = null;
+  access = spoken = null;
   sessionStorage.removeItem(tokenKey);
 }

@@ -10,15 +10,13 @@ import { programs } from "./programs.js";
 import { settings } from "./settings.js";
 
 let about = null;
+let isAway = false; // the agent doesn't answer
 
 view.receive = {
   about(data) {
     about = data;
     write(find("lock"), data.locked ? "Unlock" : "Lock");
-    banner(data.locked ? "Langkeep hands nothing out until you unlock it. Sessions stay fresh."
-      : data.config_error ? `A settings file has a mistake; the settings from before it hold. ${data.config_error}`
-      : data.audit_error ? sentence(data.audit_error)
-        : data.narrowed_clients.length > 0 ? `${data.narrowed_clients.join(", ")}: may run flows with inputs only by now. Apps has more.` : "");
+    showBanner();
   },
   card(data, present) {
     present.add(data.name);
@@ -45,6 +43,17 @@ view.receive = {
     visit();
   },
 };
+
+// showBanner says what is unusual about the agent itself.
+function showBanner() {
+  if (isAway) return;
+  const data = about;
+  banner(data === null ? ""
+    : data.locked ? "Langkeep hands nothing out until you unlock it. Sessions stay fresh."
+      : data.config_error ? `A settings file has a mistake; the settings from before it hold. ${data.config_error}`
+      : data.audit_error ? sentence(data.audit_error)
+        : data.narrowed_clients.length > 0 ? `${data.narrowed_clients.join(", ")}: may run flows with inputs only by now. Apps has more.` : "");
+}
 
 // visit goes where the tray's menu sent the person.
 function visit() {
@@ -155,14 +164,33 @@ function open() {
   find("open-add").hidden = addForm.empty;
 }
 
+// away dims the page and takes its actions away while the agent doesn't answer: "now", "long"
+// after a while, when nothing stays that was typed, and "" when it is back.
+view.away = (how) => {
+  if (!how && !isAway) return;
+  isAway = how !== "";
+  for (const id of ["cards", "add", "find", "asking"]) find(id).inert = isAway; // for hands; a reader keeps the landmarks
+  document.body.classList.toggle("away", isAway);
+  for (const button of document.querySelectorAll(".top button")) button.disabled = isAway;
+  if (how === "long") forget();
+  if (isAway) banner("Langkeep doesn't answer. This page comes back by itself as soon as the same Langkeep does. If it was stopped, start it with langkeep open.");
+  else showBanner();
+};
+
+// forget clears what was typed, and closes what is open.
+function forget() {
+  for (const input of document.querySelectorAll("input.field")) input.value = "";
+  for (const dialog of document.querySelectorAll("dialog")) dialog.close();
+  for (const card of cards.values()) card.close();
+  addForm.hide();
+}
+
 // shut says that this page has no access, and how to get it. Nothing stays that
 // was typed or shown, and nothing goes on.
 view.shut = (why) => {
   leave();
-  for (const input of document.querySelectorAll("input.field")) input.value = "";
-  find("settings").close();
-  find("programs").close();
-  addForm.hide();
+  forget();
+  view.away("");
   asking.clear();
   banner("");
   for (const card of cards.values()) card.root.remove();

@@ -20,6 +20,8 @@ import (
 	"langkeep/agent/langflow/langflowtest/real"
 	"langkeep/cmd/trials/documents"
 	"langkeep/cmd/trials/pty"
+	"langkeep/localapi/client"
+	"langkeep/localapi/words"
 )
 
 // testDocuments runs the commands of the README, docs/ and .github/ as a new user
@@ -39,6 +41,7 @@ func (s *tools) testDocuments(p *person) {
 		n++
 		p.t.Run(c.Document+"/"+firstWords(c.Text), func(t *testing.T) { r.try(t, c) })
 	}
+	p.t.Run("recipes", func(*testing.T) { r.recipes() })
 	p.say(p.t, "%d commands of the documents were run", n)
 }
 
@@ -163,6 +166,28 @@ func programInReadme(t *testing.T) string {
 		t.Fatal("the README has no program for the OpenAI SDK")
 	}
 	return program
+}
+
+// recipes runs the texts that the control page offers to copy.
+func (r *reader) recipes() {
+	r.signedIn()
+	for _, recipe := range words.Recipes(client.Profile{Name: "prod", ServerURL: r.server}) {
+		for _, step := range recipe.Steps {
+			text := strings.ReplaceAll(step.Text, "my-flow", "echo")
+			if strings.HasSuffix(step.Title, ".py") {
+				if err := os.WriteFile(filepath.Join(r.work, step.Title), []byte(text), 0o600); err != nil {
+					r.t.Fatal(err)
+				}
+				continue
+			}
+			switch d := r.shell(text); {
+			case d.code != 0:
+				r.t.Errorf("%s: %s ends with %d: %s%s", recipe.Name, text, d.code, d.stdout, d.stderr)
+			case strings.Contains(step.Title, "Run") && !strings.Contains(d.stdout, "hello"):
+				r.t.Errorf("%s: %s says %.300s", recipe.Name, text, d.stdout)
+			}
+		}
+	}
 }
 
 // signedIn sees that there is the profile that all commands speak of.

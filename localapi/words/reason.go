@@ -36,7 +36,7 @@ type reasonWords struct {
 // words depend on the profile: see gateway.go.
 var reasons = map[string]reasonWords{
 	string(langflow.Unreachable): {
-		sentence: "Can't reach {host}.",
+		sentence: "Can't reach {host}{detail}.",
 		found:    "can't reach the server{detail}", advice: "check the URL and the network",
 		checked: "The server can't be asked{detail}.", mend: "Check the URL, and any proxy or gateway in front of the server.",
 	},

@@ -234,7 +234,7 @@ func Long(p client.Profile, now time.Time) string {
 			return reason // which says what is needed
 		}
 		if away(p) && p.FailingSince != nil {
-			reason = fmt.Sprintf("Can't reach %s since %s.", Host(p), Clock(*p.FailingSince, now))
+			reason = fmt.Sprintf("Can't reach %s since %s%s.", Host(p), Clock(*p.FailingSince, now), bracketed(Safe(text(p.ReasonDetail))))
 		}
 		return joined(reason, "Nothing is lost; it comes back by itself.")
 	case client.SignInRequired:

@@ -140,7 +140,7 @@ func TestStates(t *testing.T) {
 			"server away", "fresh, 52 min, server away", "now",
 			"flows.example.org has a problem of its own (HTTP 502). Still valid for 52 min; trying again now."},
 		"retrying, api key": {profile(state(client.Retrying), noToken, because("unreachable", "connection refused"), func(p *client.Profile) { p.NextAttemptAt = nil }),
-			"server away", "server away", "–", "Can't reach flows.example.org. Still valid; trying again by itself."},
+			"server away", "server away", "–", "Can't reach flows.example.org (connection refused). Still valid; trying again by itself."},
 		"stale": {profile(state(client.Stale), noToken, because("unreachable", ""), func(p *client.Profile) { p.FailingSince = new(now.Add(-15 * time.Minute).UTC()) }, next(90*time.Second)),
 			"offline", "offline", "in 1 min", "Can't reach flows.example.org since 14:05. Nothing is lost; it comes back by itself."},
 		"stale since yesterday": {profile(state(client.Stale), noToken, because("timed-out", ""), func(p *client.Profile) { p.FailingSince = new(now.Add(-25 * time.Hour).UTC()) }),
@@ -223,7 +223,7 @@ func TestStates(t *testing.T) {
 
 func TestReason(t *testing.T) {
 	for code, want := range map[string]string{
-		"unreachable":          "Can't reach flows.example.org.",
+		"unreachable":          "Can't reach flows.example.org (issuer X).",
 		"timed-out":            "Can't reach flows.example.org (timed out).",
 		"certificate":          "The certificate isn't trusted (issuer X).",
 		"forward-proxy":        "The forward proxy is in the way (issuer X).",
