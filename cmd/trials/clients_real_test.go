@@ -42,7 +42,8 @@ type mcpClient struct {
 var mcpClients = []mcpClient{
 	{
 		name: "claude-code", binary: "claude", file: ".claude.json", before: `{"theme": "dark"}`, rewrites: true,
-		variables: []string{"ANTHROPIC_BASE_URL=$MODEL", "ANTHROPIC_API_KEY=none", "ENABLE_TOOL_SEARCH=false", "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1"},
+		// With -p it asks the model without the tools of a server that is slow to start, unless told to wait.
+		variables: []string{"ANTHROPIC_BASE_URL=$MODEL", "ANTHROPIC_API_KEY=none", "ENABLE_TOOL_SEARCH=false", "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1", "MCP_CONNECTION_NONBLOCKING=0", "MCP_TIMEOUT=60000"},
 		list:      []string{"mcp", "list"}, listed: "✔ Connected",
 		ask: []string{"--allowedTools", "mcp__langflow-prod__mirror", "-p", "go on"},
 	},
