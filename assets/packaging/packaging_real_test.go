@@ -48,11 +48,12 @@ func TestRealDist(t *testing.T) {
 		if a != b {
 			t.Errorf("not the same: %s\n%s", a, b)
 		}
-		if n := strings.Count(a, "\n"); n != 2+2+2*2+8+6 {
+		if n := strings.Count(a, "\n"); n != 2+2+2*2+8+6+1 {
 			t.Errorf("%d files: %s", n, a)
 		}
 	})
 	t.Run("files", func(t *testing.T) { checkFiles(t, first) })
+	t.Run("managers", func(t *testing.T) { checkManagers(t, first) })
 	deb := "/langkeep_" + version + "_" + runtime.GOARCH + ".deb"
 	t.Run("debian", func(t *testing.T) {
 		useInDebian(t, old+"/langkeep_"+older+"_"+runtime.GOARCH+".deb", first+deb)
@@ -69,7 +70,7 @@ func build(t *testing.T, version, targets string) string {
 		t.Fatal(err)
 	}
 	tree := t.TempDir()
-	output(t, exec.Command("sh", "-euc", `cd "$1"; git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents -t "$2"; ln -s "$1/.cache" "$2/.cache"`, "sh", repo, tree))
+	output(t, exec.Command("sh", "-euc", `cd "$1"; git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents -t "$2"; cd "$2"; git init -q; git add -A; ln -s "$1/.cache" .cache`, "sh", repo, tree))
 	cmd := exec.Command(filepath.Join(tree, ".ci/dist"))
 	cmd.Env = append(os.Environ(), "VERSION="+version, "SOURCE_DATE_EPOCH=1700000000", "LANGKEEP_DIST_TARGETS="+targets)
 	output(t, cmd)
@@ -89,7 +90,7 @@ for rpm in *.rpm; do
 done
 for apk in *.apk; do tar -tzf "$apk" 2>/dev/null | has -x usr/bin/langkeep; done
 for pkg in *.pkg.tar.zst; do tar --zstd -tf "$pkg" | has -x usr/bin/langkeep; done
-for tar in *.tar.gz; do tar -tzf "$tar" | has '/langkeep$'; done
+for tar in *_linux_*.tar.gz *_darwin_*.tar.gz; do tar -tzf "$tar" | has '/langkeep$'; done
 for whl in *.whl; do python3 -m zipfile -l "$whl" | has -E '\.data/scripts/langkeep(\.exe)? '; done
 for zip in *windows*.zip; do zip -sf "$zip" | has '/langkeep.exe$'; done
 test -z "$(ls | grep darwin | grep -v notray)"
@@ -112,6 +113,52 @@ zsh -f -c 'autoload -U compinit; compinit -u -D; . share/zsh/vendor-completions/
 fish --no-config -c '. share/fish/vendor_completions.d/langkeep.fish; complete -C "langkeep tok"' | has ^token
 `
 	output(t, exec.Command("bash", "-euxo", "pipefail", "-c", script, "sh", dist, t.TempDir(), version, runtime.GOARCH))
+}
+
+// checkManagers installs what has a package manager here, and has the others' recipes
+// read by what reads their language; brew, scoop and winget are not to be had.
+func checkManagers(t *testing.T, dist string) {
+	const script = `
+cd "$1/managers"
+! grep -rnE '@[A-Z]' .
+ruby -c langkeep.rb
+nix-instantiate --parse langkeep.nix >/dev/null
+for name in langkeep.json winget/*.installer.yaml; do test "$(grep -Ec '(hash|Sha256)"?: "?[0-9a-f]{64}"?,?$' "$name")" = 2; done
+python3 -m json.tool langkeep.json >/dev/null
+
+cp PKGBUILD ../*_linux_*.tar.gz "$2"
+chmod 755 "$2" "$2/.."
+chown -R nobody "$2"
+cd "$2"
+setpriv --reuid nobody --clear-groups env HOME="$2" makepkg --nodeps --noconfirm
+for package in "$2"/langkeep-bin-*.pkg.tar.zst "$1"/langkeep-*-$4.pkg.tar.zst; do
+	root=$(mktemp -d)
+	mkdir -p "$root/var/lib/pacman"
+	pacman() { command pacman --root "$root" --dbpath "$root/var/lib/pacman" --cachedir "$root/cache" --hookdir "$root/hooks" "$@"; }
+	pacman -U --noconfirm -dd "$package"
+	"$root/usr/bin/langkeep" version | grep "^langkeep $3 "
+	pacman -Qkk
+	pacman -Rdd --noconfirm $(pacman -Qq)
+	test -z "$(find "$root/usr" -name '*langkeep*')"
+	rm -rf "$root"
+done
+root=$(mktemp -d)
+rpm --root "$root" --initdb
+rpm --root "$root" -i --nodeps "$1"/langkeep-*.$4.rpm
+"$root/usr/bin/langkeep" version | grep "^langkeep $3 "
+rpm --root "$root" -V langkeep
+rpm --root "$root" -e langkeep
+test -z "$(find "$root" -name '*langkeep*')"
+rm -rf "$root"
+`
+	cpu := map[string]string{"amd64": "x86_64", "arm64": "aarch64"}[runtime.GOARCH]
+	output(t, exec.Command("bash", "-euxo", "pipefail", "-c", script, "sh", dist, t.TempDir(), version, cpu))
+	for _, name := range []string{"", ".installer", ".locale.en-US"} {
+		var tree map[string]any
+		if err := yaml.Unmarshal([]byte(read(t, dist+"/managers/winget/Langkeep.Langkeep"+name+".yaml")), &tree); err != nil || tree["PackageVersion"] != version {
+			t.Errorf("winget%s: %v, %v", name, tree, err)
+		}
+	}
 }
 
 // useInDebian is a package's life in a clean Debian, without systemd.
