@@ -30,8 +30,7 @@ func TestAsking(t *testing.T) {
 	k.gets("curl again", k.curl()(), true)
 
 	// Another program is asked about apart.
-	d.write("job.sh", 0o600, "langkeep() { '"+k.program+"' \"$@\"; }\nlangkeep token prod\nlangkeep key prod\n")
-	said := k.begins("sh", d.path("job.sh"))
+	said := k.begins("sh", k.script("langkeep token prod\nlangkeep key prod\n"))
 	d.await("the question about the script", shown)
 	d.press("Always")
 	d.await("the question about the key", func() bool {
@@ -104,6 +103,12 @@ func newAsker(d *desktop) *asker {
 		return err == nil && p.Ask != nil && *p.Ask == "new"
 	})
 	return k
+}
+
+// script writes a script that calls langkeep, as a user's does.
+func (k *asker) script(text string) string {
+	k.d.write("job.sh", 0o600, "langkeep() { '"+k.program+"' \"$@\"; }\n"+text)
+	return k.d.path("job.sh")
 }
 
 // begins starts a program that asks. The returned function waits for what it prints.
