@@ -64,6 +64,8 @@ type Config struct {
 	ListenProxy func(profile string) (net.Listener, error)
 	// Asks is where programs wait for a person's answer.
 	Asks *asks.Desk
+	// Modes remembers when programs were asked about; nil forgets it with the Server.
+	Modes *asks.Memory
 	// Doctor makes the checks of POST /v1/doctor.
 	Doctor Doctor
 	// Tools has the programs of this user that can be connected.
@@ -89,6 +91,9 @@ type Server struct {
 	proxies *proxies
 	// attending are the open pages that speak for the person.
 	attending atomic.Int32
+
+	looking  sync.Mutex // held by LookAtAsk
+	weakened chan []asks.Weakened
 }
 
 // New makes a server; give it listeners with Serve.
@@ -96,7 +101,10 @@ func New(c Config) *Server {
 	s := &Server{
 		Config: c, file: pageFile{path: c.PageFile}, metrics: metrics{requests: map[outcome]int64{}, proxied: map[string]int64{}},
 	}
-	s.routes = s.prepared()
+	s.routes, s.weakened = s.prepared(), make(chan []asks.Weakened, 16)
+	if s.Modes == nil {
+		s.Modes = asks.NewMemory("")
+	}
 	s.FirstProxyPort = cmp.Or(s.FirstProxyPort, firstProxyPort)
 	s.proxies = newProxies(s)
 	return s
@@ -113,6 +121,7 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 	var watching sync.WaitGroup
 	watching.Go(func() { s.recent.watch(streams, s.Agent) })
 	watching.Go(func() { s.proxies.watch(streams) })
+	watching.Go(func() { s.watchAsk(streams) })
 	watching.Go(func() { s.Clients.Run(streams) })
 	// The audit log runs longer than the rest, so that the last requests are noted too.
 	auditing, endAuditing := context.WithCancel(context.WithoutCancel(ctx))

@@ -71,6 +71,11 @@ func TestAsking(t *testing.T) {
 	if out := confirming(); !strings.Contains(out, "was not confirmed on the desktop") {
 		t.Errorf("allow says %s", out)
 	}
+	// Whoever turns asking off, the person is told.
+	k.asks("never")
+	d.await("word of it", func() bool {
+		return strings.HasPrefix(d.last(), "Langkeep · Programs are asked about less: For prod: never, was new.")
+	})
 	k.stopNow(t)
 }
 
@@ -90,19 +95,26 @@ func newAsker(d *desktop) *asker {
 	k := &asker{program: build(d.t)}
 	k.agentProcess = d.runAgent(k.program, d.path("langkeep"))
 	k.signIn("prod", server.URL)
+	k.asks("new")
+	return k
+}
+
+// asks writes prod's ask into its file, and waits until it is in force.
+func (k *asker) asks(mode string) {
+	k.d.t.Helper()
 	file := filepath.Join(k.home, "config", "profiles", "prod.toml")
 	text, err := os.ReadFile(file)
 	if err != nil {
-		d.t.Fatal(err)
+		k.d.t.Fatal(err)
 	}
-	if err := os.WriteFile(file, append(text, "ask = \"new\"\n"...), 0o600); err != nil {
-		d.t.Fatal(err)
+	before, _, _ := strings.Cut(string(text), "ask = ")
+	if err := os.WriteFile(file, []byte(before+"ask = \""+mode+"\"\n"), 0o600); err != nil {
+		k.d.t.Fatal(err)
 	}
-	d.await("the setting", func() bool {
-		p, err := k.client.Profile(d.t.Context(), "prod")
-		return err == nil && p.Ask != nil && *p.Ask == "new"
+	k.d.await("the setting", func() bool {
+		p, err := k.client.Profile(k.d.t.Context(), "prod")
+		return err == nil && p.Ask != nil && *p.Ask == mode
 	})
-	return k
 }
 
 // script writes a script that calls langkeep, as a user's does.

@@ -178,6 +178,9 @@ func (p Paths) Secrets() string { return filepath.Join(p.State, "secrets.age") }
 // Allowed has a person's answers about programs that ask.
 func (p Paths) Allowed() string { return filepath.Join(p.State, "allowed.json") }
 
+// Asking has when programs were asked about, so that a weaker setting is told.
+func (p Paths) Asking() string { return filepath.Join(p.State, "asking.json") }
+
 // Locked is there while a person has locked the agent.
 func (p Paths) Locked() string { return filepath.Join(p.State, "locked") }
 

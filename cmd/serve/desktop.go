@@ -283,7 +283,7 @@ func (v *desktopView) pressed(ctx context.Context, name, do string) error {
 		return notify.Answer(v.asks, do)
 	case notify.Confirming:
 		return nil // the page is open
-	case placeSubject:
+	case placeSubject, notify.Weakening:
 		return v.openPage(ctx, "")
 	}
 	switch do {
@@ -338,13 +338,17 @@ func (v *desktopView) welcomeWithoutTray(ctx context.Context, show func(notify.M
 	if v.tray.Load() || !v.welcome(ctx) {
 		return
 	}
-	err := show(notify.Message{
+	v.tell(show, notify.Message{
 		Subject: placeSubject, Title: "running without an icon",
 		Text:    "Open it from your applications, or with langkeep open: this desktop shows no tray icons.",
 		Buttons: []notify.Button{notify.Open},
 	})
-	if err != nil {
-		v.log.Info("a notification was not shown", "of", placeSubject, "error", err)
+}
+
+// tell shows a message, where the desktop does.
+func (v *desktopView) tell(show func(notify.Message) error, m notify.Message) {
+	if err := show(m); err != nil {
+		v.log.Info("a notification was not shown", "of", m.Subject, "error", err)
 	}
 }
 
@@ -376,6 +380,16 @@ func (v *desktopView) notify(ctx context.Context) {
 		defer v.server.Pages.SetScreen(nil)
 	}
 	asking.Go(func() { v.welcomeWithoutTray(ctx, show) })
+	asking.Go(func() {
+		for {
+			select {
+			case weaker := <-v.server.Weakened():
+				v.tell(show, notify.Weakened(weaker))
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
 	changes := v.agent.Subscribe()
 	defer v.agent.Unsubscribe(changes)
 	notify.Run(ctx, notify.Config{

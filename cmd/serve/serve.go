@@ -127,6 +127,7 @@ func run(ctx context.Context, o Options, show func(running)) (err error) {
 		Authority: guard.Authorities{guard.OwnerToken(owner), api.Pages, localapi.ClientTokens(api.Clients)}, AllowUIDs: live.allowedUsers, Log: log,
 	})
 	api.Asks = asks.New(asks.Config{Clock: clock.System(), Log: log, File: o.Paths.Allowed(), Alive: guard.SessionAlive})
+	api.Modes = asks.NewMemory(o.Paths.Asking())
 	api.ListenProxy = func(profile string) (net.Listener, error) {
 		if err := o.Paths.CreateProxySocketDir(profile); err != nil {
 			return nil, err
@@ -179,6 +180,7 @@ func run(ctx context.Context, o Options, show func(running)) (err error) {
 			}
 			live.note(err, log)
 			api.Agent.Reload()
+			server.LookAtAsk()
 		})
 	})
 

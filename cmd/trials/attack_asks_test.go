@@ -3,6 +3,7 @@ package trials
 import (
 	"net/http"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -85,6 +86,35 @@ func TestAttackAsks(t *testing.T) {
 				t.Error(err)
 			}
 			return "the token: what the owner has let in is not asked about"
+		}},
+		{"ends the agent, turns asking off in the file, and starts it again", func(t *testing.T) string {
+			_ = v.Process.Kill()
+			_ = v.Wait() // an error: it was killed
+			if err := os.WriteFile(file, []byte("schema = 1\nask = \"never\"\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			again := launch(t, v.paths)
+			if again.url == "" {
+				t.Fatalf("the agent does not start: %s", again.said)
+			}
+			c, err := client.New(client.Options{URL: again.url, Token: secret.New(again.token(t))})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			for end := time.Now().Add(soon); ; {
+				noted, err := c.Audit(ctx, 0)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if slices.ContainsFunc(noted, func(e client.AuditLine) bool { return e.What == "ask: never, was new" }) {
+					break
+				}
+				if time.Now().After(end) {
+					t.Fatalf("the audit log has %v", noted)
+				}
+			}
+			return "asking is off, and the audit log and a notification say so (TestAsking in tray); whoever deletes `asking.json` too is not told of"
 		}},
 	})
 }

@@ -136,7 +136,7 @@ func TestShownCodeEnds(t *testing.T) {
 		if s.sees().Code != second {
 			t.Error("the second code is not shown any more")
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		synctest.Wait()
 		if _, shown := p.Shown(); s.sees() != (ShownCode{}) || shown {
 			t.Error("a code that is over is shown")

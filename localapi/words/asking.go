@@ -85,6 +85,18 @@ func ShownCode(code string, p asks.Program) (title, text string) {
 		"Type it into " + page + ", and nowhere else: it lets that page answer for you. If you have not asked for it, a program has: let it be."
 }
 
+// Weakened says that programs are asked about less: a title, and a text.
+func Weakened(all []asks.Weakened) (title, text string) {
+	for _, w := range all {
+		of := "all profiles"
+		if w.Profile != "" {
+			of = Safe(w.Profile)
+		}
+		text += fmt.Sprintf("For %s: %s, was %s. ", of, w.Is, w.Was)
+	}
+	return "Programs are asked about less", text + "If you have not changed the settings, a program has: langkeep audit says when."
+}
+
 // NotAllowed says why a program gets nothing: lower case, with what to do.
 func NotAllowed(err error, r asks.Wish) string {
 	who := lowerArticle(Program(r.Program))

@@ -25,6 +25,16 @@ func Code(c guard.ShownCode) Message {
 	return Message{Subject: Confirming, Title: title, Text: text, Urgent: true, Passing: true}
 }
 
+// Weakening is the subject of the message that programs are asked about less, as Asking.
+const Weakening = "when programs are asked about"
+
+// Weakened is the message that programs are asked about less.
+func Weakened(all []asks.Weakened) Message {
+	m := Message{Subject: Weakening, Urgent: true, Buttons: []Button{Open}}
+	m.Title, m.Text = words.Weakened(all)
+	return m
+}
+
 // listed is the most questions that a message lists.
 const listed = 5
 

@@ -50,6 +50,15 @@ func TestAsked(t *testing.T) {
 	}
 }
 
+func TestWeakened(t *testing.T) {
+	m := Weakened([]asks.Weakened{{Was: asks.ModeNew, Is: asks.ModeNever}, {Profile: "prod", Was: asks.ModeAlways, Is: asks.ModeNew}})
+	const want = "Programs are asked about less | For all profiles: never, was new. For prod: new, was always. " +
+		"If you have not changed the settings, a program has: langkeep audit says when. [Open]"
+	if got := said(m); got != want || m.Subject != Weakening || config.ValidName(Weakening) == nil {
+		t.Error(got)
+	}
+}
+
 // The code is where it can be read at a glance, and for the page alone.
 func TestCode(t *testing.T) {
 	m := Code(guard.ShownCode{Code: secret.New("123456"), Program: asks.Program{Exe: "/usr/lib/firefox/firefox"}})

@@ -31,7 +31,7 @@ func plainly(icon any) func(Message) error {
 var errInArguments = errors.New("this desktop's notifications are no place for a code")
 
 // asks tells whether a message is of no use without its buttons.
-func (m Message) asks() bool { return m.Urgent && len(m.Buttons) > 0 }
+func (m Message) asks() bool { return m.Subject == Asking }
 
 // errNoButtons means that a question can't be asked.
 var errNoButtons = errors.New("this desktop's notifications have no buttons")
