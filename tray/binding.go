@@ -23,6 +23,9 @@ type surface interface {
 	separator()
 	setIcon(name string)
 	setTooltip(string)
+	// isOpen tells whether the menu is open, where the desktop tells neither its beginning
+	// nor its end.
+	isOpen() bool
 }
 
 // item is one line of the desktop's menu. On Windows (systray v1.12.2) every method but
@@ -302,6 +305,9 @@ func (t *binding) loop() {
 		case <-t.acted:
 		case <-t.Changes:
 		case <-ticker.C:
+		}
+		if still == nil && t.surface.isOpen() {
+			still = time.After(closedFor) // to look again
 		}
 		if still == nil {
 			t.show(t.compose())

@@ -25,6 +25,7 @@ type panel struct {
 	wrong         []string
 	changes       int
 	icon, tooltip string
+	open          bool // and it does not say so
 }
 
 type panelItem struct {
@@ -47,6 +48,18 @@ func (p *panel) add(parent item, title string, _ bool, clicked func()) item {
 }
 
 func (p *panel) separator() {}
+
+func (p *panel) isOpen() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.open
+}
+
+func (p *panel) setOpen(open bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.open = open
+}
 
 func (p *panel) setIcon(name string) {
 	p.mu.Lock()
@@ -230,6 +243,22 @@ func TestAnOpenMenuHoldsStill(t *testing.T) {
 		synctest.Wait()
 		if got := p.lines(); got == before {
 			t.Error("a menu whose end nobody tells stays as it was")
+		}
+
+		// Windows, which tells nothing by itself.
+		before = p.lines()
+		p.setOpen(true)
+		set(client.SignedOut)
+		time.Sleep(4 * refreshEvery)
+		synctest.Wait()
+		if got := p.lines(); got != before {
+			t.Errorf("the menu that is open on Windows became\n%s\nfrom\n%s", got, before)
+		}
+		p.setOpen(false)
+		time.Sleep(closedFor + 1)
+		synctest.Wait()
+		if got := p.lines(); got == before {
+			t.Error("the menu that was open on Windows stays as it was")
 		}
 	})
 }

@@ -2,5 +2,8 @@
 
 package tray
 
-// loopEnder is for Windows: on macOS systray always says that it has begun.
-func loopEnder() func() { return func() {} }
+// ofLoop is for Windows: on macOS systray always says that it has begun, and that the
+// menu opens.
+func ofLoop() (end func(), menuIsOpen func() bool) {
+	return func() {}, func() bool { return false }
+}

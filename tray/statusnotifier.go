@@ -219,6 +219,9 @@ func (n *notifierItem) emit(path dbus.ObjectPath, name string, values ...any) {
 	}
 }
 
+// isOpen is false: panels tell of it, if anything.
+func (n *notifierItem) isOpen() bool { return false }
+
 func (n *notifierItem) setIcon(name string) {
 	icon, err := iconPixels(name)
 	if err != nil {

@@ -29,8 +29,9 @@ func Run(c Config, stopped <-chan struct{}) error {
 	log.SetFlags(0)
 	log.SetOutput(slog.NewLogLogger(c.Log.Handler(), slog.LevelInfo).Writer())
 	t := newBinding(c, stopped, nil)
-	t.surface = library{}
-	begun, endLoop := make(chan struct{}), loopEnder()
+	endLoop, menuIsOpen := ofLoop()
+	t.surface = library{menuIsOpen}
+	begun := make(chan struct{})
 	go func() {
 		<-stopped
 		select {
@@ -67,7 +68,7 @@ func Run(c Config, stopped <-chan struct{}) error {
 }
 
 // library is the surface of systray, which keeps the one tray of the process.
-type library struct{}
+type library struct{ menuIsOpen func() bool }
 
 // add adds an item, and a goroutine that receives its clicks. systray drops clicks that
 // come while that one waits.
@@ -92,6 +93,7 @@ func (library) add(parent item, title string, box bool, clicked func()) item {
 	return libraryItem{added}
 }
 
+func (l library) isOpen() bool      { return l.menuIsOpen() }
 func (library) separator()          { systray.AddSeparator() }
 func (library) setTooltip(s string) { systray.SetTooltip(s) }
 func (library) setIcon(name string) {
