@@ -48,7 +48,7 @@ func TestRealDist(t *testing.T) {
 		if a != b {
 			t.Errorf("not the same: %s\n%s", a, b)
 		}
-		if n := strings.Count(a, "\n"); n != 2+2+2*2+8+6+1 {
+		if n := strings.Count(a, "\n"); n != 2+2+2*2+8+6+2 {
 			t.Errorf("%d files: %s", n, a)
 		}
 	})
@@ -92,6 +92,7 @@ for apk in *.apk; do tar -tzf "$apk" 2>/dev/null | has -x usr/bin/langkeep; done
 for pkg in *.pkg.tar.zst; do tar --zstd -tf "$pkg" | has -x usr/bin/langkeep; done
 for tar in *_linux_*.tar.gz *_darwin_*.tar.gz; do tar -tzf "$tar" | has '/langkeep$'; done
 for whl in *.whl; do python3 -m zipfile -l "$whl" | has -E '\.data/scripts/langkeep(\.exe)? '; done
+python3 -c 'import json, sys; b = json.load(sys.stdin); assert b["bomFormat"] == "CycloneDX" and any(c["name"] == "fyne.io/systray" for c in b["components"])' <"langkeep_$3_sbom.json"
 for zip in *windows*.zip; do zip -sf "$zip" | has '/langkeep.exe$'; done
 test -z "$(ls | grep darwin | grep -v notray)"
 
@@ -131,7 +132,7 @@ chmod 755 "$2" "$2/.."
 chown -R nobody "$2"
 cd "$2"
 setpriv --reuid nobody --clear-groups env HOME="$2" makepkg --nodeps --noconfirm
-for package in "$2"/langkeep-bin-*.pkg.tar.zst "$1"/langkeep-*-$4.pkg.tar.zst; do
+for package in "$2"/langkeep-bin-*.pkg.tar.* "$1"/langkeep-*-$4.pkg.tar.zst; do
 	root=$(mktemp -d)
 	mkdir -p "$root/var/lib/pacman"
 	pacman() { command pacman --root "$root" --dbpath "$root/var/lib/pacman" --cachedir "$root/cache" --hookdir "$root/hooks" "$@"; }
@@ -139,7 +140,7 @@ for package in "$2"/langkeep-bin-*.pkg.tar.zst "$1"/langkeep-*-$4.pkg.tar.zst; d
 	"$root/usr/bin/langkeep" version | grep "^langkeep $3 "
 	pacman -Qkk
 	pacman -Rdd --noconfirm $(pacman -Qq)
-	test -z "$(find "$root/usr" -name '*langkeep*')"
+	test -z "$(find "$root" -path "$root/var" -prune -o -path "$root/cache" -prune -o -name '*langkeep*')"
 	rm -rf "$root"
 done
 root=$(mktemp -d)
