@@ -140,7 +140,7 @@ for package in "$2"/langkeep-bin-*.pkg.tar.* "$1"/langkeep-*-$4.pkg.tar.zst; do
 	"$root/usr/bin/langkeep" version | grep "^langkeep $3 "
 	pacman -Qkk
 	pacman -Rdd --noconfirm $(pacman -Qq)
-	test -z "$(find "$root" -path "$root/var" -prune -o -path "$root/cache" -prune -o -name '*langkeep*')"
+	test -z "$(find "$root" -path "$root/var" -prune -o -path "$root/cache" -prune -o -name '*langkeep*' -print)"
 	rm -rf "$root"
 done
 root=$(mktemp -d)
