@@ -31,7 +31,7 @@ allowed, and the control page takes back what you have denied.`,
 		Example: `  langkeep asks
   langkeep allow 3 --session
   langkeep deny /usr/bin/curl`,
-		Args: cobra.NoArgs,
+		Args: takes(0, 0),
 		PreRunE: func(*cobra.Command, []string) error {
 			if o.json && o.watch {
 				return usagef("--json and --watch are one at a time")
@@ -108,7 +108,7 @@ On a computer without a desktop nobody can be asked. Write the programs that may
 into allowed.json in the state folder there.`,
 		Example: `  langkeep allow 3
   langkeep allow 3 --always`,
-		Args: cobra.ExactArgs(1),
+		Args: takes(1, 1),
 		RunE: a.onAgent(func(ctx context.Context, c *client.Client, args []string) error {
 			answer, given := "once", 0
 			for name, on := range map[string]bool{"once": once, "session": session, "always": always} {
@@ -144,7 +144,7 @@ take back what you have allowed it. What you have denied is taken back on the
 control page, so that a program can't have you asked again and again.`,
 		Example: `  langkeep deny 3
   langkeep deny /usr/bin/curl`,
-		Args: cobra.ExactArgs(1),
+		Args: takes(1, 1),
 		RunE: a.onAgent(func(ctx context.Context, c *client.Client, args []string) error {
 			if strings.ContainsRune(args[0], filepath.Separator) {
 				if always {

@@ -35,7 +35,7 @@ The whole log is audit.jsonl in the state folder, and four older files beside it
 		Example: `  langkeep audit
   langkeep audit --follow
   langkeep audit --json | jq 'select(.refused != null)'`,
-		Args: cobra.NoArgs,
+		Args: takes(0, 0),
 		RunE: a.onAgent(o.run),
 	})
 	cmd.Flags().BoolVar(&o.follow, "follow", false, "go on with what happens, until Ctrl-C")

@@ -22,7 +22,7 @@ status prints enabled, disabled, or outdated for an entry that starts another
 program or was edited, and where the entry is.`,
 		Example: `  langkeep autostart enable
   langkeep autostart status`,
-		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
+		Args:      takesOne,
 		ValidArgs: []string{"enable", "disable", "status"},
 		RunE:      func(_ *cobra.Command, args []string) error { return a.autostart(args[0]) },
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -38,14 +37,6 @@ Scopes: read (how the sessions are), token and api-key (those credentials), mana
 	return cmd
 }
 
-// subcommand refuses what is none.
-func subcommand(cmd *cobra.Command, args []string) error {
-	if len(args) > 0 {
-		return fmt.Errorf("there is no %s %s", cmd.CommandPath(), args[0])
-	}
-	return nil
-}
-
 type clientAddOptions struct {
 	*app
 	profiles, scopes []string
@@ -63,7 +54,7 @@ func newClientAdd(a *app) *cobra.Command {
 Programs that Langkeep starts need none of this: see langkeep exec.`,
 		Example: `  langkeep client add editor --profile prod --scope run
   langkeep client add backup --profile prod --profile test --scope edit --expires 12h`,
-		Args: cobra.ExactArgs(1),
+		Args: takes(1, 1),
 		PreRunE: func(*cobra.Command, []string) (err error) {
 			switch {
 			case len(o.profiles) == 0:
@@ -71,7 +62,7 @@ Programs that Langkeep starts need none of this: see langkeep exec.`,
 			case len(o.scopes) == 0:
 				return usagef("say what it may do, with --scope")
 			}
-			if o.lifetime, err = parseDays(o.expires); err != nil {
+			if o.lifetime, err = parseLifetime(o.expires); err != nil {
 				return usagef("--expires: %w", err)
 			}
 			return nil
@@ -105,19 +96,6 @@ func (o *clientAddOptions) run(ctx context.Context, c *client.Client, args []str
 	return nil
 }
 
-// parseDays reads a Go duration that may be in days: 30d.
-func parseDays(s string) (time.Duration, error) {
-	const most = 366
-	if digits, ok := strings.CutSuffix(s, "d"); ok {
-		if days, err := strconv.ParseUint(digits, 10, 16); err == nil && days > 0 && days <= most {
-			return time.Duration(days) * 24 * time.Hour, nil
-		}
-	} else if d, err := time.ParseDuration(s); err == nil && d >= time.Second && d <= most*24*time.Hour {
-		return d, nil
-	}
-	return 0, errors.New("give a time such as 45m, 8h or 30d, from 1s to 366d")
-}
-
 type clientListOptions struct {
 	*app
 	json bool
@@ -132,7 +110,7 @@ func newClientList(a *app) *cobra.Command {
 time is over stays in the list for a week.`,
 		Example: `  langkeep client list
   langkeep client list --json | jq '.clients[].name'`,
-		Args: cobra.NoArgs,
+		Args: takes(0, 0),
 		RunE: a.onAgent(o.run),
 	})
 	cmd.Flags().BoolVar(&o.json, "json", false, "print the list as JSON")
@@ -190,7 +168,7 @@ func newClientRevoke(a *app) *cobra.Command {
 		Long: `End a client's token at once, and what streams to it. A tool that was connected
 with that token needs langkeep connect again.`,
 		Example: `  langkeep client revoke editor`,
-		Args:    cobra.ExactArgs(1),
+		Args:    takes(1, 1),
 		RunE: a.onAgent(func(ctx context.Context, c *client.Client, args []string) error {
 			if err := c.RevokeClient(ctx, args[0]); err != nil {
 				return err

@@ -17,7 +17,7 @@ the agent runs, profile names.`,
   langkeep completion zsh > "${fpath[1]}/_langkeep"
   langkeep completion fish > ~/.config/fish/completions/langkeep.fish
   langkeep completion powershell | Out-String | Invoke-Expression`,
-		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
+		Args:      takesOne,
 		ValidArgs: shells,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var script bytes.Buffer

@@ -146,7 +146,7 @@ func (o *connectOptions) chooseTool(ctx context.Context) error {
 // the first.
 func (a *app) choose(ctx context.Context, question string, names []string, usual string) (string, error) {
 	for i, name := range names {
-		fmt.Fprintf(a.stderr, "langkeep: %3d  %s\n", i+1, words.Safe(name))
+		fmt.Fprintf(a.stderr, "%3d  %s\n", i+1, words.Safe(name))
 	}
 	answer, err := a.ask(ctx, question, cmp.Or(usual, names[0]))
 	if err != nil {
@@ -276,13 +276,8 @@ func (o *connectOptions) run(ctx context.Context, toolName string, args []string
 		if !o.asks() {
 			return usagef("there is nobody to ask: add --yes to write that")
 		}
-		answer, err := o.ask(ctx, "write that? y or n", "n")
-		if err != nil {
+		if yes, err := o.confirm(ctx, "write that?"); err != nil || !yes {
 			return err
-		}
-		if !strings.HasPrefix(strings.ToLower(answer), "y") {
-			o.say("nothing was changed")
-			return nil
 		}
 	}
 	if err := edit.CheckUnchanged(); err != nil { // before a token is made; Make checks again
@@ -435,10 +430,15 @@ func (o *connectOptions) newToken(ctx context.Context, c *client.Client, name, p
 }
 
 // sayDiff shows the change, without the secrets around it.
-func (o *connectOptions) sayDiff(e *connect.Edit) {
+func (a *app) sayDiff(e *connect.Edit) {
+	coloured := a.colours(a.stderr)
 	for _, line := range e.Diff() {
 		kept := len(line) - len(strings.TrimLeft(line[min(1, len(line)):], " "))
-		fmt.Fprintf(o.stderr, "langkeep: %s%s\n", line[:kept], words.Safe(line[kept:]))
+		shown := line[:kept] + words.Safe(line[kept:])
+		if code := map[byte]int{'+': 32, '-': 31, '@': 36}[(line + " ")[0]]; coloured && code != 0 {
+			shown = fmt.Sprintf("\x1b[%dm%s\x1b[0m", code, shown)
+		}
+		fmt.Fprintln(a.stderr, shown)
 	}
 }
 

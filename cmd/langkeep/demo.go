@@ -21,7 +21,7 @@ import (
 const demoLifetime = 20 * time.Second
 
 func newDemo(a *app) *cobra.Command {
-	var forHow time.Duration
+	var forHow span
 	cmd := &cobra.Command{
 		Use:   "demo [--for 30s]",
 		Short: "Show what Langkeep does, with a stand-in server",
@@ -31,7 +31,7 @@ and ports of its own, keeps its secrets in memory, and leaves nothing behind; an
 agent that runs already is not touched. Ctrl-C ends it.`,
 		Example: `  langkeep demo
   langkeep demo --for 30s`,
-		Args: cobra.NoArgs,
+		Args: takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
 			if forHow < 0 {
@@ -39,13 +39,13 @@ agent that runs already is not touched. Ctrl-C ends it.`,
 			}
 			if forHow > 0 {
 				var cancel context.CancelFunc
-				ctx, cancel = context.WithTimeout(ctx, forHow)
+				ctx, cancel = context.WithTimeout(ctx, time.Duration(forHow))
 				defer cancel()
 			}
 			return a.demo(ctx)
 		},
 	}
-	cmd.Flags().DurationVar(&forHow, "for", 0, "end after this `duration`; 0 is never")
+	spanVar(cmd.Flags(), &forHow, "for", "end after this `duration`, such as 30s; without it never")
 	return cmd
 }
 

@@ -8,18 +8,19 @@ import (
 	"github.com/spf13/cobra"
 
 	"langkeep/agent/connect"
+	"langkeep/localapi/words"
 )
 
 func newDisconnect(a *app) *cobra.Command {
-	builder := false
+	builder, yes := false, false
 	cmd := a.needsAgent(&cobra.Command{
-		Use:   "disconnect TOOL NAME [--builder]",
+		Use:   "disconnect TOOL NAME [--builder] [--yes]",
 		Short: "Take back what connect has written",
 		Long: `Put back what was in a tool's configuration file before langkeep connect: the whole
 file, if nobody has changed it since, else the profile's entries alone. A token that
 was in it is revoked. A file that is gone by now stays so, and its backup is kept.`,
 		Example: `  langkeep disconnect claude-desktop prod`,
-		Args:    cobra.ExactArgs(2),
+		Args:    takes(2, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			desk, err := a.desk()
 			if err != nil {
@@ -39,6 +40,11 @@ was in it is revoked. A file that is gone by now stays so, and its backup is kep
 			if len(all) == 0 {
 				return fmt.Errorf("%s: %s is not connected: langkeep connect --list shows the connections", args[1], tool.Title)
 			}
+			if !yes {
+				if yes, err := a.confirm(cmd.Context(), "take back what is in "+words.Safe(all[0].Path)+"?"); err != nil || !yes {
+					return err
+				}
+			}
 			for _, record := range all {
 				if err := a.disconnect(cmd.Context(), desk, record); err != nil {
 					return err
@@ -47,6 +53,7 @@ was in it is revoked. A file that is gone by now stays so, and its backup is kep
 			return nil
 		},
 	})
+	cmd.Flags().BoolVar(&yes, "yes", false, "don't ask")
 	cmd.Flags().BoolVar(&builder, "builder", false, "take back the entry of --builder alone")
 	return cmd
 }

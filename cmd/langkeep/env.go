@@ -84,7 +84,7 @@ var shells = map[string]func(name string, value *string) string{
 var powershellQuotes = strings.NewReplacer("'", "''", "\u2018", "\u2018\u2018", "\u2019", "\u2019\u2019", "\u201a", "\u201a\u201a", "\u201b", "\u201b\u201b")
 
 func (o *envOptions) run(ctx context.Context, args []string, write func(string, *string) string) error {
-	lifetime, err := parseDays(o.lifetime)
+	lifetime, err := parseLifetime(o.lifetime)
 	if err != nil {
 		return usagef("--for: %w", err)
 	}

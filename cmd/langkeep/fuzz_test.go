@@ -13,7 +13,7 @@ func FuzzParseDays(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		d, err := parseDays(s)
+		d, err := parseLifetime(s)
 		if err != nil {
 			return
 		}

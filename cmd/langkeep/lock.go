@@ -20,7 +20,7 @@ With lock_with_screen in config.toml the screen's lock does the same, for as lon
 as the screen is locked.`,
 		Example: `  langkeep lock
   langkeep unlock`,
-		Args: cobra.NoArgs,
+		Args: takes(0, 0),
 		RunE: a.onAgent(func(ctx context.Context, c *client.Client, _ []string) error {
 			if err := c.Lock(ctx); err != nil {
 				return err
@@ -37,7 +37,7 @@ func newUnlock(a *app) *cobra.Command {
 		Short:   "Hand out again what lock holds back",
 		Long:    `Hand out tokens, keys, clients and leases again.`,
 		Example: `  langkeep unlock`,
-		Args:    cobra.NoArgs,
+		Args:    takes(0, 0),
 		RunE: a.onAgent(func(ctx context.Context, c *client.Client, _ []string) error {
 			if err := c.Unlock(ctx); err != nil {
 				return err

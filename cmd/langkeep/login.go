@@ -75,7 +75,7 @@ reads it.`,
   langkeep login corp https://flows.example.org --header CF-Access-Client-Id --header CF-Access-Client-Secret
   langkeep login corp https://flows.example.org --browser
   langkeep login mtls https://flows.example.org --client-cert me.pem --client-key me.key`,
-		Args:              cobra.MaximumNArgs(2),
+		Args:              takes(0, 2),
 		ValidArgsFunction: a.completeProfile,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.method = client.Method(method)
@@ -353,12 +353,12 @@ func (o *loginOptions) signIn(ctx context.Context, c *client.Client, p client.Pr
 	if o.browser {
 		o.say("finish signing in in the browser window; Ctrl-C gives up")
 		signedIn, err := o.login(ctx, c, client.Login{Browser: true})
-		return signedIn, refused(err)
+		return signedIn, o.refused(err)
 	}
 	if o.method == "" {
 		signedIn, err := o.login(ctx, c, client.Login{Method: client.AutoLogin})
 		if !hasReason(err, "auto-login-off") {
-			return signedIn, refused(err)
+			return signedIn, o.refused(err)
 		}
 		if !o.asks() {
 			return p, usagef("this server wants a user name and password: give --username and --password-stdin")
@@ -381,7 +381,7 @@ func (o *loginOptions) signIn(ctx context.Context, c *client.Client, p client.Pr
 		}
 		signedIn, err := o.login(ctx, c, login)
 		if !typed || try == tries || !hasReason(err, "wrong-password") {
-			return signedIn, refused(err)
+			return signedIn, o.refused(err)
 		}
 		o.say("that user name and password don't match; try again")
 		o.secret = secret.Text{}
@@ -463,17 +463,22 @@ func (o *loginOptions) sayResult(p client.Profile) {
 	if !p.Saved {
 		o.say(p.Name + ": " + lower(words.NotSaved(p)))
 	}
+	credential := "token "
+	if !words.HasTokens(p) {
+		credential = "key "
+	}
+	o.say("next: langkeep " + credential + p.Name + ", langkeep exec " + p.Name + " -- COMMAND, or langkeep open")
 }
 
 // refused says why a sign-in failed. It does not use the agent's words, which advise to
 // run langkeep login.
-func refused(err error) error {
+func (o *loginOptions) refused(err error) error {
 	var p *client.Problem
 	if !errors.As(err, &p) || words.Refused(p) == "" {
 		return err
 	}
 	said := *p
-	said.Detail = lower(words.Refused(p))
+	said.Detail = fmt.Sprintf("profile %q: %s", o.name, lower(words.Refused(p)))
 	return &said
 }
 

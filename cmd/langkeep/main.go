@@ -83,7 +83,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return exitFailed
 	}
 	a.say(wordsOf(err))
-	if _, ok := errors.AsType[usageError](err); ok {
+	if !running {
 		a.say("usage: " + cmd.UseLine())
 	}
 	return codeOf(err)

@@ -22,7 +22,7 @@ func newMan(a *app) *cobra.Command {
 is SOURCE_DATE_EPOCH, in seconds, if that is set.`,
 		Example: `  langkeep man man1`,
 		Hidden:  true,
-		Args:    cobra.ExactArgs(1),
+		Args:    takes(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			// https://reproducible-builds.org/specs/source-date-epoch
 			date := a.clock.Now()

@@ -20,7 +20,7 @@ servers, signing in and out, settings, and what has happened lately. The page is
 the agent's own, on this computer. The link opens it once, within 30 seconds.`,
 		Example: `  langkeep open
   langkeep open --print`,
-		Args: cobra.NoArgs,
+		Args: takes(0, 0),
 		PreRun: func(*cobra.Command, []string) {
 			if !show {
 				leaveConsole()

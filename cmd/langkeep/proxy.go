@@ -39,7 +39,7 @@ token, like everybody.`,
   langkeep proxy prod on --allow-origin https://app.example.org
   langkeep proxy prod on --allow-host host.docker.internal
   langkeep proxy prod status`,
-		Args: cobra.RangeArgs(1, 2),
+		Args: takes(1, 2),
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
 			if len(args) == 1 {
 				return []string{"on", "off", "status"}, cobra.ShellCompDirectiveNoFileComp

@@ -4,25 +4,28 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"langkeep/localapi/client"
+	"langkeep/localapi/words"
 )
 
 type removeOptions struct {
 	*app
-	all bool
+	all, yes bool
 }
 
 func newRemove(a *app) *cobra.Command {
 	o := &removeOptions{app: a}
 	cmd := a.takesProfile(&cobra.Command{
-		Use:   "remove [NAME|--all]",
+		Use:   "remove [NAME|--all] [--yes]",
 		Short: "Remove a profile and its secrets",
 		Long: `Remove a profile: sign it out, and delete its settings and every secret of it in
 the keychain, and our API keys on the server. With --all, every profile, what
-langkeep connect has written, and what starts the agent at login.`,
+langkeep connect has written, and what starts the agent at login. On a terminal it
+asks first.`,
 		Example: `  langkeep remove staging
   langkeep remove --all`,
 		PreRunE: func(_ *cobra.Command, args []string) error {
@@ -34,6 +37,7 @@ langkeep connect has written, and what starts the agent at login.`,
 		RunE: a.onAgent(o.run),
 	})
 	cmd.Flags().BoolVar(&o.all, "all", false, "remove every profile, connection, and the entry that starts the agent at login")
+	cmd.Flags().BoolVar(&o.yes, "yes", false, "don't ask")
 	return cmd
 }
 
@@ -53,6 +57,15 @@ func (o *removeOptions) run(ctx context.Context, c *client.Client, args []string
 			return err
 		}
 		names = []string{name}
+	}
+	if !o.yes {
+		question := "remove " + words.Safe(strings.Join(names, ", ")) + ", with its secrets?"
+		if o.all {
+			question = "remove every profile" + bracketed(names) + ", their secrets and what connect has written?"
+		}
+		if yes, err := o.confirm(ctx, question); err != nil || !yes {
+			return err
+		}
 	}
 	// A profile that can't be removed must not keep the others.
 	var failed error
@@ -107,4 +120,12 @@ func (o *removeOptions) removeAutostart() error {
 		return nil // without a home there is no place for one
 	}
 	return entry.Disable()
+}
+
+// bracketed lists names within a sentence.
+func bracketed(names []string) string {
+	if len(names) == 0 {
+		return ""
+	}
+	return " (" + words.Safe(strings.Join(names, ", ")) + ")"
 }

@@ -16,7 +16,7 @@ update, or to give it other flags. The new one gets the flags given here and no
 others; without them config.toml decides. An agent that does not answer is killed.`,
 		Example: `  langkeep restart
   langkeep restart --listen 127.0.0.1:18000`,
-		Args: cobra.NoArgs,
+		Args: takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.restart(cmd.Context(), flags) },
 	}
 	flags.add(cmd)

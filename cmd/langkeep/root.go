@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"iter"
 
 	"github.com/spf13/cobra"
@@ -36,22 +35,16 @@ program gets a valid token from the agent, which refreshes it in time.`,
 		Example: `  langkeep login prod https://flows.example.org
   langkeep status
   langkeep exec prod --scope edit -- lfx push flow.json`,
-		SilenceUsage:               true,
-		SilenceErrors:              true,
-		DisableFlagsInUseLine:      true,
-		SuggestionsMinimumDistance: 2,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return nil
-			}
-			if like := cmd.SuggestionsFor(args[0]); len(like) > 0 {
-				return fmt.Errorf("there is no command %q: is it %s", args[0], like[0])
-			}
-			return fmt.Errorf("there is no command %q: langkeep alone lists them", args[0])
-		},
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		SilenceUsage:          true,
+		SilenceErrors:         true,
+		DisableFlagsInUseLine: true,
+		Version:               version,
+		Args:                  subcommand,
+		RunE:                  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetUsageTemplate(usageTemplate)
+	root.SetVersionTemplate(versionLine())
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return flagWords(err) })
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetHelpCommand(&cobra.Command{
 		Use:    "help [COMMAND]",
@@ -105,7 +98,7 @@ func (a *app) needsAgent(cmd *cobra.Command) *cobra.Command {
 
 // takesProfile adds the argument, completion and flag of a command for one profile.
 func (a *app) takesProfile(cmd *cobra.Command) *cobra.Command {
-	cmd.Args = cobra.MaximumNArgs(1)
+	cmd.Args = takes(0, 1)
 	cmd.ValidArgsFunction = a.completeProfile
 	return a.needsAgent(cmd)
 }

@@ -36,7 +36,7 @@ LANGKEEP_PASSPHRASE_FILE names, or memory, which forgets.`,
 		Example: `  langkeep run
   langkeep run --headless --listen 127.0.0.1:18000
   LANGKEEP_PASSPHRASE_FILE=~/.langkeep-passphrase langkeep run --store file`,
-		Args: cobra.NoArgs,
+		Args: takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			p, err := paths.Resolve(a.getenv)
 			if err != nil {

@@ -35,7 +35,7 @@ need the agent do this by themselves. If one runs already, nothing changes. The
 flags are those of langkeep run; without them config.toml decides.`,
 		Example: `  langkeep start
   langkeep start --headless --store file`,
-		Args: cobra.NoArgs,
+		Args: takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			leaveConsole()
 			return a.start(cmd.Context(), flags)

@@ -20,8 +20,9 @@ type statusOptions struct {
 func newStatus(a *app) *cobra.Command {
 	o := &statusOptions{app: a}
 	cmd := a.takesProfile(&cobra.Command{
-		Use:   "status [NAME] [--json|--watch|--ready]",
-		Short: "Show how the sessions are",
+		Use:        "status [NAME] [--json|--watch|--ready]",
+		Short:      "Show how the sessions are",
+		SuggestFor: []string{"ls", "list"},
 		Long: `Show every profile in a table: its state, what is left of its token and of the
 session, and when the agent acts next. With a name, more about that one. --watch
 follows the changes until Ctrl-C: on a terminal the table is drawn anew, elsewhere

@@ -14,7 +14,7 @@ func newStop(a *app) *cobra.Command {
 on when the agent starts again. If none runs there is nothing to do, and that is
 no error: what was asked for is so.`,
 		Example: `  langkeep stop`,
-		Args:    cobra.NoArgs,
+		Args:    takes(0, 0),
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.stop(cmd.Context()) },
 	}
 }

@@ -31,19 +31,28 @@ func (a *app) asks() bool {
 	return ok
 }
 
-// screen tells whether stdout is a terminal, how wide it is, and whether it may
-// have colours (https://no-color.org).
+// screen tells whether stdout is a terminal, how wide it is (0: no limit), and whether it
+// may have colours.
 func (a *app) screen() (width int, colour, ok bool) {
 	fd, ok := terminal(a.stdout)
 	if !ok {
-		return words.Width, false, false
+		return 0, a.colours(a.stdout), false
 	}
 	width, _, err := term.GetSize(fd)
-	if err != nil {
+	if err != nil || width == 0 {
 		width = words.Width
 	}
-	colour = a.getenv("NO_COLOR") == "" && a.getenv("TERM") != "dumb" && understandsEscapes(fd)
-	return width, colour, true
+	return width, a.colours(a.stdout), true
+}
+
+// colours tells whether a stream may have colours, as gh does: by CLICOLOR_FORCE always,
+// by NO_COLOR (https://no-color.org), CLICOLOR=0 or a dumb terminal never.
+func (a *app) colours(stream any) bool {
+	if force := a.getenv("CLICOLOR_FORCE"); force != "" && force != "0" {
+		return true
+	}
+	fd, ok := terminal(stream)
+	return ok && a.getenv("NO_COLOR") == "" && a.getenv("CLICOLOR") != "0" && a.getenv("TERM") != "dumb" && understandsEscapes(fd)
 }
 
 // table formats rows in columns; the first row has the columns' names. Foreign text in
@@ -131,9 +140,26 @@ func (a *app) askSecret(ctx context.Context, question string) (secret.Text, erro
 	return secret.New(answer), err
 }
 
+// confirm asks a person whether to do something. Without a terminal nobody is asked, and
+// the answer is yes: a script has said what it wants.
+func (a *app) confirm(ctx context.Context, question string) (bool, error) {
+	if !a.asks() {
+		return true, nil
+	}
+	answer, err := a.ask(ctx, question+" y or n", "n")
+	if err != nil {
+		return false, err
+	}
+	if !strings.HasPrefix(strings.ToLower(answer), "y") {
+		a.say("nothing was changed")
+		return false, nil
+	}
+	return true, nil
+}
+
 // answer reads what a person types, until ctx ends.
 func (a *app) answer(ctx context.Context, question string, read func(io.Reader) (string, error)) (string, error) {
-	fmt.Fprintf(a.stderr, "langkeep: %s: ", question)
+	fmt.Fprintf(a.stderr, "%s: ", question)
 	type result struct {
 		line string
 		err  error

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"os"
 	"testing"
 	"time"
@@ -58,7 +59,7 @@ func TestASecretIsNotShown(t *testing.T) {
 	if !echoes(t, program) {
 		t.Error("the echo stays off")
 	}
-	if got := stderr.String(); got != "langkeep: password: \n" {
+	if got := stderr.String(); got != "password: \n" {
 		t.Errorf("stderr is %q", got)
 	}
 }
@@ -81,4 +82,37 @@ func TestCtrlCBringsTheEchoBack(t *testing.T) {
 		t.Error("the echo stays off")
 	}
 	_, _ = person.WriteString("\n") // lets the reading go
+}
+
+// Width and colours are those of the terminal, and a program gets neither, as with gh.
+func TestScreen(t *testing.T) {
+	_, program := pty.Open(t)
+	if err := unix.IoctlSetWinsize(int(program.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: 61}); err != nil {
+		t.Fatal(err)
+	}
+	type seen struct {
+		width        int
+		colour, isIt bool
+	}
+	for name, c := range map[string]struct {
+		stdout io.Writer
+		env    map[string]string
+		want   seen
+	}{
+		"terminal":            {program, nil, seen{61, true, true}},
+		"NO_COLOR":            {program, map[string]string{"NO_COLOR": "1"}, seen{61, false, true}},
+		"empty NO_COLOR":      {program, map[string]string{"NO_COLOR": ""}, seen{61, true, true}},
+		"CLICOLOR=0":          {program, map[string]string{"CLICOLOR": "0"}, seen{61, false, true}},
+		"dumb":                {program, map[string]string{"TERM": "dumb"}, seen{61, false, true}},
+		"pipe":                {new(bytes.Buffer), nil, seen{0, false, false}},
+		"forced into a pipe":  {new(bytes.Buffer), map[string]string{"CLICOLOR_FORCE": "1", "NO_COLOR": "1"}, seen{0, true, false}},
+		"not forced, by zero": {new(bytes.Buffer), map[string]string{"CLICOLOR_FORCE": "0"}, seen{0, false, false}},
+	} {
+		a := &app{stdout: c.stdout, getenv: func(name string) string { return c.env[name] }}
+		var got seen
+		got.width, got.colour, got.isIt = a.screen()
+		if got != c.want {
+			t.Errorf("%s: %+v, want %+v", name, got, c.want)
+		}
+	}
 }

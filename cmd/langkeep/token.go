@@ -22,7 +22,7 @@ type credentialOptions struct {
 	prefix    string // of the header that --output header prints
 	get, json func(c *client.Client, ctx context.Context, name string, minValid time.Duration) (secret.Text, error)
 
-	minValid time.Duration
+	minValid span
 	output   string
 	copy     bool // to the clipboard instead
 }
@@ -32,8 +32,8 @@ func (o *credentialOptions) command(cmd *cobra.Command) *cobra.Command {
 	header, _, _ := strings.Cut(o.prefix, ":")
 	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error { return o.check(cmd) }
 	cmd.RunE = o.onProfile(o.run)
-	cmd.Flags().DurationVar(&o.minValid, "min-valid", client.AnyLifetime, "how long it must be valid, such as 90s or 10m (default: a minute, if that can be had)")
-	cmd.Flags().Lookup("min-valid").DefValue = "0s" // help leaves out a zero default
+	o.minValid = span(client.AnyLifetime)
+	spanVar(cmd.Flags(), &o.minValid, "min-valid", "how long it must be valid, such as 90s, 10m or 9d (default: a minute, if that can be had)")
 	cmd.Flags().StringVar(&o.output, "output", "raw", "raw, json, or header for the header "+header)
 	cmd.Flags().BoolVar(&o.copy, "copy", false, "copy it to the clipboard for 30 seconds, and wait for their end")
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"raw", "json", "header"}, cobra.ShellCompDirectiveNoFileComp))
@@ -42,7 +42,7 @@ func (o *credentialOptions) command(cmd *cobra.Command) *cobra.Command {
 
 func (o *credentialOptions) check(cmd *cobra.Command) error {
 	if cmd.Flags().Changed("min-valid") && o.minValid < 0 {
-		return usagef("--min-valid %v is below zero", o.minValid)
+		return usagef("--min-valid %v is below zero", &o.minValid)
 	}
 	if o.copy && cmd.Flags().Changed("output") {
 		return usagef("--copy and --output don't go together")
@@ -56,10 +56,10 @@ func (o *credentialOptions) check(cmd *cobra.Command) error {
 
 func (o *credentialOptions) run(ctx context.Context, c *client.Client, name string) error {
 	if o.output == "json" {
-		body, err := o.json(c, ctx, name, o.minValid)
+		body, err := o.json(c, ctx, name, time.Duration(o.minValid))
 		return o.resultJSON([]byte(body.Reveal()), err)
 	}
-	credential, err := o.get(c, ctx, name, o.minValid)
+	credential, err := o.get(c, ctx, name, time.Duration(o.minValid))
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package words
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -10,8 +11,7 @@ import (
 	"langkeep/localapi/client"
 )
 
-// Width is the least width of a table in characters, for a terminal that is narrower or
-// whose width is unknown.
+// Width is the width of a terminal whose width is unknown, in characters.
 const Width = 80
 
 // The columns of the table.
@@ -31,8 +31,9 @@ const (
 	leastName   = 8
 )
 
-// Table writes the table of `langkeep status`, at most width characters wide. If that
-// is too little it shortens servers first, then the column NEXT, then names. The
+// Table writes the table of `langkeep status`, at most width characters wide where that is
+// possible; 0 is no limit, for programs. Where there is too little room it leaves out the
+// columns TOKEN and NEXT, cuts the ends of servers, then their schemes, then names. The
 // colours repeat the state's words.
 func Table(w io.Writer, profiles []client.Profile, now time.Time, width int, colour bool) error {
 	rows := [][columns]string{{"PROFILE", "SERVER", "STATE", "TOKEN", "SESSION", "NEXT"}}
@@ -41,32 +42,32 @@ func Table(w io.Writer, profiles []client.Profile, now time.Time, width int, col
 			Safe(p.Name), Safe(p.ServerURL), State(p), TokenLeft(p, now), SessionLeft(p, now), Next(p, now),
 		})
 	}
-	widths, over := measure(rows, max(width, Width))
-	if over > widths[serverColumn]-leastServer {
-		for i := range rows {
-			// The name is in the first column too.
-			if name, is := strings.CutPrefix(rows[i][nextColumn], login); is {
-				_, flag, _ := strings.Cut(name, " ")
-				rows[i][nextColumn] = strings.TrimSpace(login + flag)
-			}
+	shown := []int{profileColumn, serverColumn, stateColumn, tokenColumn, sessionColumn, nextColumn}
+	widths, over := measure(rows, shown, width)
+	for _, column := range []int{tokenColumn, nextColumn} {
+		if over > 0 {
+			shown = slices.DeleteFunc(shown, func(c int) bool { return c == column })
+			widths, over = measure(rows, shown, width)
 		}
-		widths, over = measure(rows, max(width, Width))
 	}
 	shrink := func(column, least int) {
 		by := max(min(over, widths[column]-least), 0)
 		widths[column] -= by
 		over -= by
 	}
+	shrink(serverColumn, len("https://")+leastServer)
+	scheme := over <= 0
 	shrink(serverColumn, leastServer)
 	shrink(profileColumn, leastName)
 
 	var b strings.Builder
 	for r, row := range rows {
 		row[profileColumn] = middle(row[profileColumn], widths[profileColumn])
-		row[serverColumn] = server(row[serverColumn], widths[serverColumn])
-		for i, cell := range row {
+		row[serverColumn] = server(row[serverColumn], widths[serverColumn], scheme)
+		for n, i := range shown {
+			cell := row[i]
 			pad := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell)+gap)
-			if i == nextColumn {
+			if n == len(shown)-1 {
 				pad = ""
 			}
 			if colour && r > 0 && i == stateColumn {
@@ -80,14 +81,17 @@ func Table(w io.Writer, profiles []client.Profile, now time.Time, width int, col
 	return err
 }
 
-// measure returns how wide each column is, and by how much all are over width.
-func measure(rows [][columns]string, width int) (widths [columns]int, over int) {
-	over = gap*(columns-1) - width
-	for i := range columns {
+// measure returns how wide each column is, and by how much those shown are over width.
+func measure(rows [][columns]string, shown []int, width int) (widths [columns]int, over int) {
+	over = gap*(len(shown)-1) - width
+	for _, i := range shown {
 		for _, row := range rows {
 			widths[i] = max(widths[i], utf8.RuneCountInString(row[i]))
 		}
 		over += widths[i]
+	}
+	if width == 0 {
+		over = 0
 	}
 	return widths, max(over, 0)
 }
@@ -107,16 +111,19 @@ func paint(p client.Profile, cell string) string {
 	return fmt.Sprintf("\x1b[%dm%s\x1b[0m", code, cell)
 }
 
-// server shortens a URL to width characters: it drops https:// first, then cuts in the
-// middle.
-func server(u string, width int) string {
-	if utf8.RuneCountInString(u) <= width {
-		return u
+// server shortens a URL to width characters: a host is known by its start. Without room
+// for schemes it drops this one's.
+func server(u string, width int, scheme bool) string {
+	if _, rest, is := strings.Cut(u, "://"); is && !scheme {
+		u = rest
 	}
-	return middle(strings.TrimPrefix(u, "https://"), width)
+	if r := []rune(u); len(r) > width {
+		return string(r[:width-1]) + "…"
+	}
+	return u
 }
 
-// middle cuts in the middle, the least telling part of names and addresses.
+// middle cuts in the middle, the least telling part of names.
 func middle(s string, width int) string {
 	r := []rune(s)
 	if len(r) <= width {

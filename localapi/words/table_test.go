@@ -26,29 +26,46 @@ func TestTable(t *testing.T) {
 PROFILE  SERVER                     STATE  TOKEN   SESSION   NEXT
 prod     https://flows.example.org  fresh  52 min  6 d 23 h  in 41 min
 `},
-		"short of room": {profiles, 80, `
-PROFILE  SERVER            STATE        TOKEN   SESSION   NEXT
-prod     flows.ex…ple.org  fresh        52 min  6 d 23 h  in 41 min
-staging  stage.ex…ple.org  sign in      –       –         langkeep login staging
-laptop   http://1….1:7860  server away  52 min  6 d 23 h  in 20 s
+		"short of room": {profiles, 82, `
+PROFILE  SERVER                     STATE        SESSION   NEXT
+prod     https://flows.example.org  fresh        6 d 23 h  in 41 min
+staging  https://stage.example.org  sign in      –         langkeep login staging
+laptop   http://127.0.0.1:7860      server away  6 d 23 h  in 20 s
 `},
-		"names are long": {[]client.Profile{
+		"shorter of room": {profiles, 60, `
+PROFILE  SERVER                     STATE        SESSION
+prod     https://flows.example.org  fresh        6 d 23 h
+staging  https://stage.example.org  sign in      –
+laptop   http://127.0.0.1:7860      server away  6 d 23 h
+`},
+		"the ends of servers go": {profiles, 55, `
+PROFILE  SERVER                   STATE        SESSION
+prod     https://flows.example.…  fresh        6 d 23 h
+staging  https://stage.example.…  sign in      –
+laptop   http://127.0.0.1:7860    server away  6 d 23 h
+`},
+		"then their schemes": {profiles, 46, `
+PROFILE  SERVER          STATE        SESSION
+prod     flows.example…  fresh        6 d 23 h
+staging  stage.example…  sign in      –
+laptop   127.0.0.1:7860  server away  6 d 23 h
+`},
+		"then names": {[]client.Profile{
 			profile(func(p *client.Profile) { p.Name, p.ServerURL = "laboratory-upstairs", "http://127.0.0.1:39109" }, state(client.SignedOut), noToken),
 			profiles[0],
-		}, 80, `
-PROFILE              SERVER         STATE       TOKEN   SESSION   NEXT
-laboratory-upstairs  http:/…:39109  signed out  –       –         langkeep login
-prod                 flows.…le.org  fresh       52 min  6 d 23 h  in 41 min
+		}, 50, `
+PROFILE         SERVER        STATE       SESSION
+laborat…stairs  127.0.0.1:3…  signed out  –
+prod            flows.examp…  fresh       6 d 23 h
 `},
-		"a wide terminal": {profiles, 100, `
-PROFILE  SERVER                     STATE        TOKEN   SESSION   NEXT
-prod     https://flows.example.org  fresh        52 min  6 d 23 h  in 41 min
-staging  https://stage.example.org  sign in      –       –         langkeep login staging
-laptop   http://127.0.0.1:7860      server away  52 min  6 d 23 h  in 20 s
-`},
-		"a narrow one is 80 too": {profiles[:1], 20, `
-PROFILE  SERVER                     STATE  TOKEN   SESSION   NEXT
-prod     https://flows.example.org  fresh  52 min  6 d 23 h  in 41 min
+		"for programs": {append(profiles[:len(profiles):len(profiles)], profile(func(p *client.Profile) {
+			p.ServerURL = "https://flows.example.org/a/root/path/that/is/as/long/as/any/that/was/seen/so/far"
+		})), 0, `
+PROFILE  SERVER                                                                             STATE        TOKEN   SESSION   NEXT
+prod     https://flows.example.org                                                          fresh        52 min  6 d 23 h  in 41 min
+staging  https://stage.example.org                                                          sign in      –       –         langkeep login staging
+laptop   http://127.0.0.1:7860                                                              server away  52 min  6 d 23 h  in 20 s
+prod     https://flows.example.org/a/root/path/that/is/as/long/as/any/that/was/seen/so/far  fresh        52 min  6 d 23 h  in 41 min
 `},
 	} {
 		t.Run(name, func(t *testing.T) {
