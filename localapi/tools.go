@@ -5,8 +5,8 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
-	"regexp"
 	"slices"
+	"strings"
 
 	"langkeep/agent/clients"
 	"langkeep/agent/connect"
@@ -15,8 +15,10 @@ import (
 	"langkeep/localapi/words"
 )
 
-// projectID is the form of a project's id in an entry.
-var projectID = regexp.MustCompile(`^[A-Za-z0-9-]{1,64}$`)
+// isProjectID tells whether a project's id has the form that an entry takes.
+func isProjectID(id string) bool {
+	return id != "" && len(id) <= 64 && strings.Trim(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-") == ""
+}
 
 // link checks where an entry is to lead.
 func (s *Server) link(profile, project string, builder bool) (connect.Link, error) {
@@ -24,7 +26,7 @@ func (s *Server) link(profile, project string, builder bool) (connect.Link, erro
 	switch {
 	case profile == "":
 		return l, client.NewProblem(client.TypeBadRequest, "name a profile")
-	case project != "" && (builder || !projectID.MatchString(project)):
+	case project != "" && (builder || !isProjectID(project)):
 		return l, client.NewProblem(client.TypeBadRequest, "project must be a project's id, and goes without builder")
 	}
 	_, err := s.Agent.Profile(profile)

@@ -1,7 +1,6 @@
 package words
 
 import (
-	"regexp"
 	"strings"
 
 	"langkeep/localapi/client"
@@ -54,12 +53,10 @@ print(client.responses.create(model="my-flow", input="hello").output_text)
 	}
 }
 
-// plainWord is a word that every shell takes as it is.
-var plainWord = regexp.MustCompile(`^[A-Za-z0-9@%+=:,./_-]+$`)
-
 // shellWord quotes a word for a POSIX shell where it has to be.
 func shellWord(word string) string {
-	if plainWord.MatchString(word) {
+	const plain = lowerCase + "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@%+=:,./_-" // every shell takes these as they are
+	if word != "" && strings.Trim(word, plain) == "" {
 		return word
 	}
 	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
