@@ -89,7 +89,9 @@ func (s *Server) pageEvents(w http.ResponseWriter, r *http.Request, caller *guar
 		now := time.Now()
 		out.put("about", "", s.about(caller))
 		for name, p := range profiles {
-			out.put("card", name, card(p, now))
+			shown := card(p, now)
+			shown.History = s.recent.strip(name, now)
+			out.put("card", name, shown)
 		}
 		out.put("recent", "", s.recent.seen(caller))
 		if caller.Has(guard.Owner) {

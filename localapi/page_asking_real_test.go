@@ -158,7 +158,7 @@ func (c *chromium) asking(t *testing.T) {
 	if n := value[int](b, "sessionStorage.length + localStorage.length"); n != 1 {
 		t.Errorf("the browser keeps %d things of the page", n)
 	}
-	b.press("Programs")
+	b.press("Apps")
 	b.reads("is denied an access token for prod, until")
 	b.shots("asking-remembered")
 	b.press("Take back")
@@ -176,7 +176,7 @@ func (c *chromium) asking(t *testing.T) {
 	// Loaded again, the page is anybody's: a no needs nobody, and its end the code.
 	b.run(chromedp.Reload())
 	b.says("prod", "Signed in as")
-	b.press("Programs")
+	b.press("Apps")
 	b.press("Take back")
 	b.until(`document.getElementById("remembered").hidden`)
 	b.press("Done")
@@ -185,7 +185,7 @@ func (c *chromium) asking(t *testing.T) {
 	if err := got(); err == nil {
 		t.Error("denied, it gets the token")
 	}
-	b.press("Programs")
+	b.press("Apps")
 	b.press("Take back")
 	b.reads("Confirm that this is you")
 	b.press("Show another code")

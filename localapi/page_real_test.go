@@ -124,11 +124,11 @@ func (c *chromium) journey(t *testing.T, a *running, server, username, password 
 	b.until("!" + card("prod") + `.innerText.includes("http://127.0.0.1:17")`)
 	// The programs that may ask, without their tokens.
 	a.command("client", "add", "ci", "--profile", "prod", "--scope", "run")
-	b.press("Programs")
-	b.reads("may run flows with inputs: prod. Ends ")
+	b.press("Apps")
+	b.reads("may run flows with inputs: prod. Has not asked lately. Ends ")
 	b.press("Revoke")
 	b.press("Revoke now?")
-	b.reads("langkeep client add lets one in")
+	b.reads("No program has a token of its own.")
 	b.press("Done")
 
 	b.choose("prod", "Refresh now")

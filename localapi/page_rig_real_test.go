@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"langkeep/agent/langflow/langflowtest"
 	"langkeep/agent/paths"
@@ -84,6 +85,7 @@ func startAgentAs(t *testing.T, config string, flags []string, env ...string) *r
 		t.Fatal(err)
 	}
 	a := &running{t: t, exe: exe, home: t.TempDir(), env: env}
+	a.writeHistory()
 	if config != "" {
 		at := paths.Paths{Config: filepath.Join(a.home, "config")}
 		if err := os.MkdirAll(at.Config, 0o700); err != nil {
@@ -100,6 +102,31 @@ func startAgentAs(t *testing.T, config string, flags []string, env ...string) *r
 	}
 	a.url = found.URL
 	return a
+}
+
+// writeHistory gives prod a week before this test, in which its server was away, it needed a
+// person, and the agent did not run.
+func (a *running) writeHistory() {
+	a.t.Helper()
+	var text strings.Builder
+	for _, e := range []struct {
+		hours          float64 // ago
+		profile, state string
+		off            bool
+	}{
+		{160, "prod", "fresh", false}, {110, "prod", "stale", false}, {107, "prod", "fresh", false}, {76, "", "", true}, {66, "", "", false},
+		{66, "prod", "fresh", false}, {40, "prod", "sign-in-required", false}, {36, "prod", "fresh", false}, {20, "prod", "retrying", false}, {17, "prod", "fresh", false},
+	} {
+		at := time.Now().UTC().Add(-time.Duration(e.hours * float64(time.Hour))).Format(time.RFC3339)
+		fmt.Fprintf(&text, `{"schema":1,"at":%q,"profile":%q,"state":%q,"off":%v}`+"\n", at, e.profile, e.state, e.off)
+	}
+	at := paths.Paths{State: filepath.Join(a.home, "state")}
+	if err := os.MkdirAll(at.State, 0o700); err != nil {
+		a.t.Fatal(err)
+	}
+	if err := os.WriteFile(at.History(), []byte(text.String()), 0o600); err != nil {
+		a.t.Fatal(err)
+	}
 }
 
 // command runs the program and returns its stdout.

@@ -280,6 +280,9 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request, caller *guard.Cal
 		if said := words.Refused(problem); said != "" {
 			problem.Words = said
 		}
+		if s.Agent.Has(name) && r.Context().Err() == nil && problem.Words != "" {
+			s.recent.failed(name, profile.State, problem.Words)
+		}
 		err = problem
 	}
 	return show(w, caller, http.StatusOK, snapshot, err)

@@ -3,10 +3,14 @@ package localapi
 import (
 	"encoding/json"
 	"fmt"
+	"log/slog"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"langkeep/agent/clock"
+	"langkeep/agent/history"
 	"langkeep/agent/langflow/langflowtest"
 	"langkeep/localapi/client"
 	"langkeep/localapi/guard"
@@ -52,7 +56,7 @@ func TestRecentEvents(t *testing.T) {
 }
 
 func TestRecentIsBounded(t *testing.T) {
-	var l recent
+	l := recent{history: history.Open("", clock.System(), slog.New(slog.DiscardHandler))}
 	for range 3 {
 		l.note("a", client.Fresh, "Refreshed.")
 		l.note("b", client.Fresh, "Refreshed.")
@@ -71,5 +75,55 @@ func TestRecentIsBounded(t *testing.T) {
 	}
 	if got := l.seen(owner).Events; len(got) != recentKept || got[0].Profile != fmt.Sprint(2*recentKept-1) {
 		t.Errorf("%d events, the first of %s", len(got), got[0].Profile)
+	}
+}
+
+// A new profile whose first sign-ins fail is told as that, and not as added and removed.
+func TestFailedFirstSignIns(t *testing.T) {
+	r := newRig(t)
+	for range 3 {
+		r.must(201, "POST", "/v1/profiles", fmt.Sprintf(`{"name":"prod","server_url":%q}`, r.langflow.URL))
+		r.must(403, "POST", "/v1/profiles/prod/login", `{"method":"password","username":"admin","password":"wrong"}`)
+		r.must(200, "DELETE", "/v1/profiles/prod", "")
+	}
+	var all client.RecentEvents
+	for limit := time.Now().Add(10 * time.Second); time.Now().Before(limit); time.Sleep(5 * time.Millisecond) {
+		if err := json.Unmarshal([]byte(r.must(200, "GET", "/v1/events/recent", "")), &all); err != nil {
+			t.Fatal(err)
+		}
+		if len(all.Events) == 1 && all.Events[0].Times == 3 {
+			break
+		}
+	}
+	if len(all.Events) != 1 || all.Events[0].Words != "The sign-in failed: That user name and password don't match." || all.Events[0].Times != 3 {
+		t.Errorf("the events are %+v", all.Events)
+	}
+}
+
+// Events outlive the agent, without refreshes, and are asked for by profile.
+func TestEventsOutliveTheAgent(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "history.jsonl")
+	open := func() *recent {
+		l := &recent{history: history.Open(path, clock.System(), slog.New(slog.DiscardHandler))}
+		l.load()
+		return l
+	}
+	l := open()
+	l.note("prod", client.Fresh, "Signed in as ana.")
+	l.note("prod", client.Fresh, refreshed)
+	l.note("other", client.SignedOut, "Signed out.")
+	l.note("prod", client.Stale, "")
+	l.history.Close()
+	l = open()
+	defer l.history.Close()
+	if got := l.seen(&guard.Caller{Owner: true}).Events; len(got) != 2 || got[0].Profile != "other" || got[1].Words != "Signed in as ana." {
+		t.Errorf("after a restart there are %+v", got)
+	}
+	if got := l.of("prod").Events; len(got) != 1 || got[0].Words != "Signed in as ana." {
+		t.Errorf("of prod there are %+v", got)
+	}
+	strip := l.strip("prod", time.Now().Add(time.Second))
+	if n := len(strip); n == 0 || strip[n-1].Kind != "off" {
+		t.Errorf("the strip is %+v", strip)
 	}
 }

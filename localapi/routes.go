@@ -83,6 +83,7 @@ func (s *Server) table() []route {
 		{"PATCH", "/v1/clients", guard.Owner, s.seenClients},
 		{"DELETE", "/v1/clients/{name}", guard.Owner, s.revokeClient},
 		{"DELETE", "/v1/client", guard.Anyone, s.revokeSelf},
+		{"GET", "/v1/apps", guard.Owner, s.apps},
 		{"POST", leasesPath, guard.Read, s.lease},
 		{"POST", leasePath, guard.Anyone, s.resumeLease},
 		{"GET", "/v1/audit", guard.Owner, s.auditLog},

@@ -25,8 +25,10 @@ import (
 	"langkeep/agent/asks"
 	"langkeep/agent/audit/auditlog"
 	"langkeep/agent/clients"
+	"langkeep/agent/clock"
 	"langkeep/agent/config"
 	"langkeep/agent/connect"
+	"langkeep/agent/history"
 	"langkeep/agent/langflow"
 	"langkeep/localapi/client"
 	"langkeep/localapi/guard"
@@ -50,6 +52,8 @@ type Config struct {
 	Clients *clients.List
 	// Audit is the audit log.
 	Audit *auditlog.Log
+	// History keeps the profiles' events; nil keeps them in memory.
+	History *history.Log
 	// Pages gives the control page its tokens; the Guard must know it too.
 	Pages *guard.Pages
 	// URL is the local API's address, for browsers.
@@ -105,6 +109,11 @@ func New(c Config) *Server {
 	if s.Modes == nil {
 		s.Modes = asks.NewMemory("")
 	}
+	if s.History == nil {
+		s.History = history.Open("", clock.System(), s.Log)
+	}
+	s.recent.history = s.History
+	s.recent.load()
 	s.FirstProxyPort = cmp.Or(s.FirstProxyPort, firstProxyPort)
 	s.proxies = newProxies(s)
 	return s

@@ -53,7 +53,7 @@ func (p Paths) Faults() (seen int, faults []Fault) {
 			faults[before].Mild = err == nil && info.Mode().IsRegular() && ours(info) && info.Mode().Perm()&0o022 == 0
 		}
 	}
-	for _, file := range []string{p.Lock(), p.Agent(), p.Clients(), p.Audit(), p.Log(), p.Secrets(), p.Token(), p.PageFile()} {
+	for _, file := range []string{p.Lock(), p.Agent(), p.Clients(), p.Audit(), p.History(), p.Log(), p.Secrets(), p.Token(), p.PageFile()} {
 		look(file, 0o600, os.Lstat)
 	}
 	look(p.Socket(), fs.ModeSocket|0o600, os.Lstat)

@@ -169,6 +169,9 @@ func (p Paths) ConnectionsLock() string { return filepath.Join(p.State, "connect
 // Audit is the audit log.
 func (p Paths) Audit() string { return filepath.Join(p.State, "audit.jsonl") }
 
+// History has the profiles' changes of 30 days, without a secret.
+func (p Paths) History() string { return filepath.Join(p.State, "history.jsonl") }
+
 // Log is the agent's log.
 func (p Paths) Log() string { return filepath.Join(p.State, "log") }
 

@@ -3,10 +3,11 @@
 
 import { addForm } from "./add.js";
 import { enter, follow, leave, send, view } from "./agent.js";
+import { apps } from "./apps.js";
 import { asking } from "./asking.js";
 import { Card, cards, many } from "./card.js";
-import { announce, banner, element, find, sentence, write } from "./dom.js";
-import { programs } from "./programs.js";
+import { announce, banner, find, sentence, write } from "./dom.js";
+import { events } from "./history.js";
 import { settings } from "./settings.js";
 
 let about = null;
@@ -34,7 +35,7 @@ view.receive = {
     drop(name);
     arrange();
   },
-  recent: ({ events }) => showRecent(events),
+  recent: (data) => events.update(data.events, cards.keys()),
   asking: (data) => asking.update(data),
   ready(_, present) {
     for (const name of [...cards.keys()]) if (!present.has(name)) drop(name);
@@ -140,27 +141,12 @@ function search() {
   write(find("found"), words.length ? `${shown} of ${cards.size}` : "");
 }
 
-function showRecent(list) {
-  find("recent-none").hidden = list.length > 0;
-  const today = new Date().toDateString();
-  find("recent").replaceChildren(...list.map((event) => {
-    const at = new Date(event.at);
-    const clock = at.toDateString() === today
-      ? at.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23" })
-      : at.toLocaleDateString([], { day: "numeric", month: "short" });
-    const words = event.times > 1 ? `${event.words.replace(/\.$/, "")}, ${event.times} times.` : event.words;
-    return element("li", {},
-      element("time", { dateTime: event.at, title: at.toLocaleString() }, clock),
-      element("p", {}, element("b", {}, event.profile), ` ${words}`));
-  }));
-}
-
 function open() {
   find("shut").hidden = true;
   find("content").hidden = false;
   find("lock").hidden = false;
   find("open-settings").hidden = false;
-  find("open-programs").hidden = false;
+  find("open-apps").hidden = false;
   find("open-add").hidden = addForm.empty;
 }
 
@@ -192,14 +178,15 @@ view.shut = (why) => {
   forget();
   view.away("");
   asking.clear();
+  apps.clear();
   banner("");
   for (const card of cards.values()) card.root.remove();
   cards.clear();
-  for (const id of ["recent", "programs-list", "default-profile", "toasts"]) find(id).replaceChildren();
+  for (const id of ["recent", "recent-of", "default-profile", "toasts"]) find(id).replaceChildren();
   about = addForm.opening = null;
   ready = false;
   document.title = "Langkeep";
-  for (const id of ["content", "lock", "open-settings", "open-programs", "open-add"]) find(id).hidden = true;
+  for (const id of ["content", "lock", "open-settings", "open-apps", "open-add"]) find(id).hidden = true;
   write(find("summary"), "");
   write(find("shut-why"), why);
   find("shut").hidden = false;
@@ -231,7 +218,7 @@ find("lock").onclick = async () => {
     banner(problem.message);
   }
 };
-find("open-programs").onclick = () => programs.show();
+find("open-apps").onclick = () => apps.show();
 find("open-settings").onclick = () => settings.show(about);
 find("settings").onchange = ({ target }) => settings.change(target);
 find("search").oninput = search;

@@ -2,6 +2,7 @@
 
 import { ask, pathOf, send } from "./agent.js";
 import { announce, during, element, field, icon, menu, moment, revocable, toast, uniqueId, write } from "./dom.js";
+import { Strip, table } from "./history.js";
 import { Front, commandOf, methods, remedy, wordsOf } from "./signin.js";
 import { Use } from "./use.js";
 
@@ -57,7 +58,8 @@ export class Card {
     this.toggle.onclick = () => this.open(!this.isOpen);
     this.head = element("div", { className: "head" }, drawing("out"), element("div", { className: "who" }, this.title, this.server), this.label, this.actions, this.toggle);
     this.head.onclick = ({ target }) => { if (!target.closest("button, a, [role=menu]") && this.isRow) this.open(!this.isOpen); };
-    this.body = element("div", { className: "body" }, this.long, this.proxy, this.error, this.panel);
+    this.strip = new Strip();
+    this.body = element("div", { className: "body" }, this.long, this.proxy, this.strip.root, this.error, this.panel);
     this.root = element("article", {}, this.head, this.body);
     this.root.setAttribute("aria-labelledby", id);
     this.isRow = false;
@@ -91,6 +93,7 @@ export class Card {
     write(this.server, data.server_url.replace(/^https:\/\//, ""));
     write(this.label, data.label);
     write(this.long, data.long);
+    this.strip.update(data.history);
     const open = [...data.proxy_allow_origins.map((origin) => `pages of ${origin}`),
       ...data.proxy_allow_hosts.map((host) => `programs that call this computer ${host}`),
       ...(data.proxy_socket ? [`programs with the socket ${data.proxy_socket}`] : [])];
@@ -257,7 +260,7 @@ export class Card {
     close.onclick = () => this.close();
     this.facts = element("dl", { className: "facts" });
     this.facts.setAttribute("aria-label", `Details of ${this.data.name}`);
-    this.show("details", this.facts, element("div", { className: "actions" }, close));
+    this.show("details", this.facts, ...(this.data.history.length > 0 ? [table(this.data.history)] : []), element("div", { className: "actions" }, close));
     this.fillDetails();
     close.focus();
   }

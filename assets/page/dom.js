@@ -186,8 +186,8 @@ export function toast(words, undo) {
   leave();
 }
 
-// copy puts a text on the clipboard, and says so on its button.
-export async function copy(button, text, node) {
+// copy puts a text on the clipboard, and says so.
+async function copy(button, text, node) {
   try {
     await navigator.clipboard.writeText(text);
     toast("Copied.");
@@ -196,6 +196,19 @@ export async function copy(button, text, node) {
     toast("Selected: copy it with the keyboard.");
   }
   button.focus();
+}
+
+// step is a text with a button that copies it.
+export function step(title, text) {
+  const head = element("h3", { id: uniqueId("step") }, title);
+  const code = element("code", {}, text);
+  const box = element("pre", { tabIndex: 0 }, code);
+  box.setAttribute("role", "region");
+  box.setAttribute("aria-labelledby", head.id);
+  const button = element("button", { type: "button", className: "button" }, "Copy");
+  button.setAttribute("aria-label", `Copy: ${title}`);
+  button.onclick = () => copy(button, text, code);
+  return element("div", { className: "step" }, element("div", { className: "step-head" }, head, button), box);
 }
 
 // failure is a line for what went wrong.

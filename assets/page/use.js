@@ -2,7 +2,7 @@
 
 import { ask, pathOf } from "./agent.js";
 import { cards } from "./card.js";
-import { copy, during, element, failure, field, sentence, tabs, toast, uniqueId, write } from "./dom.js";
+import { during, element, failure, field, sentence, step, tabs, toast, write } from "./dom.js";
 
 export class Use {
   constructor(card, close) {
@@ -188,17 +188,4 @@ export class Use {
       write(this.error, problem.message);
     }
   }
-}
-
-// step is a text with a button that copies it.
-function step(title, text) {
-  const head = element("h3", { id: uniqueId("step") }, title);
-  const code = element("code", {}, text);
-  const box = element("pre", { tabIndex: 0 }, code);
-  box.setAttribute("role", "region");
-  box.setAttribute("aria-labelledby", head.id);
-  const button = element("button", { type: "button", className: "button" }, "Copy");
-  button.setAttribute("aria-label", `Copy: ${title}`);
-  button.onclick = () => copy(button, text, code);
-  return element("div", { className: "step" }, element("div", { className: "step-head" }, head, button), box);
 }

@@ -25,6 +25,7 @@ import (
 	"langkeep/agent/clock"
 	"langkeep/agent/config"
 	"langkeep/agent/connect"
+	"langkeep/agent/history"
 	"langkeep/agent/keychain"
 	"langkeep/agent/paths"
 	"langkeep/agent/rotate"
@@ -164,6 +165,8 @@ func run(ctx context.Context, o Options, show func(running)) (err error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	api.Started, api.Stop = time.Now(), stop
+	api.History = history.Open(o.Paths.History(), clock.System(), log)
+	defer api.History.Close()
 	api.Audit = auditlog.Open(o.Paths.Audit(), clock.System(), log)
 	api.Doctor = &doctor.Inside{
 		Agent: api.Agent, Store: store, PeerLookup: api.Guard.PeerLookup, Clipboard: func() error { return clipboard.Check(os.Getenv) }, Paths: o.Paths, Home: doctor.HomeFolder(), UserAgent: userAgent,

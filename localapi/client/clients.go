@@ -30,6 +30,36 @@ type LocalClients struct {
 	Clients []LocalClient `json:"clients"`
 }
 
+// Apps is the body of GET /v1/apps.
+type Apps struct {
+	Apps   []App          `json:"apps"`
+	Scopes []ScopeInWords `json:"scopes"` // that an app can be given, the least first
+	Uses   []AppUse       `json:"uses"`   // of the audit log, newest first
+}
+
+// App is a LocalClient, and when it last asked.
+type App struct {
+	LocalClient
+	LastAskedAt *time.Time `json:"last_asked_at"` // null: not lately
+}
+
+// ScopeInWords says what a scope lets an app do.
+type ScopeInWords struct {
+	Scope string `json:"scope"`
+	May   string `json:"may"` // behind "may"
+}
+
+// AppUse is an entry of the audit log in words.
+type AppUse struct {
+	At      time.Time `json:"at"`
+	Client  string    `json:"client"`  // "": unknown
+	Profile string    `json:"profile"` // "": none
+	Who     string    `json:"who"`
+	Did     string    `json:"did"`     // behind who
+	Program string    `json:"program"` // the name of the program's file; "": unknown
+	Count   int       `json:"count"`
+}
+
 // ClientsChange is the body of PATCH /v1/clients.
 type ClientsChange struct {
 	Seen bool `json:"seen"` // the owner has seen which clients are narrowed; must be true

@@ -235,6 +235,16 @@ type Card struct {
 	Share       *float64 `json:"share"`        // what is left of the token's life, 0 to 1; null if that is not known
 	NeedsYou    bool     `json:"needs_you"`    // nothing gets better by itself
 	SignIn      string   `json:"sign_in"`      // the way in that helps now: none, form or browser
+	// History is how the session was in the last 7 days, the oldest first.
+	History []Segment `json:"history"`
+}
+
+// Segment is a time of a session that was of one kind, until the next segment or now.
+type Segment struct {
+	From time.Time `json:"from"`
+	// Kind is in, away (the server could not be reached), needed (a person was), out
+	// (nobody was signed in), off (Langkeep did not run) or none (no profile yet).
+	Kind string `json:"kind"`
 }
 
 // RecentEvent is a past change of a profile.
