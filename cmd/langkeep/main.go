@@ -50,7 +50,8 @@ type app struct {
 	getenv func(string) string
 	clock  clock.Clock
 
-	noStart bool // --no-start
+	noStart   bool // --no-start
+	fromEntry bool // --from-desktop
 }
 
 // run is the whole program; it returns the exit code.
@@ -85,6 +86,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	a.say(wordsOf(err))
 	if !running {
 		a.say("usage: " + cmd.UseLine())
+	}
+	if a.fromEntry {
+		a.tellOnDesktop(ctx, cmd, err)
 	}
 	return codeOf(err)
 }

@@ -79,8 +79,13 @@ func (a *app) profileName(ctx context.Context, c *client.Client, args []string) 
 	case confErr != nil:
 		return "", usagef("name a profile, %s; config.toml can't be read for a default: %w", listed(profiles), confErr)
 	}
-	return "", usagef("name a profile: %s", listed(profiles))
+	return "", usageError{severalProfiles(listed(profiles))}
 }
+
+// severalProfiles are the names of the profiles where none is named.
+type severalProfiles string
+
+func (s severalProfiles) Error() string { return "name a profile: " + string(s) }
 
 func listed(profiles []client.Profile) string {
 	names := make([]string, len(profiles))

@@ -61,6 +61,8 @@ program gets a valid token from the agent, which refreshes it in time.`,
 			return cmd.Help()
 		},
 	})
+	root.PersistentFlags().BoolVar(&a.fromEntry, "from-desktop", false, "tell a failure in a notification too, for the desktop entry")
+	_ = root.PersistentFlags().MarkHidden("from-desktop") // it is there
 	root.AddCommand(
 		newRun(a), newStart(a), newStop(a), newRestart(a), newLock(a), newUnlock(a), newAsks(a), newAllow(a), newDeny(a),
 		newLogin(a), newLogout(a), newRemove(a), newRefresh(a),
