@@ -1,9 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
-	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,17 +20,19 @@ const followEvery = 500 * time.Millisecond
 
 type auditOptions struct {
 	*app
-	follow, json bool
+	follow, json, all bool
 }
 
 func newAudit(a *app) *cobra.Command {
 	o := &auditOptions{app: a}
 	cmd := a.needsAgent(&cobra.Command{
-		Use:   "audit [--follow] [--json]",
+		Use:   "audit [--all] [--follow] [--json]",
 		Short: "Show who asked for what",
-		Long: `Show the last entries of the audit log: when, which client, which profile, what
-for, and which program, where the system tells. What is refused is marked. The
-first use is written at once, repeats of it as one line a minute with their count.
+		Long: `Show the last entries of the audit log in the order of their times: when, who and by
+which program, where the system tells, which profile, and what for. What is refused
+is marked. The first use is written at once, repeats of it as one line a minute with
+their count. Your own looks at how things are, such as langkeep status, are left out,
+but for --all. --json has the routes of the local API, and all entries.
 
 The whole log is audit.jsonl in the state folder, and four older files beside it.`,
 		Example: `  langkeep audit
@@ -38,6 +41,7 @@ The whole log is audit.jsonl in the state folder, and four older files beside it
 		Args: takes(0, 0),
 		RunE: a.onAgent(o.run),
 	})
+	cmd.Flags().BoolVar(&o.all, "all", false, "show your own looks at how things are too")
 	cmd.Flags().BoolVar(&o.follow, "follow", false, "go on with what happens, until Ctrl-C")
 	cmd.Flags().BoolVar(&o.json, "json", false, "print JSON lines, as they are in the file")
 	return cmd
@@ -49,13 +53,19 @@ func (o *auditOptions) run(ctx context.Context, c *client.Client, _ []string) er
 		if err != nil {
 			return err
 		}
-		var b strings.Builder
 		for _, line := range lines {
 			after = line.N
-			if o.json {
+		}
+		if !o.json { // the line of repeats has the time of the first
+			slices.SortStableFunc(lines, func(a, b client.AuditLine) int { return a.At.Compare(b.At) })
+		}
+		var b strings.Builder
+		for _, line := range lines {
+			switch {
+			case o.json:
 				b.WriteString(line.JSON + "\n")
-			} else {
-				b.WriteString(auditLine(line.Entry) + "\n")
+			case o.all || !words.OwnLook(line.Use):
+				b.WriteString(auditLine(line.Entry, o.clock.Now()) + "\n")
 			}
 		}
 		if err := o.result(b.String()); err != nil {
@@ -73,23 +83,18 @@ func (o *auditOptions) run(ctx context.Context, c *client.Client, _ []string) er
 }
 
 // auditLine is an entry as people see it.
-func auditLine(e audit.Entry) string {
-	parts := []string{e.At.Local().Format("2006-01-02 15:04:05"), or(e.Client, "nobody known"), or(e.Profile, "-"), e.What}
-	if e.Refused != "" {
-		parts = append(parts, "refused: "+string(e.Refused))
+func auditLine(e audit.Entry, now time.Time) string {
+	at := e.At.In(now.Location())
+	when := at.Format(time.TimeOnly)
+	if at.YearDay() != now.YearDay() || at.Year() != now.Year() {
+		when = at.Format(time.DateTime)
+	}
+	who, did := lower(words.Who(e.Use)), words.Did(e.Use)
+	if program := words.By(e.Process); program != "" {
+		who += " · " + program
 	}
 	if e.Count > 1 {
-		parts = append(parts, fmt.Sprintf("%d times", e.Count))
+		did += fmt.Sprintf(", %d times", e.Count)
 	}
-	if e.Process.PID != 0 {
-		parts = append(parts, fmt.Sprintf("by %s (%d)", or(audit.Text(filepath.Base(string(e.Process.Exe))), "process"), e.Process.PID))
-	}
-	return words.Safe(strings.Join(parts, "  "))
-}
-
-func or(t audit.Text, other string) string {
-	if t == "" || t == "." {
-		return other
-	}
-	return string(t)
+	return fmt.Sprintf("%s  %-22s  %-8s  %s", when, who, cmp.Or(words.Safe(string(e.Profile)), words.None), did)
 }

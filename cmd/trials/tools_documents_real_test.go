@@ -98,7 +98,7 @@ func newReader(p *person, s *tools) *reader {
 		person: p, home: home, work: home + "/work", password: s.server.Password, server: s.server.URL,
 		typed: map[string]string{
 			"user name: ": s.server.Username, "user name [" + s.server.Username + "]: ": s.server.Username,
-			"password of " + s.server.Username + ": ": s.server.Password, "refresh token: ": refresh, "API key: ": key.Reveal(), "write that? y or n [n]: ": "y",
+			"password of " + s.server.Username + ": ": s.server.Password, "refresh token: ": refresh, "API key: ": key.Reveal(), "? y or n [n]: ": "y",
 		},
 		env: append(p.session.Env(), "DO_NOT_TRACK=true", "HOME="+home, "XDG_CONFIG_HOME="+home+"/config", "XDG_STATE_HOME="+home+"/state",
 			"XDG_RUNTIME_DIR="+home+"/run", "DISPLAY=:none", "PATH="+home+"/bin:"+filepath.Dir(s.server.Program("python"))+":"+os.Getenv("PATH")),

@@ -12,11 +12,39 @@ func TestAuditInWords(t *testing.T) {
 		"ci was refused (forbidden): read an API key":                           {Client: "ci", What: "GET /v1/profiles/{name}/api-key", Refused: "forbidden"},
 		"Somebody unknown was refused (unauthorized): looked at the state":      {What: "GET /v1/status", Refused: "unauthorized"},
 		"You, on the page signed out":                                           {Client: "page", What: "POST /v1/profiles/{name}/logout"},
+		"ci called GET /api/v1/flows/{flow_id} through the proxy":               {Client: "ci", What: "proxy GET /api/v1/flows/{flow_id}"},
+		"Somebody unknown set ask: never, was new":                              {What: "ask: never, was new"},
 		"ci called POST /api/v1/run/{flow}":                                     {Client: "ci", What: "POST /api/v1/run/{flow}"},
 		"Somebody unknown was refused (not found): asked for what there is not": {What: "unknown route", Refused: "not-found"},
 	} {
 		if got := Who(u) + " " + Did(u); got != want {
 			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
+func TestOwnLook(t *testing.T) {
+	for u, want := range map[audit.Use]bool{
+		{Client: "owner", What: "GET /v1/status"}:                                true,
+		{Client: "page", What: "GET /v1/clients"}:                                true,
+		{Client: "owner", What: "GET /v1/profiles/{name}", Refused: "not-found"}: true,
+		{Client: "owner", What: "GET /v1/status", Refused: "forbidden-origin"}:   false,
+		{Client: "owner", What: "GET /v1/profiles/{name}/token"}:                 false,
+		{Client: "ci", What: "GET /v1/status"}:                                   false,
+	} {
+		if OwnLook(u) != want {
+			t.Errorf("%+v: %v", u, !want)
+		}
+	}
+}
+
+func TestBy(t *testing.T) {
+	for p, want := range map[audit.Process]string{
+		{PID: 7, Exe: "/usr/bin/curl"}: "curl", {PID: 7, Exe: `C:\Program Files\langkeep.exe`}: "langkeep.exe",
+		{PID: 7}: "process 7", {}: "", {PID: 7, Exe: "/bin/c\x1b[2J"}: "c[2J",
+	} {
+		if got := By(p); got != want {
+			t.Errorf("%+v is %q, want %q", p, got, want)
 		}
 	}
 }
