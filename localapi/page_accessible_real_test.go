@@ -12,13 +12,16 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/chromedp"
+
 	"langkeep/agent/langflow/langflowtest"
+	"langkeep/agent/paths"
 )
 
 // accessible goes through the states, in every look.
 func (c *chromium) accessible(t *testing.T) {
 	home, _ := toolsHome(t)
-	a, b := startAgentWith(t, "", "HOME="+home, "XDG_CONFIG_HOME="), c.tab(t)
+	a, b := startAgentWith(t, "", "HOME="+home, "XDG_CONFIG_HOME=", "DISPLAY=:none"), c.tab(t)
 	b.open(a.link())
 	b.reads("sign in once")
 	b.shots("empty")
@@ -55,6 +58,23 @@ func (c *chromium) accessible(t *testing.T) {
 	if order := value[[]string](b, `[...document.querySelectorAll("article h2")].map((e) => e.textContent)`); !slices.Equal(order, []string{"staging", "laptop", "offline", "prod", "archive"}) {
 		t.Errorf("the order is %v", order)
 	}
+	// It is offered once to start at login; the commands above have told of it.
+	if err := os.Remove(paths.Paths{State: filepath.Join(a.home, "state")}.StartOffered()); err != nil {
+		t.Error(err)
+	}
+	b.run(chromedp.Reload())
+	b.reads("Start it whenever you log in?")
+	b.shots("offer")
+	b.press("Start at login")
+	b.reads("Langkeep starts when you log in.")
+	b.until(`document.getElementById("offer").hidden`)
+	if said := a.command("autostart", "status"); !strings.HasPrefix(said, "enabled") {
+		t.Errorf("autostart is %s", said)
+	}
+	b.press("Undo")
+	b.press("Settings")
+	b.until(`!document.querySelector("[name=start_at_login]").checked`)
+	b.press("Done")
 	b.shots("all")
 	b.script(card("staging") + `.querySelector(".primary").click()`)
 	b.says("staging", "Password")

@@ -48,6 +48,8 @@ type Config struct {
 	ConfigError func() error
 	// Settings are the settings of config.toml that the API can change.
 	Settings Settings
+	// Autostart starts the agent at login; nil where that can't be.
+	Autostart Autostart
 	// Clients are the programs that may ask; the Guard must know their tokens.
 	Clients *clients.List
 	// Audit is the audit log.

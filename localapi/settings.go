@@ -11,7 +11,7 @@ import (
 )
 
 func (s *Server) settings(w http.ResponseWriter, _ *http.Request, _ *guard.Caller, _ string) error {
-	return answer(w, http.StatusOK, presentSettings(s.Settings.Get()))
+	return answer(w, http.StatusOK, s.presentSettings(s.Settings.Get()))
 }
 
 func (s *Server) changeSettings(w http.ResponseWriter, r *http.Request, _ *guard.Caller, _ string) error {
@@ -24,6 +24,9 @@ func (s *Server) changeSettings(w http.ResponseWriter, r *http.Request, _ *guard
 	if name := body.DefaultProfile; name != nil && *name != "" && *name != s.Settings.Get().DefaultProfile && !s.Agent.Has(*name) {
 		return client.NewProblem(client.TypeBadRequest, fmt.Sprintf("default_profile: there is no profile %.64q; make it first, or name another", *name))
 	}
+	if body.StartAtLogin != nil && s.Autostart == nil {
+		return client.NewProblem(client.TypeNotSupported, "start_at_login: this agent can't be started at login: see langkeep autostart status")
+	}
 	changed, err := s.Settings.Change(config.Change{
 		DefaultProfile: body.DefaultProfile, LogLevel: body.LogLevel,
 		SignInRequired: body.Notify.SignInRequired, Offline: body.Notify.Offline, BackToNormal: body.Notify.BackToNormal,
@@ -34,11 +37,37 @@ func (s *Server) changeSettings(w http.ResponseWriter, r *http.Request, _ *guard
 	if err != nil { // the file's error, which names the line
 		return client.NewProblem(client.TypeConflict, err.Error())
 	}
-	return answer(w, http.StatusOK, presentSettings(changed))
+	if on := body.StartAtLogin; on != nil {
+		if err := s.Autostart.Set(*on); err != nil {
+			return client.NewProblem(client.TypeConflict, "start_at_login: "+err.Error())
+		}
+	}
+	if offer := body.OfferStart; s.Autostart != nil && (body.StartAtLogin != nil || offer != nil && !*offer) {
+		if err := s.Autostart.Offered(); err != nil {
+			return err
+		}
+	}
+	return answer(w, http.StatusOK, s.presentSettings(changed))
 }
 
-func presentSettings(c config.Config) client.Settings {
+// Autostart starts the agent when its user logs in, or not.
+type Autostart interface {
+	Enabled() bool
+	Set(on bool) error
+	// IsOffered tells whether a person was asked; Offered notes that.
+	IsOffered() bool
+	Offered() error
+}
+
+func (s *Server) presentSettings(c config.Config) client.Settings {
+	var starts *bool
+	offer := false
+	if s.Autostart != nil {
+		on := s.Autostart.Enabled()
+		starts, offer = &on, !on && !s.Autostart.IsOffered()
+	}
 	return client.Settings{
+		StartAtLogin: starts, OfferStart: offer,
 		DefaultProfile: c.DefaultProfile, LogLevel: c.LogLevel,
 		Notify: client.Notify{SignInRequired: c.Notify.SignInRequired, Offline: c.Notify.Offline, BackToNormal: c.Notify.BackToNormal},
 	}

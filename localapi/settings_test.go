@@ -14,7 +14,7 @@ func TestSettings(t *testing.T) {
 	if err := os.WriteFile(r.config, []byte("# mine\n[notify]\noffline = true # always\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	const before = `{"default_profile":"","log_level":"info","notify":{"sign_in_required":true,"offline":true,"back_to_normal":true}}`
+	const before = `{"default_profile":"","log_level":"info","notify":{"sign_in_required":true,"offline":true,"back_to_normal":true},"start_at_login":null,"offer_start":false}`
 	if body := r.must(200, "GET", "/v1/settings", ""); strings.TrimSpace(body) != before {
 		t.Errorf("settings: %s", body)
 	}
@@ -28,7 +28,7 @@ func TestSettings(t *testing.T) {
 	if body := r.must(200, "GET", "/v1/settings", ""); strings.TrimSpace(body) != before {
 		t.Errorf("settings after a profile that is not there: %s", body)
 	}
-	const after = `{"default_profile":"prod","log_level":"info","notify":{"sign_in_required":true,"offline":false,"back_to_normal":true}}`
+	const after = `{"default_profile":"prod","log_level":"info","notify":{"sign_in_required":true,"offline":false,"back_to_normal":true},"start_at_login":null,"offer_start":false}`
 	if body := r.must(200, "PATCH", "/v1/settings", `{"default_profile":"prod","notify":{"offline":false}}`); strings.TrimSpace(body) != after {
 		t.Errorf("changed: %s", body)
 	}
@@ -50,4 +50,33 @@ func TestSettings(t *testing.T) {
 	if p := r.refused(client.TypeConflict, "owner", "PATCH", "/v1/settings", `{"log_level":"debug"}`); !strings.Contains(p.Detail, "config.toml:1") {
 		t.Errorf("the detail is %q", p.Detail)
 	}
+}
+
+// memoryStart is a start at login that nothing starts.
+type memoryStart struct{ on, offered bool }
+
+func (m *memoryStart) Enabled() bool     { return m.on }
+func (m *memoryStart) Set(on bool) error { m.on = on; return nil }
+func (m *memoryStart) IsOffered() bool   { return m.offered }
+func (m *memoryStart) Offered() error    { m.offered = true; return nil }
+
+// The start at login is offered until somebody has answered.
+func TestStartAtLogin(t *testing.T) {
+	r := newRig(t)
+	has := func(want string) {
+		t.Helper()
+		if body := r.must(200, "GET", "/v1/settings", ""); !strings.Contains(body, want) {
+			t.Errorf("the settings are %s, want %s", body, want)
+		}
+	}
+	r.refused(client.TypeNotSupported, "owner", "PATCH", "/v1/settings", `{"start_at_login":true}`)
+	r.server.Autostart = &memoryStart{}
+	has(`"start_at_login":false,"offer_start":true`)
+	r.must(200, "PATCH", "/v1/settings", `{"start_at_login":true}`)
+	has(`"start_at_login":true,"offer_start":false`)
+	r.must(200, "PATCH", "/v1/settings", `{"start_at_login":false}`)
+	has(`"start_at_login":false,"offer_start":false`)
+	r.server.Autostart = &memoryStart{}
+	r.must(200, "PATCH", "/v1/settings", `{"offer_start":false}`)
+	has(`"start_at_login":false,"offer_start":false`)
 }

@@ -23,6 +23,9 @@ func findPlaces(getenv func(string) string) (places, error) {
 
 func (e *Entry) file() string { return filepath.Join(e.places.agents, e.name+".plist") }
 
+// Possible tells whether something here starts programs at login.
+func (e *Entry) Possible() bool { return true }
+
 // Enable makes the agent start at every login from now on.
 func (e *Entry) Enable() error {
 	content, err := plist(e)

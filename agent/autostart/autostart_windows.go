@@ -19,6 +19,9 @@ type places struct{}
 
 func findPlaces(func(string) string) (places, error) { return places{}, nil }
 
+// Possible tells whether something here starts programs at login.
+func (e *Entry) Possible() bool { return true }
+
 // Enable makes the agent start at every login from now on.
 func (e *Entry) Enable() error {
 	value, err := runValue(e)

@@ -60,6 +60,9 @@ func (e *Entry) wantedByAll() string {
 	return filepath.Join(e.places.everyUser, "default.target.wants", e.name+".service")
 }
 
+// Possible tells whether something here starts programs at login.
+func (e *Entry) Possible() bool { return e.places.desktop || e.places.systemd }
+
 // Enable makes the agent start at every login from now on: by the desktop, so that it
 // has a tray, or by systemd where there is no desktop. An ssh session counts as one
 // without a desktop.

@@ -195,6 +195,9 @@ func (p Paths) Browsers() string { return filepath.Join(p.State, "browsers") }
 // start on a desktop.
 func (p Paths) Welcomed() string { return filepath.Join(p.State, "welcomed") }
 
+// StartOffered is there once a person was asked whether the agent is to start at login.
+func (p Paths) StartOffered() string { return filepath.Join(p.State, "start-offered") }
+
 // Icon is the icon of notifications, on Windows.
 func (p Paths) Icon() string { return filepath.Join(p.State, "icon.png") }
 

@@ -25,6 +25,7 @@ view.receive = {
     if (card) card.update(data);
     else cards.set(data.name, new Card(data));
     arrange();
+    if (data.state === "fresh") settings.offer();
     const { opening } = addForm;
     if (opening?.name === data.name) {
       addForm.opening = null;
@@ -155,7 +156,7 @@ function open() {
 view.away = (how) => {
   if (!how && !isAway) return;
   isAway = how !== "";
-  for (const id of ["cards", "add", "find", "asking"]) find(id).inert = isAway; // for hands; a reader keeps the landmarks
+  for (const id of ["cards", "add", "find", "asking", "offer"]) find(id).inert = isAway; // for hands; a reader keeps the landmarks
   document.body.classList.toggle("away", isAway);
   for (const button of document.querySelectorAll(".top button")) button.disabled = isAway;
   if (how === "long") forget();
@@ -184,7 +185,8 @@ view.shut = (why) => {
   cards.clear();
   for (const id of ["recent", "recent-of", "default-profile", "toasts"]) find(id).replaceChildren();
   about = addForm.opening = null;
-  ready = false;
+  ready = settings.asked = false;
+  find("offer").hidden = true;
   document.title = "Langkeep";
   for (const id of ["content", "lock", "open-settings", "open-apps", "open-add"]) find(id).hidden = true;
   write(find("summary"), "");

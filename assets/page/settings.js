@@ -2,7 +2,7 @@
 
 import { ask } from "./agent.js";
 import { cards } from "./card.js";
-import { element, find, write } from "./dom.js";
+import { during, element, find, toast, write } from "./dom.js";
 
 export const settings = {
   async show(about) {
@@ -26,11 +26,13 @@ export const settings = {
       element("option", { value: "" }, "none"), ...names.map((name) => element("option", { value: name }, name)));
     find("default-profile").value = values.default_profile;
     find("log-level").value = values.log_level;
+    find("start-at-login").hidden = values.start_at_login === null;
+    find("start-at-login").querySelector("input").checked = values.start_at_login === true;
     for (const [key, on] of Object.entries(values.notify)) find("settings").querySelector(`[name="${key}"]`).checked = on;
   },
 
   async change(input) {
-    const body = input.type === "checkbox" ? { notify: { [input.name]: input.checked } } : { [input.name]: input.value };
+    const body = input.name === "start_at_login" ? { start_at_login: input.checked } : input.type === "checkbox" ? { notify: { [input.name]: input.checked } } : { [input.name]: input.value };
     write(find("settings-error"), "");
     write(find("settings-said"), "");
     try {
@@ -41,4 +43,32 @@ export const settings = {
       ask("GET", "/v1/settings").then((values) => this.fill(values), () => {});
     }
   },
+
+  // offer asks once, after the first sign-in, whether Langkeep is to start at login.
+  async offer() {
+    if (this.asked) return;
+    this.asked = true;
+    try {
+      find("offer").hidden = !(await ask("GET", "/v1/settings")).offer_start;
+    } catch {
+      // Another time will do.
+    }
+  },
+
+  async answerOffer(button, on) {
+    await during(button, on ? "Starting at login…" : "Not now", async () => {
+      try {
+        await ask("PATCH", "/v1/settings", on ? { start_at_login: true } : { offer_start: false });
+        find("offer").hidden = true;
+        if (on) toast("Langkeep starts when you log in.", () => ask("PATCH", "/v1/settings", { start_at_login: false }).catch((problem) => toast(problem.message)));
+        else toast("The settings have it whenever you like.");
+        find("open-add").focus();
+      } catch (problem) {
+        write(find("offer-error"), problem.message);
+      }
+    });
+  },
 };
+
+find("offer-yes").onclick = () => settings.answerOffer(find("offer-yes"), true);
+find("offer-no").onclick = () => settings.answerOffer(find("offer-no"), false);

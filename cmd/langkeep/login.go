@@ -167,6 +167,7 @@ func (o *loginOptions) run(ctx context.Context, args []string) error {
 		return err
 	}
 	o.sayResult(p)
+	o.offerStart(ctx, c)
 	return nil
 }
 
@@ -445,6 +446,16 @@ func wordsOfCommand(text string) ([]string, error) {
 		return nil, errors.New("is no JSON array of strings")
 	}
 	return list, nil
+}
+
+// offerStart tells once how the agent starts at login, without which a reboot ends it.
+func (o *loginOptions) offerStart(ctx context.Context, c *client.Client) {
+	settings, err := c.Settings(ctx)
+	if err != nil || !settings.OfferStart {
+		return // also where the caller is not the owner
+	}
+	o.say("to have it start when you log in: langkeep autostart enable")
+	_, _ = c.ChangeSettings(ctx, client.SettingsChange{OfferStart: new(false)}) // else it is told once more
 }
 
 func (o *loginOptions) sayResult(p client.Profile) {

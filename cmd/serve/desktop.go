@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"langkeep/agent"
-	"langkeep/agent/autostart"
 	"langkeep/agent/clock"
 	"langkeep/agent/config"
 	"langkeep/agent/paths"
@@ -235,19 +234,8 @@ func (v *desktopView) actions(ctx context.Context) tray.Actions {
 			return v.board.Copy(grant.Key)
 		}
 	}
-	if entry, err := autostart.New(v.options.Paths, v.Getenv); err != nil {
-		v.log.Info("the menu has no start at login", "reason", err)
-	} else {
-		actions.StartsAtLogin = func() bool {
-			status, err := entry.Status()
-			return err == nil && status.State == autostart.Enabled
-		}
-		actions.StartAtLogin = func(on bool) error {
-			if on {
-				return entry.Enable()
-			}
-			return entry.Disable()
-		}
+	if start := v.server.Autostart; start != nil {
+		actions.StartsAtLogin, actions.StartAtLogin = start.Enabled, start.Set
 	}
 	return actions
 }

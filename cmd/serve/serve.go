@@ -20,6 +20,7 @@ import (
 	"langkeep/agent"
 	"langkeep/agent/asks"
 	"langkeep/agent/audit/auditlog"
+	"langkeep/agent/autostart"
 	"langkeep/agent/chromium"
 	"langkeep/agent/clients"
 	"langkeep/agent/clock"
@@ -170,6 +171,11 @@ func run(ctx context.Context, o Options, show func(running)) (err error) {
 	api.Audit = auditlog.Open(o.Paths.Audit(), clock.System(), log)
 	api.Doctor = &doctor.Inside{
 		Agent: api.Agent, Store: store, PeerLookup: api.Guard.PeerLookup, Clipboard: func() error { return clipboard.Check(os.Getenv) }, Paths: o.Paths, Home: doctor.HomeFolder(), UserAgent: userAgent,
+	}
+	if entry, err := autostart.New(o.Paths, os.Getenv); err != nil {
+		log.Info("no start at login", "reason", err)
+	} else if entry.Possible() {
+		api.Autostart = loginStart{entry, o.Paths}
 	}
 	api.Tools = connect.OpenDesk(o.Paths, os.Getenv)
 	server := localapi.New(api)

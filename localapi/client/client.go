@@ -261,6 +261,16 @@ func (c *Client) PageCode(ctx context.Context) (PageCode, error) {
 	return decode[PageCode](c.call(ctx, http.MethodPost, "/v1/page/code", nil))
 }
 
+// Settings are those of config.toml, and facts about the agent.
+func (c *Client) Settings(ctx context.Context) (Settings, error) {
+	return decode[Settings](c.call(ctx, http.MethodGet, "/v1/settings", nil))
+}
+
+// ChangeSettings changes some of them.
+func (c *Client) ChangeSettings(ctx context.Context, change SettingsChange) (Settings, error) {
+	return decode[Settings](c.call(ctx, http.MethodPatch, "/v1/settings", change))
+}
+
 // Stop asks the agent to end; it ends a little later. Only the owner may.
 func (c *Client) Stop(ctx context.Context) error {
 	_, err := c.call(ctx, http.MethodPost, "/v1/stop", nil)

@@ -286,6 +286,8 @@ type Settings struct {
 	DefaultProfile string `json:"default_profile"` // "" for none
 	LogLevel       string `json:"log_level"`       // debug, info, warn or error
 	Notify         Notify `json:"notify"`
+	StartAtLogin   *bool  `json:"start_at_login"` // null: this agent can't be started so
+	OfferStart     bool   `json:"offer_start"`    // it doesn't start at login, and nobody was asked yet
 }
 
 // Notify says which notifications a person wants.
@@ -301,6 +303,8 @@ type SettingsChange struct {
 	DefaultProfile *string      `json:"default_profile,omitempty"`
 	LogLevel       *string      `json:"log_level,omitempty"`
 	Notify         NotifyChange `json:"notify,omitzero"`
+	StartAtLogin   *bool        `json:"start_at_login,omitempty"`
+	OfferStart     *bool        `json:"offer_start,omitempty"` // false: a person was asked
 }
 
 // NotifyChange is a part of SettingsChange.
