@@ -121,6 +121,7 @@ func (a *app) startAgent(ctx context.Context, p paths.Paths, flags []string) (*c
 		close(ended)
 	}()
 
+	defer a.waiting("starting the agent")()
 	limit := time.NewTimer(startLimit)
 	defer limit.Stop()
 	poll := time.NewTicker(pollEvery)
@@ -248,6 +249,7 @@ func (a *app) stopAgent(ctx context.Context, p paths.Paths, kill bool) (bool, er
 	default:
 		return false, err
 	}
+	defer a.waiting("waiting for the agent's end")()
 	limit := time.NewTimer(stopLimit)
 	defer limit.Stop()
 	poll := time.NewTicker(pollEvery)

@@ -16,7 +16,7 @@ import (
 func newClient(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "client add|list|revoke",
-		Short: "Say which local programs may ask",
+		Short: "Add, list or revoke programs that may ask",
 		Long: `A client is a local program with a token of its own, that may do what its scopes
 say with its profiles until the token ends. The token takes the place of an API
 key at a profile's proxy, and goes as a bearer to the agent's local API.

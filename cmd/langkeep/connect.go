@@ -40,7 +40,7 @@ func newConnect(a *app) *cobra.Command {
 	o := &connectOptions{app: a}
 	cmd := a.needsAgent(&cobra.Command{
 		Use:   "connect TOOL [NAME] [--project ID|--builder [--scope S]...] [--http] [--file F] [--yes] [--print] [--force]",
-		Short: "Lead a tool to the account",
+		Short: "Set up a tool (Claude Code, Cursor, lfx, …)",
 		Long: `Write an entry for the profile into a tool's own configuration file. All else in
 the file stays as it is; the change is shown first, a backup is kept beside the
 file, and langkeep disconnect puts back what was there.

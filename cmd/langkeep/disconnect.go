@@ -15,7 +15,7 @@ func newDisconnect(a *app) *cobra.Command {
 	builder, yes := false, false
 	cmd := a.needsAgent(&cobra.Command{
 		Use:   "disconnect TOOL NAME [--builder] [--yes]",
-		Short: "Take back what connect has written",
+		Short: "Take back what connect has set up",
 		Long: `Put back what was in a tool's configuration file before langkeep connect: the whole
 file, if nobody has changed it since, else the profile's entries alone. A token that
 was in it is revoked. A file that is gone by now stays so, and its backup is kept.`,

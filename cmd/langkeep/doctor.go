@@ -123,7 +123,9 @@ func (o *doctorOptions) look(ctx context.Context, p paths.Paths, args []string) 
 		} else if err != nil {
 			return nil, err
 		}
+		done := o.waiting("looking")
 		report, err := c.Doctor(ctx, name)
+		done()
 		return append(checks, report.Checks...), err
 	}
 	inside := append(doctor.Desktop(func() error { return clipboard.Check(o.getenv) }), doctor.PeerLookup(guard.New(guard.Config{Log: slog.New(slog.DiscardHandler)}).PeerLookup))

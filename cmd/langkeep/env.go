@@ -27,7 +27,7 @@ func newEnv(a *app) *cobra.Command {
 	o := &envOptions{app: a}
 	cmd := a.takesProfile(&cobra.Command{
 		Use:   "env [NAME] [--shell sh|fish|powershell] [--for 8h] [--unset]",
-		Short: "Let this shell's programs use the account",
+		Short: "Give this shell's programs the account",
 		Long: `Print commands that give a shell the environment of langkeep exec, with a client
 token that ends after a while. Its scopes are the profile's exec_scopes, else read,
 token and proxy, which is the whole account, code and credentials included. Prefer

@@ -31,7 +31,7 @@ func newExec(a *app) *cobra.Command {
 	o := &execOptions{app: a}
 	cmd := a.needsAgent(&cobra.Command{
 		Use:   "exec [NAME] [--scope S]... [--direct] -- COMMAND...",
-		Short: "Run a program that may use the account",
+		Short: "Run a program with the account",
 		Long: `Run a program with an environment that leads lfx, langflow-sdk and whatever reads
 LANGFLOW_URL and LANGFLOW_API_KEY through the profile's proxy, with a client token
 of its own that is revoked as soon as the program ends. No secret is in its

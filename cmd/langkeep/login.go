@@ -302,6 +302,11 @@ func (o *loginOptions) login(ctx context.Context, c *client.Client, l client.Log
 	if o.change != (client.ServerChange{}) {
 		l.Change = &o.change
 	}
+	what := "signing in to " + o.name
+	if l.Browser {
+		what = "waiting for the browser"
+	}
+	defer o.waiting(what)()
 	return c.Login(ctx, o.name, l)
 }
 

@@ -22,7 +22,9 @@ handed out before stay valid until their own end.`,
 }
 
 func (a *app) logout(ctx context.Context, c *client.Client, name string) error {
+	done := a.waiting("signing out of " + name)
 	p, err := c.Logout(ctx, name)
+	done()
 	if err != nil {
 		return err
 	}

@@ -24,7 +24,7 @@ func newMCP(a *app) *cobra.Command {
 	o := &mcpOptions{app: a}
 	cmd := a.takesProfile(&cobra.Command{
 		Use:   "mcp [NAME] [--project ID]",
-		Short: "Be an MCP server that speaks for Langflow",
+		Short: "Run an MCP server for Langflow",
 		Long: `Be an MCP server on stdin and stdout that passes every message to Langflow's own,
 through the profile's proxy. MCP clients start it: their configuration then holds
 no secret. langkeep connect writes that configuration.

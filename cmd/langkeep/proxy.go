@@ -22,7 +22,7 @@ func newProxy(a *app) *cobra.Command {
 	o := &proxyOptions{app: a}
 	cmd := a.needsAgent(&cobra.Command{
 		Use:   "proxy [NAME] on|off|status [--allow-origin O]... [--allow-host H]... [--socket]",
-		Short: "Let tools use the account without a key",
+		Short: "Open an address where tools need no key",
 		Long: `Open or close a profile's proxy: an address on this computer where any tool that
 takes a base URL and an API key works with a client token in the key's place
 (langkeep client add makes one). Langkeep puts in the real key, which the tool

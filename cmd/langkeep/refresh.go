@@ -22,7 +22,9 @@ server answers. At most one refresh runs every 5 seconds.`,
 }
 
 func (a *app) refresh(ctx context.Context, c *client.Client, name string) error {
+	done := a.waiting("refreshing " + name)
 	p, err := c.Refresh(ctx, name)
+	done()
 	if err != nil {
 		return err
 	}

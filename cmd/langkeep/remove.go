@@ -70,7 +70,10 @@ func (o *removeOptions) run(ctx context.Context, c *client.Client, args []string
 	// A profile that can't be removed must not keep the others.
 	var failed error
 	for _, name := range names {
-		if _, err := c.RemoveProfile(ctx, name); err != nil {
+		done := o.waiting("removing " + name)
+		_, err := c.RemoveProfile(ctx, name)
+		done()
+		if err != nil {
 			if !o.all || ctx.Err() != nil {
 				return err
 			}

@@ -11,10 +11,13 @@ const usageTemplate = `USAGE
   {{.UseLine}}{{if .HasExample}}
 
 EXAMPLES
-{{.Example}}{{end}}{{if .HasAvailableSubCommands}}
+{{.Example}}{{end}}{{if .HasAvailableSubCommands}}{{$all := .Commands}}{{range .Groups}}{{$group := .ID}}
+
+{{.Title}}{{range $all}}{{if and .IsAvailableCommand (eq .GroupID $group)}}
+  {{rpad .Name .NamePadding}} {{.Short}}{{end}}{{end}}{{else}}
 
 COMMANDS{{range .Commands}}{{if .IsAvailableCommand}}
-  {{rpad .Name .NamePadding}} {{.Short}}{{end}}{{end}}
+  {{rpad .Name .NamePadding}} {{.Short}}{{end}}{{end}}{{end}}
 
 langkeep COMMAND --help tells more.{{end}}{{if and .HasParent .HasAvailableLocalFlags}}
 
@@ -27,6 +30,7 @@ func newRoot(a *app) *cobra.Command {
 	// Cobra would take an agent that Windows starts at login, from the Explorer,
 	// for a program clicked by mistake, and end it.
 	cobra.MousetrapHelpText = ""
+	cobra.EnableCommandSorting = false // the groups below have the order
 	root := &cobra.Command{
 		Use:   "langkeep COMMAND",
 		Short: "Keeps you signed in to Langflow",
@@ -63,13 +67,30 @@ program gets a valid token from the agent, which refreshes it in time.`,
 	})
 	root.PersistentFlags().BoolVar(&a.fromEntry, "from-desktop", false, "tell a failure in a notification too, for the desktop entry")
 	_ = root.PersistentFlags().MarkHidden("from-desktop") // it is there
-	root.AddCommand(
-		newRun(a), newStart(a), newStop(a), newRestart(a), newLock(a), newUnlock(a), newAsks(a), newAllow(a), newDeny(a),
-		newLogin(a), newLogout(a), newRemove(a), newRefresh(a),
-		newStatus(a), newToken(a), newKey(a), newKeys(a), newExec(a), newEnv(a), newProxy(a), newMCP(a), newConnect(a), newDisconnect(a), newClient(a), newAudit(a), newOpen(a),
-		newAutostart(a), newDoctor(a),
-		newDemo(a), newVersion(a), newCompletion(a), newMan(a),
-	)
+	for _, g := range []struct {
+		id, title string
+		commands  []*cobra.Command
+	}{
+		{"day", "COMMANDS FOR EVERY DAY", []*cobra.Command{
+			newLogin(a), newStatus(a), newOpen(a), newToken(a), newKey(a), newRefresh(a), newLogout(a), newRemove(a),
+		}},
+		{"programs", "COMMANDS FOR PROGRAMS", []*cobra.Command{
+			newConnect(a), newDisconnect(a), newExec(a), newEnv(a), newMCP(a), newProxy(a), newClient(a), newKeys(a),
+			newAsks(a), newAllow(a), newDeny(a),
+		}},
+		{"agent", "COMMANDS FOR THE AGENT", []*cobra.Command{
+			newStart(a), newStop(a), newRestart(a), newRun(a), newAutostart(a), newLock(a), newUnlock(a),
+		}},
+		{"trouble", "COMMANDS FOR TROUBLE, AND OTHERS", []*cobra.Command{
+			newDoctor(a), newAudit(a), newDemo(a), newVersion(a), newCompletion(a), newMan(a),
+		}},
+	} {
+		root.AddGroup(&cobra.Group{ID: g.id, Title: g.title})
+		for _, c := range g.commands {
+			c.GroupID = g.id
+			root.AddCommand(c)
+		}
+	}
 	for c := range commands(root) {
 		c.DisableFlagsInUseLine = true
 	}

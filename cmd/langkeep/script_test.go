@@ -67,8 +67,8 @@ func fetch() {
 //
 //	langflow NAME [autologin] [version=V] [root=/a/b] [token=D]
 //	    starts a server, whose URL is $NAME; its user is admin
-//	server NAME stop|start|rotate|autologin|refresh-token|api-key|count PATH N
-//	    stops it, starts it again, changes its secret key, has auto login, puts a
+//	server NAME stop|start|slow|rotate|autologin|refresh-token|api-key|count PATH N
+//	    stops it, starts it again, delays its next answer by 1.5 s, changes its secret key, has auto login, puts a
 //	    secret of it into the file NAME.secret, or checks how often a path was asked
 //	code N langkeep ARG...
 //	    is exec for a command that must end with the exit code N
@@ -162,7 +162,7 @@ func cmdLangflow(ts *testscript.TestScript, neg bool, args []string) {
 
 func cmdServer(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
-		ts.Fatalf("usage: server NAME stop|start|rotate|autologin|refresh-token|api-key|count PATH N")
+		ts.Fatalf("usage: server NAME stop|start|slow|rotate|autologin|refresh-token|api-key|count PATH N")
 	}
 	s := ts.Value("servers").(*servers).byName[args[0]]
 	if s == nil {
@@ -174,6 +174,8 @@ func cmdServer(ts *testscript.TestScript, neg bool, args []string) {
 		s.Stop()
 	case "start":
 		s.Start()
+	case "slow":
+		s.Fault("", langflowtest.Fault{Times: 1, Delay: 1500 * time.Millisecond})
 	case "rotate":
 		s.RotateSecret()
 	case "autologin":

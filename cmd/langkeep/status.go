@@ -21,7 +21,7 @@ func newStatus(a *app) *cobra.Command {
 	o := &statusOptions{app: a}
 	cmd := a.takesProfile(&cobra.Command{
 		Use:        "status [NAME] [--json|--watch|--ready]",
-		Short:      "Show how the sessions are",
+		Short:      "Show the sessions, and what is left of them",
 		SuggestFor: []string{"ls", "list"},
 		Long: `Show every profile in a table: its state, what is left of its token and of the
 session, and when the agent acts next. With a name, more about that one. --watch

@@ -56,10 +56,14 @@ func (o *credentialOptions) check(cmd *cobra.Command) error {
 
 func (o *credentialOptions) run(ctx context.Context, c *client.Client, name string) error {
 	if o.output == "json" {
+		done := o.waiting("waiting for " + name)
 		body, err := o.json(c, ctx, name, time.Duration(o.minValid))
+		done()
 		return o.resultJSON([]byte(body.Reveal()), err)
 	}
+	done := o.waiting("waiting for " + name)
 	credential, err := o.get(c, ctx, name, time.Duration(o.minValid))
+	done()
 	if err != nil {
 		return err
 	}
