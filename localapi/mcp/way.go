@@ -21,8 +21,8 @@ const (
 	// restarting, or starting after a crash.
 	away      = 40 * time.Second
 	awayRetry = 200 * time.Millisecond
-	// connectLimit bounds one call of Connect.
-	connectLimit = 30 * time.Second
+	// connectLimit bounds one call of Connect. A person may be asked first, for a minute.
+	connectLimit = 90 * time.Second
 )
 
 // Way leads to the server through the agent's proxy, for as long as the agent runs and

@@ -183,6 +183,25 @@ func TestRelayGivesUpOnItsAgent(t *testing.T) {
 	})
 }
 
+// A person who is asked whether the program may use the account has a minute for that.
+func TestRelayWaitsForAPerson(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := &agents{}
+		a.here.Store(true)
+		c := converse(t, func(ctx context.Context) (*Way, error) {
+			select {
+			case <-time.After(time.Minute):
+				return a.Connect(ctx)
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
+		})
+		c.say(t, ping("0"))
+		c.hears(t, pong("0"))
+		c.end(t)
+	})
+}
+
 // An error that a person must mend is the answer at once, and nothing has to be started
 // anew once it is over.
 func TestRelayTellsWhatIsInTheWay(t *testing.T) {
