@@ -5,8 +5,11 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
+
+	"langkeep/agent/asks"
 )
 
 // BenchmarkToken reads a token over a kept connection, and for comparison the
@@ -19,7 +22,14 @@ func BenchmarkToken(b *testing.B) {
 	if status != http.StatusOK {
 		b.Fatal(status, body)
 	}
-	b.Run("langkeep", func(b *testing.B) { readTokens(b, strings.TrimPrefix(r.url, "http://")) })
+	b.Run("langkeep", func(b *testing.B) { readTokens(b, strings.TrimPrefix(r.url, "http://"), "token") })
+	b.Run("owner", func(b *testing.B) { readTokens(b, strings.TrimPrefix(r.url, "http://"), "owner") })
+	if runtime.GOOS == "linux" { // which tells the program that asks
+		r.askFirst("new")
+		r.answering(asks.AlwaysAllow)
+		r.must(200, "GET", "/v1/profiles/prod/token", "")
+		b.Run("owner, allowed", func(b *testing.B) { readTokens(b, strings.TrimPrefix(r.url, "http://"), "owner") })
+	}
 
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -35,16 +45,16 @@ func BenchmarkToken(b *testing.B) {
 	})}
 	go func() { _ = bare.Serve(l) }()
 	defer bare.Close()
-	b.Run("bare", func(b *testing.B) { readTokens(b, l.Addr().String()) })
+	b.Run("bare", func(b *testing.B) { readTokens(b, l.Addr().String(), "token") })
 }
 
-func readTokens(b *testing.B, host string) {
+func readTokens(b *testing.B, host, token string) {
 	c, err := net.Dial("tcp", host)
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer c.Close()
-	request := []byte("GET /v1/profiles/prod/token HTTP/1.1\r\nHost: " + host + "\r\nAuthorization: Bearer token\r\n\r\n")
+	request := []byte("GET /v1/profiles/prod/token HTTP/1.1\r\nHost: " + host + "\r\nAuthorization: Bearer " + token + "\r\n\r\n")
 	in := bufio.NewReader(c)
 	b.ReportAllocs()
 	for b.Loop() {

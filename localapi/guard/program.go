@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"langkeep/agent/asks"
 )
@@ -37,16 +38,22 @@ type inspected struct {
 // ancestors bounds the search for who runs langkeep.
 const ancestors = 16
 
+// ownExe is the path of our own file; it is looked up once, since a read of a token that was
+// allowed should cost no more than one that nobody is asked about.
+var ownExe = sync.OnceValue(func() string {
+	own, _ := inspect(os.Getpid())
+	return own.exe
+})
+
 // programOf names a process.
 func programOf(pid int) asks.Program {
-	own, _ := inspect(os.Getpid())
 	for range ancestors {
 		i, ok := inspect(pid)
 		if !ok || i.exe == "" {
 			return asks.Program{} // it has gone, or is another user's
 		}
 		// Who started a program of ours that outlives it can't be told.
-		if i.exe == own.exe && i.parent > 1 {
+		if i.exe == ownExe() && i.parent > 1 {
 			if parent, ok := inspect(i.parent); ok && parent.exe != "" {
 				pid = i.parent
 				continue
