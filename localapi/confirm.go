@@ -39,12 +39,12 @@ func (s *Server) confirmCode(w http.ResponseWriter, r *http.Request, _ *guard.Ca
 
 // confirm gives a page that has the code a token that speaks for the person.
 func (s *Server) confirm(w http.ResponseWriter, r *http.Request, _ *guard.Caller, _ string) error {
-	token, err := ofPage(r)
-	if err != nil {
-		return err
-	}
 	var body client.PageConfirm
 	if err := read(r, &body); err != nil {
+		return err
+	}
+	token, err := ofPage(r)
+	if err != nil {
 		return err
 	}
 	confirmed, err := s.Pages.Confirm(token, body.Code)
