@@ -99,7 +99,7 @@ func nativeText(items []nativeItem, indent string) string {
 // clicks in it. It needs a desktop.
 func TestWindowsMenu(t *testing.T) {
 	var mu sync.Mutex // protects the following
-	profiles, questions := []client.Profile{of("prod", client.Fresh)}, []asks.Question(nil)
+	profiles, questions, code := []client.Profile{of("prod", client.Fresh)}, []asks.Question(nil), ""
 	var opened []string
 	said := &lockedBuffer{}
 	changes, stopped, ended := make(chan struct{}), make(chan struct{}), make(chan error)
@@ -116,6 +116,7 @@ func TestWindowsMenu(t *testing.T) {
 	config := Config{
 		Profiles:  func() []client.Profile { mu.Lock(); defer mu.Unlock(); return slices.Clone(profiles) },
 		Questions: func() []asks.Question { mu.Lock(); defer mu.Unlock(); return slices.Clone(questions) },
+		Code:      func() string { mu.Lock(); defer mu.Unlock(); return code },
 		Changes:   changes, Clock: clock.System(), Version: "1.2", Actions: actions,
 		Log: slog.New(slog.NewTextHandler(said, nil)), Say: func(string) {},
 	}
@@ -161,7 +162,7 @@ func TestWindowsMenu(t *testing.T) {
 	}
 	want := func() string {
 		all := text(compose(view{
-			profiles: config.Profiles(), questions: config.Questions(), now: time.Now(), version: "1.2", can: config.Actions.offers(),
+			profiles: config.Profiles(), questions: config.Questions(), code: config.Code(), now: time.Now(), version: "1.2", can: config.Actions.offers(),
 		}))
 		_, lines, _ := strings.Cut(all, "\n") // after the icon and its tooltip
 		return lines
@@ -218,6 +219,15 @@ func TestWindowsMenu(t *testing.T) {
 	} {
 		set(step.questions, step.profiles...)
 		first = shows(step.name)
+	}
+
+	// A code to confirm with has a line of its own while there is one.
+	for _, now := range []string{"123 456", ""} {
+		mu.Lock()
+		code = now
+		mu.Unlock()
+		changes <- struct{}{}
+		first = shows("the code " + now)
 	}
 
 	// Nothing moves in an open menu.
