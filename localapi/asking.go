@@ -30,6 +30,9 @@ func (s *Server) mayHave(r *http.Request, caller *guard.Caller, profile string, 
 	case caller.Page:
 		return unconfirmed()
 	}
+	if err := s.Agent.LockedError(profile); err != nil {
+		return err // nobody is asked for what would be refused, least of all before a locked screen
+	}
 	wish := asks.Wish{Program: guard.FindProgram(r), Profile: profile, Want: want}
 	err = s.Asks.Ask(r.Context(), asks.Request{Mode: mode, Wish: wish})
 	switch {

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"langkeep/agent"
 	"langkeep/agent/asks"
 	"langkeep/agent/config"
 	"langkeep/localapi/client"
@@ -91,6 +92,16 @@ func TestAskBeforeEachCredential(t *testing.T) {
 	end()
 	if q := asked(); q[0].Want != asks.Lease {
 		t.Error(q)
+	}
+	// While Langkeep is locked the answer is no, without a question.
+	if err := r.agent.SetLocked(agent.Screen, true); err != nil {
+		t.Error(err)
+	}
+	for _, c := range gives {
+		r.refused(client.TypeLocked, "owner", c.method, c.path, strings.ReplaceAll(c.body, "%d", "-locked"))
+	}
+	if err := r.agent.SetLocked(agent.Screen, false); err != nil {
+		t.Error(err)
 	}
 	// What hands out nothing, and other profiles', is not asked about.
 	r.must(200, "GET", "/v1/status", "")

@@ -11,6 +11,7 @@ import (
 
 	"github.com/godbus/dbus/v5"
 
+	"langkeep/agent/asks"
 	"langkeep/agent/keychain/keychaintest"
 	"langkeep/assets"
 )
@@ -147,6 +148,13 @@ func TestDesktop(t *testing.T) {
 	if err := show(Message{Subject: Asking, Title: "curl asks", Urgent: true}); err != errNoButtons {
 		t.Errorf("a question without buttons: %v", err)
 	}
+
+	// One that shows three buttons: the way to say no is among them.
+	_ = d.conn.Close()
+	d = serve(t, session, "gnome-shell", "actions", "body")
+	q := asks.Question{Wish: asks.Wish{Program: asks.Program{Exe: "/usr/bin/curl"}, Profile: "prod", Want: asks.Token}, ID: "7"}
+	shows(asked([]asks.Question{q}),
+		"Langkeep 1 Langkeep · curl asks | curl wants an access token for prod. [default Open once 7 Allow once session 7 Allow in this session deny 7 Deny] true")
 }
 
 // Without a bus nothing is shown, and none is started.

@@ -27,6 +27,9 @@ const (
 
 const busLimit = 3 * time.Second // for the notification daemon to answer
 
+// gnomeButtons is the most that GNOME Shell (43) shows; it leaves out the last ones.
+const gnomeButtons = 3
+
 // nameless are daemons that show no sender, so the title begins with it.
 var nameless = []string{"mako", "gnome-shell", "fnott"}
 
@@ -121,7 +124,12 @@ func (b *board) showLocked(m Message) error {
 	}
 	if slices.Contains(can, "actions") {
 		actions = append(actions, onText, Open.Label)
-		for _, button := range m.Buttons {
+		buttons := m.Buttons
+		if name == "gnome-shell" && len(buttons) > gnomeButtons {
+			// The last is the way to say no. The tray and the page have the rest.
+			buttons = append(slices.Clone(buttons[:gnomeButtons-1]), buttons[len(buttons)-1])
+		}
+		for _, button := range buttons {
 			if button != Open {
 				actions = append(actions, button.Do, button.Label)
 			}
