@@ -145,6 +145,8 @@ func TestDesktop(t *testing.T) {
 	_ = d.conn.Close()
 	d = serve(t, session, "mako", "body")
 	shows(prod, "Langkeep 1 Langkeep · prod: sign in | a ‹b› [] true")
+	// It does not know the third message of the other, which has no end of its own here.
+	shows(Message{Subject: "other", Title: "other: back to normal", Text: "e"}, "Langkeep 2 Langkeep · other: back to normal | e [] true")
 	if err := show(Message{Subject: Asking, Title: "curl asks", Urgent: true}); err != errNoButtons {
 		t.Errorf("a question without buttons: %v", err)
 	}

@@ -60,6 +60,7 @@ type board struct {
 
 	mu    sync.Mutex // protects the following; held while the daemon answers
 	conn  *dbus.Conn // nil before the first message, and after a fault
+	owner string     // the daemon that has shown them
 	shown map[uint32]Message
 }
 
@@ -94,7 +95,22 @@ func (b *board) showLocked(m Message) error {
 	if err := b.join(ctx); err != nil {
 		return err
 	}
+	if m.Over && len(b.shown) == 0 {
+		return nil
+	}
 	object := b.conn.Object(daemon, daemonPath)
+	var can []string
+	if err := object.CallWithContext(ctx, daemon+".GetCapabilities", 0).Store(&can); err != nil { // the bus may start it
+		return err
+	}
+	var owner string
+	if err := b.conn.BusObject().CallWithContext(ctx, "org.freedesktop.DBus.GetNameOwner", 0, daemon).Store(&owner); err != nil {
+		return err
+	}
+	if owner != b.owner { // restarted, it counts anew: an id of before is none, or is another message's
+		clear(b.shown)
+		b.owner = owner
+	}
 	var before uint32 // 0: none
 	for id, shown := range b.shown {
 		if shown.Subject == m.Subject {
@@ -107,10 +123,6 @@ func (b *board) showLocked(m Message) error {
 			return nil
 		}
 		return object.CallWithContext(ctx, daemon+".CloseNotification", 0, before).Err
-	}
-	var can []string
-	if err := object.CallWithContext(ctx, daemon+".GetCapabilities", 0).Store(&can); err != nil {
-		return err
 	}
 	var name, vendor, version, spec string
 	_ = object.CallWithContext(ctx, daemon+".GetServerInformation", 0).Store(&name, &vendor, &version, &spec) // a nicety
