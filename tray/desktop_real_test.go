@@ -276,7 +276,16 @@ func (d *desktop) picture(name string) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		d.t.Fatal(err)
 	}
-	d.run("import", "-window", "root", filepath.Join(dir, name+".png"))
+	file := filepath.Join(dir, name+".png")
+	if d.user != nil {
+		d.settle()
+	}
+	if d.user != nil && d.number == ":" { // sway has no X server as its screen
+		d.asUser("grim", d.path("picture.png"))
+		d.run("cp", d.path("picture.png"), file)
+		return
+	}
+	d.run("import", "-window", "root", file)
 }
 
 // openMenu opens the icon's menu with the mouse, and with keys the submenu of

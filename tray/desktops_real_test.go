@@ -5,6 +5,7 @@ package tray
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -30,60 +31,186 @@ const clipboardEnd = 35 * time.Second
 // another is the user of the desktops where root runs the tests, since sway refuses root.
 const another = 65534
 
-// TestDesktops goes through each desktop by its own tray, notification daemon and clipboard.
+// shell is a desktop as a person uses it.
+type shell struct {
+	program string
+	restart func(*desktop)                 // of what shows the tray
+	page    func(*desktop)                 // a click on the icon, and one on "Control page…" in the menu of one profile
+	press   func(d *desktop, label string) // a button of the notification
+	locker  string                         // the service that locks the screen; "": none tells
+}
+
+// TestDesktops goes through each desktop by its own tray, menu, notification daemon,
+// clipboard and screen locker.
 func TestDesktops(t *testing.T) {
-	for name, d := range map[string]struct {
-		program string
-		restart func(*desktop) // of what shows the tray
-	}{
-		"gnome": {"gnome-shell", func(d *desktop) {
-			shell := d.conn.Object("org.gnome.Shell", "/org/gnome/Shell")
-			for _, call := range []string{"DisableExtension", "EnableExtension"} {
-				if err := shell.Call("org.gnome.Shell.Extensions."+call, 0, "ubuntu-appindicators@ubuntu.com").Err; err != nil {
+	for name, s := range map[string]shell{
+		"gnome": {
+			program: "gnome-shell",
+			restart: func(d *desktop) {
+				shell := d.conn.Object("org.gnome.Shell", "/org/gnome/Shell")
+				for _, call := range []string{"DisableExtension", "EnableExtension"} {
+					if err := shell.Call("org.gnome.Shell.Extensions."+call, 0, "ubuntu-appindicators@ubuntu.com").Err; err != nil {
+						d.t.Fatal(err)
+					}
+					d.await(call, func() bool { return d.owned(trayHost) == (call == "EnableExtension") })
+				}
+			},
+			page: func(d *desktop) {
+				d.clickOn("const area = Main.panel.statusArea; area[Object.keys(area).find(name => name.startsWith('appindicator-'))]")
+				d.clickOn(labelled("Control page…"))
+			},
+			press: func(d *desktop, label string) {
+				d.clickAt(640, 600) // the shell keeps a banner until somebody is there
+				d.clickOn(labelled(label))
+			},
+			locker: "org.gnome.ScreenSaver",
+		},
+		"plasma": {
+			program: "plasmashell",
+			restart: func(d *desktop) {
+				d.endOwner(trayPanel(d))
+				d.asUser("sh", "-c", "QT_QPA_PLATFORM=wayland QT_QUICK_BACKEND=software setsid plasmashell --no-respawn >/dev/null 2>&1 &")
+			},
+			page: func(d *desktop) { d.clickAt(1063, 778); d.settle(); d.clickAt(1133, 628) },
+			press: func(d *desktop, label string) {
+				d.settle() // the popup slides in
+				d.clickAt(map[string]int{"Allow in this session": 1056, "Deny": 1217}[label], 667)
+			},
+			locker: "org.freedesktop.ScreenSaver",
+		},
+		"sway": {
+			program: "waybar",
+			restart: func(d *desktop) {
+				d.endOwner(trayPanel(d))
+				d.asUser("swaymsg", "exec", "waybar")
+			},
+			page: func(d *desktop) {
+				click := d.waylandPointer()
+				click(985, 15)
+				d.settle()
+				click(950, 83)
+			},
+			press: func(d *desktop, label string) {
+				var shown struct {
+					Data [][]struct {
+						Actions struct{ Data map[string]string }
+					}
+				}
+				if err := json.Unmarshal([]byte(d.asUser("makoctl", "list")), &shown); err != nil {
 					d.t.Fatal(err)
 				}
-				d.await(call, func() bool { return d.owned(trayHost) == (call == "EnableExtension") })
-			}
-		}},
-		"plasma": {"plasmashell", func(d *desktop) {
-			d.endOwner(trayPanel(d))
-			d.asUser("sh", "-c", "QT_QPA_PLATFORM=wayland QT_QUICK_BACKEND=software setsid plasmashell --no-respawn >/dev/null 2>&1 &")
-		}},
-		"sway": {"waybar", func(d *desktop) {
-			d.endOwner(trayPanel(d))
-			d.asUser("swaymsg", "exec", "waybar")
-		}},
+				for _, list := range shown.Data {
+					for _, n := range list {
+						for action, has := range n.Actions.Data {
+							if has == label {
+								d.asUser("makoctl", "invoke", action)
+								return
+							}
+						}
+					}
+				}
+				d.t.Fatalf("mako shows no button %q: %+v", label, shown)
+			},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if _, err := exec.LookPath(d.program); err != nil {
-				t.Skipf("%s is not installed", d.program)
+			if _, err := exec.LookPath(s.program); err != nil {
+				t.Skipf("%s is not installed", s.program)
 			}
-			walk(t, name, d.restart)
+			walk(t, name, s)
 		})
 	}
 }
 
-func walk(t *testing.T, kind string, restart func(*desktop)) {
+// settle lets a desktop finish a movement that it tells nobody of, before a click at a
+// place.
+func (d *desktop) settle() { time.Sleep(1500 * time.Millisecond) }
+
+// clickAt clicks with the mouse of the X server that is a nested compositor's screen.
+func (d *desktop) clickAt(x, y int) {
+	d.t.Helper()
+	cmd := exec.Command("xdotool", "mousemove", fmt.Sprint(x), fmt.Sprint(y), "click", "1")
+	cmd.Env = append(os.Environ(), "DISPLAY="+d.number)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		d.t.Fatalf("xdotool: %v: %s", err, out)
+	}
+}
+
+// clickOn clicks in the middle of an actor of GNOME Shell, an expression in JavaScript,
+// once it is on the screen.
+func (d *desktop) clickOn(actor string) {
+	d.t.Helper()
+	var x, y, beforeX, beforeY float64
+	d.await("at rest on the screen: "+actor, func() bool {
+		script := actor[:strings.LastIndex(actor, ";")+1] + " const found = " + actor[strings.LastIndex(actor, ";")+1:] + `;
+			found ? found.get_transformed_position().map((at, i) => at + found.get_transformed_size()[i] / 2).join(" ") : ""`
+		var worked bool
+		var said string
+		err := d.conn.Object("org.gnome.Shell", "/org/gnome/Shell").Call("org.gnome.Shell.Eval", 0, script).Store(&worked, &said)
+		if err != nil || !worked {
+			d.t.Fatalf("Eval: %v, %s", err, said)
+		}
+		beforeX, beforeY = x, y
+		n, _ := fmt.Sscanf(strings.Trim(said, `"`), "%g %g", &x, &y)
+		return n == 2 && x == beforeX && y == beforeY
+	})
+	d.clickAt(int(x), int(y))
+}
+
+// labelled is the actor with a label.
+func labelled(label string) string {
+	return fmt.Sprintf(`const look = (a) => a.mapped && (a.label === %[1]q || a.text === %[1]q) ? a :
+		a.get_children().reduce((found, child) => found || look(child), null); look(global.stage)`, label)
+}
+
+// waylandPointer adds a mouse to sway; the returned function clicks with it.
+func (d *desktop) waylandPointer() func(x, y int) {
+	d.t.Helper()
+	script, err := filepath.Abs("../.ci/desktops/pointer")
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	cmd := d.command("/usr/bin/python3", script, "1000", "600")
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		d.t.Fatal(err)
+	}
+	d.t.Cleanup(func() { end(cmd) })
+	return func(x, y int) {
+		if _, err := fmt.Fprintln(in, x, y); err != nil {
+			d.t.Fatal(err)
+		}
+	}
+}
+
+func walk(t *testing.T, kind string, s shell) {
 	built := build(t)
 	d := enter(t, kind)
 	program := d.path("bin/langkeep") // where the desktop's user can read it
 	d.write("bin/langkeep", 0o755, read(built))
-	server := langflowtest.New(langflowtest.Options{AccessLifetime: time.Hour})
+	server, brief := langflowtest.New(langflowtest.Options{AccessLifetime: time.Hour}), langflowtest.New(langflowtest.Options{AccessLifetime: 8 * time.Second})
 	defer server.Close()
+	defer brief.Close()
+	d.asUser("mkdir", "-p", "-m", "700", d.path("langkeep/config"))
+	d.asUser("sh", "-c", "echo lock_with_screen = true >langkeep/config/config.toml")
 	k := d.runAsUser(program)
 	k.awaitTray()
 	k.awaitIcon(iconAttention)
+	d.picture(kind + "-no-server")
 
-	signIn := func() {
+	signIn := func(name string, at *langflowtest.Server) {
 		t.Helper()
 		user := langflowtest.Admin()
-		cmd := d.command(program, "login", "prod", server.URL, "--username", user.Name, "--password-stdin")
+		cmd := d.command(program, "login", name, at.URL, "--username", user.Name, "--password-stdin")
 		cmd.Stdin = strings.NewReader(user.Password)
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("login: %v: %s", err, out)
 		}
 	}
-	signIn()
+	signIn("prod", server)
 	k.awaitIcon(iconFresh)
 
 	// While the desktop says that the menu is open nothing moves, and then it does.
@@ -102,9 +229,15 @@ func walk(t *testing.T, kind string, restart func(*desktop)) {
 	}
 	event("closed")
 	d.await("the change", func() bool { return labels(k.menu()) != before })
+	k.awaitIcon(iconFresh) // retrying, with a token that lives
+	d.picture(kind + "-retrying")
 	server.Start()
 	d.asUser(program, "refresh", "prod")
 	d.await("the menu of a fresh session", func() bool { return find(k.menu(), "prod", "Copy access token") != nil })
+
+	d.picture(kind + "-fresh")
+	s.page(d)
+	d.await("the control page in the browser", func() bool { return len(d.opened()) == 1 })
 
 	// A token is on the clipboard, and 35 s later nowhere.
 	k.click("prod", "Copy access token")
@@ -117,12 +250,30 @@ func walk(t *testing.T, kind string, restart func(*desktop)) {
 	k.awaitIcon(iconAttention)
 	d.picture(kind + "-attention")
 
-	restart(d)
+	s.restart(d)
 	k.awaitTray()
 	k.awaitIcon(iconAttention)
 	d.picture(kind + "-after-restart")
-	signIn()
+	signIn("prod", server)
 	k.awaitIcon(iconFresh)
+
+	signIn("lab", brief)
+	brief.Stop()
+	k.awaitIcon(iconOffline)
+	d.picture(kind + "-offline")
+	brief.Start()
+	d.asUser(program, "refresh", "lab")
+	k.awaitIcon(iconFresh)
+	d.asUser(program, "logout", "lab")
+	d.asUser(program, "logout", "prod")
+	k.awaitIcon(iconAttention)
+	signIn("prod", server)
+	k.awaitIcon(iconFresh)
+
+	asking(d, program, s)
+	if s.locker != "" {
+		d.locks(s.locker)
+	}
 
 	time.Sleep(time.Until(since.Add(clipboardEnd)))
 	if got := d.paste(); strings.Contains(got, copied) {
@@ -137,6 +288,63 @@ func walk(t *testing.T, kind string, restart func(*desktop)) {
 	if err != nil || strings.Contains(string(log), "was not shown") {
 		t.Errorf("a notification was not shown, %v:\n%s", err, log)
 	}
+}
+
+// asking has curl wait until the button of the real notification is pressed.
+func asking(d *desktop, program string, s shell) {
+	d.t.Helper()
+	d.asUser("sh", "-c", `echo 'ask = "new"' >>langkeep/config/profiles/prod.toml`)
+	d.await("the setting", func() bool {
+		return strings.Contains(strings.ReplaceAll(d.asUser(program, "status", "prod", "--json"), " ", ""), `"ask":"new"`)
+	})
+	for _, one := range []struct {
+		as, press string // "": nothing is asked
+		allowed   bool
+	}{{"curl", "Allow in this session", true}, {"curl", "", true}, {"other", "Deny", false}} {
+		tool := "curl"
+		if one.as != tool {
+			tool = d.path("bin/" + one.as)
+			d.asUser("cp", strings.TrimSpace(d.asUser("sh", "-c", "command -v curl")), tool)
+		}
+		cmd := d.command(tool, "-s", "--max-time", "50", "--unix-socket", d.path("langkeep/run/agent.sock"), "http://x/v1/profiles/prod/token")
+		var out bytes.Buffer
+		cmd.Stdout, cmd.Stderr = &out, &out
+		if err := cmd.Start(); err != nil {
+			d.t.Fatal(err)
+		}
+		if one.press != "" {
+			d.await("the question", func() bool {
+				return strings.Contains(d.asUser(program, "asks"), one.as)
+			})
+			d.settle() // the daemon is told at the same time as the command
+			d.picture("asking-" + s.program)
+			if out.Len() > 0 {
+				d.t.Errorf("%s did not wait: %s", one.as, &out)
+			}
+			s.press(d, one.press)
+		}
+		_ = cmd.Wait() // what it prints tells
+		if got := out.String(); strings.Contains(got, "access_token") != one.allowed || strings.Contains(got, "not-allowed-yet") == one.allowed {
+			d.t.Errorf("%s, with %q: %.300s", one.as, one.press, got)
+		}
+	}
+}
+
+// locks locks the screen by the desktop's own locker, and unlocks it as loginctl does.
+func (d *desktop) locks(by string) {
+	d.t.Helper()
+	session := func() string {
+		cmd := d.command("curl", "-s", "--unix-socket", d.path("langkeep/run/agent.sock"), "http://x/v1/profiles/prod/token")
+		out, _ := cmd.Output() // what it prints tells
+		return string(out)
+	}
+	d.asUser("gdbus", "call", "--session", "-d", by, "-o", "/"+strings.ReplaceAll(by, ".", "/"), "-m", by+".Lock")
+	d.await("Langkeep's lock", func() bool { return strings.Contains(session(), "problems/locked") })
+	d.settle()
+	d.picture("locked-" + by)
+	const logind = "org.freedesktop.login1"
+	d.asUser("gdbus", "call", "--system", "-d", logind, "-o", "/org/freedesktop/login1/session/auto", "-m", logind+".Session.Unlock")
+	d.await("its end", func() bool { return strings.Contains(session(), "access_token") })
 }
 
 // enter starts a desktop, as another user where root runs the tests.
