@@ -127,6 +127,7 @@ func (c *chromium) asking(t *testing.T) {
 	// A program asks: the page shows it, and wants the code before it answers.
 	got := a.wants()
 	b.reads("wants an access token for prod.")
+	b.reads("A program waits for your answer.")
 	b.shots("asking")
 	b.press("Allow once")
 	b.reads("Confirm that this is you")

@@ -37,7 +37,10 @@ view.receive = {
     arrange();
   },
   recent: (data) => events.update(data.events, cards.keys()),
-  asking: (data) => asking.update(data),
+  asking: (data) => {
+    asking.update(data);
+    arrange();
+  },
   ready(_, present) {
     for (const name of [...cards.keys()]) if (!present.has(name)) drop(name);
     arrange(true);
@@ -121,6 +124,7 @@ function summaryOf(all) {
   const soon = of((data) => data.state === "retrying" && ["gateway", "command-failed"].includes(data.reason));
   const away = of((data) => ["stale", "retrying"].includes(data.state));
   const out = of((data) => data.state === "signed-out");
+  if (asking.waits) return "A program waits for your answer.";
   if (waiting.length) return some(waiting, "needs you", "need you");
   if (soon.length) return some(soon, "needs you soon", "need you soon");
   if (away.length) return some(away, "is away", "are away");

@@ -150,6 +150,10 @@ function showRemembered() {
 }
 
 export const asking = {
+  get waits() {
+    return state.asks.length > 0;
+  },
+
   update(data) {
     state = data;
     showQuestions();
