@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/godbus/dbus/v5"
 
@@ -52,7 +53,7 @@ func (secretService) check(ctx context.Context) error {
 		return err
 	}
 	if collection == noObject {
-		return fmt.Errorf("%w: the Secret Service has no keyring yet; sign in to make one", ErrMissing)
+		return ErrNoKeyring
 	}
 	locked, err := isLocked(ctx, conn, collection)
 	if err != nil {
@@ -186,6 +187,11 @@ func busError(ctx context.Context, err error) error {
 func systemError(err error) error {
 	var e dbus.Error
 	if !errors.As(err, &e) {
+		// go-keyring 0.2.8 says so where the service has unlocked nothing, as KeePassXC while
+		// its question is on the screen.
+		if strings.HasPrefix(err.Error(), "failed to unlock correct collection") {
+			return ErrLocked
+		}
 		return ErrFailing
 	}
 	switch e.Name {

@@ -24,6 +24,8 @@ var (
 	ErrSilent   = errors.New("the keychain does not answer")
 	ErrTooBig   = errors.New("a secret has at most 64 KiB")
 	ErrFailing  = errors.New("the keychain is failing")
+	// ErrNoKeyring is an ErrMissing: a service answers, and has no keyring or wallet yet.
+	ErrNoKeyring = fmt.Errorf("%w: its service has no keyring yet; sign in to make one", ErrMissing)
 	// ErrKept comes wrapped together with ErrFailing: the item was to be deleted
 	// and is still there, because a person said no, or did not answer.
 	ErrKept = errors.New("the keychain still has the item")

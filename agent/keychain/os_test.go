@@ -135,7 +135,7 @@ func TestOSStore(t *testing.T) {
 
 const account = "prod/refresh-token"
 
-var errOdd = errors.New("failed to unlock correct collection '/org/freedesktop/secrets/aliases/default'")
+var errOdd = errors.New("the keyring said something odd")
 
 // No fault removes the item that was there, and none makes the store call an item absent
 // that may be there.

@@ -128,6 +128,7 @@ func TestKeychain(t *testing.T) {
 		"memory":         {fakeStore{kind: "memory"}, Warning, "forgets"},
 		"locked":         {fakeStore{kind: "keychain", ready: keychain.ErrLocked}, Failed, "locked"},
 		"missing":        {fakeStore{kind: "keychain", ready: keychain.ErrMissing}, Failed, "no keychain"},
+		"no keyring":     {fakeStore{kind: "keychain", ready: keychain.ErrNoKeyring}, Failed, "has no keyring yet"},
 		"silent":         {fakeStore{kind: "keychain", set: keychain.ErrSilent}, Failed, "doesn't answer"},
 		"failing":        {fakeStore{kind: "keychain", get: fmt.Errorf("%w: odd", keychain.ErrFailing)}, Failed, "The keychain is failing: odd"},
 		"another secret": {fakeStore{kind: "keychain", other: true}, Failed, "something else"},

@@ -78,6 +78,8 @@ func storeFinding(err error) Finding {
 	switch {
 	case errors.Is(err, keychain.ErrLocked):
 		return failed("Unlock it, or run langkeep refresh, which asks you to.", "The keychain is locked.")
+	case errors.Is(err, keychain.ErrNoKeyring):
+		return failed("Run langkeep login: a window then asks for the new keyring's password, or for KWallet's set-up.", "The keychain has no keyring yet.")
 	case errors.Is(err, keychain.ErrMissing):
 		return failed("Start the agent in a desktop session, or with --store file.", "There is no keychain here.")
 	case errors.Is(err, keychain.ErrSilent):
