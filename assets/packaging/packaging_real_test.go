@@ -108,7 +108,7 @@ for page in share/man/man1/*.gz; do
 	test -z "$said" || { echo "$page: $said"; exit 1; }
 done
 # One for the program, and client has three more.
-test "$(ls share/man/man1 | wc -l)" = "$(langkeep --help | sed -n '/^COMMANDS/,/^$/p' | grep -c '^  ' | awk '{ print $1 + 4 }')"
+test "$(ls share/man/man1 | wc -l)" = "$(langkeep --help | sed -n '/^COMMANDS/,$p' | grep -cE '^  [a-z]+ +[A-Z]' | awk '{ print $1 + 4 }')"
 bash -c '. share/bash-completion/completions/langkeep; complete -p langkeep' | has __start_langkeep
 zsh -f -c 'autoload -U compinit; compinit -u -D; . share/zsh/vendor-completions/_langkeep; print $_comps[langkeep]' | has _langkeep
 fish --no-config -c '. share/fish/vendor_completions.d/langkeep.fish; complete -C "langkeep tok"' | has ^token

@@ -208,7 +208,7 @@ var unfinished = regexp.MustCompile(`^\.tmp-(.+)\.[0-9]+$`)
 func (s *steps) named(format, path string) string {
 	rest, ours := strings.CutPrefix(path, s.dir+"/")
 	name := unfinished.ReplaceAllString(filepath.Base(rest), "$1")
-	if !ours || strings.HasPrefix(rest, "run/") || name == "log" || name == "audit.jsonl" || name == "lock" {
+	if !ours || strings.HasPrefix(rest, "run/") || name == "log" || name == "audit.jsonl" || name == "history.jsonl" || name == "lock" {
 		return ""
 	}
 	return fmt.Sprintf(format, name)

@@ -25,6 +25,7 @@ func TestTools(t *testing.T) {
 	tools := &tools{server: server, front: front, forward: newForward(t)}
 
 	t.Run("a flow", func(t *testing.T) { tools.testFlow(p.in(t)) })
+	t.Run("python", func(t *testing.T) { tools.testPython(p.in(t)) })
 	t.Run("mcp", func(t *testing.T) { tools.testMCP(p.in(t)) })
 	t.Run("builder", func(t *testing.T) { tools.testBuilder(p.in(t)) })
 	t.Run("environments", func(t *testing.T) { tools.testEnvironments(p.in(t)) })
@@ -33,7 +34,6 @@ func TestTools(t *testing.T) {
 	t.Run("credentials stay", func(t *testing.T) { tools.testCredentials(p.in(t)) })
 	t.Run("keys change under load", func(t *testing.T) { tools.testRotation(p.in(t)) })
 	t.Run("large bodies", func(t *testing.T) { testLarge(p.in(t)) })
-	t.Run("python", func(t *testing.T) { tools.testPython(p.in(t)) })
 	t.Run("the documents", func(t *testing.T) { tools.testDocuments(p.in(t)) })
 	t.Run("no secret shows", func(t *testing.T) {
 		if n := tools.forward.seen.Load(); n != 0 {
