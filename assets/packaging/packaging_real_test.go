@@ -92,7 +92,7 @@ for apk in *.apk; do tar -tzf "$apk" 2>/dev/null | has -x usr/bin/langkeep; done
 for pkg in *.pkg.tar.zst; do tar --zstd -tf "$pkg" | has -x usr/bin/langkeep; done
 for tar in *_linux_*.tar.gz *_darwin_*.tar.gz; do tar -tzf "$tar" | has '/langkeep$'; done
 for whl in *.whl; do python3 -m zipfile -l "$whl" | has -E '\.data/scripts/langkeep(\.exe)? '; done
-python3 -c 'import json, sys; b = json.load(sys.stdin); assert b["bomFormat"] == "CycloneDX" and any(c["name"] == "fyne.io/systray" for c in b["components"])' <"langkeep_$3_sbom.json"
+python3 -c 'import json, sys; b = json.load(sys.stdin); assert b["bomFormat"] == "CycloneDX" and any(c["name"] == "github.com/zalando/go-keyring" for c in b["components"])' <"langkeep_$3_sbom.json"
 for zip in *windows*.zip; do zip -sf "$zip" | has '/langkeep.exe$'; done
 test -z "$(ls | grep darwin | grep -v notray)"
 
