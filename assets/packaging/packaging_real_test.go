@@ -48,7 +48,7 @@ func TestRealDist(t *testing.T) {
 		if a != b {
 			t.Errorf("not the same: %s\n%s", a, b)
 		}
-		if n := strings.Count(a, "\n"); n != 2+2+2*2+8+6+2 {
+		if n := strings.Count(a, "\n"); n != 2+2+2*2+8+6+6+1 {
 			t.Errorf("%d files: %s", n, a)
 		}
 	})
@@ -92,7 +92,11 @@ for apk in *.apk; do tar -tzf "$apk" 2>/dev/null | has -x usr/bin/langkeep; done
 for pkg in *.pkg.tar.zst; do tar --zstd -tf "$pkg" | has -x usr/bin/langkeep; done
 for tar in *_linux_*.tar.gz *_darwin_*.tar.gz; do tar -tzf "$tar" | has '/langkeep$'; done
 for whl in *.whl; do python3 -m zipfile -l "$whl" | has -E '\.data/scripts/langkeep(\.exe)? '; done
-python3 -c 'import json, sys; b = json.load(sys.stdin); assert b["bomFormat"] == "CycloneDX" and any(c["name"] == "github.com/zalando/go-keyring" for c in b["components"])' <"langkeep_$3_sbom.json"
+for sbom in *_sbom.json; do
+	module=github.com/zalando/go-keyring
+	case $sbom in *windows*) module=fyne.io/systray ;; esac
+	python3 -c 'import json, sys; b = json.load(sys.stdin); assert b["bomFormat"] == "CycloneDX" and any(c["name"] == sys.argv[1] for c in b["components"])' $module <"$sbom"
+done
 for zip in *windows*.zip; do zip -sf "$zip" | has '/langkeep.exe$'; done
 test -z "$(ls | grep darwin | grep -v notray)"
 
@@ -121,7 +125,7 @@ fish --no-config -c '. share/fish/vendor_completions.d/langkeep.fish; complete -
 func checkManagers(t *testing.T, dist string) {
 	const script = `
 cd "$1/managers"
-! grep -rnE '@[A-Z]' .
+if grep -rnE '@[A-Z]' .; then exit 1; fi
 ruby -c langkeep.rb
 nix-instantiate --parse langkeep.nix >/dev/null
 for name in langkeep.json winget/*.installer.yaml; do test "$(grep -Ec '(hash|Sha256)"?: "?[0-9a-f]{64}"?,?$' "$name")" = 2; done
