@@ -15,7 +15,7 @@ import (
 	"langkeep/localapi/words"
 )
 
-// recentKept bounds the list of recent events; a profile's own list may have more.
+// recentKept bounds the list of recent events, and each profile's own.
 const recentKept = 50
 
 // recent is the list of the profiles' last events.
@@ -24,11 +24,19 @@ type recent struct {
 
 	mu     sync.Mutex // protects the following
 	events []client.RecentEvent
+	strips map[string]strip // by profile
 }
 
-// load lists the events from before the agent's start.
-func (l *recent) load() {
-	for _, e := range l.history.Entries("") {
+// strip is how a profile's session was from a time on.
+type strip struct {
+	since    time.Time
+	added    int // to the history, when it was made
+	segments []client.Segment
+}
+
+// load lists what the history tells of a profile, or with "" of all.
+func (l *recent) load(profile string) {
+	for _, e := range l.history.Entries(profile) {
 		if e.Profile != "" && e.Words != "" {
 			l.list(e)
 		}
@@ -72,6 +80,7 @@ func (l *recent) watch(ctx context.Context, a *agent.Agent) {
 			if e.Removed {
 				delete(last, e.Name)
 				delete(kinds, e.Name)
+				l.forgetStrip(e.Name)
 				if had {
 					l.note(e.Name, "", "Removed.")
 				}
@@ -167,14 +176,10 @@ func (l *recent) failed(profile string, state client.State, why string) {
 	l.note(profile, state, failedSignIn+why)
 }
 
-// of are the events of one profile in the last 30 days, newest first, and its strip.
+// of are the last events of one profile, newest first.
 func (l *recent) of(profile string) client.RecentEvents {
-	only := recent{}
-	for _, e := range l.history.Entries(profile) {
-		if e.Profile != "" && e.Words != "" {
-			only.list(e)
-		}
-	}
+	only := recent{history: l.history}
+	only.load(profile)
 	return client.RecentEvents{Events: append([]client.RecentEvent{}, only.events...)}
 }
 
@@ -182,13 +187,31 @@ func (l *recent) of(profile string) client.RecentEvents {
 const stripTime = 7 * 24 * time.Hour
 
 // strip tells how a profile's session was in the last days. Its beginning moves by the
-// hour, so that a card does not change each second.
+// hour, so that a card does not change each second; it is made anew when it can have
+// changed, since each open page asks for it once a second. Nobody may change it.
 func (l *recent) strip(profile string, now time.Time) []client.Segment {
-	all := []client.Segment{} // never null
-	for _, s := range history.Strip(l.history.Entries(profile), now.UTC().Truncate(time.Hour).Add(-stripTime)) {
-		all = append(all, client.Segment{From: *moment(s.From), Kind: string(s.Kind)})
+	made := strip{since: now.UTC().Truncate(time.Hour).Add(-stripTime), added: l.history.Added()}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if kept := l.strips[profile]; kept.segments != nil && kept.added == made.added && kept.since.Equal(made.since) {
+		return kept.segments
 	}
-	return all
+	made.segments = []client.Segment{} // never null
+	for _, s := range history.Strip(l.history.Entries(profile), made.since) {
+		made.segments = append(made.segments, client.Segment{From: *moment(s.From), Kind: string(s.Kind)})
+	}
+	if l.strips == nil {
+		l.strips = map[string]strip{}
+	}
+	l.strips[profile] = made
+	return made.segments
+}
+
+// forgetStrip drops a removed profile's.
+func (l *recent) forgetStrip(profile string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.strips, profile)
 }
 
 // seen are the events of the profiles that a caller may see, newest first.

@@ -105,7 +105,7 @@ func TestEventsOutliveTheAgent(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "history.jsonl")
 	open := func() *recent {
 		l := &recent{history: history.Open(path, clock.System(), slog.New(slog.DiscardHandler))}
-		l.load()
+		l.load("")
 		return l
 	}
 	l := open()
@@ -125,5 +125,9 @@ func TestEventsOutliveTheAgent(t *testing.T) {
 	strip := l.strip("prod", time.Now().Add(time.Second))
 	if n := len(strip); n == 0 || strip[n-1].Kind != "off" {
 		t.Errorf("the strip is %+v", strip)
+	}
+	l.note("prod", client.SignInRequired, "")
+	if strip := l.strip("prod", time.Now().Add(time.Second)); strip[len(strip)-1].Kind != "needed" {
+		t.Errorf("after a change the strip is %+v", strip)
 	}
 }

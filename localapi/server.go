@@ -115,7 +115,7 @@ func New(c Config) *Server {
 		s.History = history.Open("", clock.System(), s.Log)
 	}
 	s.recent.history = s.History
-	s.recent.load()
+	s.recent.load("")
 	s.FirstProxyPort = cmp.Or(s.FirstProxyPort, firstProxyPort)
 	s.proxies = newProxies(s)
 	return s

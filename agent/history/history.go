@@ -41,8 +41,9 @@ type Log struct {
 	log   *slog.Logger
 	file  *rotate.File // nil: in memory alone
 
-	mu      sync.Mutex // protects entries
+	mu      sync.Mutex // protects the following
 	entries []Entry    // the oldest first
+	added   int        // since Open
 }
 
 // Open reads the file at path, "" for none, and goes on with it. A file that can't be used
@@ -105,6 +106,7 @@ func (l *Log) add(e Entry) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.entries = append(l.entries, e)
+	l.added++
 	old := 0
 	for old < len(l.entries) && (len(l.entries)-old > most || e.At.Sub(l.entries[old].At) >= kept) {
 		old++
@@ -134,6 +136,13 @@ func (l *Log) Entries(profile string) []Entry {
 		}
 	}
 	return all
+}
+
+// Added counts the entries that were added: what was read is as it was while it stays.
+func (l *Log) Added() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.added
 }
 
 // Mark notes that the agent runs, for the next one.
@@ -197,8 +206,7 @@ func Strip(entries []Entry, since time.Time) []Segment {
 	for _, e := range entries {
 		next := KindOf(e.State)
 		if e.Profile == "" {
-			switch {
-			case !e.Off || kind == None:
+			if !e.Off || kind == None {
 				continue // how it is after a start is an entry of its own
 			}
 			next = Off
