@@ -2,7 +2,6 @@ package localapi
 
 import (
 	"net/http"
-	"path/filepath"
 
 	"langkeep/agent/audit"
 	"langkeep/localapi/client"
@@ -39,7 +38,7 @@ func (s *Server) apps(w http.ResponseWriter, _ *http.Request, _ *guard.Caller, _
 		e := entries[i]
 		use := client.AppUse{At: *moment(e.At), Client: string(e.Client), Profile: string(e.Profile), Who: words.Who(e.Use), Did: words.Did(e.Use), Count: e.Count}
 		if e.Process.Exe != "" {
-			use.Program = words.Safe(filepath.Base(string(e.Process.Exe)))
+			use.Program = words.By(e.Process)
 		}
 		all.Uses = append(all.Uses, use)
 	}

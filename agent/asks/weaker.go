@@ -38,10 +38,8 @@ func weaker(was, is Modes) []Weakened {
 		}
 	}
 	add("")
-	names := maps.Clone(was.Own)
-	if names == nil {
-		names = map[string]Mode{}
-	}
+	names := map[string]Mode{}
+	maps.Copy(names, was.Own)
 	maps.Copy(names, is.Own)
 	for _, name := range slices.Sorted(maps.Keys(names)) {
 		add(name)
@@ -75,10 +73,8 @@ func (m *Memory) Look(is Modes, gone func(profile string) bool) ([]Weakened, err
 			return nil, err
 		}
 	}
-	own := maps.Clone(is.Own)
-	if own == nil {
-		own = map[string]Mode{}
-	}
+	own := map[string]Mode{}
+	maps.Copy(own, is.Own)
 	for name, mode := range m.modes.Own {
 		if gone(name) {
 			own[name] = mode
