@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -40,13 +41,21 @@ func inspect(pid int) (inspected, bool) {
 	return i, true
 }
 
-// sessionKey names a session by its first process, whose number may be used again; "" if
-// it has gone.
-func sessionKey(pid int) string {
-	info, err := unix.SysctlKinfoProc("kern.proc.pid", pid)
+// sessionBegin is when the first process of a session began; "" if that one has gone.
+func sessionBegin(session int) string {
+	info, err := unix.SysctlKinfoProc("kern.proc.pid", session)
 	if err != nil {
 		return ""
 	}
 	begin := info.Proc.P_starttime
-	return fmt.Sprintf("%d-%d.%d", pid, begin.Sec, begin.Usec)
+	return fmt.Sprintf("%d.%d", begin.Sec, begin.Usec)
+}
+
+// sessionHolds tells whether any process is in a session.
+func sessionHolds(session int) bool {
+	processes, err := unix.SysctlKinfoProcSlice("kern.proc.all")
+	return err == nil && slices.ContainsFunc(processes, func(p unix.KinfoProc) bool {
+		of, err := unix.Getsid(int(p.Proc.P_pid))
+		return err == nil && of == session
+	})
 }

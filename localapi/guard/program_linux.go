@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -28,14 +29,24 @@ func inspect(pid int) (inspected, bool) {
 	return i, true
 }
 
-// sessionKey names a session by its first process, whose number may be used again; "" if
-// it has gone.
-func sessionKey(pid int) string {
-	leader, ok := statOf(pid)
-	if !ok {
-		return ""
-	}
-	return strconv.Itoa(pid) + "-" + leader.begin
+// sessionBegin is when the first process of a session began; "" if that one has gone, or is
+// outside of the part of the system that can be seen, as a container's may be.
+func sessionBegin(session int) string {
+	leader, _ := statOf(session)
+	return leader.begin
+}
+
+// sessionHolds tells whether any process is in a session.
+func sessionHolds(session int) bool {
+	processes, err := os.ReadDir("/proc")
+	return err == nil && slices.ContainsFunc(processes, func(entry os.DirEntry) bool {
+		pid, err := strconv.Atoi(entry.Name())
+		if err != nil {
+			return false
+		}
+		s, ok := statOf(pid)
+		return ok && s.session == session
+	})
 }
 
 // stat is what /proc/PID/stat says.
@@ -61,6 +72,8 @@ func statOf(pid int) (stat, bool) {
 			return stat{}, false
 		}
 	}
-	s.begin = fields[19]
-	return s, fields[0] != "Z"
+	if s.begin = fields[19]; fields[0] == "Z" {
+		return stat{}, false
+	}
+	return s, true
 }

@@ -4,6 +4,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 )
@@ -64,5 +67,34 @@ func TestProgramOf(t *testing.T) {
 	// This test's own program stands for langkeep: who runs it asks.
 	if own := programOf(os.Getpid()); own.Exe == running(os.Getpid()).Exe {
 		t.Errorf("who runs langkeep is %+v", own)
+	}
+}
+
+// The first process of a session may end before the others: a program that runs on in the
+// background, or in a container, is still known the second time.
+func TestSessionWithoutItsFirst(t *testing.T) {
+	first := exec.Command("/bin/sh", "-c", `sleep 60 <&- >&- 2>&- & echo $!`)
+	first.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	out, err := first.Output() // the shell has ended, and was waited for, by then
+	if err != nil {
+		t.Fatal(err)
+	}
+	left, err := strconv.Atoi(strings.TrimSpace(string(out)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := programOf(left).Session
+	if !SessionAlive(key) || programOf(left).Session != key || strings.HasPrefix(key, "-") {
+		t.Errorf("the session %q, whose first process was %d, is over", key, first.Process.Pid)
+	}
+	if own, ok := inspect(os.Getpid()); !ok || own.session == key || own.session == "" {
+		t.Errorf("this test's session is %q", own.session)
+	}
+	_ = syscall.Kill(left, syscall.SIGKILL)
+	for running(left).Exe != "" {
+		runtime.Gosched()
+	}
+	if SessionAlive(key) {
+		t.Error("a session goes on after its last process")
 	}
 }

@@ -56,6 +56,9 @@ func (r *relay) wayAfter(ctx context.Context, spent *Way) (*Way, error) {
 		return way, nil
 	}
 	connecting, _ := r.connect.Join(func(work func()) bool { r.connecting.Go(work); return true }, nil, func() error {
+		if r.currentWay() != nil {
+			return nil // another message has found one since this one looked
+		}
 		ctx, cancel := context.WithTimeout(r.life, connectLimit)
 		defer cancel()
 		found, err := r.Connect(ctx)
