@@ -11,7 +11,6 @@ import (
 	"sync"
 
 	"github.com/godbus/dbus/v5"
-	"github.com/godbus/dbus/v5/prop"
 
 	"langkeep/assets"
 )
@@ -20,11 +19,12 @@ import (
 // com.canonical.dbusmenu. We serve both ourselves, since a menu must hold still while it is
 // open and each size of the icon needs pixels of its own.
 const (
-	itemPath      = dbus.ObjectPath("/StatusNotifierItem")
-	menuPath      = itemPath + "/menu"
-	itemInterface = "org.kde.StatusNotifierItem"
-	menuInterface = "com.canonical.dbusmenu"
-	menuVersion   = 3 // of com.canonical.dbusmenu
+	itemPath            = dbus.ObjectPath("/StatusNotifierItem")
+	menuPath            = itemPath + "/menu"
+	itemInterface       = "org.kde.StatusNotifierItem"
+	menuInterface       = "com.canonical.dbusmenu"
+	propertiesInterface = "org.freedesktop.DBus.Properties"
+	menuVersion         = 3 // of com.canonical.dbusmenu
 )
 
 // Run shows the tray until stopped is closed. Without a desktop it returns ErrNoDesktop at
@@ -78,12 +78,12 @@ func Run(c Config, stopped <-chan struct{}) error {
 
 // notifierItem is the surface on the session bus.
 type notifierItem struct {
-	conn  *dbus.Conn
-	tell  func(menuState)
-	props *prop.Properties // nil before export
+	conn *dbus.Conn
+	tell func(menuState)
 
-	mu       sync.Mutex // protects the following, and the nodes
-	nodes    []*node    // by id; the first is the menu itself
+	mu       sync.Mutex     // protects the following, and the nodes
+	props    map[string]any // the item's properties; nil before export
+	nodes    []*node        // by id; the first is the menu itself
 	revision uint32
 	open     []int32 // the menus that the panel has opened
 	icon     []pixels
@@ -143,33 +143,85 @@ func newNotifierItem(conn *dbus.Conn, tell func(menuState)) *notifierItem {
 
 // export puts the item and its menu on the bus.
 func (n *notifierItem) export() error {
-	constant := func(value any) *prop.Prop { return &prop.Prop{Value: value, Emit: prop.EmitConst} }
-	changing := func(value any) *prop.Prop { return &prop.Prop{Value: value, Emit: prop.EmitTrue} }
-	props, err := prop.Export(n.conn, itemPath, prop.Map{itemInterface: {
-		"Category": constant("ApplicationStatus"), "Id": constant("langkeep"), "Title": constant("Langkeep"),
-		"Status": constant("Active"), "IconAccessibleDesc": constant("Langkeep"), "WindowId": constant(int32(0)), "ItemIsMenu": constant(true), "Menu": constant(menuPath),
-		"IconName": constant(""), "IconThemePath": constant(""), "OverlayIconName": constant(""), "AttentionIconName": constant(""),
-		"IconPixmap": changing(n.icon), "ToolTip": changing(toolTip{Title: n.tooltip}),
-	}})
-	if err != nil {
-		return err
+	n.mu.Lock()
+	n.props = map[string]any{
+		"Category": "ApplicationStatus", "Id": "langkeep", "Title": "Langkeep", "Status": "Active", "IconAccessibleDesc": "Langkeep",
+		"WindowId": int32(0), "ItemIsMenu": true, "Menu": menuPath,
+		"IconName": "", "IconThemePath": "", "OverlayIconName": "", "AttentionIconName": "",
+		"IconPixmap": n.icon, "ToolTip": toolTip{Title: n.tooltip},
 	}
-	n.props = props
-	_, err = prop.Export(n.conn, menuPath, prop.Map{menuInterface: {
-		"Version": constant(uint32(menuVersion)), "TextDirection": constant("ltr"), "Status": constant("normal"),
-		"IconThemePath": constant([]string{}),
-	}})
-	if err != nil {
-		return err
+	n.mu.Unlock()
+	menu := map[string]any{
+		"Version": uint32(menuVersion), "TextDirection": "ltr", "Status": "normal", "IconThemePath": []string{},
 	}
-	if err := n.conn.Export(menuObject{n}, menuPath, menuInterface); err != nil {
-		return err
+	of := menuObject{n}
+	// Tables, since godbus finds the methods of a type by their names, for which the linker
+	// would have to keep every method of every type.
+	for _, o := range []struct {
+		path    dbus.ObjectPath
+		iface   string
+		methods map[string]any
+	}{
+		{itemPath, propertiesInterface, n.propertiesOf(itemInterface, n.props)},
+		{menuPath, propertiesInterface, n.propertiesOf(menuInterface, menu)},
+		{menuPath, menuInterface, map[string]any{
+			"GetLayout": of.GetLayout, "GetGroupProperties": of.GetGroupProperties, "GetProperty": of.GetProperty,
+			"Event": of.Event, "EventGroup": of.EventGroup, "AboutToShow": of.AboutToShow, "AboutToShowGroup": of.AboutToShowGroup,
+		}},
+	} {
+		if err := n.conn.ExportMethodTable(o.methods, o.path, o.iface); err != nil {
+			return err
+		}
 	}
 	reply, err := n.conn.RequestName(fmt.Sprintf("%s-%d-1", itemInterface, os.Getpid()), dbus.NameFlagDoNotQueue)
 	if err == nil && reply != dbus.RequestNameReplyPrimaryOwner {
 		err = fmt.Errorf("another program has this process's name")
 	}
 	return err
+}
+
+// propertiesOf are the methods for reading the properties of an object's one interface.
+func (n *notifierItem) propertiesOf(iface string, of map[string]any) map[string]any {
+	fault := func(kind string) *dbus.Error { return dbus.NewError(propertiesInterface+".Error."+kind, nil) }
+	return map[string]any{
+		"Get": func(wanted, name string) (dbus.Variant, *dbus.Error) {
+			n.mu.Lock()
+			defer n.mu.Unlock()
+			value, ok := of[name]
+			switch {
+			case wanted != iface:
+				return dbus.Variant{}, fault("InterfaceNotFound")
+			case !ok:
+				return dbus.Variant{}, fault("PropertyNotFound")
+			}
+			return dbus.MakeVariant(value), nil
+		},
+		"GetAll": func(wanted string) (map[string]dbus.Variant, *dbus.Error) {
+			if wanted != iface {
+				return nil, fault("InterfaceNotFound")
+			}
+			n.mu.Lock()
+			defer n.mu.Unlock()
+			all := map[string]dbus.Variant{}
+			for name, value := range of {
+				all[name] = dbus.MakeVariant(value)
+			}
+			return all, nil
+		},
+		"Set": func(_, _ string, _ dbus.Variant) *dbus.Error { return fault("ReadOnly") },
+	}
+}
+
+// publish changes a property of the item, and tells the panel.
+func (n *notifierItem) publish(name string, value any, signal string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.props == nil {
+		return
+	}
+	n.props[name] = value
+	n.emit(itemPath, propertiesInterface+".PropertiesChanged", itemInterface, map[string]dbus.Variant{name: dbus.MakeVariant(value)}, []string{})
+	n.emit(itemPath, itemInterface+"."+signal)
 }
 
 // register tells the panel of the item.
@@ -228,18 +280,12 @@ func (n *notifierItem) setIcon(name string) {
 		panic(err) // can't fail: the files are embedded, and a test reads them
 	}
 	n.icon = icon
-	if n.props != nil {
-		n.props.SetMust(itemInterface, "IconPixmap", icon)
-		n.emit(itemPath, itemInterface+".NewIcon")
-	}
+	n.publish("IconPixmap", icon, "NewIcon")
 }
 
 func (n *notifierItem) setTooltip(s string) {
 	n.tooltip = s
-	if n.props != nil {
-		n.props.SetMust(itemInterface, "ToolTip", toolTip{Title: s})
-		n.emit(itemPath, itemInterface+".NewToolTip")
-	}
+	n.publish("ToolTip", toolTip{Title: s}, "NewToolTip")
 }
 
 // iconPixels are an icon in each of its sizes.

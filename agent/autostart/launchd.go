@@ -1,7 +1,7 @@
 package autostart
 
 import (
-	"encoding/xml"
+	"html"
 	"strings"
 )
 
@@ -12,25 +12,17 @@ func plist(e *Entry) (string, error) {
 		return "", err
 	}
 	var b strings.Builder
-	text := func(s string) error {
-		b.WriteString("<string>")
-		err := xml.EscapeText(&b, []byte(s))
-		b.WriteString("</string>\n")
-		return err
-	}
-	b.WriteString(xml.Header + `<!DOCTYPE plist PUBLIC "-//Apple//DTD PLIST 1.0//EN" "http://www.apple.com/DTDs/PropertyList-1.0.dtd">
+	text := func(s string) { b.WriteString("<string>" + html.EscapeString(s) + "</string>\n") }
+	b.WriteString(`<?xml version="1.0" encoding="UTF-8"?>
+<!DOCTYPE plist PUBLIC "-//Apple//DTD PLIST 1.0//EN" "http://www.apple.com/DTDs/PropertyList-1.0.dtd">
 <plist version="1.0">
 <dict>
 <key>Label</key>
 `)
-	if err := text(e.name); err != nil {
-		return "", err
-	}
+	text(e.name)
 	b.WriteString("<key>ProgramArguments</key>\n<array>\n")
 	for _, word := range e.words("run") {
-		if err := text(word); err != nil {
-			return "", err
-		}
+		text(word)
 	}
 	b.WriteString("</array>\n<key>RunAtLoad</key>\n<true/>\n</dict>\n</plist>\n")
 	return b.String(), nil

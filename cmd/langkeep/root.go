@@ -1,29 +1,44 @@
 package main
 
 import (
+	"fmt"
 	"iter"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
 
-// usageTemplate is the second part of every help text.
-const usageTemplate = `USAGE
-  {{.UseLine}}{{if .HasExample}}
-
-EXAMPLES
-{{.Example}}{{end}}{{if .HasAvailableSubCommands}}{{$all := .Commands}}{{range .Groups}}{{$group := .ID}}
-
-{{.Title}}{{range $all}}{{if and .IsAvailableCommand (eq .GroupID $group)}}
-  {{rpad .Name .NamePadding}} {{.Short}}{{end}}{{end}}{{else}}
-
-COMMANDS{{range .Commands}}{{if .IsAvailableCommand}}
-  {{rpad .Name .NamePadding}} {{.Short}}{{end}}{{end}}{{end}}
-
-langkeep COMMAND --help tells more.{{end}}{{if and .HasParent .HasAvailableLocalFlags}}
-
-FLAGS
-{{.LocalFlags.FlagUsages | trimTrailingWhitespaces}}{{end}}
-`
+// usage writes the second part of every help text. It is no template: those of text/template
+// call methods by name, so that the linker keeps every method of every type.
+func usage(c *cobra.Command) error {
+	w := c.OutOrStderr()
+	fmt.Fprintf(w, "USAGE\n  %s", c.UseLine())
+	if c.HasExample() {
+		fmt.Fprintf(w, "\n\nEXAMPLES\n%s", c.Example)
+	}
+	list := func(title, group string) {
+		fmt.Fprintf(w, "\n\n%s", title)
+		for _, sub := range c.Commands() {
+			if sub.IsAvailableCommand() && sub.GroupID == group {
+				fmt.Fprintf(w, "\n  %-*s %s", sub.NamePadding(), sub.Name(), sub.Short)
+			}
+		}
+	}
+	if c.HasAvailableSubCommands() {
+		if len(c.Groups()) == 0 {
+			list("COMMANDS", "")
+		}
+		for _, g := range c.Groups() {
+			list(g.Title, g.ID)
+		}
+		fmt.Fprint(w, "\n\nlangkeep COMMAND --help tells more.")
+	}
+	if c.HasParent() && c.HasAvailableLocalFlags() {
+		fmt.Fprintf(w, "\n\nFLAGS\n%s", strings.TrimRight(c.LocalFlags().FlagUsages(), " \n"))
+	}
+	fmt.Fprintln(w)
+	return nil
+}
 
 // newRoot makes the command langkeep with all its commands.
 func newRoot(a *app) *cobra.Command {
@@ -42,12 +57,16 @@ program gets a valid token from the agent, which refreshes it in time.`,
 		SilenceUsage:          true,
 		SilenceErrors:         true,
 		DisableFlagsInUseLine: true,
-		Version:               version,
 		Args:                  subcommand,
-		RunE:                  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.SetUsageTemplate(usageTemplate)
-	root.SetVersionTemplate(versionLine())
+	asked := root.Flags().BoolP("version", "v", false, "print the version")
+	root.RunE = func(cmd *cobra.Command, _ []string) error {
+		if *asked {
+			return a.result(versionLine())
+		}
+		return cmd.Help()
+	}
+	root.SetUsageFunc(usage)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return flagWords(err) })
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetHelpCommand(&cobra.Command{
