@@ -13,6 +13,7 @@ import (
 	"langkeep/agent/config"
 	"langkeep/agent/gateway"
 	"langkeep/agent/langflow"
+	"langkeep/agent/vocabulary"
 )
 
 // Reload reads the profiles' files. It adds new profiles, and begins to put changed
@@ -202,7 +203,7 @@ func (a *Agent) editProfile(inForce config.Profile, with func(config.Profile) (c
 
 // Add makes a new profile, signed out.
 func (a *Agent) Add(p config.Profile) (Snapshot, error) {
-	if err := config.ValidName(p.Name); err != nil {
+	if err := vocabulary.ValidName(p.Name); err != nil {
 		return Snapshot{}, &Error{Kind: BadRequest, Detail: err.Error()}
 	}
 	p, err := checked(p)

@@ -7,7 +7,6 @@ import (
 	"maps"
 	"net/http"
 	"runtime"
-	runtimemetrics "runtime/metrics"
 	"slices"
 	"strings"
 	"sync"
@@ -166,9 +165,9 @@ func (s *Server) totals(e *exposition) {
 // libraries.
 func process(e *exposition) {
 	e.single("go_goroutines", "gauge", "Goroutines of the agent.", float64(runtime.NumGoroutine()))
-	live := []runtimemetrics.Sample{{Name: "/gc/heap/live:bytes"}}
-	runtimemetrics.Read(live)
-	e.single("go_gc_heap_live_bytes", "gauge", "Memory that the last garbage collection found in use.", float64(live[0].Value.Uint64()))
+	var memory runtime.MemStats
+	runtime.ReadMemStats(&memory) // package runtime/metrics costs each command at its start
+	e.single("go_memstats_next_gc_bytes", "gauge", "Memory at which garbage is collected next: twice of what the last time found in use, and 4 MiB at least.", float64(memory.NextGC))
 	if files, resident, ok := processFigures(); ok {
 		e.single("process_open_fds", "gauge", "Open files and connections of the agent.", files)
 		e.single("process_resident_memory_bytes", "gauge", "Memory of the agent that is in RAM.", resident)

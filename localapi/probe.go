@@ -9,6 +9,7 @@ import (
 
 	"langkeep/agent"
 	"langkeep/agent/config"
+	"langkeep/agent/vocabulary"
 	"langkeep/localapi/client"
 	"langkeep/localapi/guard"
 	"langkeep/localapi/words"
@@ -58,7 +59,7 @@ func (s *Server) freeName(serverURL string) string {
 			name = "local"
 		case ip == nil:
 			host = strings.TrimPrefix(host, "www.")
-			if first, _, _ := strings.Cut(host, "."); config.ValidName(first) == nil {
+			if first, _, _ := strings.Cut(host, "."); vocabulary.ValidName(first) == nil {
 				name = first
 			}
 		}

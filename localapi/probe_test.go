@@ -10,8 +10,8 @@ import (
 
 	"langkeep/agent"
 	"langkeep/agent/clock"
-	"langkeep/agent/config"
 	"langkeep/agent/langflow/langflowtest"
+	"langkeep/agent/vocabulary"
 	"langkeep/localapi/client"
 )
 
@@ -116,7 +116,7 @@ func TestFreeName(t *testing.T) {
 		"https://flows.example.org": "flows", "https://www.example.org/team/a": "example", "http://127.0.0.1:7860": "local",
 		"http://[::1]:7860": "local", "http://localhost": "local", "https://192.0.2.1": "langflow", "https://con.example": "langflow",
 	} {
-		if got := s.freeName(url); got != want || config.ValidName(got) != nil {
+		if got := s.freeName(url); got != want || vocabulary.ValidName(got) != nil {
 			t.Errorf("%s is %s, want %s", url, got, want)
 		}
 	}

@@ -25,6 +25,7 @@ import (
 	"langkeep/agent/connect"
 	"langkeep/agent/keychain"
 	"langkeep/agent/paths"
+	"langkeep/agent/vocabulary"
 	"langkeep/localapi/client"
 	"langkeep/localapi/guard"
 )
@@ -144,7 +145,7 @@ func FuzzRequest(f *testing.F) {
 			t.Errorf("%s %s: %q", route.method, path, w.Body)
 		}
 		for _, p := range s.Agent.Profiles() {
-			if config.ValidName(p.Name) != nil {
+			if vocabulary.ValidName(p.Name) != nil {
 				t.Errorf("there is a profile %q", p.Name)
 			}
 			if p.Name == "prod" {

@@ -17,9 +17,9 @@ import (
 	"time"
 
 	"langkeep/agent/clock"
-	"langkeep/agent/config"
 	"langkeep/agent/paths"
 	"langkeep/agent/secret"
+	"langkeep/agent/vocabulary"
 )
 
 const (
@@ -308,7 +308,7 @@ func (l *List) write() error {
 // ErrExists, ErrMany, ErrShare, ErrFull, ErrGrantor, or ErrNone if the client was
 // revoked before the write ended.
 func (l *List) Add(c Client, token secret.Text) error {
-	if err := config.ValidName(c.Name); err != nil {
+	if err := vocabulary.ValidName(c.Name); err != nil {
 		return fmt.Errorf("%w: %w", ErrName, err)
 	}
 	if !c.Lease && isReserved(c.Name) {

@@ -172,7 +172,7 @@ func checkDefaultProfile(name string) error {
 	if name == "" {
 		return nil
 	}
-	return ValidName(name)
+	return vocabulary.ValidName(name)
 }
 
 func checkUsers(users []string) error {

@@ -20,6 +20,7 @@ import (
 	"golang.org/x/net/http/httpguts"
 
 	"langkeep/agent/paths"
+	"langkeep/agent/vocabulary"
 )
 
 // Profile is one profiles/NAME.toml: a Langflow server and an account. A zero field is
@@ -159,7 +160,7 @@ func LoadProfile(path string) (Profile, error) {
 func loadProfile(path string) (Profile, *document, error) {
 	var f profileFile
 	name := strings.TrimSuffix(filepath.Base(path), ".toml")
-	if err := ValidName(name); err != nil {
+	if err := vocabulary.ValidName(name); err != nil {
 		return Profile{}, nil, fmt.Errorf("%s: %w; rename the file", path, err)
 	}
 	doc, err := load(path, &f)
@@ -222,7 +223,7 @@ func isSettings(name string) bool {
 // changed settings, so a person's comments stay. A file that can't be read is an error,
 // and is left alone. A symbolic link stays one.
 func SaveProfile(dir string, p Profile) error {
-	if err := ValidName(p.Name); err != nil {
+	if err := vocabulary.ValidName(p.Name); err != nil {
 		return err
 	}
 	path := filepath.Join(dir, p.Name+".toml")
@@ -293,7 +294,7 @@ func (f profileFile) lines() ([]string, error) {
 // RemoveProfile deletes the profile's file from dir. A missing file is no error, unless
 // dir is a symbolic link to nothing: the file may come back with its folder.
 func RemoveProfile(dir, name string) error {
-	if err := ValidName(name); err != nil {
+	if err := vocabulary.ValidName(name); err != nil {
 		return err
 	}
 	err := os.Remove(filepath.Join(dir, name+".toml"))

@@ -15,6 +15,7 @@ import (
 	"langkeep/agent/autostart"
 	"langkeep/agent/config"
 	"langkeep/agent/paths"
+	"langkeep/agent/vocabulary"
 	"langkeep/localapi"
 	"langkeep/localapi/client"
 	"langkeep/localapi/doctor"
@@ -57,7 +58,7 @@ func (o *doctorOptions) run(ctx context.Context, args []string) error {
 		return err
 	}
 	if len(args) > 0 {
-		if err := config.ValidName(args[0]); err != nil {
+		if err := vocabulary.ValidName(args[0]); err != nil {
 			return usageError{err}
 		}
 	}

@@ -26,9 +26,6 @@ import (
 var version = "dev"
 
 func main() {
-	if quickToken(os.Args[1:], os.Stdout, os.Getenv) {
-		return
-	}
 	if code, ok := beInit(); ok {
 		os.Exit(code)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"langkeep/agent/secret"
+	"langkeep/cmd/quick"
 	"langkeep/localapi/client"
 	"langkeep/tray/clipboard"
 )
@@ -94,8 +95,7 @@ func (o *credentialOptions) toClipboard(ctx context.Context, credential secret.T
 // print writes a credential, alone or as a header.
 func (o *credentialOptions) print(credential secret.Text) error {
 	out := credential.Reveal()
-	// The output goes into a command line or a header next.
-	if out == "" || strings.ContainsFunc(out, func(r rune) bool { return r <= ' ' || r > '~' }) {
+	if !quick.Printable(credential) {
 		return errors.New("the agent's answer has no credential that can be printed: run langkeep restart, and try again")
 	}
 	if o.output == "header" {
@@ -104,12 +104,9 @@ func (o *credentialOptions) print(credential secret.Text) error {
 	return o.result(out + "\n")
 }
 
-// tokenHeader is the part of the header before the access token.
-const tokenHeader = "Authorization: Bearer "
-
 func newToken(a *app) *cobra.Command {
 	o := &credentialOptions{
-		app: a, prefix: tokenHeader, json: (*client.Client).TokenJSON,
+		app: a, prefix: quick.Header, json: (*client.Client).TokenJSON,
 		get: func(c *client.Client, ctx context.Context, name string, minValid time.Duration) (secret.Text, error) {
 			token, err := c.Token(ctx, name, minValid)
 			return token.AccessToken, err

@@ -10,6 +10,7 @@ import (
 	"langkeep/agent/keychain"
 	"langkeep/agent/langflow"
 	"langkeep/agent/paths"
+	"langkeep/agent/vocabulary"
 )
 
 // Inside makes the checks that only the agent can make: of its store, its desktop, and
@@ -47,7 +48,7 @@ func ProfileChecks(p paths.Paths, name, userAgent string, a *agent.Agent) []Chec
 			return failed("Mend its file.", "The settings of %s can't be read (%v).", name, err)
 		}}}
 	}
-	if err := config.ValidName(name); err != nil {
+	if err := vocabulary.ValidName(name); err != nil {
 		return unusable(err)
 	}
 	profile, err := config.LoadProfile(p.ProfileFile(name))

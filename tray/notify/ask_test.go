@@ -10,14 +10,14 @@ import (
 
 	"langkeep/agent/asks"
 	"langkeep/agent/clock"
-	"langkeep/agent/config"
 	"langkeep/agent/secret"
+	"langkeep/agent/vocabulary"
 	"langkeep/localapi/guard"
 )
 
 // A profile's messages must not be taken for it.
 func TestAskingIsNoProfile(t *testing.T) {
-	if config.ValidName(Asking) == nil {
+	if vocabulary.ValidName(Asking) == nil {
 		t.Errorf("a profile can be named %q", Asking)
 	}
 }
@@ -54,7 +54,7 @@ func TestWeakened(t *testing.T) {
 	m := Weakened([]asks.Weakened{{Was: asks.ModeNew, Is: asks.ModeNever}, {Profile: "prod", Was: asks.ModeAlways, Is: asks.ModeNew}})
 	const want = "Programs are asked about less | For all profiles: never, was new. For prod: new, was always. " +
 		"If you have not changed the settings, a program has: langkeep audit says when. [Open]"
-	if got := said(m); got != want || m.Subject != Weakening || config.ValidName(Weakening) == nil {
+	if got := said(m); got != want || m.Subject != Weakening || vocabulary.ValidName(Weakening) == nil {
 		t.Error(got)
 	}
 }
@@ -64,7 +64,7 @@ func TestCode(t *testing.T) {
 	m := Code(guard.ShownCode{Code: secret.New("123456"), Program: asks.Program{Exe: "/usr/lib/firefox/firefox"}})
 	const want = "Code for the control page: 123 456 | Type it into the control page in firefox, and nowhere else: it lets that page answer for you. " +
 		"If you have not asked for it, a program has: let it be."
-	if got := said(m); got != want || !m.Urgent || !m.Passing || m.Subject != Confirming || config.ValidName(Confirming) == nil {
+	if got := said(m); got != want || !m.Urgent || !m.Passing || m.Subject != Confirming || vocabulary.ValidName(Confirming) == nil {
 		t.Errorf("%+v", m)
 	}
 	if got := said(Code(guard.ShownCode{Code: secret.New("123456")})); !strings.Contains(got, "Type it into the control page that you have open, and nowhere else") {

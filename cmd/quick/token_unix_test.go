@@ -1,6 +1,6 @@
 //go:build !windows
 
-package main
+package quick
 
 import (
 	"bytes"
@@ -11,9 +11,9 @@ import (
 	"testing"
 )
 
-// TestQuickTokenLeavesTheRest sees that only a whole success is printed; the
+// TestTokenLeavesTheRest sees that only a whole success is printed; the
 // script token.txtar has what is.
-func TestQuickTokenLeavesTheRest(t *testing.T) {
+func TestTokenLeavesTheRest(t *testing.T) {
 	const good = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\na.b.c"
 	for name, c := range map[string]struct {
 		answer string
@@ -64,7 +64,7 @@ func TestQuickTokenLeavesTheRest(t *testing.T) {
 				args = []string{"token", "prod"}
 			}
 			var out bytes.Buffer
-			done := quickToken(args, &out, func(name string) string {
+			done := token(args, &out, func(name string) string {
 				return map[string]string{"LANGKEEP_HOME": home, c.env: "http://127.0.0.1:1"}[name]
 			})
 			if out.String() != c.want || done != (c.want != "") {

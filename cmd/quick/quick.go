@@ -1,0 +1,26 @@
+// Package quick is langkeep token for the plain case: the agent runs, has a socket, and has
+// the token. In every other case, and after any error, it does nothing, and the command
+// itself asks again.
+//
+// It exists for speed, since scripts start this command all the time, and most of its time
+// is what packages do before main begins. Go initializes packages in the order of their
+// paths, as far as what they import has been initialized (the specification, "Program
+// initialization"). So this package is asked before those for HTTP, YAML, D-Bus and X11 if it
+// imports nothing that needs them, not even net.
+package quick
+
+import (
+	"strings"
+
+	"langkeep/agent/secret"
+)
+
+// Header is the part of the Authorization header before the access token.
+const Header = "Authorization: Bearer "
+
+// Printable tells whether a credential can go into a command line or a header, which is
+// where the output of langkeep token goes next.
+func Printable(credential secret.Text) bool {
+	text := credential.Reveal()
+	return text != "" && !strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' })
+}
