@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"sync"
 	"syscall"
+
+	"langkeep/agent/asks"
 )
 
 // ErrNoSocket means that no Unix socket can be made: the system's sockets don't name
@@ -116,7 +118,8 @@ type conn struct {
 	peerErr  error
 	looked   bool // peerOnce is done
 
-	search Search // for that program
+	search  Search       // for that program
+	program asks.Program // as FindProgram has found it; only requests use it, one at a time
 
 	leave context.CancelFunc // ends the context of its requests: the client has left
 	ahead ahead

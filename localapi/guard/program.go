@@ -13,16 +13,24 @@ import (
 
 // FindProgram looks for the program that sent a request, as a person would name it: who
 // runs langkeep asks, rather than langkeep; and of an interpreter the script counts too.
-// The zero Program is one that can't be told.
+// The zero Program is one that can't be told. A connection keeps the program that was found
+// at its first question: one that hands it on could hand on its token as well.
 func FindProgram(r *http.Request) asks.Program {
-	p := FindProcess(r).Wait()
-	if c := connOf(r); p.PID == 0 && c != nil && !c.socket {
-		p.PID = holderOf(c.remote, c.local)
-	}
-	if p.PID == 0 {
+	c := connOf(r)
+	if c == nil {
 		return asks.Program{}
 	}
-	return programOf(p.PID)
+	if c.program.Exe != "" {
+		return c.program
+	}
+	p := FindProcess(r).Wait()
+	if p.PID == 0 && !c.socket {
+		p.PID = holderOf(c.remote, c.local)
+	}
+	if p.PID != 0 {
+		c.program = programOf(p.PID)
+	}
+	return c.program
 }
 
 // inspected is what the system says of a process.
@@ -47,15 +55,15 @@ var ownExe = sync.OnceValue(func() string {
 
 // programOf names a process.
 func programOf(pid int) asks.Program {
+	i, ok := inspect(pid)
+	if !ok || i.exe == "" {
+		return asks.Program{} // it has gone, or is another user's
+	}
 	for range ancestors {
-		i, ok := inspect(pid)
-		if !ok || i.exe == "" {
-			return asks.Program{} // it has gone, or is another user's
-		}
 		// Who started a program of ours that outlives it can't be told.
 		if i.exe == ownExe() && i.parent > 1 {
 			if parent, ok := inspect(i.parent); ok && parent.exe != "" {
-				pid = i.parent
+				i = parent
 				continue
 			}
 		}

@@ -12,7 +12,7 @@ import (
 )
 
 // sleeping starts a program that runs until the test ends.
-func sleeping(t *testing.T, apart bool, name string, args ...string) int {
+func sleeping(t testing.TB, apart bool, name string, args ...string) int {
 	t.Helper()
 	cmd := exec.Command(name, args...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: apart, Pdeathsig: syscall.SIGKILL}
@@ -96,5 +96,15 @@ func TestSessionWithoutItsFirst(t *testing.T) {
 	}
 	if SessionAlive(key) {
 		t.Error("a session goes on after its last process")
+	}
+}
+
+// BenchmarkProgramOf is what the first question of a connection costs.
+func BenchmarkProgramOf(b *testing.B) {
+	pid := sleeping(b, true, "/bin/cat", "/proc/self/stat", "-")
+	for b.Loop() {
+		if programOf(pid).Session == "" {
+			b.Fatal("it is not found")
+		}
 	}
 }
