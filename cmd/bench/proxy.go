@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"net/url"
 	"slices"
@@ -44,10 +45,18 @@ func (b *bench) proxy(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	nginx, nginxPID, err := b.injectingNginx(ctx, upstream.Host)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
 	token := added.Token.Reveal()
 	to := func(host string, pid int) target { return target{"tcp", host, pid, [][]byte{runRequest(host, token)}} }
 	for _, conns := range []int{1, 16} {
-		all, err := b.inTurn(conns, to(ours.Host, a.cmd.Process.Pid), to(bare, barePID), to(upstream.Host, serverPID))
+		targets := []target{to(ours.Host, a.cmd.Process.Pid), to(bare, barePID), to(upstream.Host, serverPID)}
+		if nginx != "" {
+			targets = append(targets, to(nginx, nginxPID))
+		}
+		all, err := b.inTurn(conns, targets...)
 		if err != nil {
 			return err
 		}
@@ -58,6 +67,12 @@ func (b *bench) proxy(ctx context.Context) error {
 		}
 		b.add(row{what: what + "; beside a bare reverse proxy", ours: all[0].String(), beside: all[1].String(),
 			ratio: fmt.Sprintf("%.2f", ratio), goal: "≥ 0.95", met: ratio >= 0.95})
+		if nginx == "" {
+			b.add(row{what: what + "; beside nginx", beside: "not installed: make bench does it"})
+		} else {
+			b.add(row{what: what + "; beside nginx", ours: all[0].String(), beside: all[3].String(),
+				ratio: fmt.Sprintf("%.2f", median(ratios(all[0].rates, all[3].rates)))})
+		}
 		added := func(s series) string {
 			return fmt.Sprintf("p50 %s, p99 %s", exact(median(s.p50)-median(all[2].p50)), exact(median(s.p99)-median(all[2].p99)))
 		}
