@@ -130,7 +130,7 @@ func (t *binding) build() {
 	t.beyond = t.add(t.moreItem.item, m.beyond, nil)
 	t.moreItem.set(m.moreLine)
 	for _, e := range m.entries {
-		if e.do == addServer && !e.hidden || e.do == switchLock {
+		if e.do == newProfile && !e.hidden || e.do == switchLock {
 			t.surface.separator()
 		}
 		t.entries = append(t.entries, t.add(nil, e, nil))

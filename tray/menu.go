@@ -48,7 +48,7 @@ const (
 	switchProxy
 	refresh
 	signOut
-	addServer
+	newProfile
 	controlPage
 	switchLock
 	startAtLogin
@@ -111,9 +111,9 @@ func compose(v view) menu {
 	m := menu{
 		icon: worst(v.profiles, v.now), tooltip: tooltip(v),
 		code:  entry{title: v.code, hidden: v.code == "", disabled: true},
-		empty: entry{title: "No server yet", hidden: len(v.profiles) > 0, disabled: true},
+		empty: entry{title: "No profile yet", hidden: len(v.profiles) > 0, disabled: true},
 		entries: []entry{
-			{do: addServer, title: "Add a server…", hidden: !v.can.page},
+			{do: newProfile, title: "Add a profile…", hidden: !v.can.page},
 			{do: controlPage, title: "Control page…", hidden: !v.can.page},
 			{do: switchLock, title: lockTitle(v.can.locked), hidden: !v.can.lock, checked: v.can.locked},
 			{do: startAtLogin, title: "Start at login", hidden: !v.can.startAtLogin, checked: v.can.startsAtLogin},
@@ -258,7 +258,7 @@ func tooltip(v view) string {
 	}
 	switch len(v.profiles) {
 	case 0:
-		return name + " · " + "no server yet"
+		return name + " · " + "no profile yet"
 	case 1:
 		return cut(name + " · " + words.Safe(v.profiles[0].Name) + ": " + words.Short(v.profiles[0], v.now))
 	}

@@ -82,9 +82,9 @@ func TestMenu(t *testing.T) {
 		want string
 	}{
 		"nothing yet": {view{version: "1.0", can: everything}, `
-[attention] Langkeep · no server yet
-No server yet (off)
-Add a server…
+[attention] Langkeep · no profile yet
+No profile yet (off)
+Add a profile…
 Control page…
 Start at login
 About Langkeep 1.0
@@ -144,7 +144,7 @@ key · fresh
   Proxy
   Refresh now
   Sign out
-Add a server…
+Add a profile…
 Control page…
 Start at login ✓
 About Langkeep 1.0
@@ -219,7 +219,7 @@ prod · fresh, 52 min
   Proxy
   Refresh now
   Sign out
-Add a server…
+Add a profile…
 Control page…
 Locked ✓
 About Langkeep
@@ -233,7 +233,7 @@ odd · fresh, 52 min
   Proxy
   Refresh now
   Sign out
-Add a server…
+Add a profile…
 Control page…
 Start at login
 About Langkeep
@@ -419,7 +419,7 @@ func TestActions(t *testing.T) {
 		{do: switchProxy, checked: true}:  "proxy prod false",
 		{do: refresh}:                     "refresh prod",
 		{do: signOut}:                     "sign out prod",
-		{do: addServer}:                   "page add",
+		{do: newProfile}:                  "page add",
 		{do: controlPage}:                 "page ",
 		{do: startAtLogin}:                "start true",
 		{do: startAtLogin, checked: true}: "start false",

@@ -195,7 +195,7 @@ func TestWindowsMenu(t *testing.T) {
 	}
 	set(nil, fresh("prod"))
 	first := shows("a restart with a profile")
-	if got := nativeText(first[:1], ""); !strings.Contains(got, "  Open Langflow\n") || strings.Contains(nativeText(first, ""), "No server yet") {
+	if got := nativeText(first[:1], ""); !strings.Contains(got, "  Open Langflow\n") || strings.Contains(nativeText(first, ""), "No profile yet") {
 		t.Errorf("a restart with a profile shows\n%s", nativeText(first, ""))
 	}
 	for _, step := range []struct {

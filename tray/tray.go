@@ -110,7 +110,7 @@ func (a *Actions) act(ctx context.Context, e entry, p client.Profile) error {
 		return a.Refresh(ctx, p.Name)
 	case signOut:
 		return a.SignOut(ctx, p.Name)
-	case addServer:
+	case newProfile:
 		return a.OpenPage("add")
 	case controlPage:
 		return a.OpenPage("")

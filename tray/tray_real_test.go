@@ -65,13 +65,13 @@ func TestTray(t *testing.T) {
 		t.Errorf("the browser was sent to %s", link)
 	}
 	d.await("the empty menu", func() bool {
-		return labels(k.menu()) == "No server yet | — | Add a server… | Control page… | — | Lock | Start at login | About Langkeep dev | Quit"
+		return labels(k.menu()) == "No profile yet | — | Add a profile… | Control page… | — | Lock | Start at login | About Langkeep dev | Quit"
 	})
 	d.picture("tray-attention")
 
 	k.signIn("prod", server.URL)
 	k.awaitIcon(iconFresh)
-	want := "prod · fresh, 59 min [Open Langflow | Copy access token | Copy API key | Proxy | Refresh now | Sign out] | — | Add a server… | Control page… | — | Lock | Start at login | About Langkeep dev | Quit"
+	want := "prod · fresh, 59 min [Open Langflow | Copy access token | Copy API key | Proxy | Refresh now | Sign out] | — | Add a profile… | Control page… | — | Lock | Start at login | About Langkeep dev | Quit"
 	d.await("the menu", func() bool { return labels(k.menu()) == want })
 	d.openMenu(1)
 	d.picture("tray-fresh")
@@ -106,7 +106,7 @@ func TestTray(t *testing.T) {
 	})
 	k.click("prod", "Proxy at 127.0.0.1:")
 	d.await("a closed proxy", func() bool { item := find(k.menu(), "prod", "Proxy"); return item != nil && !item.checked })
-	for n, entry := range []string{"Add a server…", "Control page…", "About"} {
+	for n, entry := range []string{"Add a profile…", "Control page…", "About"} {
 		k.click(entry)
 		d.await(entry, func() bool { return len(d.opened()) == n+3 })
 	}

@@ -12,7 +12,7 @@ import (
 func newLogout(a *app) *cobra.Command {
 	return a.takesProfile(&cobra.Command{
 		Use:   "logout [NAME]",
-		Short: "Sign out of a server",
+		Short: "Sign a profile out",
 		Long: `Sign a profile out: forget its session, and a remembered password, here and in
 the keychain. The profile stays. Langflow revokes nothing at a logout, so tokens
 handed out before stay valid until their own end.`,

@@ -15,8 +15,8 @@ func newOpen(a *app) *cobra.Command {
 	cmd := a.needsAgent(&cobra.Command{
 		Use:   "open [--print]",
 		Short: "Open the control page in the browser",
-		Long: `Open the control page in your browser: every server with its state, adding
-servers, signing in and out, settings, and what has happened lately. The page is
+		Long: `Open the control page in your browser: every profile with its state, adding
+profiles, signing in and out, settings, and what has happened lately. The page is
 the agent's own, on this computer. The link opens it once, within 30 seconds.`,
 		Example: `  langkeep open
   langkeep open --print`,
