@@ -116,7 +116,10 @@ func (s *Server) addClient(w http.ResponseWriter, r *http.Request, caller *guard
 			err := answer(w, http.StatusCreated, clientAnswer{presentClient(added), token.Reveal()})
 			if http.NewResponseController(w).Flush() != nil {
 				// The caller has left, so nobody has seen the token.
-				err = s.Clients.Revoke(c.Name)
+				return s.Clients.Revoke(c.Name)
+			}
+			if caller.Page {
+				s.tellAdded(added)
 			}
 			return err
 		}
@@ -138,7 +141,19 @@ func (s *Server) admit(c clients.Client, token secret.Text) error {
 	return nil
 }
 
-// grants checks that a caller has the rights that it wants to grant.
+// tellAdded has Added tell the person of a client that a page has added.
+func (s *Server) tellAdded(c clients.Client) {
+	select {
+	case s.added <- c:
+	default: // nobody takes them
+	}
+}
+
+// Added receives the clients that pages have added.
+func (s *Server) Added() <-chan clients.Client { return s.added }
+
+// grants checks that a caller has the rights that it wants to grant. A page that the person
+// has confirmed grants what they can grant.
 func (s *Server) grants(caller *guard.Caller, scopes, profiles []string) error {
 	if len(scopes) == 0 || len(profiles) == 0 {
 		return client.NewProblem(client.TypeBadRequest, "name at least one scope and one profile")
@@ -147,7 +162,11 @@ func (s *Server) grants(caller *guard.Caller, scopes, profiles []string) error {
 		if !slices.Contains(grantable, guard.Scope(name)) {
 			return client.NewProblem(client.TypeBadRequest, "there is no scope "+name+": there are read, token, api-key, run, tweak, edit, proxy and manage")
 		}
-		if !caller.Has(guard.Scope(name)) {
+		switch {
+		case caller.Has(guard.Scope(name)), caller.Confirmed:
+		case caller.Page:
+			return unconfirmed()
+		default:
 			return client.NewProblem(client.TypeForbidden, caller.Name+" lacks the scope "+name+" and can't give it")
 		}
 	}
@@ -217,6 +236,10 @@ func (s *Server) lease(w http.ResponseWriter, r *http.Request, caller *guard.Cal
 	}
 	if body.For != "exec" && body.For != "mcp" {
 		return client.NewProblem(client.TypeBadRequest, "for must be exec or mcp")
+	}
+	if caller.Page {
+		// The answer takes the connection over, and so would not be sealed.
+		return client.NewProblem(client.TypeForbidden, "the control page runs no programs, so it gets no lease: use langkeep exec")
 	}
 	if err := s.grants(caller, body.Scopes, []string{body.Profile}); err != nil {
 		return err

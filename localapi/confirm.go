@@ -112,16 +112,21 @@ func (s *Server) asksSomewhere() bool {
 
 // attend has questions wait for a page that speaks for the person, until leave.
 func (s *Server) attend(caller *guard.Caller) (leave func()) {
+	s.shown.Add(1)
 	if !caller.Confirmed {
-		return func() {}
+		return func() { s.shown.Add(-1) }
 	}
 	_, left := s.Asks.Attend()
 	s.attending.Add(1)
 	return func() {
 		left()
 		s.attending.Add(-1)
+		s.shown.Add(-1)
 	}
 }
+
+// PageShown tells whether a control page is open.
+func (s *Server) PageShown() bool { return s.shown.Load() > 0 }
 
 // PageAnswers tells whether a page that speaks for the person is open.
 func (s *Server) PageAnswers() bool { return s.attending.Load() > 0 }

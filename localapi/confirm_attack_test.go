@@ -62,7 +62,11 @@ func TestAttackConfirm(t *testing.T) {
 		answers = append(answers, of(own.asks("POST", "/v1/asks/"+q.ID, `{"answer":"`+a+`"}`)))
 	}
 	trial("opens a control page as `langkeep open` does, and answers the question there", "403", answers...)
-	trial("makes a client there, which would not be asked about", "403", of(own.asks("POST", "/v1/clients", `{"name":"later","profiles":["prod"],"scopes":["read"]}`)))
+	var made []string
+	for _, scope := range grantable {
+		made = append(made, of(own.asks("POST", "/v1/clients", `{"name":"later","profiles":["prod"],"scopes":["`+string(scope)+`"]}`)))
+	}
+	trial("makes a client there, which would not be asked about, with any scope", "403", made...)
 	ownerStatus, _, ownerBody := r.ask("owner", "POST", "/v1/page/confirm/code", "{}")
 	trial("has a code shown with the owner's token", "409: only a control page can", of(ownerStatus, ownerBody))
 
@@ -89,7 +93,29 @@ func TestAttackConfirm(t *testing.T) {
 	}
 	trial("takes the token that the browser keeps on the disk, of a page that the person has confirmed", "403: the token that speaks for them is in the page's memory alone",
 		of(page.asks("POST", "/v1/asks/"+q.ID, `{"answer":"once"}`)))
-	if status, body := (sealedPage{r, given.Token}).asks("POST", "/v1/asks/"+q.ID, `{"answer":"deny"}`); status != http.StatusNoContent {
+	trial("makes a client with that token, with a scope that a page has not got", "403",
+		of(page.asks("POST", "/v1/clients", `{"name":"later","profiles":["prod"],"scopes":["run"]}`)))
+	confirmed := sealedPage{r, given.Token}
+	trial("takes a lease with the token that speaks for the person, whose answer would not be sealed", "403",
+		of(confirmed.asks("POST", "/v1/leases", `{"profile":"prod","scopes":["run"],"for":"exec"}`)))
+	trial("gives a client more than any program can have, from a page that the person has confirmed", "400: there is no such scope",
+		of(confirmed.asks("POST", "/v1/clients", `{"name":"later","profiles":["prod"],"scopes":["owner"]}`)))
+	trial("gives a client no end, from there", "400: 366 days at most",
+		of(confirmed.asks("POST", "/v1/clients", `{"name":"later","profiles":["prod"],"scopes":["run"],"expires_in":31708800}`)))
+	status, body = confirmed.asks("POST", "/v1/clients", `{"name":"later","profiles":["prod"],"scopes":["run"]}`)
+	if status != http.StatusCreated || !strings.Contains(body, `"token":"lk_`) {
+		t.Errorf("the person's client: %d %s", status, body)
+	}
+	select {
+	case told := <-r.server.Added():
+		trial("has a person's own page add a client unseen, as a program that reaches into their browser could", "201: the desktop tells of it, and how to revoke it", fmt.Sprint(status))
+		if told.Name != "later" {
+			t.Errorf("it tells of %s", told.Name)
+		}
+	default:
+		t.Error("nobody is told")
+	}
+	if status, body := confirmed.asks("POST", "/v1/asks/"+q.ID, `{"answer":"deny"}`); status != http.StatusNoContent {
 		t.Errorf("the person's answer: %d %s", status, body)
 	}
 

@@ -162,7 +162,21 @@ func TestConfirmedPage(t *testing.T) {
 	confirmed := sealedPage{r, given.Token}
 	page.wants(client.TypeNotAllowedYet, "POST", "/v1/asks/"+q.ID, `{"answer":"once"}`)
 	confirmed.wants("", "POST", "/v1/asks/"+q.ID, `{"answer":"session"}`)
-	confirmed.wants("", "POST", "/v1/clients", `{"name":"later","profiles":["prod"],"scopes":["manage"]}`)
+	// It grants what it has not got itself, but no more than there is, and gets no lease.
+	page.wants(client.TypeNotAllowedYet, "POST", "/v1/clients", `{"name":"later","profiles":["prod"],"scopes":["token"]}`)
+	made = confirmed.wants("", "POST", "/v1/clients", `{"name":"later","profiles":["prod"],"scopes":["manage","token"],"expires_in":60}`)
+	var added struct{ Token string }
+	if err := json.Unmarshal([]byte(made), &added); err != nil {
+		t.Fatal(err)
+	}
+	if status, _, body := r.ask(added.Token, "GET", "/v1/profiles/prod/token", ""); status != http.StatusOK {
+		t.Errorf("its client gets %d %s", status, body)
+	}
+	if told := <-r.server.Added(); told.Name != "later" {
+		t.Errorf("the person is told of %+v", told)
+	}
+	confirmed.wants(client.TypeForbidden, "POST", "/v1/leases", `{"profile":"prod","scopes":["read"],"for":"exec"}`)
+	confirmed.wants(client.TypeBadRequest, "POST", "/v1/clients", `{"name":"more","profiles":["prod"],"scopes":["owner"]}`)
 	if left := r.server.Asks.Open(); len(left) != 0 {
 		t.Errorf("left is %+v", left)
 	}

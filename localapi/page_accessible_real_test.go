@@ -100,7 +100,8 @@ func (c *chromium) accessible(t *testing.T) {
 	b.script(`document.querySelector("#app summary").click()`)
 	b.fill("Its name", "nightly")
 	b.script(`document.querySelector("#app [value=token]").click()`)
-	b.until(`document.getElementById("app-command").innerText.includes("langkeep client add nightly --profile archive --scope token --scope run --expires 30d")`)
+	b.press("Add app")
+	b.until(`document.getElementById("app-made").innerText.includes("langkeep client add nightly --profile archive --scope token --scope run --expires 30d")`)
 	b.shots("apps-add")
 	b.script(`document.getElementById("uses-of").value = "=owner"; document.getElementById("uses-of").dispatchEvent(new Event("change"))`)
 	b.until(`/You \(langkeep\) read an API key of prod/.test(document.getElementById("uses").innerText)`)
@@ -128,7 +129,7 @@ func (c *chromium) accessible(t *testing.T) {
 	b.until(`document.querySelector(".use .change")`)
 	b.shots("use-tools")
 	b.script(card("prod") + `.querySelector("[aria-label='Use it prod']").click()`)
-	b.press("Add a server")
+	b.press("Add a profile")
 	b.fill("Address of your Langflow", servers["prod"].URL)
 	b.reads("prod is at this server already.")
 	b.shots("add")
@@ -153,6 +154,7 @@ func (c *chromium) accessible(t *testing.T) {
 	b.shots("settings")
 	b.script(`document.querySelector("[name=offline]").click()`)
 	b.reads("Saved.")
+	b.shots("settings-saved")
 	if text, err := os.ReadFile(filepath.Join(a.home, "config", "config.toml")); err != nil || !strings.Contains(string(text), "notify.offline = false") {
 		t.Errorf("config.toml is %q, %v", text, err)
 	}

@@ -4,6 +4,7 @@ package localapi_test
 
 import (
 	"context"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -68,6 +69,18 @@ func (n *notifications) code() string {
 	return ""
 }
 
+// says tells whether something is shown that begins so.
+func (n *notifications) says(words string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, said := range n.shown {
+		if strings.HasPrefix(said, words) {
+			return true
+		}
+	}
+	return false
+}
+
 // newNotifications puts a daemon on a bus.
 func newNotifications(t *testing.T, session *keychaintest.Session, can ...string) *notifications {
 	t.Helper()
@@ -106,6 +119,22 @@ func (a *running) wants() func() error {
 			return nil
 		}
 	}
+}
+
+// bearer asks the agent with a client's token, and returns the answer's status.
+func (a *running) bearer(token, path string) int {
+	a.t.Helper()
+	req, err := http.NewRequestWithContext(a.t.Context(), http.MethodGet, a.url+path, nil)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+token)
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	_ = res.Body.Close()
+	return res.StatusCode
 }
 
 // asking has a person answer programs on the page, with the code that the desktop shows.
@@ -165,6 +194,39 @@ func (c *chromium) asking(t *testing.T) {
 	b.press("Take back")
 	b.until(`document.getElementById("remembered").hidden`)
 	b.press("Done")
+
+	// A confirmed page adds an app, with rights that it has not got itself. The token is shown
+	// this once, and the desktop tells of it.
+	b.press("Apps")
+	b.script(`document.querySelector("#app summary").click()`)
+	b.fill("Its name", "nightly")
+	b.script(`document.querySelector("#app [value=token]").click()`)
+	b.press("Add app")
+	b.reads("Token of nightly, which is shown this once")
+	b.until(`document.activeElement.getAttribute("aria-label") === "Copy: Token of nightly, which is shown this once"`)
+	b.reads("may get access tokens and run flows with inputs: prod.")
+	b.shots("apps-added")
+	token := value[string](b, `document.querySelector("#app-made code").textContent`)
+	if status := a.bearer(token, "/v1/profiles/prod/token"); status != http.StatusOK {
+		t.Errorf("the app gets %d", status)
+	}
+	if status := a.bearer(token, "/v1/clients"); status != http.StatusForbidden {
+		t.Errorf("the app gets the clients: %d", status)
+	}
+	await(t, "a notification of the app", func() bool {
+		return desktop.says("App added: nightly: It may get access tokens and run flows with inputs, of prod, until ")
+	})
+	b.press("Done")
+	b.until(`!document.documentElement.outerHTML.includes("lk_")`)
+	b.noSecret(a, token)
+	b.press("Apps")
+	b.press("Revoke")
+	b.press("Revoke now?")
+	b.reads("No program has a token of its own.")
+	if status := a.bearer(token, "/v1/profiles/prod/token"); status != http.StatusUnauthorized {
+		t.Errorf("revoked, the app gets %d", status)
+	}
+	b.press("Done")
 	got = a.wants()
 	b.press("Always")
 	if err := got(); err != nil {
@@ -194,6 +256,15 @@ func (c *chromium) asking(t *testing.T) {
 	await(t, "another code", func() bool { code = desktop.code(); return code != "" })
 	b.press("Cancel")
 	b.reads("is denied an access token")
+	b.script(`document.querySelector("#app summary").click()`)
+	b.fill("Its name", "nightly")
+	b.press("Add app")
+	b.reads("Confirm that this is you")
+	b.press("Cancel")
+	b.until(dialog + ` === null && document.getElementById("app-add").textContent === "Add app"`)
+	if list := a.command("client", "list"); list != "" {
+		t.Errorf("an unconfirmed page has added %s", list)
+	}
 	b.press("Done")
 	b.noSecret(a, code)
 	b.innocent(a)

@@ -330,9 +330,9 @@ func newChromium(t *testing.T) *chromium {
 	return &chromium{ctx: ctx, axe: string(axe)}
 }
 
-func (c *chromium) tab(t *testing.T) *tab {
+func (c *chromium) tab(t *testing.T, options ...chromedp.CreateBrowserContextOption) *tab {
 	t.Helper()
-	ctx, cancel := chromedp.NewContext(c.ctx, chromedp.WithNewBrowserContext())
+	ctx, cancel := chromedp.NewContext(c.ctx, chromedp.WithNewBrowserContext(options...))
 	t.Cleanup(cancel)
 	b := &tab{t: t, ctx: ctx, axe: c.axe, answers: map[string]int64{}}
 	// The first action is bound to no limit, for the tab ends with its context.

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/chromedp/chromedp"
-	"github.com/chromedp/chromedp/kb"
 
 	"langkeep/agent/langflow/langflowtest"
 	"langkeep/agent/langflow/langflowtest/real"
@@ -37,6 +36,14 @@ func TestPage(t *testing.T) {
 	t.Run("keyboard alone", func(t *testing.T) {
 		t.Parallel()
 		c.keyboard(t)
+	})
+	t.Run("keyboard alone, everywhere", func(t *testing.T) {
+		t.Parallel()
+		c.everywhere(t)
+	})
+	t.Run("back", func(t *testing.T) {
+		t.Parallel()
+		c.back(t)
 	})
 	t.Run("words for every problem", func(t *testing.T) {
 		t.Parallel()
@@ -84,7 +91,7 @@ func (c *chromium) journey(t *testing.T, a *running, server, username, password 
 	b.reads("sign in once")
 	b.fill("Address of your Langflow", server)
 	b.reads("answers there")
-	b.fill("Name for it here", "prod")
+	b.fill("Name of the profile", "prod")
 	b.press("Add")
 	b.says("prod", "Not signed in yet.")
 	b.fill("User name", username)
@@ -150,83 +157,6 @@ func (c *chromium) journey(t *testing.T, a *running, server, username, password 
 	}
 }
 
-// keyboard does the journey without a pointer.
-func (c *chromium) keyboard(t *testing.T) {
-	s := langflowtest.New(langflowtest.Options{Version: "1.13"})
-	t.Cleanup(s.Close)
-	a, b := startAgent(t), c.tab(t)
-	key := func(keys ...string) {
-		t.Helper()
-		for _, k := range keys {
-			b.run(chromedp.KeyEvent(k))
-		}
-	}
-	// to presses Tab until the focus is on what has that name, and sees that the
-	// focus shows.
-	to := func(name string) {
-		t.Helper()
-		for range 40 {
-			key(kb.Tab)
-			got := value[string](b, `(() => { const e = document.activeElement;
-				return e.getAttribute("aria-label") || e.labels?.[0]?.textContent.trim() || e.textContent.trim(); })()`)
-			if got == name {
-				if outline := value[string](b, "getComputedStyle(document.activeElement).outlineStyle"); outline == "none" {
-					t.Errorf("the focus on %s does not show", name)
-				}
-				return
-			}
-		}
-		t.Fatalf("Tab does not lead to %q; the page says:\n%s", name, b.text())
-	}
-	focused := func(want string) {
-		t.Helper()
-		b.until(fmt.Sprintf(`(document.activeElement.getAttribute("aria-label") || document.activeElement.labels?.[0]?.textContent.trim() ||
-			document.activeElement.textContent.trim()) === %q`, want))
-	}
-	b.open(a.link())
-	b.reads("sign in once")
-	to("Address of your Langflow")
-	key(s.URL, kb.Enter)
-	b.reads("answers there")
-	key(kb.Enter)
-	focused("User name")
-	key(langflowtest.Admin().Name, kb.Tab, langflowtest.Admin().Password, kb.Enter)
-	b.says("local", "Signed in as")
-	focused("local") // its title
-	to("Use it local")
-	to("More for local")
-	key(kb.ArrowDown)
-	focused("Refresh now")
-	key(kb.End)
-	focused("Remove")
-	key(kb.Escape)
-	focused("More for local")
-	key(kb.Enter, kb.ArrowUp, kb.ArrowUp) // from the first to the last but one
-	focused("Sign out")
-	key(kb.Enter)
-	b.says("local", "Signed out.")
-	focused("Sign in local")
-	key(kb.Enter)
-	focused("Password") // the user name is known
-	key(kb.Escape)
-	focused("local")
-	remove := func() {
-		t.Helper()
-		to("More for local")
-		key(kb.Enter, kb.End, kb.Enter)
-		focused("Keep")
-	}
-	remove()
-	key(kb.Escape)
-	focused("local")
-	remove()
-	b.run(chromedp.KeyEvent(kb.Tab, chromedp.KeyModifiers(kb.ModifierShift)))
-	focused("Remove")
-	key(kb.Enter)
-	b.reads("sign in once")
-	b.innocent(a)
-}
-
 // problems sees that each problem has its own words and an advice.
 func (c *chromium) problems(t *testing.T) {
 	s := langflowtest.New(langflowtest.Options{Version: "1.13", Users: []langflowtest.User{
@@ -273,10 +203,10 @@ func (c *chromium) problems(t *testing.T) {
 	}
 	b.press("Use " + s.URL)
 	b.reads("answers there")
-	b.fill("Name for it here", "No Name")
+	b.fill("Name of the profile", "No Name")
 	b.press("Add")
 	b.until(`document.getElementById("add-error").textContent !== ""`)
-	b.fill("Name for it here", "lab")
+	b.fill("Name of the profile", "lab")
 	b.press("Add")
 	for user, words := range map[string]string{
 		"new": "This account waits for an administrator's approval.", "gone": "This account was deactivated by an administrator.",
@@ -301,7 +231,7 @@ func (c *chromium) problems(t *testing.T) {
 	b.says("lab", "The server does not accept this API key.")
 	b.press("Cancel")
 	// A second profile of the same server is knowingly made.
-	b.press("Add a server")
+	b.press("Add a profile")
 	b.fill("Address of your Langflow", s.URL)
 	b.reads("lab is at this server already.")
 	b.press("Add a second profile")

@@ -97,9 +97,11 @@ type Server struct {
 	proxies *proxies
 	// attending are the open pages that speak for the person.
 	attending atomic.Int32
+	shown     atomic.Int32 // all pages that are open
 
 	looking  sync.Mutex // held by LookAtAsk
 	weakened chan []asks.Weakened
+	added    chan clients.Client
 }
 
 // New makes a server; give it listeners with Serve.
@@ -107,7 +109,7 @@ func New(c Config) *Server {
 	s := &Server{
 		Config: c, file: pageFile{path: c.PageFile}, metrics: metrics{requests: map[outcome]int64{}, proxied: map[string]int64{}},
 	}
-	s.routes, s.weakened = s.prepared(), make(chan []asks.Weakened, 16)
+	s.routes, s.weakened, s.added = s.prepared(), make(chan []asks.Weakened, 16), make(chan clients.Client, 16)
 	if s.Modes == nil {
 		s.Modes = asks.NewMemory("")
 	}

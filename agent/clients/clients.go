@@ -59,7 +59,7 @@ type Client struct {
 	// holds it.
 	Lease bool
 	// GrantedBy is the client that gave the lease; the lease ends with that client. It
-	// is "" for the owner, and "page" for the control page, which is no client.
+	// is "" for the owner.
 	GrantedBy string
 	// Narrowed marks a client that got the scope run when run still allowed tweaks and
 	// uploads. The mark goes once the owner has seen the loss.
@@ -212,7 +212,7 @@ func (l *List) read() ([]*record, error) {
 func withoutOrphans(records []*record) []*record {
 	for {
 		left := slices.DeleteFunc(slices.Clone(records), func(r *record) bool {
-			return r.Lease && r.grantedByClient() && named(records, r.GrantedBy) == nil
+			return r.Lease && r.GrantedBy != "" && named(records, r.GrantedBy) == nil
 		})
 		if len(left) == len(records) {
 			return records
@@ -220,12 +220,6 @@ func withoutOrphans(records []*record) []*record {
 		records = left
 	}
 }
-
-// grantedByClient tells whether a client of the list gave the lease.
-func (c Client) grantedByClient() bool { return c.GrantedBy != "" && c.GrantedBy != pageName }
-
-// pageName is the control page's name as a caller.
-const pageName = "page"
 
 // named finds a client, nil if there is none of that name.
 func named(records []*record, name string) *record {
@@ -354,7 +348,7 @@ func (l *List) list(r *record) error {
 	if named(l.records, r.Name) != nil {
 		return ErrExists
 	}
-	if r.grantedByClient() {
+	if r.GrantedBy != "" {
 		by := named(l.records, r.GrantedBy)
 		if by == nil || by.over || l.isOver(by) || slices.ContainsFunc(r.Profiles, func(p string) bool { return !slices.Contains(by.Profiles, p) }) {
 			return ErrGrantor

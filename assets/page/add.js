@@ -1,8 +1,8 @@
-// The form that adds a server.
+// The form that adds a profile.
 
 import { ask } from "./agent.js";
 import { cards } from "./card.js";
-import { during, element, find, write } from "./dom.js";
+import { button, during, find, write } from "./dom.js";
 import { remedy } from "./signin.js";
 
 export const addForm = {
@@ -35,7 +35,7 @@ export const addForm = {
     find("welcome").hidden = !empty;
     find("add-cancel").hidden = empty;
     find("open-add").hidden = empty;
-    write(find("add-title"), empty ? "Welcome" : "Add a server");
+    write(find("add-title"), empty ? "Welcome" : "Add a profile");
   },
 
   forget() {
@@ -105,13 +105,11 @@ export const addForm = {
     if (!first) return;
     const { name } = first.data;
     this.say(`${name} is at this server already. A second profile is for another account there: give it a name of its own.`, "good");
-    const go = element("button", { type: "button", className: "button" }, `Go to ${name}`);
-    go.onclick = () => {
+    find("add-remedy").replaceChildren(button(`Go to ${name}`, () => {
       this.hide();
       first.open(true);
       first.title.focus();
-    };
-    find("add-remedy").replaceChildren(go);
+    }));
   },
 
   named() {

@@ -1,8 +1,9 @@
 // The apps: programs with a token of their own, and what all programs asked for.
 
 import { ask, send } from "./agent.js";
+import { confirmed } from "./asking.js";
 import { cards } from "./card.js";
-import { element, find, moment, revocable, step, write } from "./dom.js";
+import { attempt, during, element, find, moment, revocable, step, write } from "./dom.js";
 
 // word is a name that no shell reads otherwise.
 const word = /^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$/;
@@ -10,15 +11,15 @@ const word = /^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$/;
 export const apps = {
   uses: [],
 
-  async show() {
+  // show opens the dialog; with a profile it is to add an app of that.
+  async show(profile) {
     const dialog = find("apps");
-    write(find("apps-error"), "");
     if (!dialog.open) dialog.showModal();
-    try {
-      await this.load();
-    } catch (problem) {
-      write(find("apps-error"), problem.message);
-    }
+    await attempt(find("apps-error"), () => this.load());
+    if (!profile) return;
+    find("app").open = true;
+    for (const input of find("app-profiles").querySelectorAll("input")) input.checked = input.value === profile;
+    find("app-name").focus();
   },
 
   async load() {
@@ -45,30 +46,57 @@ export const apps = {
     if (all.some((app) => app.narrowed)) await send("PATCH", "/v1/clients", { seen: true });
   },
 
-  // fillAdd makes the choices of the form that composes a command: a token is shown in the
-  // terminal alone, since the page grants none.
+  // fillAdd makes the choices of the form that adds an app, and keeps those that were made.
   fillAdd(scopes) {
-    if (find("app-scopes").childElementCount > 1) return;
     const check = (name, value, words, checked) => {
       const input = element("input", { type: "checkbox", name, value, checked });
       return element("label", { className: "check" }, input, words);
     };
-    find("app-scopes").append(...scopes.map(({ scope, may }) => check("scope", scope, may, scope === "run")));
+    const before = this.chosen("profile");
+    const names = [...cards.keys()].sort();
+    const kept = names.filter((name) => before.includes(name));
+    if (find("app-scopes").childElementCount === 1) find("app-scopes").append(...scopes.map(({ scope, may }) => check("scope", scope, may, scope === "run")));
     find("app-profiles").replaceChildren(element("legend", {}, "Of these profiles"),
-      ...[...cards.keys()].sort().map((name, i) => check("profile", name, name, i === 0)));
-    find("app-profiles").hidden = cards.size < 2;
-    this.compose();
+      ...names.map((name, i) => check("profile", name, name, kept.length > 0 ? kept.includes(name) : i === 0)));
+    find("app-profiles").hidden = names.length < 2;
+    find("app").hidden = names.length === 0;
   },
 
-  compose() {
-    const values = (name) => [...find("app").querySelectorAll(`[name=${name}]:checked`)].map(({ value }) => value);
-    const name = find("app-name").value.trim() || "my-app";
-    const profiles = values("profile");
-    const scopes = values("scope");
-    const lacks = !word.test(name) ? "A name has lower-case letters, digits, dots and dashes." : profiles.length === 0 ? "Choose a profile." : scopes.length === 0 ? "Choose what it may do." : "";
+  chosen: (name) => [...find("app").querySelectorAll(`[name=${name}]:checked`)].map(({ value }) => value),
+
+  // add has the agent make the app's token, which is shown this once. The page grants what
+  // it has not got itself only after the person has confirmed it.
+  add() {
+    const name = find("app-name").value.trim();
+    const body = { name, profiles: this.chosen("profile"), scopes: this.chosen("scope"), expires_in: Number(find("app-ends").value) * 86_400 };
+    const lacks = !word.test(name) ? "Give it a name of lower-case letters, digits, dots and dashes."
+      : body.profiles.length === 0 ? "Choose a profile." : body.scopes.length === 0 ? "Choose what it may do." : "";
     write(find("app-error"), lacks);
-    find("app-command").replaceChildren(...(lacks ? [] : [step("Run this: it shows the token, once", ["langkeep client add", name,
-      ...profiles.map((profile) => `--profile ${profile}`), ...scopes.map((scope) => `--scope ${scope}`), `--expires ${find("app-ends").value}`].join(" "))]));
+    find("app-made").replaceChildren();
+    if (lacks) {
+      if (!word.test(name)) find("app-name").focus();
+      return undefined;
+    }
+    return during(find("app-add"), "Adding…", async () => {
+      try {
+        if (!await confirmed()) return;
+        const { token } = await ask("POST", "/v1/clients", body);
+        if (!find("apps").open) return;
+        const proxied = body.scopes.some((scope) => ["run", "tweak", "edit", "proxy"].includes(scope));
+        const urls = proxied ? body.profiles.map((profile) => cards.get(profile)?.data.proxy_url).filter(Boolean) : [];
+        find("app-made").replaceChildren(step(`Token of ${name}, which is shown this once`, token),
+          ...(urls.length === 1 ? [step("URL", urls[0])] : []));
+        find("app-name").value = "";
+        find("app-made").querySelector("button").focus();
+        await this.load();
+      } catch (problem) {
+        write(find("app-error"), problem.message);
+        if (problem.kind !== "not-supported") return;
+        write(find("app-error"), "No desktop here can show you a code to confirm this page with.");
+        find("app-made").replaceChildren(step("Add it in a terminal, which shows the token once", ["langkeep client add", name,
+          ...body.profiles.map((profile) => `--profile ${profile}`), ...body.scopes.map((scope) => `--scope ${scope}`), `--expires ${find("app-ends").value}d`].join(" ")));
+      }
+    });
   },
 
   // showUses tells who asked for what. Without a choice it leaves the person's own looks out.
@@ -85,10 +113,16 @@ export const apps = {
 
   clear() {
     this.uses = [];
-    for (const id of ["apps-list", "uses", "app-command", "app-profiles"]) find(id).replaceChildren();
+    for (const id of ["apps-list", "uses", "app-profiles"]) find(id).replaceChildren();
     for (const label of find("app-scopes").querySelectorAll("label")) label.remove();
   },
 };
 
-find("app").onchange = find("app-name").oninput = () => apps.compose();
+find("app-add").onclick = () => apps.add();
+find("app-name").onkeydown = (event) => {
+  if (event.key !== "Enter") return;
+  event.preventDefault(); // which would close the dialog
+  apps.add();
+};
+find("apps").addEventListener("close", () => find("app-made").replaceChildren()); // nothing keeps the token
 find("uses-of").onchange = () => apps.showUses();

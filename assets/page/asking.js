@@ -1,9 +1,9 @@
 // Programs that ask: their questions at the top of the page, and the answers that are
-// remembered. The page answers once the person has confirmed it, with a code that the
-// desktop shows them.
+// remembered. The page answers, and adds apps, once the person has confirmed it, with a code
+// that the desktop shows them.
 
 import { ask, follow, send, speak } from "./agent.js";
-import { announce, during, element, field, find, moment, write } from "./dom.js";
+import { actions, announce, attempt, button, during, element, failure, field, find, moment, write } from "./dom.js";
 
 let state = { confirmed: false, advice: null, asks: [], answers: [] };
 
@@ -11,7 +11,7 @@ let state = { confirmed: false, advice: null, asks: [], answers: [] };
 
 // confirmed returns whether the page speaks for the person, after asking for the code. It
 // throws what keeps the code from being shown.
-async function confirmed() {
+export async function confirmed() {
   if (state.confirmed) return true;
   await ask("POST", "/v1/page/confirm/code", {});
   return new Promise((resolve) => form(resolve));
@@ -21,44 +21,33 @@ async function confirmed() {
 function form(then) {
   const { input, parts } = field("Code", { type: "text", inputMode: "numeric", autocomplete: "one-time-code", maxLength: 9, className: "field short" },
     "Six digits. They are in a notification, or at the top of Langkeep's tray menu.");
-  const error = element("p", { className: "error", role: "alert" });
-  const submit = element("button", { type: "submit", className: "button primary" }, "Confirm");
-  const another = element("button", { type: "button", className: "button" }, "Show another code");
-  const cancel = element("button", { type: "button", className: "button" }, "Cancel");
+  const error = failure();
+  const submit = button("Confirm", null, { type: "submit", style: "primary" });
+  const another = button("Show another code", () => during(another, "Asking…", () => attempt(error, async () => {
+    await ask("POST", "/v1/page/confirm/code", {});
+    input.value = "";
+    input.focus();
+  })));
+  const cancel = button("Cancel", () => dialog.close());
   const title = element("h2", { id: "confirm-title" }, "Confirm that this is you");
   const body = element("form", { noValidate: true, autocomplete: "off" }, title,
-    element("p", {}, "Any program can open this page. Type the code that Langkeep shows you now, and the page answers for you until it is loaded again."),
-    ...parts, error, element("div", { className: "actions" }, submit, another, cancel));
+    element("p", {}, "Any program can open this page. Type the code that Langkeep shows you now, and the page may answer programs and add apps for you until it is loaded again."),
+    ...parts, error, actions(submit, another, cancel));
   const dialog = element("dialog", { id: "confirm" }, body);
   dialog.setAttribute("aria-labelledby", title.id);
   let done = false;
   body.onsubmit = (event) => {
     event.preventDefault();
-    during(submit, "Confirming…", async () => {
-      write(error, "");
-      try {
-        const { token } = await ask("POST", "/v1/page/confirm", { code: input.value });
-        speak(token);
-        state.confirmed = done = true;
-        follow(); // as the page that it is by now
-        dialog.close();
-      } catch (problem) {
-        write(error, problem.message);
-        input.select();
-      }
-    });
-  };
-  another.onclick = () => during(another, "Asking…", async () => {
-    write(error, "");
-    try {
-      await ask("POST", "/v1/page/confirm/code", {});
-      input.value = "";
+    during(submit, "Confirming…", () => attempt(error, async () => {
       input.focus();
-    } catch (problem) {
-      write(error, problem.message);
-    }
-  });
-  cancel.onclick = () => dialog.close();
+      input.select(); // for another try
+      const { token } = await ask("POST", "/v1/page/confirm", { code: input.value });
+      speak(token);
+      state.confirmed = done = true;
+      follow(); // as the page that it is by now
+      dialog.close();
+    }));
+  };
   dialog.onclose = () => {
     dialog.remove();
     then(done);
@@ -73,30 +62,21 @@ function form(then) {
 const shown = new Map(); // lines, by the questions' ids
 
 // answer gives answers to questions, and says what keeps it from that.
-const answer = (button, ids, choice) => during(button, "Answering…", async () => {
-  write(find("asking-error"), "");
-  try {
-    if (!choice.startsWith("deny") && !await confirmed()) return;
-    for (const id of ids) {
-      try {
-        await send("POST", `/v1/asks/${encodeURIComponent(id)}`, { answer: choice });
-      } catch (problem) {
-        if (problem.kind !== "not-found" || ids.length === 1) throw problem; // else answered elsewhere
-      }
+const answer = (pressed, ids, choice) => during(pressed, "Answering…", () => attempt(find("asking-error"), async () => {
+  if (!choice.startsWith("deny") && !await confirmed()) return;
+  for (const id of ids) {
+    try {
+      await send("POST", `/v1/asks/${encodeURIComponent(id)}`, { answer: choice });
+    } catch (problem) {
+      if (problem.kind !== "not-found" || ids.length === 1) throw problem; // else answered elsewhere
     }
-  } catch (problem) {
-    write(find("asking-error"), problem.message);
   }
-});
+}));
 
 function line(question) {
-  const buttons = question.choices.map((choice) => {
-    const button = element("button", { type: "button", className: "button" }, choice.label);
-    button.setAttribute("aria-label", `${choice.label}: ${question.words}`);
-    button.onclick = () => answer(button, [question.id], choice.answer);
-    return button;
-  });
-  return element("li", {}, element("p", {}, question.words), element("div", { className: "actions" }, ...buttons));
+  const buttons = question.choices.map((choice) => button(choice.label,
+    (pressed) => answer(pressed, [question.id], choice.answer), { label: `${choice.label}: ${question.words}` }));
+  return element("li", {}, element("p", {}, question.words), actions(...buttons));
 }
 
 function showQuestions() {
@@ -131,21 +111,14 @@ function showRemembered() {
   const programs = Map.groupBy(state.answers, (given) => given.program);
   find("remembered").hidden = programs.size === 0;
   find("remembered-list").replaceChildren(...[...programs].map(([program, given]) => {
-    const button = element("button", { type: "button", className: "button" }, "Take back");
-    button.setAttribute("aria-label", `Take back what you have answered about ${program}`);
-    button.onclick = () => during(button, "Taking back…", async () => {
-      write(find("remembered-error"), "");
-      try {
-        if (given.some(({ answer }) => answer.startsWith("deny")) && !await confirmed()) return;
-        await send("DELETE", `/v1/asks?program=${encodeURIComponent(program)}`);
-        find("remembered-title").focus();
-      } catch (problem) {
-        write(find("remembered-error"), problem.message);
-      }
-    });
+    const back = button("Take back", () => during(back, "Taking back…", () => attempt(find("remembered-error"), async () => {
+      if (given.some((one) => one.answer.startsWith("deny")) && !await confirmed()) return;
+      await send("DELETE", `/v1/asks?program=${encodeURIComponent(program)}`);
+      find("remembered-title").focus();
+    })), { label: `Take back what you have answered about ${program}` });
     const lines = given.map((one) => element("span", { className: "block" },
       `${one.words.replace(/\.$/, "")}, ${one.until ? `until ${moment(one.until)}` : answered[one.answer]}.`));
-    return element("li", {}, element("p", {}, element("b", {}, program), ...lines), button);
+    return element("li", {}, element("p", {}, element("b", {}, program), ...lines), back);
   }));
 }
 

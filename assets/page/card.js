@@ -1,18 +1,19 @@
 // A profile's card, and all that is done on it.
 
 import { ask, pathOf, send } from "./agent.js";
-import { announce, during, element, field, icon, menu, moment, revocable, toast, uniqueId, write } from "./dom.js";
+import { actions, announce, attempt, button, during, element, failure, field, icon, menu, moment, revocable, svg, toast, uniqueId, write } from "./dom.js";
 import { Strip, table } from "./history.js";
 import { Front, commandOf, methods, remedy, wordsOf } from "./signin.js";
 import { Use } from "./use.js";
 
 export const cards = new Map(); // by name
 
+const node = ["circle", { cx: 8, cy: 8, r: 2.5, class: "node" }];
 const shapes = {
   // A ring around a node: the session that is kept.
-  kept: [["circle", { cx: 8, cy: 8, r: 6 }], ["node", {}]],
-  attention: [["path", { d: "M7.17 2.05A6 6 0 1 0 13.95 8.83" }], ["node", {}], ["dot", {}]],
-  offline: [["circle", { cx: 8, cy: 8, r: 6, "stroke-dasharray": "4.08 2.203", "stroke-dashoffset": 2.04 }], ["node", {}]],
+  kept: [["circle", { cx: 8, cy: 8, r: 6 }], node],
+  attention: [["path", { d: "M7.17 2.05A6 6 0 1 0 13.95 8.83" }], node, ["circle", { cx: 12.75, cy: 3.25, r: 2.75, class: "dot" }]],
+  offline: [["circle", { cx: 8, cy: 8, r: 6, "stroke-dasharray": "4.08 2.203", "stroke-dashoffset": 2.04 }], node],
   out: [["circle", { cx: 8, cy: 8, r: 6 }]],
 };
 const shapeOf = ({ state, needs_you }) => {
@@ -20,23 +21,7 @@ const shapeOf = ({ state, needs_you }) => {
   return { fresh: "kept", retrying: "offline", stale: "offline" }[state] ?? "out";
 };
 
-function drawing(shape) {
-  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  const part = (tag, attributes) => {
-    const made = document.createElementNS(svg.namespaceURI, tag);
-    for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-    svg.append(made);
-  };
-  svg.setAttribute("viewBox", "0 0 16 16");
-  svg.setAttribute("aria-hidden", "true");
-  svg.setAttribute("class", `state ${shape}`);
-  for (const [tag, attributes] of shapes[shape]) {
-    if (tag === "node") part("circle", { cx: 8, cy: 8, r: 2.5, fill: "currentColor" });
-    else if (tag === "dot") part("circle", { cx: 12.75, cy: 3.25, r: 2.75, class: "dot" });
-    else part(tag, { fill: "none", stroke: "currentColor", "stroke-width": 2, ...attributes });
-  }
-  return svg;
-}
+const drawing = (shape) => svg(`state ${shape}`, ...shapes[shape]);
 
 // many is how many cards are shown whole; more are rows that open.
 export const many = 6;
@@ -49,14 +34,13 @@ export class Card {
     this.label = element("p", { className: "label" });
     this.long = element("p", { className: "long" });
     this.proxy = element("p", { className: "hint" });
-    this.error = element("p", { className: "error" });
-    this.error.setAttribute("role", "alert");
-    this.actions = element("div", { className: "actions" });
+    this.error = failure();
+    this.actions = actions();
     this.panel = element("div", { className: "panel" });
     this.toggle = element("button", { type: "button", className: "toggle" }, icon("chevron"));
     this.toggle.setAttribute("aria-label", `Details of ${data.name}`);
     this.toggle.onclick = () => this.open(!this.isOpen);
-    this.head = element("div", { className: "head" }, drawing("out"), element("div", { className: "who" }, this.title, this.server), this.label, this.actions, this.toggle);
+    this.head = element("div", { className: "head" }, drawing("out"), element("div", { className: "who" }, this.title, this.server), this.label, this.toggle, this.actions);
     this.head.onclick = ({ target }) => { if (!target.closest("button, a, [role=menu]") && this.isRow) this.open(!this.isOpen); };
     this.strip = new Strip();
     this.body = element("div", { className: "body" }, this.long, this.proxy, this.strip.root, this.error, this.panel);
@@ -114,26 +98,19 @@ export class Card {
   offer() {
     const { name, state, server_url: url, sign_in: way } = this.data;
     const signedIn = ["fresh", "retrying", "stale"].includes(state);
-    const button = (words, act, style = "") => {
-      const made = element("button", { type: "button", className: `button ${style}` }, words);
-      made.setAttribute("aria-label", `${words} ${name}`);
-      made.onclick = () => act(made);
-      return made;
-    };
-    const now = (words, busy) => button(words, (made) => this.run(made, busy, "POST", "/refresh"), "primary");
+    const offered = (words, act, style, label = `${words} ${name}`) => button(words, act, { style, label });
+    const now = (words, busy) => offered(words, (made) => this.run(made, busy, "POST", "/refresh"), "primary");
     const link = element("a", { className: "button primary", href: url, target: "_blank", rel: "noopener noreferrer" }, "Open Langflow");
     link.setAttribute("aria-label", `Open Langflow of ${name} in a new tab`);
     const focused = this.actions.contains(document.activeElement);
     if (this.data.signing_in) {
-      const cancel = button("Cancel", (made) => {
+      this.actions.replaceChildren(offered("Cancel", (made) => {
         this.cancelled = true;
         return this.run(made, "Cancelling…", "POST", "/login/cancel");
-      });
-      cancel.setAttribute("aria-label", `Cancel the sign-in to ${name}`);
-      this.actions.replaceChildren(cancel);
+      }, "", `Cancel the sign-in to ${name}`));
     } else {
-      const primary = way === "browser" ? button("Sign in", (made) => this.byBrowser(made), "primary")
-        : way === "form" ? button("Sign in", () => this.signIn(), "primary")
+      const primary = way === "browser" ? offered("Sign in", (made) => this.byBrowser(made), "primary")
+        : way === "form" ? offered("Sign in", () => this.signIn(), "primary")
           : state === "keychain-locked" ? now("Unlock", "Unlocking…")
             : state === "fresh" ? link : now("Try now", "Trying…");
       primary.classList.add("first");
@@ -148,7 +125,7 @@ export class Card {
         signedIn && ["Sign out", () => this.signOut()],
         ["Remove", () => this.confirmRemoval(), "danger"],
       ].filter(Boolean);
-      const use = signedIn ? [button("Use it", () => this.use())] : [];
+      const use = signedIn ? [offered("Use it", () => this.use())] : [];
       this.actions.replaceChildren(primary, ...use, menu(`More for ${name}`, items));
     }
     if (focused) this.actions.firstChild.focus();
@@ -156,7 +133,7 @@ export class Card {
 
   // run asks for a change of this profile, and says here what is wrong. The stream tells
   // what came of it; done is a toast for what it doesn't tell. It returns whether it worked.
-  async run(button, busy, method, action, body, done, undo) {
+  async run(pressed, busy, method, action, body, done, undo) {
     write(this.error, "");
     const work = async () => {
       try {
@@ -171,7 +148,7 @@ export class Card {
         return false;
       }
     };
-    if (button) return during(button, busy, work);
+    if (pressed) return during(pressed, busy, work);
     this.root.setAttribute("aria-busy", "true");
     try {
       return await work();
@@ -194,10 +171,10 @@ export class Card {
 
   // byBrowser has Langkeep open a browser for the person to sign in in. The stream tells
   // that it is open, and what came of it.
-  byBrowser(button, { headers, change } = {}) {
+  byBrowser(pressed, { headers, change } = {}) {
     write(this.error, "");
     this.cancelled = false;
-    return during(button, "Opening the browser…", async () => {
+    return during(pressed, "Opening the browser…", async () => {
       try {
         await ask("POST", pathOf(this.data.name, "/login"), { browser: true, headers, change });
       } catch (problem) {
@@ -216,12 +193,10 @@ export class Card {
 
   // confirm asks before something that can't be undone.
   confirm(kind, words, yes, act) {
-    const keep = element("button", { type: "button", className: "button" }, "Keep");
-    const sure = element("button", { type: "button", className: "button danger" }, yes);
-    keep.onclick = () => this.close();
-    sure.onclick = async () => { if (await act(sure)) this.close(); };
+    const keep = button("Keep", () => this.close());
+    const sure = button(yes, async () => { if (await act(sure)) this.close(); }, { style: "danger" });
     const question = element("p", { id: uniqueId("question") }, words);
-    const group = element("div", { className: "panel-body" }, question, element("div", { className: "actions" }, sure, keep));
+    const group = element("div", { className: "panel-body" }, question, actions(sure, keep));
     group.setAttribute("role", "alertdialog");
     group.setAttribute("aria-labelledby", question.id);
     this.show(kind, group);
@@ -256,11 +231,10 @@ export class Card {
   }
 
   showDetails() {
-    const close = element("button", { type: "button", className: "button" }, "Close");
-    close.onclick = () => this.close();
+    const close = button("Close", () => this.close());
     this.facts = element("dl", { className: "facts" });
     this.facts.setAttribute("aria-label", `Details of ${this.data.name}`);
-    this.show("details", this.facts, ...(this.data.history.length > 0 ? [table(this.data.history)] : []), element("div", { className: "actions" }, close));
+    this.show("details", this.facts, ...(this.data.history.length > 0 ? [table(this.data.history)] : []), actions(close));
     this.fillDetails();
     close.focus();
   }
@@ -283,12 +257,9 @@ export class Card {
     const { name } = this.data;
     const said = element("p", { className: "said", tabIndex: -1 }, "Asking the server for the account's API keys…");
     said.setAttribute("role", "status");
-    const error = element("p", { className: "error" });
-    error.setAttribute("role", "alert");
-    const close = element("button", { type: "button", className: "button" }, "Close");
-    close.onclick = () => this.close();
+    const error = failure();
     const list = element("ul", { className: "list" });
-    this.show("keys", said, list, error, element("div", { className: "actions" }, close));
+    this.show("keys", said, list, error, actions(button("Close", () => this.close())));
     said.focus();
     const load = async () => {
       const { keys } = await ask("GET", pathOf(name, "/keys"));
@@ -316,15 +287,13 @@ export class Card {
   // showHeaders offers to replace some of the headers that are kept for a gateway.
   showHeaders() {
     const { name, gateway_headers: kept } = this.data;
-    const error = element("p", { className: "error" });
-    error.setAttribute("role", "alert");
+    const error = failure();
     const rows = kept.map((header) => ({ header, ...field(header, { type: "password", autocomplete: "off", placeholder: "unchanged" }) }));
-    const save = element("button", { type: "submit", className: "button primary" }, "Save");
-    const cancel = element("button", { type: "button", className: "button plain" }, "Cancel");
-    cancel.onclick = () => this.close();
+    const save = button("Save", null, { type: "submit", style: "primary" });
+    const cancel = button("Cancel", () => this.close(), { style: "plain" });
     const form = element("form", { noValidate: true },
       element("p", { className: "hint" }, "Sent to this server alone. A header without a new value stays as it is. Values are never shown."),
-      element("div", { className: "fields" }, ...rows.flatMap((row) => row.parts)), error, element("div", { className: "actions" }, save, cancel));
+      element("div", { className: "fields" }, ...rows.flatMap((row) => row.parts)), error, actions(save, cancel));
     form.setAttribute("aria-label", `Gateway headers of ${name}`);
     form.onsubmit = (event) => {
       event.preventDefault();
@@ -334,14 +303,10 @@ export class Card {
         rows[0].input.focus();
         return;
       }
-      during(save, "Saving…", async () => {
-        try {
-          await ask("PATCH", pathOf(name), { gateway_headers: Object.fromEntries(typed) });
-          this.close();
-        } catch (problem) {
-          write(error, problem.message);
-        }
-      });
+      during(save, "Saving…", () => attempt(error, async () => {
+        await ask("PATCH", pathOf(name), { gateway_headers: Object.fromEntries(typed) });
+        this.close();
+      }));
     };
     this.show("headers", form);
     rows[0].input.focus();
@@ -367,12 +332,7 @@ export class Card {
   }
 
   cannotAsk(problem) {
-    const error = element("p", { className: "error", tabIndex: -1 }, problem.message);
-    error.setAttribute("role", "alert");
-    const again = element("button", { type: "button", className: "button" }, "Try again");
-    const cancel = element("button", { type: "button", className: "button plain" }, "Cancel");
-    again.onclick = () => this.signIn();
-    cancel.onclick = () => this.close();
+    const error = failure(problem.message);
     const mend = remedy(problem, async (change) => {
       try {
         await ask("PATCH", pathOf(this.data.name), change);
@@ -381,7 +341,8 @@ export class Card {
         this.cannotAsk(next);
       }
     });
-    this.panel.replaceChildren(error, element("div", { className: "remedy" }, ...mend), element("div", { className: "actions" }, again, cancel));
+    this.panel.replaceChildren(error, element("div", { className: "remedy" }, ...mend), actions(
+      button("Try again", () => this.signIn()), button("Cancel", () => this.close(), { style: "plain" })));
     error.focus();
   }
 
@@ -396,16 +357,17 @@ export class Card {
       choice.append(element("label", { className: "check" }, radio, methods[method] ?? method));
     }
     const fields = element("div", { className: "fields" });
-    const error = element("p", { className: "error", id: uniqueId("error") });
-    error.setAttribute("role", "alert");
+    const error = failure();
     const front = new Front(this.data, offer);
-    const submit = element("button", { type: "submit", className: `button ${inBrowser ? "" : "primary"}` }, "Sign in");
-    const browser = element("button", { type: "button", className: `button ${inBrowser ? "primary" : ""}` }, "Sign in in the browser");
-    const cancel = element("button", { type: "button", className: "button plain" }, "Cancel");
-    cancel.onclick = () => this.close();
+    const submit = button("Sign in", null, { type: "submit", style: inBrowser ? "" : "primary" });
+    const browser = button("Sign in in the browser", () => {
+      clean();
+      if (frontIsWhole()) this.byBrowser(browser, { headers: front.given(), change: some(front.change()) });
+    }, { style: inBrowser ? "primary" : "" });
+    const cancel = button("Cancel", () => this.close(), { style: "plain" });
     const form = element("form", { noValidate: true },
-      ...(offer.words ? [element("p", {}, offer.words)] : []), ...(inBrowser ? [element("div", { className: "actions" }, browser)] : []),
-      choice, fields, front.root, error, element("div", { className: "actions" }, submit, ...(inBrowser ? [] : [browser]), cancel));
+      ...(offer.words ? [element("p", {}, offer.words)] : []), ...(inBrowser ? [actions(browser)] : []),
+      choice, fields, front.root, error, actions(submit, ...(inBrowser ? [] : [browser]), cancel));
     form.setAttribute("aria-label", `Sign in to ${this.data.name}`);
 
     let method = preferred;
@@ -466,10 +428,6 @@ export class Card {
       const faulty = front.faulty();
       if (faulty) lacks(...faulty);
       return !faulty;
-    };
-    browser.onclick = () => {
-      clean();
-      if (frontIsWhole()) this.byBrowser(browser, { headers: front.given(), change: some(front.change()) });
     };
     form.onsubmit = (event) => {
       event.preventDefault();

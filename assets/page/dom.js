@@ -38,6 +38,28 @@ export async function during(button, words, work) {
   }
 }
 
+// attempt does some work, and writes into error what it throws.
+export async function attempt(error, work) {
+  write(error, "");
+  try {
+    return await work();
+  } catch (problem) {
+    write(error, problem.message);
+    return undefined;
+  }
+}
+
+// button is a button with words; act gets it when it is pressed. label is for screen readers,
+// in place of the words.
+export function button(words, act, { style = "", label, type = "button" } = {}) {
+  const made = element("button", { type, className: `button ${style}`.trim() }, words);
+  if (label) made.setAttribute("aria-label", label);
+  if (act) made.onclick = () => act(made);
+  return made;
+}
+
+export const actions = (...buttons) => element("div", { className: "actions" }, ...buttons);
+
 let made = 0;
 export const uniqueId = (kind) => `${kind}-${++made}`;
 
@@ -60,31 +82,24 @@ export const moment = (at) => new Date(at).toLocaleString([], { day: "numeric", 
 // revocable is a line of a list with a button that takes it away, after a second
 // press. then has the focus after that.
 export function revocable(name, about, error, revoke, then) {
-  const button = element("button", { type: "button", className: "button" }, "Revoke");
-  button.setAttribute("aria-label", `Revoke ${name}`);
   let sure = false;
-  button.onblur = () => {
-    if (button.getAttribute("aria-disabled") === "true") return;
-    sure = false;
-    write(button, "Revoke");
-  };
-  button.onclick = () => {
+  const made = button("Revoke", () => {
     if (!sure) {
       sure = true;
-      write(button, "Revoke now?");
+      write(made, "Revoke now?");
       return undefined;
     }
-    return during(button, "Revoking…", async () => {
-      write(error, "");
-      try {
-        await revoke();
-        then.focus();
-      } catch (problem) {
-        write(error, problem.message);
-      }
-    });
+    return during(made, "Revoking…", () => attempt(error, async () => {
+      await revoke();
+      then.focus();
+    }));
+  }, { label: `Revoke ${name}` });
+  made.onblur = () => {
+    if (made.getAttribute("aria-disabled") === "true") return;
+    sure = false;
+    write(made, "Revoke");
   };
-  return element("li", {}, element("p", {}, element("b", {}, name), " ", ...about), button);
+  return element("li", {}, element("p", {}, element("b", {}, name), " ", ...about), made);
 }
 
 // ---- Drawings, menus, toasts
@@ -94,17 +109,19 @@ const icons = {
   more: "M3 8h.01M8 8h.01M13 8h.01",
 };
 
-// icon is a drawing of lines, 16 wide.
-export function icon(name) {
-  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  const path = document.createElementNS(svg.namespaceURI, "path");
-  svg.setAttribute("viewBox", "0 0 16 16");
-  svg.setAttribute("aria-hidden", "true");
-  svg.setAttribute("class", `icon ${name}`);
-  path.setAttribute("d", icons[name]);
-  svg.append(path);
-  return svg;
+// svg is a drawing of parts, each a tag with its attributes, 16 wide.
+export function svg(style, ...parts) {
+  const made = (tag, attributes) => {
+    const part = document.createElementNS("http://www.w3.org/2000/svg", tag);
+    for (const [key, value] of Object.entries(attributes)) part.setAttribute(key, value);
+    return part;
+  };
+  const root = made("svg", { viewBox: "0 0 16 16", "aria-hidden": "true", class: style });
+  root.append(...parts.map((part) => made(...part)));
+  return root;
 }
+
+export const icon = (name) => svg(`icon ${name}`, ["path", { d: icons[name] }]);
 
 // menu is a button with a menu below it. items are [words, act, style]. Arrow keys, Home
 // and End move in it, Escape and Tab close it.
@@ -162,32 +179,45 @@ export function menu(label, items) {
 // toastTime is how long a toast stays, in ms; it waits while it has the pointer or the focus.
 const toastTime = 7000;
 
+const mostToasts = 3;
+
 // toast says what was done, for a while, and offers to take it back.
 export function toast(words, undo) {
+  const all = find("toasts");
+  const place = document.querySelector("dialog[open]") ?? document.body; // a dialog is before all else
+  if (all.parentNode !== place) place.append(all);
   const box = element("div", { className: "toast" }, element("p", {}, words));
   let timer = 0;
+  let focused = null; // before the toast
   const stay = () => clearTimeout(timer);
   const leave = () => {
     stay();
     timer = setTimeout(() => box.remove(), toastTime);
   };
   if (undo) {
-    const button = element("button", { type: "button", className: "button plain" }, "Undo");
-    button.setAttribute("aria-label", `Undo: ${words}`);
-    button.onclick = () => {
+    box.append(button("Undo", () => {
       box.remove();
+      focused?.focus();
       undo();
-    };
-    box.append(button);
+    }, { style: "plain", label: `Undo: ${words}` }));
   }
-  box.onpointerenter = box.onfocusin = stay;
-  box.onpointerleave = box.onfocusout = leave;
-  find("toasts").append(box);
+  box.onpointerenter = stay;
+  box.addEventListener("focusin", ({ relatedTarget }) => {
+    stay();
+    focused = relatedTarget;
+  });
+  box.onpointerleave = leave;
+  box.addEventListener("focusout", leave);
+  while (all.childElementCount >= mostToasts) all.firstChild.remove();
+  all.append(box);
   leave();
 }
 
+// A dialog takes no toasts with it.
+document.addEventListener("close", () => document.body.append(find("toasts")), true);
+
 // copy puts a text on the clipboard, and says so.
-async function copy(button, text, node) {
+async function copy(pressed, text, node) {
   try {
     await navigator.clipboard.writeText(text);
     toast("Copied.");
@@ -195,7 +225,7 @@ async function copy(button, text, node) {
     getSelection().selectAllChildren(node);
     toast("Selected: copy it with the keyboard.");
   }
-  button.focus();
+  pressed.focus();
 }
 
 // step is a text with a button that copies it.
@@ -205,15 +235,13 @@ export function step(title, text) {
   const box = element("pre", { tabIndex: 0 }, code);
   box.setAttribute("role", "region");
   box.setAttribute("aria-labelledby", head.id);
-  const button = element("button", { type: "button", className: "button" }, "Copy");
-  button.setAttribute("aria-label", `Copy: ${title}`);
-  button.onclick = () => copy(button, text, code);
-  return element("div", { className: "step" }, element("div", { className: "step-head" }, head, button), box);
+  const press = button("Copy", () => copy(press, text, code), { label: `Copy: ${title}` });
+  return element("div", { className: "step" }, element("div", { className: "step-head" }, head, press), box);
 }
 
 // failure is a line for what went wrong.
-export function failure() {
-  const line = element("p", { className: "error" });
+export function failure(words = "") {
+  const line = element("p", { className: "error", id: uniqueId("error"), tabIndex: -1 }, words);
   line.setAttribute("role", "alert");
   return line;
 }

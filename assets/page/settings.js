@@ -2,24 +2,19 @@
 
 import { ask } from "./agent.js";
 import { cards } from "./card.js";
-import { during, element, find, toast, write } from "./dom.js";
+import { attempt, during, element, find, toast, write } from "./dom.js";
 
 export const settings = {
   async show(about) {
     const dialog = find("settings");
-    write(find("settings-error"), "");
-    write(find("settings-said"), "");
     const kept = { keychain: "the system's keychain", file: "an encrypted file", memory: "memory, until it ends" }[about?.store] ?? "";
     write(find("about"), about ? `Langkeep ${about.version}. Secrets are kept in ${kept}.` : "");
-    try {
-      this.fill(await ask("GET", "/v1/settings"));
-    } catch (problem) {
-      write(find("settings-error"), problem.message);
-    }
+    await attempt(find("settings-error"), async () => this.fill(await ask("GET", "/v1/settings")));
     if (!dialog.open) dialog.showModal();
   },
 
   fill(values) {
+    this.values = values;
     const names = [...cards.keys()].sort();
     if (values.default_profile && !names.includes(values.default_profile)) names.push(values.default_profile);
     find("default-profile").replaceChildren(
@@ -31,13 +26,19 @@ export const settings = {
     for (const [key, on] of Object.entries(values.notify)) find("settings").querySelector(`[name="${key}"]`).checked = on;
   },
 
-  async change(input) {
-    const body = input.name === "start_at_login" ? { start_at_login: input.checked } : input.type === "checkbox" ? { notify: { [input.name]: input.checked } } : { [input.name]: input.value };
+  change({ name, type, checked, value }) {
+    const isNotice = type === "checkbox" && name !== "start_at_login";
+    const of = (is) => (isNotice ? { notify: { [name]: is } } : { [name]: is });
+    const before = this.values && of(isNotice ? this.values.notify[name] : this.values[name]);
+    return this.apply(of(type === "checkbox" ? checked : value),
+      () => toast("Saved.", before && (() => this.apply(before, () => toast("As it was before.")))));
+  },
+
+  async apply(change, then) {
     write(find("settings-error"), "");
-    write(find("settings-said"), "");
     try {
-      this.fill(await ask("PATCH", "/v1/settings", body));
-      write(find("settings-said"), "Saved.");
+      this.fill(await ask("PATCH", "/v1/settings", change));
+      then();
     } catch (problem) {
       write(find("settings-error"), problem.message);
       ask("GET", "/v1/settings").then((values) => this.fill(values), () => {});
@@ -56,17 +57,13 @@ export const settings = {
   },
 
   async answerOffer(button, on) {
-    await during(button, on ? "Starting at login…" : "Not now", async () => {
-      try {
-        await ask("PATCH", "/v1/settings", on ? { start_at_login: true } : { offer_start: false });
-        find("offer").hidden = true;
-        if (on) toast("Langkeep starts when you log in.", () => ask("PATCH", "/v1/settings", { start_at_login: false }).catch((problem) => toast(problem.message)));
-        else toast("The settings have it whenever you like.");
-        find("open-add").focus();
-      } catch (problem) {
-        write(find("offer-error"), problem.message);
-      }
-    });
+    await during(button, on ? "Starting at login…" : "Not now", () => attempt(find("offer-error"), async () => {
+      await ask("PATCH", "/v1/settings", on ? { start_at_login: true } : { offer_start: false });
+      find("offer").hidden = true;
+      if (on) toast("Langkeep starts when you log in.", () => ask("PATCH", "/v1/settings", { start_at_login: false }).catch((problem) => toast(problem.message)));
+      else toast("The settings have it whenever you like.");
+      find("open-add").focus();
+    }));
   },
 };
 

@@ -1,16 +1,12 @@
 // What a form to sign in is made of.
 
 import { bytesOf } from "./agent.js";
-import { during, element, field } from "./dom.js";
+import { button, during, element, field } from "./dom.js";
 
 // remedy offers what can be done, right here, about a problem of a server's
 // address; apply gets the change.
 export function remedy(problem, apply, caFile = "") {
-  const act = (words, change, style = "button") => {
-    const button = element("button", { type: "button", className: style }, words);
-    button.onclick = () => during(button, "Trying…", () => apply(change()));
-    return button;
-  };
+  const act = (words, change) => button(words, (made) => during(made, "Trying…", () => apply(change())));
   switch (problem.reason) {
     case "moved":
       return problem.movedTo ? [act(`Use ${problem.movedTo}`, () => ({ server_url: problem.movedTo }))] : [];
@@ -78,13 +74,11 @@ export class Front {
     const later = names.filter((name) => !now.includes(name));
     const body = element("div", { className: "fields" }, ...now.flatMap((name) => parts[name]()));
     if (later.length > 0) {
-      const more = element("button", { type: "button", className: "button plain" }, "Other ways through");
-      more.onclick = () => {
+      body.append(button("Other ways through", (more) => {
         const added = later.flatMap((name) => parts[name]());
         more.replaceWith(...added);
         added.flatMap((node) => [...(node.matches("input") ? [node] : node.querySelectorAll("input"))])[0].focus();
-      };
-      body.append(more);
+      }, { style: "plain" }));
     }
     const hint = element("p", { className: "hint" }, offer.gateway ? "A gateway lets Langkeep through with what is given here."
       : "For a gateway that wants something of its own before it lets Langkeep through.");
@@ -105,15 +99,12 @@ export class Front {
     const parts = [];
     const { gateway_headers: kept } = this.data;
     if (kept.length > 0) {
-      const remove = element("button", { type: "button", className: "button" }, "Remove");
-      remove.setAttribute("aria-label", "Remove the kept headers");
-      const line = element("p", {}, "Kept: ", element("b", {}, kept.join(", ")), ".");
-      const item = element("div", { className: "kept" }, line, remove);
-      remove.onclick = () => {
+      const remove = button("Remove", () => {
         this.removed = true;
         item.replaceChildren(element("p", { tabIndex: -1 }, "The kept headers are removed when you sign in."));
         item.firstChild.focus();
-      };
+      }, { label: "Remove the kept headers" });
+      const item = element("div", { className: "kept" }, element("p", {}, "Kept: ", element("b", {}, kept.join(", ")), "."), remove);
       parts.push(item);
     }
     const list = element("div", { className: "fields" });
@@ -127,8 +118,7 @@ export class Front {
     if (kept.length > 0) kept.forEach((name) => add(name));
     else if (gateway === "cloudflare-access") ["CF-Access-Client-Id", "CF-Access-Client-Secret"].forEach((name) => add(name));
     else add();
-    const another = element("button", { type: "button", className: "button plain" }, "Another header");
-    another.onclick = () => add().focus();
+    const another = button("Another header", () => add().focus(), { style: "plain" });
     const hint = element("p", { className: "hint" }, kept.length > 0
       ? "A header without a new value stays as it is. Values are never shown." : "Kept with the session's secrets, sent to this server alone, and never shown again.");
     return [...parts, list, hint, another];

@@ -1,15 +1,15 @@
 // How programs use a profile: texts to copy, and tools that Langkeep connects by itself.
 
 import { ask, pathOf } from "./agent.js";
+import { apps } from "./apps.js";
 import { cards } from "./card.js";
-import { during, element, failure, field, sentence, step, tabs, toast, write } from "./dom.js";
+import { actions, attempt, button, during, element, failure, field, sentence, step, tabs, toast, write } from "./dom.js";
 
 export class Use {
   constructor(card, close) {
     this.card = card;
     this.root = element("div", { className: "use" }, element("p", { className: "said" }, "Looking for tools on this computer…"));
-    this.done = element("button", { type: "button", className: "button" }, "Close");
-    this.done.onclick = close;
+    this.done = button("Close", close);
     this.run = 0; // of the loads: an answer that comes late is dropped
   }
 
@@ -24,11 +24,11 @@ export class Use {
         ["Claude Code, Cursor …", (panel) => this.tools(panel)],
         ["URL and token", (panel) => this.address(panel)],
       ]);
-      this.root.replaceChildren(all.root, this.error, element("div", { className: "actions" }, this.done));
+      this.root.replaceChildren(all.root, this.error, actions(this.done));
       all.focus();
     } catch (problem) {
       write(this.error, problem.message);
-      this.root.replaceChildren(this.error, element("div", { className: "actions" }, this.done));
+      this.root.replaceChildren(this.error, actions(this.done));
       this.done.focus();
     }
   }
@@ -46,20 +46,16 @@ export class Use {
         url.replaceChildren(step("URL", proxy));
         return;
       }
-      const open = element("button", { type: "button", className: "button" }, "Open the proxy");
-      open.onclick = () => during(open, "Opening…", async () => {
-        write(this.error, "");
-        try {
-          const { proxy_url: opened } = await ask("PATCH", pathOf(name), { proxy: true });
-          show(opened);
-        } catch (problem) {
-          write(this.error, problem.message);
-        }
-      });
+      const open = button("Open the proxy", () => during(open, "Opening…", () => attempt(this.error, async () => {
+        const { proxy_url: opened } = await ask("PATCH", pathOf(name), { proxy: true });
+        show(opened);
+      })));
       url.replaceChildren(element("div", { className: "step" }, element("div", { className: "step-head" }, element("h3", {}, "URL"), open)));
     };
     show(this.card.data.proxy_url);
-    panel.append(url, step("Token, which is shown once", `langkeep client add my-app --profile ${name} --scope run --expires 30d`),
+    const add = button("Add an app", () => apps.show(name));
+    panel.append(url, element("div", { className: "step step-head" }, element("h3", {}, "Token, which is shown once"), add),
+      step("Or in a terminal", `langkeep client add my-app --profile ${name} --scope run --expires 30d`),
       element("p", { className: "hint" }, "The token goes where the program wants an API key (x-api-key, or a Bearer). It may run flows with inputs; other scopes allow more. Apps, above, lists it and takes it back."));
   }
 
@@ -113,22 +109,15 @@ export class Use {
 
   // offer is a tool's line, with a button that shows the change before it is made.
   offer(tool, link) {
-    const button = element("button", { type: "button", className: "button" }, "Connect");
-    button.setAttribute("aria-label", `Connect ${tool.title}`);
-    button.hidden = !link.profile || !tool.installed;
-    const line = element("li", {}, element("p", {}, element("b", {}, tool.title)), button);
-    button.onclick = () => during(button, "Looking…", async () => {
-      write(this.error, "");
+    const connect = button("Connect", () => during(connect, "Looking…", () => attempt(this.error, async () => {
       line.querySelector(".change")?.remove();
-      try {
-        const change = await this.post(tool, { ...link, preview: true });
-        if (change.changes) line.append(this.change(tool, link, change, button));
-        else toast(`${tool.title} is connected to ${link.profile} already.`);
-        line.querySelector(".change .button")?.focus();
-      } catch (problem) {
-        write(this.error, problem.message);
-      }
-    });
+      const change = await this.post(tool, { ...link, preview: true });
+      if (change.changes) line.append(this.change(tool, link, change, connect));
+      else toast(`${tool.title} is connected to ${link.profile} already.`);
+      line.querySelector(".change .button")?.focus();
+    })), { label: `Connect ${tool.title}` });
+    connect.hidden = !link.profile || !tool.installed;
+    const line = element("li", {}, element("p", {}, element("b", {}, tool.title)), connect);
     return line;
   }
 
@@ -136,27 +125,21 @@ export class Use {
 
   // change shows what connecting changes in a file, and does it when told to.
   change(tool, link, { file, diff }, opener) {
-    const apply = element("button", { type: "button", className: "button primary" }, "Write this");
-    const cancel = element("button", { type: "button", className: "button" }, "Cancel");
+    const apply = button("Write this", () => during(apply, "Writing…", () => attempt(this.error, async () => {
+      await this.post(tool, link);
+      await this.loadTools();
+      toast(`${tool.title} is connected to ${link.profile}. It may have to be started anew.`, () => this.disconnect(tool, link));
+      this.done.focus();
+    })), { style: "primary" });
+    const cancel = button("Cancel", () => {
+      box.remove();
+      opener.focus();
+    });
     const lines = diff.slice(diff.findIndex((text) => text.startsWith("@@")));
     const text = element("pre", { tabIndex: 0 }, ...lines.map((text) => element(text.startsWith("+") ? "b" : "span", {}, `${text}\n`)));
     text.setAttribute("aria-label", `Change of ${file}`);
     text.setAttribute("role", "region");
-    const box = element("div", { className: "change" }, element("p", {}, `In ${file}:`), text, element("div", { className: "actions" }, apply, cancel));
-    cancel.onclick = () => {
-      box.remove();
-      opener.focus();
-    };
-    apply.onclick = () => during(apply, "Writing…", async () => {
-      try {
-        await this.post(tool, link);
-        await this.loadTools();
-        toast(`${tool.title} is connected to ${link.profile}. It may have to be started anew.`, () => this.disconnect(tool, link));
-        this.done.focus();
-      } catch (problem) {
-        write(this.error, problem.message);
-      }
-    });
+    const box = element("div", { className: "change" }, element("p", {}, `In ${file}:`), text, actions(apply, cancel));
     return box;
   }
 
@@ -164,28 +147,23 @@ export class Use {
   connected(tool, connection) {
     const leads = connection.builder ? "builds flows of" : connection.project ? `runs flows of project ${connection.project} of` : "runs flows of";
     const state = connection.reason ? sentence(connection.reason) : connection.entry === "changed" ? "The entry was changed by hand." : "";
-    const button = element("button", { type: "button", className: "button" }, "Disconnect");
-    button.setAttribute("aria-label", `Disconnect ${tool.title} from ${connection.profile}`);
-    button.onclick = () => during(button, "Disconnecting…", () => this.disconnect(tool, connection));
+    const end = button("Disconnect", () => during(end, "Disconnecting…", () => this.disconnect(tool, connection)),
+      { label: `Disconnect ${tool.title} from ${connection.profile}` });
     return element("li", {}, element("p", {}, `${tool.title} ${leads} `, element("b", {}, connection.profile), ". ",
-      element("span", { className: "marked" }, state)), button);
+      element("span", { className: "marked" }, state)), end);
   }
 
-  async disconnect(tool, { profile, project, builder = false }) {
-    write(this.error, "");
-    try {
+  disconnect(tool, { profile, project, builder = false }) {
+    return attempt(this.error, async () => {
       const { backups } = await ask("DELETE", `/v1/tools/${encodeURIComponent(tool.name)}?${new URLSearchParams({ profile, builder })}`);
       const kept = backups.length > 0 ? ` Its file was gone; the former content is in ${backups.join(", ")}.` : "";
       toast(`${tool.title} is disconnected.${kept}`, async () => {
         await this.post(tool, { profile, ...(builder ? { builder } : project && { project }) }).catch((problem) => toast(problem.message));
         if (this.list.isConnected) this.loadTools();
       });
-      if (this.list.isConnected) {
-        await this.loadTools();
-        this.done.focus();
-      }
-    } catch (problem) {
-      write(this.error, problem.message);
-    }
+      if (!this.list.isConnected) return;
+      await this.loadTools();
+      this.done.focus();
+    });
   }
 }

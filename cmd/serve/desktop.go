@@ -271,7 +271,12 @@ func (v *desktopView) pressed(ctx context.Context, name, do string) error {
 		return notify.Answer(v.asks, do)
 	case notify.Confirming:
 		return nil // the page is open
-	case placeSubject, notify.Weakening:
+	case notify.Starting:
+		if do == notify.StartAtLogin.Do {
+			return v.server.Autostart.Set(true)
+		}
+		return nil
+	case placeSubject, notify.Weakening, notify.Adding:
 		return v.openPage(ctx, "")
 	}
 	switch do {
@@ -373,11 +378,23 @@ func (v *desktopView) notify(ctx context.Context) {
 			select {
 			case weaker := <-v.server.Weakened():
 				v.tell(show, notify.Weakened(weaker))
+			case added := <-v.server.Added():
+				v.tell(show, notify.Added(added, time.Now()))
 			case <-ctx.Done():
 				return
 			}
 		}
 	})
+	if start := v.server.Autostart; start != nil {
+		asking.Go(func() {
+			changes := v.agent.Subscribe()
+			defer v.agent.Unsubscribe(changes)
+			isPlace := func() bool { return v.tray.Load() && !v.server.PageShown() }
+			if err := notify.OfferStart(ctx, changes, start, isPlace, show); err != nil {
+				v.log.Warn("the start at login", "error", err)
+			}
+		})
+	}
 	changes := v.agent.Subscribe()
 	defer v.agent.Unsubscribe(changes)
 	notify.Run(ctx, notify.Config{

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
+	"time"
 
 	"langkeep/agent/asks"
 )
@@ -82,7 +84,7 @@ func ShownCode(code string, p asks.Program) (title, text string) {
 		page = "the control page in " + Program(p)
 	}
 	return "Code for the control page: " + code[:len(code)/2] + " " + code[len(code)/2:],
-		"Type it into " + page + ", and nowhere else: it lets that page answer for you. If you have not asked for it, a program has: let it be."
+		"Type it into " + page + ", and nowhere else: it lets that page answer programs and add apps for you. If you have not asked for it, a program has: let it be."
 }
 
 // Weakened says that programs are asked about less: a title, and a text.
@@ -95,6 +97,12 @@ func Weakened(all []asks.Weakened) (title, text string) {
 		text += fmt.Sprintf("For %s: %s, was %s. ", of, w.Is, w.Was)
 	}
 	return "Programs are asked about less", text + "If you have not changed the settings, a program has: langkeep audit says when."
+}
+
+// AddedApp says that a control page has added a client: a title, and a text.
+func AddedApp(name string, scopes, profiles []string, ends, now time.Time) (title, text string) {
+	return "App added: " + Safe(name), fmt.Sprintf("It may %s, of %s, until %s. If you have not added it on the control page, a program has: revoke it under Apps.",
+		May(scopes), Safe(strings.Join(profiles, ", ")), Clock(ends, now))
 }
 
 // NotAllowed says why a program gets nothing: lower case, with what to do.

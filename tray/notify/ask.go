@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"time"
 
 	"langkeep/agent/asks"
+	"langkeep/agent/clients"
 	"langkeep/localapi/guard"
 	"langkeep/localapi/words"
 )
@@ -32,6 +34,16 @@ const Weakening = "when programs are asked about"
 func Weakened(all []asks.Weakened) Message {
 	m := Message{Subject: Weakening, Urgent: true, Buttons: []Button{Open}}
 	m.Title, m.Text = words.Weakened(all)
+	return m
+}
+
+// Adding is the subject of the messages that a control page has added an app, as Asking.
+const Adding = "apps that a page adds"
+
+// Added is the message that a control page has added an app.
+func Added(c clients.Client, now time.Time) Message {
+	m := Message{Subject: Adding, Urgent: true, Buttons: []Button{Open}}
+	m.Title, m.Text = words.AddedApp(c.Name, c.Scopes, c.Profiles, c.Expires, now)
 	return m
 }
 

@@ -7,8 +7,10 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"langkeep/agent/asks"
+	"langkeep/agent/clients"
 	"langkeep/agent/clock"
 	"langkeep/agent/secret"
 	"langkeep/agent/vocabulary"
@@ -62,7 +64,7 @@ func TestWeakened(t *testing.T) {
 // The code is where it can be read at a glance, and for the page alone.
 func TestCode(t *testing.T) {
 	m := Code(guard.ShownCode{Code: secret.New("123456"), Program: asks.Program{Exe: "/usr/lib/firefox/firefox"}})
-	const want = "Code for the control page: 123 456 | Type it into the control page in firefox, and nowhere else: it lets that page answer for you. " +
+	const want = "Code for the control page: 123 456 | Type it into the control page in firefox, and nowhere else: it lets that page answer programs and add apps for you. " +
 		"If you have not asked for it, a program has: let it be."
 	if got := said(m); got != want || !m.Urgent || !m.Passing || m.Subject != Confirming || vocabulary.ValidName(Confirming) == nil {
 		t.Errorf("%+v", m)
@@ -72,6 +74,17 @@ func TestCode(t *testing.T) {
 	}
 	if err := plainly(nil)(m); err == nil {
 		t.Error("a code is among a program's arguments")
+	}
+}
+
+// An app that a page has added is told of, with its rights and its end.
+func TestAdded(t *testing.T) {
+	now := time.Date(2026, 11, 29, 3, 0, 0, 0, time.UTC)
+	m := Added(clients.Client{Name: "nightly", Scopes: []string{"run", "token"}, Profiles: []string{"prod", "lab"}, Expires: now.Add(30 * 24 * time.Hour)}, now)
+	const want = "App added: nightly | It may run flows with inputs and get access tokens, of prod, lab, until 29 Dec 2026 03:00. " +
+		"If you have not added it on the control page, a program has: revoke it under Apps. [Open]"
+	if got := said(m); got != want || !m.Urgent || m.Subject != Adding || vocabulary.ValidName(Adding) == nil {
+		t.Error(got)
 	}
 }
 
