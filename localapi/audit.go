@@ -31,11 +31,15 @@ func (s *Server) useOf(r *http.Request, caller *guard.Caller, profile, what stri
 	return u
 }
 
-// note adds a use to the audit log; problem is why the request was refused, nil if it
-// was not.
+// note adds a use to the audit log; problem is why the request was refused or came to
+// nothing, nil if neither.
 func (s *Server) note(u use, problem *client.Problem) {
-	if problem != nil && refused(problem) {
+	switch {
+	case problem == nil:
+	case refused(problem):
 		u.Refused = audit.Text(problem.Kind())
+	default:
+		u.Failed = audit.Text(problem.Kind())
 	}
 	if p, known := u.search.Known(); known {
 		u.Process = auditProcess(p)

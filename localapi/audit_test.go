@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -104,5 +105,29 @@ func TestLastRequestIsAudited(t *testing.T) {
 			t.Fatal("it is not in the audit log")
 		}
 		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// A request that was let through and came to nothing is told from one that got something.
+func TestAuditOfWhatFailed(t *testing.T) {
+	r := newRig(t)
+	r.signIn()
+	r.must(200, "GET", "/v1/profiles/prod/token", "")
+	r.must(200, "POST", "/v1/profiles/prod/logout", "")
+	r.refused(client.TypeSignInRequired, "owner", "GET", "/v1/profiles/prod/token", "")
+	var got []string
+	for start := time.Now(); len(got) < 2; {
+		if time.Since(start) > 5*time.Second {
+			t.Fatalf("the log has %q", got)
+		}
+		got = nil
+		for _, e := range r.server.Audit.Entries(0) {
+			if e.What == "GET /v1/profiles/{name}/token" {
+				got = append(got, string(e.Refused)+"|"+string(e.Failed))
+			}
+		}
+	}
+	if !slices.Equal(got, []string{"|", "|sign-in-required"}) {
+		t.Errorf("the log has %q", got)
 	}
 }

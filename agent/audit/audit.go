@@ -48,6 +48,7 @@ type Use struct {
 	What    string  `json:"what"`    // a method and a route
 	Refused Text    `json:"refused"` // the kind of problem; null: the request was admitted
 	Process Process `json:"process"`
+	Failed  Text    `json:"failed,omitempty"` // the kind of problem of a request that was admitted in vain
 }
 
 // Entry is a line of the log.

@@ -87,6 +87,7 @@ export const apps = {
         find("app-made").replaceChildren(step(`Token of ${name}, which is shown this once`, token),
           ...(urls.length === 1 ? [step("URL", urls[0])] : []));
         find("app-name").value = "";
+        find("app").open = false; // the token is what matters now
         find("app-made").querySelector("button").focus();
         await this.load();
       } catch (problem) {

@@ -263,6 +263,7 @@ export function tabs(label, all) {
     panel.replaceChildren();
     all[at][1](panel);
     if (focus) list.children[at].focus();
+    list.children[at].scrollIntoView({ block: "nearest", inline: "nearest" });
   };
   list.append(...all.map(([title], at) => {
     const tab = element("button", { type: "button", id: uniqueId("tab") }, title);

@@ -291,7 +291,7 @@ func (o *loginOptions) prepare(ctx context.Context, c *client.Client) (p client.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
 		if _, err := c.RemoveProfile(ctx, o.name); err != nil {
-			o.say("and the profile could not be removed again: " + wordsOf(err))
+			o.say(o.name + ": the profile stays: langkeep remove " + o.name + " deletes it later")
 		}
 	}, nil
 }

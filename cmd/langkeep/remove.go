@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"langkeep/agent/paths"
 	"langkeep/localapi/client"
 	"langkeep/localapi/words"
 )
@@ -90,6 +91,9 @@ func (o *removeOptions) run(ctx context.Context, c *client.Client, args []string
 	}
 	if failed != nil {
 		return exitError{codeOf(failed), errors.New("some profiles are still there: remove them again later")}
+	}
+	if p, err := paths.Resolve(o.getenv); o.all && err == nil && o.getenv("LANGKEEP_URL") == "" {
+		o.say("the settings and the logs stay, without secrets: " + p.Config + ", " + p.State)
 	}
 	return nil
 }

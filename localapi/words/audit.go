@@ -76,8 +76,12 @@ func Did(u audit.Use) string {
 			said = "called " + said
 		}
 	}
-	if u.Refused != "" {
-		return "was refused (" + strings.ReplaceAll(Safe(string(u.Refused)), "-", " ") + "): " + said
+	kind := func(t audit.Text) string { return strings.ReplaceAll(Safe(string(t)), "-", " ") }
+	switch {
+	case u.Refused != "":
+		return "was refused (" + kind(u.Refused) + "): " + said
+	case u.Failed != "":
+		return "had no success (" + kind(u.Failed) + "): " + said
 	}
 	return said
 }

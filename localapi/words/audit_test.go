@@ -9,6 +9,7 @@ import (
 func TestAuditInWords(t *testing.T) {
 	for want, u := range map[string]audit.Use{
 		"You read a token": {Client: "owner", What: "GET /v1/profiles/{name}/token"},
+		"You had no success (sign in required): read a token":                   {Client: "owner", What: "GET /v1/profiles/{name}/token", Failed: "sign-in-required"},
 		"ci was refused (forbidden): read an API key":                           {Client: "ci", What: "GET /v1/profiles/{name}/api-key", Refused: "forbidden"},
 		"Somebody unknown was refused (unauthorized): looked at the state":      {What: "GET /v1/status", Refused: "unauthorized"},
 		"You, on the page signed out":                                           {Client: "page", What: "POST /v1/profiles/{name}/logout"},

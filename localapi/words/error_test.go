@@ -37,7 +37,7 @@ func TestError(t *testing.T) {
 		{&agent.Error{Kind: agent.Internal, Code: agent.KeyUnwritten, Profile: "prod", Detail: "disk full"}, `profile "prod": can't write down the key to be made: disk full`},
 		{&agent.Error{Kind: agent.NotSupported, Reason: vocabulary.KeysForbidden, Profile: "prod", Detail: "no"}, `profile "prod": the server makes no api keys for this account (no): ask its administrator, or use one of your own with --method api-key`},
 		{&agent.Error{Kind: agent.KeychainBlocked, Profile: "prod", Reason: vocabulary.Locked}, `profile "prod": the keychain is locked: unlock it, then try again`},
-		{&agent.Error{Kind: agent.KeychainBlocked, Profile: "prod", Reason: vocabulary.Missing}, `profile "prod": there is no keychain here: start one, or run langkeep with --store file`},
+		{&agent.Error{Kind: agent.KeychainBlocked, Profile: "prod", Reason: vocabulary.Missing}, `profile "prod": there is no keychain here: start one, or keep the secrets in a file: langkeep restart --store file`},
 		{&agent.Error{Kind: agent.KeychainBlocked, Profile: "prod", Reason: vocabulary.Silent}, `profile "prod": the keychain does not answer: look for its prompt, or restart it`},
 		{&agent.Error{Kind: agent.NotSupported, Profile: "prod", Reason: vocabulary.TooBig}, `profile "prod": the secret has more than 64 KiB, and the store holds no longer one`},
 		{&agent.Error{Kind: agent.KeychainBlocked, Profile: "prod", Reason: vocabulary.Failing, Detail: "broken"}, `profile "prod": the keychain failed: broken`},

@@ -134,7 +134,7 @@ var reasons = map[string]reasonWords{
 	vocabulary.Missing: {
 		of:       theStore,
 		sentence: "There is no keychain here, so the saved session can't be read. Start one, or use --store file.",
-		found:    "there is no keychain here", advice: "start one, or run langkeep with --store file",
+		found:    "there is no keychain here", advice: "start one, or keep the secrets in a file: langkeep restart --store file",
 	},
 	vocabulary.Silent: {
 		of:       theStore,

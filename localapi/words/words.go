@@ -491,7 +491,7 @@ func Problem(p *client.Problem) string {
 		line += "; the token held lives " + seconds(p.HeldValid)
 	}
 	if p.RetryAfter != nil && *p.RetryAfter > 0 {
-		line += "; try again in " + seconds(p.RetryAfter)
+		line += "; next try in " + seconds(p.RetryAfter)
 	}
 	return line
 }

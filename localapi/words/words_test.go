@@ -282,7 +282,7 @@ func TestProblem(t *testing.T) {
 	for want, p := range map[string]*client.Problem{
 		"ask again":       {Detail: "ask again"},
 		"not-found (404)": {Type: client.ProblemBase + "not-found", Status: 404},
-		"away; the token held lives 12 min; try again in 42 s": {Detail: "away", HeldValid: new(int64(720)), RetryAfter: new(int64(42))},
+		"away; the token held lives 12 min; next try in 42 s": {Detail: "away", HeldValid: new(int64(720)), RetryAfter: new(int64(42))},
 		"away":     {Detail: "away", HeldValid: new(int64(0)), RetryAfter: new(int64(0))},
 		"a[2J b c": {Detail: "a\x1b[2J b\nc\u202e"},
 	} {
