@@ -11,7 +11,7 @@ class Langkeep < Formula
 
   def install
     ENV["CGO_ENABLED"] = OS.mac? ? "1" : "0"
-    system "go", "build", *std_go_args(ldflags: "-s -w -X main.version=#{version}"), "./cmd/langkeep"
+    system "go", "build", *std_go_args(ldflags: "-s -w -X main.version=#{version} -X main.commit=@COMMIT@ -X main.date=@DATE@"), "./cmd/langkeep"
     generate_completions_from_executable(bin/"langkeep", "completion")
     system bin/"langkeep", "man", man1
   end
