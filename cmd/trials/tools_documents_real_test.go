@@ -42,6 +42,7 @@ func (s *tools) testDocuments(p *person) {
 		p.t.Run(c.Document+"/"+firstWords(c.Text), func(t *testing.T) { r.try(t, c) })
 	}
 	p.t.Run("recipes", func(*testing.T) { r.recipes() })
+	p.t.Run("Python", func(t *testing.T) { r.programs(t) })
 	p.say(p.t, "%d commands of the documents were run", n)
 }
 
@@ -56,9 +57,13 @@ var notRunHere = map[string]string{
 	"docker run": "no Docker is here; TestContainers mounts that folder",
 	"socat TCP-LISTEN:17861,bind=127.0.0.1,fork,reuseaddr": "it stays in the container; TestContainers asks through the socket itself",
 
-	"uv tool":    "TestTools/python installs a wheel so",
-	"uv pip":     "and so",
-	"uvx --from": "and tries one so",
+	"uv tool":        "assets/packaging does, in a clean Debian",
+	"uv pip":         "and so",
+	"sudo apt":       "and that",
+	"brew install":   "no Homebrew is here",
+	"winget install": "nor winget",
+	"make dist":      "assets/packaging runs it",
+	"make build":     "the program that is tested was built so",
 
 	"LANGKEEP_WRITE_DOCS=1 go": "it would write into this tree; assets/casebook has a test of it",
 }
@@ -112,7 +117,7 @@ func newReader(p *person, s *tools) *reader {
 		"config/langkeep/config.toml": "schema = 1\nlisten = '127.0.0.1:0'\nbrowser = '" + home + "/bin/some-browser'\n",
 		"bin/uvx":                     "#!/bin/sh\nexec lfx-mcp\n",
 		"bin/pass":                    "#!/bin/sh\necho '" + s.server.Password + "'\n",
-		"work/ask.py":                 strings.ReplaceAll(programInReadme(p.t), "my-flow", "echo"),
+		"work/ask.py":                 strings.ReplaceAll(openAIProgram(p.t), "my-flow", "echo"),
 		"work/my_script.py":           "import os\nprint(os.environ['LANGFLOW_URL'])\n",
 		"passphrase":                  "a phrase to pass\n",
 	} {
@@ -120,17 +125,18 @@ func newReader(p *person, s *tools) *reader {
 			p.t.Fatal(err)
 		}
 	}
-	if err := os.Symlink(p.binary, home+"/bin/langkeep"); err != nil {
-		p.t.Fatal(err)
+	for _, dir := range []string{home + "/bin", r.work} { // where make build puts it, too
+		if err := os.Symlink(p.binary, dir+"/langkeep"); err != nil {
+			p.t.Fatal(err)
+		}
 	}
 	gateways := newDocumented(p.t, s.server, r.work, home+"/bin")
 	maps.Copy(r.typed, gateways.typed)
 	p.t.Cleanup(func() { r.shell("langkeep remove --all --no-start; langkeep stop") })
 	r.signedIn()
-	port := r.must0("langkeep status --json | python -c 'import json, sys; print(json.load(sys.stdin)[\"url\"].split(\":\")[-1])'")
 	r.must0("langkeep exec prod -- lfx pull && cp flows/Echo.json flow.json")
 	r.meant = strings.NewReplacer(append(gateways.meant,
-		"https://flows.example.org", s.server.URL, "http://127.0.0.1:7860", local.URL, ":17860", ":"+strings.TrimSpace(port),
+		"https://flows.example.org", s.server.URL, "http://127.0.0.1:7860", local.URL,
 		"/etc/langkeep.pass", home+"/passphrase", "/etc/ssl/company-ca.pem", "/etc/ssl/certs/ca-certificates.crt",
 		"--revoke ID", "--revoke "+another, "--project ID", "--project "+s.project, "/run/my-flow", "/run/echo", "--min-valid 10m", "--min-valid 1m", // this server's tokens live two
 	)...)
@@ -153,19 +159,52 @@ func refreshToken(t *testing.T, server *real.Server) string {
 	return pair.RefreshToken
 }
 
-// programInReadme is the README's block of Python.
-func programInReadme(t *testing.T) string {
-	readme, err := os.ReadFile("../../README.md")
+// pythonPrograms are the blocks of Python in the documents.
+func pythonPrograms(t *testing.T) (all []documents.Document) {
+	for _, d := range documents.Read(t, filepath.Join("..", ".."), "README.md", "docs/*.md") {
+		for _, part := range strings.Split(d.Text, "\n```python\n")[1:] {
+			program, _, _ := strings.Cut(part, "```\n")
+			all = append(all, documents.Document{Path: d.Path, Text: program})
+		}
+	}
+	return all
+}
+
+// openAIProgram is the one that a command of docs/python.md runs.
+func openAIProgram(t *testing.T) string {
+	for _, p := range pythonPrograms(t) {
+		if p.Path == "docs/python.md" && strings.Contains(p.Text, "from openai import OpenAI") {
+			return p.Text
+		}
+	}
+	t.Fatal("docs/python.md has no program for the OpenAI SDK")
+	return ""
+}
+
+// programs runs the documents' programs that use the module for Python.
+func (r *reader) programs(t *testing.T) {
+	r.signedIn()
+	module, err := filepath.Abs(filepath.Join("..", "..", "assets", "packaging", "python"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rest, _ := strings.Cut(string(readme), "### The OpenAI SDK\n")
-	_, rest, _ = strings.Cut(rest, "```python\n")
-	program, _, ok := strings.Cut(rest, "```\n")
-	if !ok {
-		t.Fatal("the README has no program for the OpenAI SDK")
+	n := 0
+	for _, p := range pythonPrograms(t) {
+		if !strings.Contains(p.Text, "langkeep.Auth(") {
+			continue
+		}
+		n++
+		text := strings.ReplaceAll(r.meant.Replace(p.Text), "my-flow", "echo") + "\nassert answer.status_code == 200 and 'hello' in answer.text, answer.text\n"
+		if err := os.WriteFile(filepath.Join(r.work, "documented.py"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if d := r.shell("PYTHONDONTWRITEBYTECODE=1 PYTHONPATH='" + module + "' python documented.py"); d.code != 0 {
+			t.Errorf("%s: %s\nends with %d: %s%s", p.Path, p.Text, d.code, d.stdout, d.stderr)
+		}
 	}
-	return program
+	if n != 2 {
+		t.Errorf("%d programs were run", n)
+	}
 }
 
 // recipes runs the texts that the control page offers to copy.
@@ -209,6 +248,10 @@ func (r *reader) must0(command string) string {
 func (r *reader) try(t *testing.T, c documents.Command) {
 	r.signedIn()
 	command := r.meant.Replace(c.Text)
+	if strings.Contains(command, ":17860") { // the agent takes another port at each start
+		port := r.must0("langkeep status --json | python -c 'import json, sys; print(json.load(sys.stdin)[\"url\"].split(\":\")[-1])'")
+		command = strings.ReplaceAll(command, ":17860", ":"+strings.TrimSpace(port))
+	}
 	if strings.Contains(command, "langkeep run ") {
 		// It goes on until it is told to end.
 		command = "langkeep stop; " + command + " & until langkeep status --no-start; do sleep 0.1; done; kill $! && wait $!"
