@@ -148,13 +148,22 @@ func (p *person) usePython(s *tools, uv, wheel, version string, server *langflow
 		}
 	}
 
-	// Where no agent runs, the wheel's own program starts one.
+	// Where no agent runs, the wheel's own program starts one, also where a killed one's
+	// files name an address at which another program listens now.
 	fresh := filepath.Join(shortDir(t), "h")
-	if err := os.MkdirAll(filepath.Join(fresh, "config"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(fresh, "config", "config.toml"), []byte("listen = '127.0.0.1:0'\nstore = 'memory'\n"), 0o600); err != nil {
-		t.Fatal(err)
+	for file, text := range map[string]string{
+		"config/config.toml": "listen = '127.0.0.1:0'\nstore = 'memory'\n",
+		"state/agent.json":   `{"schema":1,"url":"` + elsewhere.URL + `","pid":1}`,
+		"state/lock":         `{"schema":1,"pid":1}`,
+		"run/token":          "lk_of_the_killed_one",
+	} {
+		file = filepath.Join(fresh, file)
+		if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	started := []string{"LANGKEEP_HOME=" + fresh, "PATH=" + filepath.Join(dir, "bin") + ":" + os.Getenv("PATH")}
 	if said := use(started, "token"); said != "not-found: no profile: run langkeep login NAME URL\n" {
@@ -180,6 +189,7 @@ func newListener(t *testing.T) *listener {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		l.all = append(l.all, r.Header)
+		w.Header().Set("Connection", "close") // as programs with HTTP/1.0 do
 		w.WriteHeader(http.StatusTeapot)
 	}))
 	t.Cleanup(l.Close)

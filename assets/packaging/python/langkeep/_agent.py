@@ -108,8 +108,33 @@ def _own() -> Tuple[http.client.HTTPConnection, str]:
         except OSError:
             pass  # its path may be too long, so that the agent has none
     url = json.loads((state / "agent.json").read_text("utf-8"))["url"]
+    if _lock_free(state / "lock"):
+        raise OSError(f"the one at {url} has ended")
     token = (run / "token").read_text("ascii").strip()
     return _over_tcp(url, token), token
+
+
+def _lock_free(lock: Path) -> bool:
+    """Tell whether no agent holds its lock, as agent/paths does. A killed agent leaves
+    agent.json behind, and another program may listen at that address now."""
+    try:
+        fd = os.open(lock, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+    except OSError:
+        return True
+    try:  # closing ends the lock
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
 
 
 def _start() -> None:
@@ -156,13 +181,13 @@ def _prove(connection: http.client.HTTPConnection, token: str) -> None:
     key_id = hashlib.sha256(b"langkeep-key-id" + shared).digest()[:16]
     nonce = secrets.token_bytes(32)
     body = json.dumps({"key": _base64(key_id), "nonce": _base64(nonce)})
+    host, port = connection.sock.getpeername()[:2]  # now: an answer may end the connection
     connection.auto_open = 0  # the proof is for this very connection
     connection.request("POST", "/v1/proof", body, {"Content-Type": "application/json"})
     response = connection.getresponse()
     text = response.read(16 << 10)
     if response.status == 401:
         raise Error("unauthorized", "the agent does not know this token: it was revoked, has expired, or belongs to an earlier start of the agent")
-    host, port = connection.sock.getpeername()[:2]
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     right = hmac.new(shared, b"langkeep-agent\n" + address.encode() + b"\n" + nonce, hashlib.sha256).digest()
     if response.status != 200 or not hmac.compare_digest(_base64(right), str(json.loads(text).get("proof"))):
