@@ -58,6 +58,8 @@ func TestRealDist(t *testing.T) {
 	t.Run("debian", func(t *testing.T) {
 		useInDebian(t, old+"/langkeep_"+older+"_"+runtime.GOARCH+".deb", first+deb)
 	})
+	t.Run("the README, with the deb", func(t *testing.T) { useReadme(t, first, "deb") })
+	t.Run("the README, with the wheel", func(t *testing.T) { useReadme(t, first, "uv") })
 	t.Run("systemd", func(t *testing.T) { useUnits(t, first+deb) })
 	t.Run("pod", func(t *testing.T) { usePod(t, first+deb) })
 }
@@ -88,7 +90,7 @@ for rpm in *.rpm; do
 	rpm --dbpath "$2/rpm" -qpl "$rpm" | has -x /usr/bin/langkeep
 	test "$(rpm --dbpath "$2/rpm" -qp --qf '%{BUILDTIME} %{BUILDHOST}' "$rpm")" = '1700000000 langkeep'
 done
-for apk in *.apk; do tar -tzf "$apk" 2>/dev/null | has -x usr/bin/langkeep; done
+for apk in *.apk; do python3 -c "$5" "$apk"; done
 for pkg in *.pkg.tar.zst; do tar --zstd -tf "$pkg" | has -x usr/bin/langkeep; done
 for tar in *_linux_*.tar.gz *_darwin_*.tar.gz; do tar -tzf "$tar" | has '/langkeep$'; done
 for whl in *.whl; do python3 -m zipfile -l "$whl" | has -E '\.data/scripts/langkeep(\.exe)? '; done
@@ -117,7 +119,7 @@ bash -c '. share/bash-completion/completions/langkeep; complete -p langkeep' | h
 zsh -f -c 'autoload -U compinit; compinit -u -D; . share/zsh/vendor-completions/_langkeep; print $_comps[langkeep]' | has _langkeep
 fish --no-config -c '. share/fish/vendor_completions.d/langkeep.fish; complete -C "langkeep tok"' | has ^token
 `
-	output(t, exec.Command("bash", "-euxo", "pipefail", "-c", script, "sh", dist, t.TempDir(), version, runtime.GOARCH))
+	output(t, exec.Command("bash", "-euxo", "pipefail", "-c", script, "sh", dist, t.TempDir(), version, runtime.GOARCH, read(t, "testdata/apk.py")))
 }
 
 // checkManagers installs what has a package manager here, and has the others' recipes
@@ -141,7 +143,9 @@ for package in "$2"/langkeep-bin-*.pkg.tar.* "$1"/langkeep-*-$4.pkg.tar.zst; do
 	mkdir -p "$root/var/lib/pacman"
 	pacman() { command pacman --root "$root" --dbpath "$root/var/lib/pacman" --cachedir "$root/cache" --hookdir "$root/hooks" "$@"; }
 	pacman -U --noconfirm -dd "$package"
-	"$root/usr/bin/langkeep" version | grep "^langkeep $3 "
+	"$root/usr/bin/langkeep" version --verbose >"$2/said"
+	grep "^langkeep $3 " "$2/said"
+	grep '^installed  arch$' "$2/said"
 	pacman -Qkk
 	pacman -Rdd --noconfirm $(pacman -Qq)
 	test -z "$(find "$root" -path "$root/var" -prune -o -path "$root/cache" -prune -o -name '*langkeep*' -print)"
@@ -150,14 +154,15 @@ done
 root=$(mktemp -d)
 rpm --root "$root" --initdb
 rpm --root "$root" -i --nodeps "$1"/langkeep-*.$4.rpm
-"$root/usr/bin/langkeep" version | grep "^langkeep $3 "
+"$root/usr/bin/langkeep" version --verbose >"$2/said"
+grep "^langkeep $3 " "$2/said"
+grep '^installed  rpm$' "$2/said"
 rpm --root "$root" -V langkeep
 rpm --root "$root" -e langkeep
 test -z "$(find "$root" -name '*langkeep*')"
 rm -rf "$root"
 `
-	cpu := map[string]string{"amd64": "x86_64", "arm64": "aarch64"}[runtime.GOARCH]
-	output(t, exec.Command("bash", "-euxo", "pipefail", "-c", script, "sh", dist, t.TempDir(), version, cpu))
+	output(t, exec.Command("bash", "-euxo", "pipefail", "-c", script, "sh", dist, t.TempDir(), version, cpu()))
 	for _, name := range []string{"", ".installer", ".locale.en-US"} {
 		var tree map[string]any
 		if err := yaml.Unmarshal([]byte(read(t, dist+"/managers/winget/Langkeep.Langkeep"+name+".yaml")), &tree); err != nil || tree["PackageVersion"] != version {
@@ -165,6 +170,9 @@ rm -rf "$root"
 		}
 	}
 }
+
+// cpu is this computer's, as Linux names it.
+func cpu() string { return map[string]string{"amd64": "x86_64", "arm64": "aarch64"}[runtime.GOARCH] }
 
 // useInDebian is a package's life in a clean Debian, without systemd.
 func useInDebian(t *testing.T, old, deb string) {
@@ -205,7 +213,13 @@ func useInDebian(t *testing.T, old, deb string) {
 		t.Errorf("the upgrade put another agent in the place of the old one: %s", got)
 	}
 	d.as(ann, "langkeep token prod")
+	if got := d.as(ann, "langkeep doctor"); !strings.Contains(got, "warning  agent            langkeep 0.9.1-pre5+0123456 runs ") || !strings.Contains(got, " This command is "+version+": run langkeep restart.\n") {
+		t.Errorf("doctor doesn't tell that an older agent runs: %s", got)
+	}
 	d.as(ann, "langkeep restart"+flags)
+	if got := d.as(ann, "langkeep doctor"); !strings.Contains(got, "ok       agent ") {
+		t.Errorf("after a restart doctor says %s", got)
+	}
 	if got := runs(); got != version {
 		t.Errorf("after a restart %s runs", got)
 	}
