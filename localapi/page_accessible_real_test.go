@@ -104,7 +104,7 @@ func (c *chromium) accessible(t *testing.T) {
 	b.until(`document.getElementById("app-made").innerText.includes("langkeep client add nightly --profile archive --scope token --scope run --expires 30d")`)
 	b.shots("apps-add")
 	b.script(`document.getElementById("uses-of").value = "=owner"; document.getElementById("uses-of").dispatchEvent(new Event("change"))`)
-	b.until(`/You \(langkeep\) read an API key of prod/.test(document.getElementById("uses").innerText)`)
+	b.until(`/You \(langkeep\) read an API key \(prod\)/.test(document.getElementById("uses").innerText)`)
 	b.press("Done")
 	b.choose("prod", "Details")
 	b.says("prod", "Token left")

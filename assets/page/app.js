@@ -160,7 +160,7 @@ function open() {
 view.away = (how) => {
   if (!how && !isAway) return;
   isAway = how !== "";
-  for (const id of ["cards", "add", "find", "asking", "offer"]) find(id).inert = isAway; // for hands; a reader keeps the landmarks
+  for (const id of ["cards", "add", "find", "asking", "offer", "toasts"]) find(id).inert = isAway; // for hands; a reader keeps the landmarks
   document.body.classList.toggle("away", isAway);
   for (const button of document.querySelectorAll(".top button")) button.disabled = isAway;
   if (how === "long") forget();

@@ -109,7 +109,7 @@ export const apps = {
     find("uses").replaceChildren(...shown.map(({ at, who, did, profile, program, count }) => element("li", {},
       element("time", { dateTime: at }, moment(at)),
       element("p", {}, element("b", {}, who), `${program ? ` (${program})` : ""} ${did}`,
-        ...(profile ? [" of ", element("b", {}, profile)] : []), count > 1 ? `, ${count} times.` : "."))));
+        ...(profile ? [" (", element("b", {}, profile), ")"] : []), count > 1 ? `, ${count} times.` : "."))));
   },
 
   clear() {
