@@ -54,7 +54,7 @@ func TestDoctorCounts(t *testing.T) {
 	if code, _, stderr := answering(t, doctored(version, warning), "doctor"); code != 0 || stderr != "" {
 		t.Errorf("%d, %q", code, stderr)
 	}
-	if code, stdout, _ := answering(t, doctored("0.0.1"), "doctor"); code != 0 || !strings.HasPrefix(stdout, "warning  agent ") {
+	if code, stdout, _ := answering(t, doctored("0.0.1"), "doctor"); code != 0 || !strings.HasPrefix(stdout, "warning  agent            langkeep 0.0.1 runs ") || !strings.Contains(stdout, " This command is "+version+": run langkeep restart.\n") {
 		t.Errorf("another version: %d, %q", code, stdout)
 	}
 	if code, _, _ := answering(t, problem(client.NewProblem(client.TypeForbidden, "only the owner may")), "doctor"); code != 7 {
