@@ -94,6 +94,7 @@ for apk in *.apk; do python3 -c "$5" "$apk"; done
 for pkg in *.pkg.tar.zst; do tar --zstd -tf "$pkg" | has -x usr/bin/langkeep; done
 for tar in *_linux_*.tar.gz *_darwin_*.tar.gz; do tar -tzf "$tar" | has '/langkeep$'; done
 for whl in *.whl; do python3 -m zipfile -l "$whl" | has -E '\.data/scripts/langkeep(\.exe)? '; done
+for whl in *.whl; do python3 -c 'import sys, zipfile; z = zipfile.ZipFile(sys.argv[1]); text = z.read(next(n for n in z.namelist() if n.endswith("/METADATA"))).decode(); assert "](docs/" not in text and "/blob/v" in text' "$whl"; done
 for sbom in *_sbom.json; do
 	module=github.com/zalando/go-keyring
 	case $sbom in *windows*) module=fyne.io/systray ;; esac
