@@ -81,11 +81,11 @@ type Agent struct {
 	//     it held end in Locked.
 	//  5. keys.Manager.mu, then turn.mu, then gateway.Pass.mu, then the locks of a
 	//     flight.Slot, crew, saver, counts, a Subscription, gateway.Command,
-	//     langflow.Client, langflow.Renewable and langflow.ClientCert: held for what memory
-	//     takes, by their own methods.
+	//     langflow.Renewable and langflow.ClientCert: held for what memory takes, by their
+	//     own methods.
 	//
-	// Reading a machine takes none of them; looking at a session takes its client's
-	// (the offset), and a Snapshot those of keys.Manager and the session's Pass.
+	// Looking at a session takes none of them; a Snapshot takes those of keys.Manager and
+	// the session's Pass.
 	files sync.Mutex
 
 	mu            sync.Mutex // protects the following, and changes of sessions

@@ -53,7 +53,8 @@ func (a *Agent) editSessionsLocked(with func(all map[string]*session)) {
 
 // moment reads the clocks for a session.
 func (a *Agent) moment(m *machine) moment {
-	now := moment{wall: a.clock.Now(), elapsed: a.clock.Elapsed()}
+	var now moment
+	now.wall, now.elapsed = a.clock.Both()
 	if m.client != nil {
 		now.offset, now.offsetKnown = m.client.Offset()
 	}

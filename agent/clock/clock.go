@@ -16,6 +16,8 @@ type Clock interface {
 	Now() time.Time
 	// Elapsed is monotonic: the time since some fixed moment of this process.
 	Elapsed() time.Duration
+	// Both is Now and Elapsed from one reading, which costs half as much.
+	Both() (now time.Time, elapsed time.Duration)
 }
 
 // System is the computer's clock.
@@ -25,6 +27,11 @@ type system struct{ start time.Time }
 
 func (system) Now() time.Time           { return time.Now().Round(0) }
 func (s system) Elapsed() time.Duration { return time.Since(s.start) }
+
+func (s system) Both() (time.Time, time.Duration) {
+	now := time.Now()
+	return now.Round(0), now.Sub(s.start)
+}
 
 // Jumping is a System clock whose wall time a test can move, as a suspended
 // laptop or a corrected clock would.
@@ -53,3 +60,6 @@ func (j *Jumping) Now() time.Time {
 
 // Elapsed implements Clock.
 func (j *Jumping) Elapsed() time.Duration { return time.Since(j.start) }
+
+// Both implements Clock.
+func (j *Jumping) Both() (time.Time, time.Duration) { return j.Now(), j.Elapsed() }

@@ -352,6 +352,9 @@ func (p *Pass) renewCookies(res *http.Response) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if len(p.cookies) == 0 {
+		return
+	}
 	next := p.cookies
 	renewed := renewals(res, p.cookies)
 	if len(renewed) > 0 {

@@ -187,8 +187,7 @@ const leastSecret = 4
 
 // hold keeps a body: a JSON object, or the beginning of anything else.
 func (a *answer) hold(data []byte) {
-	var object map[string]json.RawMessage
-	if json.Unmarshal(data, &object) == nil && object != nil {
+	if bytes.HasPrefix(bytes.TrimLeft(data, " \t\r\n"), []byte("{")) && json.Valid(data) {
 		a.body = data
 	} else {
 		a.page = bytes.ToLower(data[:min(len(data), maxPage)])

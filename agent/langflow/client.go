@@ -12,7 +12,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"langkeep/agent/clock"
@@ -40,9 +40,7 @@ type Client struct {
 	userAgent string
 	tryAgain  func(*http.Request) bool
 
-	mu       sync.Mutex // protects the following
-	offset   time.Duration
-	measured bool
+	offset atomic.Pointer[time.Duration] // nil before the first
 }
 
 // New makes a client of the server at serverURL, which need not be normalised.

@@ -9,9 +9,10 @@ import (
 // Offset is the server's clock minus ours, from the newest response with a
 // usable Date; known is false before the first.
 func (c *Client) Offset() (offset time.Duration, known bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.offset, c.measured
+	if o := c.offset.Load(); o != nil {
+		return *o, true
+	}
+	return 0, false
 }
 
 // offsetOf measures the offset from one answer. A Date has whole seconds, and uvicorn
@@ -40,11 +41,9 @@ func (c *Client) observe(a *answer) {
 	if err != nil {
 		return
 	}
-	offset := offsetOf(a, date)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if (offset - c.offset).Abs() <= MaxLifetime {
-		c.offset, c.measured = offset, true
+	offset, held := offsetOf(a, date), c.offset.Load()
+	if known, _ := c.Offset(); (offset - known).Abs() <= MaxLifetime {
+		c.offset.CompareAndSwap(held, &offset) // an offset that came meanwhile may have a token to confirm it
 	}
 }
 
@@ -65,9 +64,8 @@ func (c *Client) issuedAt(a *answer, token secret.Text) time.Time {
 		c.observe(a)
 		return date
 	case believable(exp, date):
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		c.offset, c.measured = offsetOf(a, date), true
+		offset := offsetOf(a, date)
+		c.offset.Store(&offset)
 		return date
 	case !believable(exp, ours) && !believable(exp, a.received):
 		c.observe(a)
