@@ -6,6 +6,8 @@ import (
 	"bytes"
 	"crypto/tls"
 	"encoding/json"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -152,7 +154,10 @@ func flowsExample(t *testing.T, authority *langflowtest.Authority) {
 	}
 	now := time.Now()
 	certificate := authority.Issue("flows.example.org", now.Add(-time.Hour), now.Add(24*time.Hour))
-	s := &http.Server{Handler: mux, TLSConfig: &tls.Config{Certificates: []tls.Certificate{certificate}}}
+	s := &http.Server{
+		Handler: mux, TLSConfig: &tls.Config{Certificates: []tls.Certificate{certificate}},
+		ErrorLog: log.New(io.Discard, "", 0), // a probe of plain HTTP is none
+	}
 	go func() { _ = s.ServeTLS(l, "", "") }()
 	t.Cleanup(func() { _ = s.Close() })
 }

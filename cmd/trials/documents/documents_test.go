@@ -64,6 +64,16 @@ func TestDocumentsLeadSomewhere(t *testing.T) {
 	}
 }
 
+// The index has every document.
+func TestIndexHasEveryDocument(t *testing.T) {
+	index := documents.Read(t, root, "docs/README.md")[0].Text
+	for _, d := range documents.Read(t, root, "docs/*.md") {
+		if name := path.Base(d.Path); name != "README.md" && !strings.Contains(index, "]("+name+")") {
+			t.Errorf("docs/README.md has no link to %s", name)
+		}
+	}
+}
+
 // Tests and files that documents name are there, and so is the test that makes a
 // part of one.
 func TestDocumentsNameWhatIsThere(t *testing.T) {
