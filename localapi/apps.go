@@ -36,7 +36,8 @@ func (s *Server) apps(w http.ResponseWriter, _ *http.Request, _ *guard.Caller, _
 	}
 	for i := len(entries) - 1; i >= 0 && len(all.Uses) < mostUses; i-- {
 		e := entries[i]
-		use := client.AppUse{At: *moment(e.At), Client: string(e.Client), Profile: string(e.Profile), Who: words.Who(e.Use), Did: words.Did(e.Use), Count: e.Count}
+		use := client.AppUse{At: *moment(e.At), Client: string(e.Client), Profile: string(e.Profile), Who: words.Who(e.Use), Did: words.Did(e.Use), Count: e.Count,
+			OwnLook: words.OwnLook(e.Use)}
 		if e.Process.Exe != "" {
 			use.Program = words.By(e.Process)
 		}

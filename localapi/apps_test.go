@@ -13,6 +13,7 @@ func TestApps(t *testing.T) {
 	r.signIn()
 	r.must(201, "POST", "/v1/clients", `{"name":"ci","scopes":["read","token"],"profiles":["prod"]}`)
 	r.must(200, "GET", "/v1/profiles/prod/token", "")
+	r.must(200, "GET", "/v1/apps", "")
 	var all client.Apps
 	if err := json.Unmarshal([]byte(r.must(200, "GET", "/v1/apps", "")), &all); err != nil {
 		t.Fatal(err)
@@ -23,11 +24,12 @@ func TestApps(t *testing.T) {
 	if len(all.Scopes) != len(grantable) || all.Scopes[0].May == "" {
 		t.Errorf("the scopes are %+v", all.Scopes)
 	}
-	found := false
+	var read, looked bool
 	for _, use := range all.Uses {
-		found = found || use.Who == "You" && use.Did == "read a token" && use.Profile == "prod"
+		read = read || use.Who == "You" && use.Did == "read a token" && use.Profile == "prod" && !use.OwnLook
+		looked = looked || use.Did == "looked at the apps" && use.OwnLook
 	}
-	if !found {
+	if !read || !looked {
 		t.Errorf("the uses are %+v", all.Uses)
 	}
 	r.refused(client.TypeForbidden, "read", "GET", "/v1/apps", "")

@@ -103,8 +103,8 @@ export const apps = {
   // showUses tells who asked for what. Without a choice it leaves the person's own looks out.
   showUses() {
     const of = find("uses-of").value;
-    const shown = this.uses.filter(({ client, did }) => (of === "all" ? true
-      : of === "apps" ? client !== "page" && did !== "looked at the state" && did !== "opened the page" : client === of.slice(1))).slice(0, 50);
+    const shown = this.uses.filter(({ client, own_look: ownLook }) => (of === "all" ? true
+      : of === "apps" ? client !== "page" && !ownLook : client === of.slice(1))).slice(0, 50);
     find("uses-none").hidden = shown.length > 0;
     find("uses").replaceChildren(...shown.map(({ at, who, did, profile, program, count }) => element("li", {},
       element("time", { dateTime: at }, moment(at)),

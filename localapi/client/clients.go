@@ -58,6 +58,7 @@ type AppUse struct {
 	Did     string    `json:"did"`     // behind who
 	Program string    `json:"program"` // the name of the program's file; "": unknown
 	Count   int       `json:"count"`
+	OwnLook bool      `json:"own_look"` // the person themselves looked at how things are
 }
 
 // ClientsChange is the body of PATCH /v1/clients.
