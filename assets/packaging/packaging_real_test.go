@@ -58,8 +58,8 @@ func TestRealDist(t *testing.T) {
 	t.Run("debian", func(t *testing.T) {
 		useInDebian(t, old+"/langkeep_"+older+"_"+runtime.GOARCH+".deb", first+deb)
 	})
-	t.Run("the README, with the deb", func(t *testing.T) { useReadme(t, first, "deb") })
-	t.Run("the README, with the wheel", func(t *testing.T) { useReadme(t, first, "uv") })
+	t.Run("README from the deb", func(t *testing.T) { useReadme(t, first, "deb") })
+	t.Run("README from the wheel", func(t *testing.T) { useReadme(t, first, "uv") })
 	t.Run("systemd", func(t *testing.T) { useUnits(t, first+deb) })
 	t.Run("pod", func(t *testing.T) { usePod(t, first+deb) })
 }
