@@ -155,7 +155,7 @@ func TestLoginInBrowser(t *testing.T) {
 		if snap := r.is("prod", Fresh); snap.SigningIn || snap.Method != vocabulary.RefreshToken || !snap.Saved || !w.isClosed() {
 			r.t.Errorf("signed in: %+v", snap)
 		}
-		item, err := r.store.Get(r.t.Context(), keychain.Account("prod", keychain.Cookies))
+		item, err := r.store.Get(r.t.Context(), keychain.ItemName("prod", keychain.Cookies))
 		if kept, decodeErr := gateway.DecodeCookies(item.Secret); err != nil || decodeErr != nil || len(kept) != 1 || kept[0].Name != "_gate" {
 			r.t.Errorf("kept are %d cookies, %v", len(kept), err)
 		}
@@ -166,7 +166,7 @@ func TestLoginInBrowser(t *testing.T) {
 		g.set(func(g *gate) { g.admits = cookie("_gate", "v2") })
 		time.Sleep(time.Hour)
 		snap := r.is("prod", SignInRequired)
-		if snap.Reason != "gateway" || snap.Gateway != vocabulary.CloudflareAccess || !r.keeps(keychain.Account("prod", keychain.RefreshToken)) {
+		if snap.Reason != "gateway" || snap.Gateway != vocabulary.CloudflareAccess || !r.keeps(keychain.ItemName("prod", keychain.RefreshToken)) {
 			r.t.Errorf("the gateway's cookie has ended: %+v", snap)
 		}
 		if e := r.noToken("prod", SigningInRequired); e.Gateway != vocabulary.CloudflareAccess {
@@ -192,7 +192,7 @@ func TestBrowserBesideASessionThatWorks(t *testing.T) {
 		"a password": func(r *rig) { r.signIn("prod", false) },
 		"an API key": func(r *rig) {
 			r.signIn("other", false)
-			grant, err := r.Key(r.t.Context(), "other", Wish)
+			grant, err := r.Key(r.t.Context(), "other", AnyLifetime)
 			if err != nil {
 				r.t.Fatal(err)
 			}
@@ -412,7 +412,7 @@ func TestGatewaysWord(t *testing.T) {
 				r.t.Errorf("signed in: %+v", snap)
 			}
 			r.noToken("prod", NotSupported)
-			if _, err := r.Key(r.t.Context(), "prod", Wish); err != nil {
+			if _, err := r.Key(r.t.Context(), "prod", AnyLifetime); err != nil {
 				r.t.Errorf("a key: %v", err)
 			}
 			if token, err := r.Access(r.t.Context(), "prod"); err != nil || !token.Empty() {

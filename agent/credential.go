@@ -22,7 +22,7 @@ func (a *Agent) Through(name string, own, foreign http.RoundTripper) http.RoundT
 // KeyCredential returns an API key of a profile, made if need be, and the client of its
 // server. It is for the doctor; errors are as Key's.
 func (a *Agent) KeyCredential(ctx context.Context, name string) (*langflow.Client, langflow.Credential, error) {
-	grant, err := a.Key(ctx, name, Wish)
+	grant, err := a.Key(ctx, name, AnyLifetime)
 	if err != nil {
 		return nil, langflow.Credential{}, err
 	}
@@ -46,7 +46,7 @@ func (a *Agent) Credential(ctx context.Context, name string) (*langflow.Client, 
 		return nil, langflow.Credential{}, errorOf(name, m.clientErr)
 	}
 	if m.profile.Method != vocabulary.APIKey && !m.byGateway {
-		grant, err := a.Token(ctx, name, Wish)
+		grant, err := a.Token(ctx, name, AnyLifetime)
 		return m.client, langflow.Bearer(grant.Token), err
 	}
 	switch {

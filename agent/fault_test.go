@@ -91,7 +91,7 @@ var exitCodes = map[ErrorKind]string{SigningInRequired: "3", ServerUnreachable: 
 // read asks for a token as `langkeep token` does.
 func (f *faulty) read() error {
 	f.t.Helper()
-	grant, err := f.Token(f.t.Context(), prod, Wish)
+	grant, err := f.Token(f.t.Context(), prod, AnyLifetime)
 	code := "0"
 	if e := new(Error); errors.As(err, &e) {
 		code = exitCodes[e.Kind]
@@ -743,7 +743,7 @@ func becomes(version string) func(f *faulty) {
 // keyed signs in and has a managed key made.
 func keyed(f *faulty) {
 	f.rig.signIn(prod, false)
-	if _, err := f.Key(f.t.Context(), prod, Wish); err != nil {
+	if _, err := f.Key(f.t.Context(), prod, AnyLifetime); err != nil {
 		f.t.Fatal(err)
 	}
 }
@@ -757,7 +757,7 @@ func nextKey(reason string) func(f *faulty) {
 	return func(f *faulty) {
 		for range 2 {
 			time.Sleep(24 * time.Hour) // as long as a key lives
-			if _, err := f.Key(f.t.Context(), prod, Wish); err != nil {
+			if _, err := f.Key(f.t.Context(), prod, AnyLifetime); err != nil {
 				f.t.Error(err)
 			}
 		}

@@ -132,7 +132,7 @@ func TestKeptHeaders(t *testing.T) {
 		if snap := r.is("prod", Fresh); snap.Headers != "Authorization X-Team" {
 			r.t.Errorf("the kept headers are %q", snap.Headers)
 		}
-		if _, err := r.Key(r.t.Context(), "prod", Wish); err != nil {
+		if _, err := r.Key(r.t.Context(), "prod", AnyLifetime); err != nil {
 			r.t.Error(err)
 		}
 		time.Sleep(2 * time.Hour) // so the session was renewed
@@ -155,7 +155,7 @@ func TestKeptHeaders(t *testing.T) {
 		if _, err := r.Logout(r.t.Context(), "prod"); err != nil {
 			r.t.Fatal(err)
 		}
-		if r.keeps(keychain.Account("prod", keychain.Headers)) {
+		if r.keeps(keychain.ItemName("prod", keychain.Headers)) {
 			r.t.Error("the headers outlive the sign-out")
 		}
 		r.fails(r.logIn(r.t.Context(), "prod", admin.Name, admin.Password), ServerUnreachable)
@@ -226,7 +226,7 @@ func TestChangeHeaders(t *testing.T) {
 func TestHeadersOfAProfileThatIsNotReady(t *testing.T) {
 	bubble(t, langflowtest.Options{}, func(r *rig) {
 		r.signIn("prod", false)
-		key, err := r.Key(r.t.Context(), "prod", Wish)
+		key, err := r.Key(r.t.Context(), "prod", AnyLifetime)
 		if err != nil {
 			r.t.Fatal(err)
 		}
@@ -353,7 +353,7 @@ func TestExternalTokens(t *testing.T) {
 		}
 		r.restart()
 		r.mustToken("prod")
-		if _, err := r.Key(r.t.Context(), "prod", Wish); err != nil {
+		if _, err := r.Key(r.t.Context(), "prod", AnyLifetime); err != nil {
 			r.t.Error(err)
 		}
 		prints("not.a.token")
@@ -425,7 +425,7 @@ func TestCookiesRenewedInEachAnswer(t *testing.T) {
 		}
 		synctest.Wait()
 		var writes atomic.Int32
-		itemName := keychain.Account("prod", keychain.Cookies)
+		itemName := keychain.ItemName("prod", keychain.Cookies)
 		r.store.hook(func(op, name string) error {
 			if op == "set" && name == itemName {
 				writes.Add(1)
@@ -488,7 +488,7 @@ func TestPassThatIsNotStored(t *testing.T) {
 		g := guarded(r, func(*http.Request) bool { return true })
 		refusing := func(what string, fault error) {
 			r.store.hook(func(op, itemName string) error {
-				if op == "set" && itemName == keychain.Account("prod", what) {
+				if op == "set" && itemName == keychain.ItemName("prod", what) {
 					return fault
 				}
 				return nil
@@ -519,7 +519,7 @@ func TestPassThatIsNotStored(t *testing.T) {
 			}
 			time.Sleep(3 * time.Minute)
 			reads(true, "")
-			if !r.keeps(keychain.Account("prod", keychain.Headers)) {
+			if !r.keeps(keychain.ItemName("prod", keychain.Headers)) {
 				r.t.Error("the headers are not stored")
 			}
 		}

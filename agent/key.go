@@ -226,11 +226,11 @@ func (k keySource) StoredKey(ctx context.Context, a keys.Account) (keychain.Item
 }
 
 func (k keySource) SaveKey(profile string, item keychain.Item) {
-	k.agent.saver.save(keychain.Account(profile, keychain.APIKey), item, nil)
+	k.agent.saver.save(keychain.ItemName(profile, keychain.APIKey), item, nil)
 }
 
 func (k keySource) RemoveKey(profile string) {
-	k.agent.saver.remove(keychain.Account(profile, keychain.APIKey))
+	k.agent.saver.remove(keychain.ItemName(profile, keychain.APIKey))
 }
 
 // keyError makes an Error of one of package keys.

@@ -28,7 +28,7 @@ import (
 // mustKey gets a key, which the server must accept.
 func (r *rig) mustKey(name string) KeyGrant {
 	r.t.Helper()
-	grant, err := r.Key(r.t.Context(), name, Wish)
+	grant, err := r.Key(r.t.Context(), name, AnyLifetime)
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -214,7 +214,7 @@ func TestKeyWhereThereAreNone(t *testing.T) {
 		r.signIn("prod", false)
 		r.server.Fault("/api_key/", langflowtest.Fault{Status: 403, Body: `{"detail":"API keys are disabled"}`})
 		for range 50 {
-			_, err := r.Key(r.t.Context(), "prod", Wish)
+			_, err := r.Key(r.t.Context(), "prod", AnyLifetime)
 			if e := r.fails(err, NotSupported); e.Reason != vocabulary.KeysForbidden || !strings.Contains(e.Detail, "API keys are disabled") {
 				t.Fatalf("%+v", e)
 			}
@@ -249,7 +249,7 @@ func TestKeyOfAnIdentityProvidersAccount(t *testing.T) {
 		}
 		r.server.Fault("/api_key/", langflowtest.Fault{Status: 403, Body: `{"detail":"API key creation is disabled for externally authenticated users"}`})
 		for range 2 { // the second one is not asked for
-			_, err := r.Key(r.t.Context(), "prod", Wish)
+			_, err := r.Key(r.t.Context(), "prod", AnyLifetime)
 			if e := r.fails(err, NotSupported); e.Code != NoKeysOfProvider || e.Reason != vocabulary.KeysForbidden {
 				t.Errorf("%+v", e)
 			}
@@ -297,7 +297,7 @@ func TestKeysGoAtSignOut(t *testing.T) {
 		if s := r.is("prod", SignedOut); s.Keys.Left != 0 || !s.Keys.Expires.IsZero() {
 			t.Errorf("%d keys are left, one till %v", s.Keys.Left, s.Keys.Expires)
 		}
-		if _, err := r.Key(r.t.Context(), "prod", Wish); err == nil {
+		if _, err := r.Key(r.t.Context(), "prod", AnyLifetime); err == nil {
 			t.Error("a key of a profile that is signed out")
 		}
 	})
@@ -342,14 +342,14 @@ func TestKeyDeletedBehindOurBack(t *testing.T) {
 		first := r.mustKey("prod")
 		r.server.RevokeAPIKey(first.Key)
 		r.KeyRefused("prod", secret.New("sk-of-somebody-else"))
-		if again, err := r.Key(r.t.Context(), "prod", Wish); err != nil || again.ID != first.ID {
+		if again, err := r.Key(r.t.Context(), "prod", AnyLifetime); err != nil || again.ID != first.ID {
 			t.Errorf("a stranger's word counted: %v", err)
 		}
 		r.KeyRefused("prod", first.Key)
 		second := r.mustKey("prod")
 		r.server.RevokeAPIKey(second.Key)
 		r.KeyRefused("prod", second.Key)
-		if again, err := r.Key(r.t.Context(), "prod", Wish); err != nil || again.ID != second.ID {
+		if again, err := r.Key(r.t.Context(), "prod", AnyLifetime); err != nil || again.ID != second.ID {
 			t.Errorf("replaced twice within 10 s: %v", err)
 		}
 		time.Sleep(11 * time.Second)
@@ -371,13 +371,13 @@ func TestKeyWhileTheServerIsAway(t *testing.T) {
 	bubble(t, langflowtest.Options{}, func(r *rig) {
 		r.signIn("prod", false)
 		r.server.Stop()
-		_, err := r.Key(r.t.Context(), "prod", Wish)
+		_, err := r.Key(r.t.Context(), "prod", AnyLifetime)
 		r.fails(err, ServerUnreachable)
 		r.server.Start()
 		time.Sleep(11 * time.Second)
 		first := r.mustKey("prod")
 		r.server.Stop()
-		if again, err := r.Key(r.t.Context(), "prod", Wish); err != nil || again.ID != first.ID {
+		if again, err := r.Key(r.t.Context(), "prod", AnyLifetime); err != nil || again.ID != first.ID {
 			t.Errorf("a key in memory: %v", err)
 		}
 	})
@@ -393,7 +393,7 @@ func TestKeyThatCannotBeReplaced(t *testing.T) {
 		time.Sleep(20 * time.Hour)
 		before := r.server.Count("/api_key/")
 		for range 300 {
-			if _, err := r.Key(r.t.Context(), "prod", Wish); err != nil {
+			if _, err := r.Key(r.t.Context(), "prod", AnyLifetime); err != nil {
 				t.Fatal(err)
 			}
 			time.Sleep(time.Second)
@@ -421,9 +421,9 @@ func TestKeyOfAProfileWithAKey(t *testing.T) {
 		if !r.takesKey(own) {
 			t.Error("a person's own key was deleted")
 		}
-		_, err := r.Key(r.t.Context(), "prod", Wish)
+		_, err := r.Key(r.t.Context(), "prod", AnyLifetime)
 		r.fails(err, SigningInRequired)
-		if _, err := r.Key(r.t.Context(), "none", Wish); err == nil || errors.Is(err, errStopping) {
+		if _, err := r.Key(r.t.Context(), "none", AnyLifetime); err == nil || errors.Is(err, errStopping) {
 			t.Errorf("no such profile: %v", err)
 		}
 	})
@@ -435,7 +435,7 @@ func TestKeyWhileTheAgentStops(t *testing.T) {
 	bubble(t, langflowtest.Options{}, func(r *rig) {
 		r.signIn("prod", false)
 		r.crew.stop()
-		_, err := r.Key(r.t.Context(), "prod", Wish)
+		_, err := r.Key(r.t.Context(), "prod", AnyLifetime)
 		if e := r.fails(err, Internal); e.Code != Stopping {
 			t.Errorf("%+v", e)
 		}
@@ -514,7 +514,7 @@ func keyGivenUpStaysGone(t *testing.T) {
 					t.Error("the store still has it")
 				}
 				r.restart()
-				if again, err := r.Key(r.t.Context(), "prod", Wish); err != nil || again.ID == first.ID || !r.takesKey(again.Key) {
+				if again, err := r.Key(r.t.Context(), "prod", AnyLifetime); err != nil || again.ID == first.ID || !r.takesKey(again.Key) {
 					t.Errorf("after a restart there is the key %s again: %v", again.ID, err)
 				}
 			})
@@ -541,7 +541,7 @@ func credentialThatOneAnswerRefuses(t *testing.T) {
 			before := r.server.Count("/users/whoami")
 			for range 90 {
 				r.KeyRefused("prod", first.Key)
-				if again, err := r.Key(r.t.Context(), "prod", Wish); err != nil || again.ID != first.ID {
+				if again, err := r.Key(r.t.Context(), "prod", AnyLifetime); err != nil || again.ID != first.ID {
 					t.Fatalf("%s: another key, %s: %v", name, again.ID, err)
 				}
 				time.Sleep(time.Second / 3)
@@ -640,7 +640,7 @@ func keyThatAGatewayRefuses(t *testing.T) {
 	bubble(t, langflowtest.Options{}, func(r *rig) {
 		r.signIn("prod", false)
 		r.server.Fault("/api_key/", langflowtest.Fault{Status: 401, Body: `{"detail":"sign in to the gateway"}`, Times: 1})
-		_, err := r.Key(r.t.Context(), "prod", Wish)
+		_, err := r.Key(r.t.Context(), "prod", AnyLifetime)
 		r.fails(err, ServerUnreachable)
 		time.Sleep(10 * time.Second) // between two attempts
 		r.mustKey("prod")
@@ -675,7 +675,7 @@ func TestKeyWaitsForASignIn(t *testing.T) {
 		})
 		synctest.Wait()
 		wg.Go(func() {
-			if _, err := r.Key(r.t.Context(), "prod", Wish); err != nil {
+			if _, err := r.Key(r.t.Context(), "prod", AnyLifetime); err != nil {
 				t.Error(err)
 			}
 		})

@@ -17,8 +17,8 @@ func TestLock(t *testing.T) {
 		nothing := func(when string) {
 			r.t.Helper()
 			ctx := r.t.Context()
-			_, token := r.Token(ctx, "prod", Wish)
-			_, key := r.Key(ctx, "prod", Wish)
+			_, token := r.Token(ctx, "prod", AnyLifetime)
+			_, key := r.Key(ctx, "prod", AnyLifetime)
 			_, access := r.Access(ctx, "prod")
 			for what, err := range map[string]error{"a token": token, "a key": key, "the proxy's token": access} {
 				if err == nil {

@@ -307,8 +307,8 @@ func (a *Agent) takeOver(ctx context.Context, s *session, to upstream, c Credent
 		faults = a.storePass(ctx, s, to)
 	} else {
 		for _, what := range []string{keychain.Headers, keychain.Cookies} {
-			if w, waits := dropped[keychain.Account(s.name, what)]; waits {
-				a.saver.want(keychain.Account(s.name, what), w)
+			if w, waits := dropped[keychain.ItemName(s.name, what)]; waits {
+				a.saver.want(keychain.ItemName(s.name, what), w)
 			}
 		}
 	}
@@ -316,11 +316,11 @@ func (a *Agent) takeOver(ctx context.Context, s *session, to upstream, c Credent
 	// can't be deleted does no harm: it does not fit the new settings.
 	keepsPassword := false // an earlier sign-in's password stays, against the user's will
 	for _, what := range credentials {
-		other := keychain.Account(s.name, what)
+		other := keychain.ItemName(s.name, what)
 		if other == itemName {
 			continue
 		}
-		if other == keychain.Account(s.name, keychain.Password) && c.RememberPassword && c.Method == vocabulary.Password {
+		if other == keychain.ItemName(s.name, keychain.Password) && c.RememberPassword && c.Method == vocabulary.Password {
 			remembered := keychain.Item{Origin: to.origin, Username: username, Secret: c.Password, WithPass: item.WithPass}
 			if err := a.store.Set(ctx, other, remembered); err != nil {
 				a.log.Warn("can't remember the password now", "profile", s.name, "error", err)
@@ -331,7 +331,7 @@ func (a *Agent) takeOver(ctx context.Context, s *session, to upstream, c Credent
 		if err := a.store.Delete(ctx, other); err != nil {
 			a.log.Warn("can't remove an earlier secret now", "item", other, "error", err)
 			a.saver.remove(other)
-			keepsPassword = keepsPassword || other == keychain.Account(s.name, keychain.Password)
+			keepsPassword = keepsPassword || other == keychain.ItemName(s.name, keychain.Password)
 		}
 	}
 
@@ -381,7 +381,7 @@ func (a *Agent) signOut(ctx context.Context, s *session) error {
 	undo := a.saver.forget(itemNames...)
 	if m.holds() {
 		itemName, item := m.item()
-		undo[itemName] = wish{item: item, told: a.noteSaved(s)}
+		undo[itemName] = pendingWrite{item: item, told: a.noteSaved(s)}
 	}
 	if err := a.forgetStored(ctx, itemNames, undo); err != nil {
 		for itemName, w := range undo {

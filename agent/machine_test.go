@@ -183,22 +183,22 @@ func TestMachineGrants(t *testing.T) {
 		attend   bool
 		kind     ErrorKind // "" is a token
 	}{
-		"a good token":               {func(*machine) {}, Wish, 0, false, ""},
+		"a good token":               {func(*machine) {}, AnyLifetime, 0, false, ""},
 		"for longer than it lives":   {func(*machine) {}, 50 * time.Minute, 20 * time.Minute, true, ""},
-		"near its end":               {func(*machine) {}, Wish, 59*time.Minute + 30*time.Second, true, ""},
-		"near its end, in an outage": {func(m *machine) { m.fail(errNetwork, at(59*time.Minute)) }, Wish, 59*time.Minute + time.Second, false, ""},
+		"near its end":               {func(*machine) {}, AnyLifetime, 59*time.Minute + 30*time.Second, true, ""},
+		"near its end, in an outage": {func(m *machine) { m.fail(errNetwork, at(59*time.Minute)) }, AnyLifetime, 59*time.Minute + time.Second, false, ""},
 		"longer than any lives":      {func(m *machine) { m.forcedAt = at(0).elapsed }, 2 * time.Hour, time.Second, false, LifetimeTooShort},
-		"unproven":                   {func(m *machine) { m.needsProof = true }, Wish, 0, true, ""},
-		"unproven, in an outage":     {func(m *machine) { m.needsProof = true; m.fail(errNetwork, at(0)) }, Wish, time.Second, false, ""},
-		"ended, in an outage":        {func(m *machine) { m.fail(errNetwork, at(2*time.Hour)) }, Wish, 2*time.Hour + time.Second, false, ServerUnreachable},
-		"ended, after an outage":     {func(m *machine) { m.fail(errNetwork, at(2*time.Hour)) }, Wish, 2*time.Hour + time.Minute, true, ""},
-		"signed out":                 {func(m *machine) { m.signedOut() }, Wish, 0, false, SigningInRequired},
-		"refused for good":           {func(m *machine) { m.end(refusal{reason: "inactive-user"}, at(0)) }, Wish, 0, false, SigningInRequired},
+		"unproven":                   {func(m *machine) { m.needsProof = true }, AnyLifetime, 0, true, ""},
+		"unproven, in an outage":     {func(m *machine) { m.needsProof = true; m.fail(errNetwork, at(0)) }, AnyLifetime, time.Second, false, ""},
+		"ended, in an outage":        {func(m *machine) { m.fail(errNetwork, at(2*time.Hour)) }, AnyLifetime, 2*time.Hour + time.Second, false, ServerUnreachable},
+		"ended, after an outage":     {func(m *machine) { m.fail(errNetwork, at(2*time.Hour)) }, AnyLifetime, 2*time.Hour + time.Minute, true, ""},
+		"signed out":                 {func(m *machine) { m.signedOut() }, AnyLifetime, 0, false, SigningInRequired},
+		"refused for good":           {func(m *machine) { m.end(refusal{reason: "inactive-user"}, at(0)) }, AnyLifetime, 0, false, SigningInRequired},
 		"waiting to sign in silently": {func(m *machine) {
 			m.endSilently("session-ended", "")
 			m.refused.slot = at(time.Minute).elapsed
-		}, Wish, 0, false, ServerUnreachable},
-		"an api key": {func(m *machine) { m.profile.Method = vocabulary.APIKey }, Wish, 0, false, NotSupported},
+		}, AnyLifetime, 0, false, ServerUnreachable},
+		"an api key": {func(m *machine) { m.profile.Method = vocabulary.APIKey }, AnyLifetime, 0, false, NotSupported},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := signedIn()

@@ -22,7 +22,7 @@ func TestOutage(t *testing.T) {
 		if s.Reason != string(langflow.Unreachable) || s.FailingSince.IsZero() || s.NextAttempt.IsZero() {
 			t.Errorf("while retrying: %+v", s)
 		}
-		if _, err := r.Token(r.t.Context(), "prod", Wish); err != nil {
+		if _, err := r.Token(r.t.Context(), "prod", AnyLifetime); err != nil {
 			t.Errorf("the held token is not served: %v", err)
 		}
 		_, err := r.Token(r.t.Context(), "prod", 5*time.Minute)
@@ -418,7 +418,7 @@ func TestGatewayRefusesProof(t *testing.T) {
 			r.clock.Jump(time.Minute) // a sleep, after which the token is tried
 			time.Sleep(tick + wakeSpread + time.Second)
 			r.is("prod", Retrying)
-			if _, err := r.Token(r.t.Context(), "prod", Wish); err != nil {
+			if _, err := r.Token(r.t.Context(), "prod", AnyLifetime); err != nil {
 				t.Errorf("the held token is not served: %v", err)
 			}
 		})
@@ -504,7 +504,7 @@ func TestTokenBornDeadReplacesNothing(t *testing.T) {
 		r.server.SetLifetimes(time.Millisecond, 7*24*time.Hour)
 		time.Sleep(50 * time.Minute)
 		r.is("prod", Retrying)
-		if _, err := r.Token(r.t.Context(), "prod", Wish); err != nil {
+		if _, err := r.Token(r.t.Context(), "prod", AnyLifetime); err != nil {
 			t.Errorf("the held token is not served: %v", err)
 		}
 	})

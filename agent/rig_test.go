@@ -236,7 +236,7 @@ func (r *rig) accepted(token secret.Text) bool {
 // mustToken reads a token that the server must take.
 func (r *rig) mustToken(name string) Grant {
 	r.t.Helper()
-	grant, err := r.Token(r.t.Context(), name, Wish)
+	grant, err := r.Token(r.t.Context(), name, AnyLifetime)
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -248,7 +248,7 @@ func (r *rig) mustToken(name string) Grant {
 
 func (r *rig) noToken(name string, want ErrorKind) *Error {
 	r.t.Helper()
-	_, err := r.Token(r.t.Context(), name, Wish)
+	_, err := r.Token(r.t.Context(), name, AnyLifetime)
 	return r.fails(err, want)
 }
 

@@ -20,17 +20,17 @@ type saver struct {
 	log   *slog.Logger
 	wake  chan struct{}
 
-	mu      sync.Mutex           // protects the following
-	pending map[string]wish      // by the item's name
-	written map[string]time.Time // when an item with a least pause was last written, by its name
-	busy    string               // the name of the item being written
-	writing wish                 // the item being written
-	idle    chan struct{}        // closed at the end of that write
+	mu      sync.Mutex              // protects the following
+	pending map[string]pendingWrite // by the item's name
+	written map[string]time.Time    // when an item with a least pause was last written, by its name
+	busy    string                  // the name of the item being written
+	writing pendingWrite            // the item being written
+	idle    chan struct{}           // closed at the end of that write
 }
 
-// wish is a pending write: an item to store, or with gone to delete. told hears the
+// pendingWrite is an item to store, or with gone to delete. told hears the
 // result of each attempt; it may be nil.
-type wish struct {
+type pendingWrite struct {
 	item keychain.Item
 	gone bool
 	told func(error)
@@ -40,18 +40,18 @@ type wish struct {
 }
 
 func newSaver(store keychain.Store, log *slog.Logger) *saver {
-	return &saver{store: store, log: log, wake: make(chan struct{}, 1), pending: map[string]wish{}, written: map[string]time.Time{}}
+	return &saver{store: store, log: log, wake: make(chan struct{}, 1), pending: map[string]pendingWrite{}, written: map[string]time.Time{}}
 }
 
 // save queues an item for the store; told may be nil.
 func (v *saver) save(itemName string, item keychain.Item, told func(error)) {
-	v.want(itemName, wish{item: item, told: told})
+	v.want(itemName, pendingWrite{item: item, told: told})
 }
 
 // remove queues the deletion of an item.
-func (v *saver) remove(itemName string) { v.want(itemName, wish{gone: true}) }
+func (v *saver) remove(itemName string) { v.want(itemName, pendingWrite{gone: true}) }
 
-func (v *saver) want(itemName string, w wish) {
+func (v *saver) want(itemName string, w pendingWrite) {
 	v.mu.Lock()
 	v.pending[itemName] = w
 	v.mu.Unlock()
@@ -62,7 +62,7 @@ func (v *saver) want(itemName string, w wish) {
 }
 
 // newest returns the pending write of an item, false if there is none.
-func (v *saver) newest(itemName string) (wish, bool) {
+func (v *saver) newest(itemName string) (pendingWrite, bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	w, ok := v.pending[itemName]
@@ -75,8 +75,8 @@ func (v *saver) newest(itemName string) (wish, bool) {
 // forget drops the pending writes of the items and returns them. It first waits for
 // a write under way to one of them: a failed write becomes pending again, and a
 // successful one may queue a deletion (see tidying).
-func (v *saver) forget(itemNames ...string) map[string]wish {
-	dropped := map[string]wish{}
+func (v *saver) forget(itemNames ...string) map[string]pendingWrite {
+	dropped := map[string]pendingWrite{}
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	for slices.Contains(itemNames, v.busy) {

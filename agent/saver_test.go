@@ -23,7 +23,7 @@ func TestForgottenForGood(t *testing.T) {
 		})
 		v := newSaver(store, slog.New(slog.DiscardHandler))
 		go v.run(t.Context())
-		refresh, access := keychain.Account("prod", keychain.RefreshToken), keychain.Account("prod", keychain.AccessToken)
+		refresh, access := keychain.ItemName("prod", keychain.RefreshToken), keychain.ItemName("prod", keychain.AccessToken)
 		v.save(access, keychain.Item{}, func(error) { v.remove(refresh) })
 		synctest.Wait()
 		forgotten := make(chan struct{})

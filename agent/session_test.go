@@ -148,7 +148,7 @@ func TestAllAtOnce(t *testing.T) {
 						ctx, cancel := context.WithTimeout(r.t.Context(), seconds(20))
 						switch roll(11) {
 						case 0, 1:
-							_, _ = r.Token(ctx, name, Wish)
+							_, _ = r.Token(ctx, name, AnyLifetime)
 						case 2:
 							_, _ = r.Token(ctx, name, 58*time.Second)
 						case 3:

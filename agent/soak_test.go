@@ -120,13 +120,13 @@ func TestSoak(t *testing.T) {
 					for time.Now().Before(end) {
 						time.Sleep(between(10*time.Second, 4*time.Minute))
 						if p.name == "ci" || roll(20) == 0 {
-							if _, err := r.Key(r.t.Context(), p.name, Wish); err == nil {
+							if _, err := r.Key(r.t.Context(), p.name, AnyLifetime); err == nil {
 								keys.Add(1)
 							}
 							continue
 						}
 						reads.Add(1)
-						grant, err := r.Token(r.t.Context(), p.name, Wish)
+						grant, err := r.Token(r.t.Context(), p.name, AnyLifetime)
 						if err != nil {
 							continue
 						}
@@ -265,7 +265,7 @@ func TestSoak(t *testing.T) {
 			if p.name == "ci" {
 				continue
 			}
-			grant, err := r.Token(r.t.Context(), p.name, Wish)
+			grant, err := r.Token(r.t.Context(), p.name, AnyLifetime)
 			if err != nil || !p.server.Accepts(grant.Token) {
 				t.Errorf("%s has no good token in the end: %v", p.name, err)
 			}

@@ -20,7 +20,7 @@ var credentials = [...]string{keychain.Password, keychain.RefreshToken, keychain
 func (a *Agent) itemNames(name string) []string {
 	var all []string
 	for _, what := range append(credentials[:], keychain.Headers, keychain.Cookies) {
-		all = append(all, keychain.Account(name, what))
+		all = append(all, keychain.ItemName(name, what))
 	}
 	return all
 }
@@ -64,7 +64,7 @@ func (a *Agent) loadPass(ctx context.Context, s *session) error {
 // storeLater has the rest tried again.
 func (a *Agent) storePass(ctx context.Context, s *session, to upstream) unstored {
 	write := func(what string, item keychain.Item, has bool) error {
-		itemName := keychain.Account(s.name, what)
+		itemName := keychain.ItemName(s.name, what)
 		a.saver.forget(itemName)
 		if has {
 			return a.store.Set(ctx, itemName, item)
@@ -103,7 +103,7 @@ func (a *Agent) takeUpstream(ctx context.Context, s *session, to upstream, chang
 func (a *Agent) storeLater(s *session, to upstream, faults unstored) {
 	headers, cookies := to.pass.Kept()
 	if faults.headers != nil {
-		a.saver.save(keychain.Account(s.name, keychain.Headers), headersItem(to, headers), a.noteStored(s, func(u *unstored) *error { return &u.headers }))
+		a.saver.save(keychain.ItemName(s.name, keychain.Headers), headersItem(to, headers), a.noteStored(s, func(u *unstored) *error { return &u.headers }))
 	}
 	if faults.cookies != nil {
 		a.storeCookies(s, to, cookies)
@@ -115,7 +115,7 @@ func (a *Agent) storeLater(s *session, to upstream, faults unstored) {
 func (a *Agent) storeCookies(s *session, to upstream, cookies []gateway.Cookie) {
 	const pause = time.Minute
 	told := a.noteStored(s, func(u *unstored) *error { return &u.cookies })
-	a.saver.want(keychain.Account(s.name, keychain.Cookies), wish{item: cookiesItem(to, cookies), told: told, pause: pause})
+	a.saver.want(keychain.ItemName(s.name, keychain.Cookies), pendingWrite{item: cookiesItem(to, cookies), told: told, pause: pause})
 }
 
 func headersItem(to upstream, headers gateway.Headers) keychain.Item {
@@ -145,7 +145,7 @@ func (m *machine) item() (itemName string, item keychain.Item) {
 	default:
 		item.Secret, item.ExpiresAt = m.pair.Refresh, m.pair.RefreshExpiry
 	}
-	return keychain.Account(m.profile.Name, what), item
+	return keychain.ItemName(m.profile.Name, what), item
 }
 
 // noteSaved returns the callback for a write of the session's item.
@@ -216,7 +216,7 @@ func (a *Agent) load(ctx context.Context, s *session) error {
 // stored gets one of a profile's items. An item of another origin or account is
 // ErrNotFound, and stays in the store.
 func (a *Agent) stored(ctx context.Context, name, what, origin, username string) (keychain.Item, error) {
-	itemName := keychain.Account(name, what)
+	itemName := keychain.ItemName(name, what)
 	newest, waits := a.saver.newest(itemName)
 	item := newest.item
 	switch {
@@ -262,16 +262,16 @@ func (a *Agent) rememberedPassword(ctx context.Context, s *session) (keychain.It
 func (a *Agent) suspendPassword(s *session, item keychain.Item) {
 	a.note(s, func(m *machine, _ moment) { m.suspended = true })
 	item.ExpiresAt = a.clock.Now()
-	a.saver.save(keychain.Account(s.name, keychain.Password), item, nil)
+	a.saver.save(keychain.ItemName(s.name, keychain.Password), item, nil)
 }
 
 // tidying wraps told. A session keeps either a refresh token or an access token in the
 // store. When a server began or ceased to give refresh tokens, tidying deletes the old
 // item once the new one is stored.
 func (a *Agent) tidying(name string, m *machine, told func(error)) func(error) {
-	other := keychain.Account(name, keychain.RefreshToken)
+	other := keychain.ItemName(name, keychain.RefreshToken)
 	if !m.pair.Refresh.Empty() {
-		other = keychain.Account(name, keychain.AccessToken)
+		other = keychain.ItemName(name, keychain.AccessToken)
 	}
 	return func(err error) {
 		if err == nil {
@@ -283,7 +283,7 @@ func (a *Agent) tidying(name string, m *machine, told func(error)) func(error) {
 
 // forgetStored deletes the items of those names from the store. It first puts each item into
 // undo, unless undo has a newer one.
-func (a *Agent) forgetStored(ctx context.Context, itemNames []string, undo map[string]wish) error {
+func (a *Agent) forgetStored(ctx context.Context, itemNames []string, undo map[string]pendingWrite) error {
 	if err := a.store.Ready(ctx); errors.Is(err, keychain.ErrLocked) {
 		if err := a.store.Unlock(ctx); err != nil {
 			return err
@@ -293,7 +293,7 @@ func (a *Agent) forgetStored(ctx context.Context, itemNames []string, undo map[s
 		if _, newer := undo[itemName]; !newer {
 			// An item that can't be read can't be stored again, but can be deleted.
 			if item, err := a.store.Get(ctx, itemName); err == nil {
-				undo[itemName] = wish{item: item}
+				undo[itemName] = pendingWrite{item: item}
 			}
 		}
 		if err := a.store.Delete(ctx, itemName); err != nil {

@@ -66,7 +66,7 @@ func TestStoredSecretOfAnotherOriginIsNotUsed(t *testing.T) {
 func TestSpellingOfTheOriginSignsNobodyOut(t *testing.T) {
 	store := keychain.NewMemory()
 	item := keychain.Item{Origin: "https://b%C3%BCcher.example:7860", Username: "admin", Secret: secret.New("refresh")}
-	if err := store.Set(t.Context(), keychain.Account("prod", keychain.RefreshToken), item); err != nil {
+	if err := store.Set(t.Context(), keychain.ItemName("prod", keychain.RefreshToken), item); err != nil {
 		t.Fatal(err)
 	}
 	a := &Agent{store: store, saver: newSaver(store, slog.New(slog.DiscardHandler)), log: slog.New(slog.DiscardHandler)}
@@ -132,7 +132,7 @@ func TestStoreFaultAtSilentSignIn(t *testing.T) {
 func TestAPasswordThatWaitsForTheStore(t *testing.T) {
 	bubble(t, langflowtest.Options{AccessLifetime: time.Minute}, func(r *rig) {
 		r.store.hook(func(op, itemName string) error {
-			if op == "set" && itemName == keychain.Account("a", keychain.Password) {
+			if op == "set" && itemName == keychain.ItemName("a", keychain.Password) {
 				return keychain.ErrFailing
 			}
 			return nil

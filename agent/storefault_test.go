@@ -64,7 +64,7 @@ func (r *rig) well(name string) bool {
 	if err != nil || s.State != Fresh || !s.Saved || s.Reason != "" {
 		return false
 	}
-	grant, err := r.Token(r.t.Context(), name, Wish)
+	grant, err := r.Token(r.t.Context(), name, AnyLifetime)
 	return err == nil && r.accepted(grant.Token)
 }
 
@@ -110,7 +110,7 @@ func TestKeychainFaults(t *testing.T) {
 				}
 				bad(r)
 				shown := r.shown("prod")
-				_, err := r.Token(t.Context(), "prod", Wish)
+				_, err := r.Token(t.Context(), "prod", AnyLifetime)
 				heals := good(r)
 				r.wellWithin("prod", 0)
 				r.restart()
@@ -180,12 +180,12 @@ func TestKeychainFaults(t *testing.T) {
 		})
 		r.restart()
 		begin := time.Now()
-		if _, err := r.Token(r.t.Context(), "prod", Wish); err != nil || time.Since(begin) > 5*time.Second {
+		if _, err := r.Token(r.t.Context(), "prod", AnyLifetime); err != nil || time.Since(begin) > 5*time.Second {
 			r.t.Errorf("the first reader waited %v: %v", time.Since(begin), err)
 		}
 		time.Sleep(time.Hour)
 		begin = time.Now()
-		if _, err := r.Token(r.t.Context(), "prod", Wish); err != nil || time.Since(begin) > 0 {
+		if _, err := r.Token(r.t.Context(), "prod", AnyLifetime); err != nil || time.Since(begin) > 0 {
 			r.t.Errorf("a reader waited %v: %v", time.Since(begin), err)
 		}
 		time.Sleep(10 * time.Second)

@@ -19,10 +19,10 @@ type Grant struct {
 	ExpiresIn time.Duration // by the less favourable clock
 }
 
-// Wish is Token's minValid for a reader without a wish of its own: the smaller of 60 s
+// AnyLifetime is Token's minValid for a reader that names none: the smaller of 60 s
 // and a tenth of the token's lifetime; if no such token can be had, a shorter-lived one
 // will do.
-const Wish time.Duration = -1
+const AnyLifetime time.Duration = -1
 
 // Token returns an access token that lives for at least minValid: from memory if the
 // held one does, else after one refresh, which all waiting readers share. Errors are
@@ -140,7 +140,7 @@ func (m *machine) grant(minValid time.Duration, now moment) (g Grant, attend boo
 	left := m.left(now)
 	recently := m.outage.err != nil && now.elapsed-m.outage.at < forcedInterval
 	enough := left >= m.least(minValid)
-	if !enough && minValid == Wish && left >= time.Second && m.forcedRecently(now) {
+	if !enough && minValid == AnyLifetime && left >= time.Second && m.forcedRecently(now) {
 		enough = true // the server gave none that lives longer just now
 	}
 	if enough && (!m.needsProof || recently) {
@@ -179,7 +179,7 @@ func (m *machine) forcedRecently(now moment) bool {
 
 // least is how long a token must still live to be given out from memory.
 func (m *machine) least(minValid time.Duration) time.Duration {
-	if minValid != Wish {
+	if minValid != AnyLifetime {
 		return max(minValid, time.Second)
 	}
 	lifetime := m.pair.AccessLifetime
@@ -197,7 +197,7 @@ func (m *machine) sufficient(minValid time.Duration, now moment) bool {
 // answer is the reader's answer after a refresh that ended with err.
 func (m *machine) answer(minValid time.Duration, err error, now moment) (Grant, error) {
 	left := m.left(now)
-	if left >= m.least(minValid) || (minValid == Wish && left >= time.Second) {
+	if left >= m.least(minValid) || (minValid == AnyLifetime && left >= time.Second) {
 		return m.granted(left), nil
 	}
 	if err == nil {

@@ -50,7 +50,7 @@ func benchAgent(b *testing.B, sessions int) *Agent {
 func BenchmarkRead(b *testing.B) {
 	a := benchAgent(b, 10)
 	read := func(b *testing.B) {
-		if _, err := a.Token(context.Background(), "p5", Wish); err != nil {
+		if _, err := a.Token(context.Background(), "p5", AnyLifetime); err != nil {
 			b.Error(err)
 		}
 	}

@@ -410,7 +410,7 @@ type credentials struct{ *agent.Agent }
 
 // Key implements proxy.Source.
 func (c credentials) Key(ctx context.Context, profile string) (secret.Text, error) {
-	grant, err := c.Agent.Key(ctx, profile, agent.Wish)
+	grant, err := c.Agent.Key(ctx, profile, agent.AnyLifetime)
 	return grant.Key, err
 }
 

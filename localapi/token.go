@@ -88,11 +88,11 @@ func wantsText(accept string) bool {
 // minValidOf reads ?min_valid, a Go duration that is not negative.
 func minValidOf(r *http.Request) (time.Duration, error) {
 	if r.URL.RawQuery == "" {
-		return agent.Wish, nil
+		return agent.AnyLifetime, nil
 	}
 	query := r.URL.Query()
 	if !query.Has("min_valid") {
-		return agent.Wish, nil
+		return agent.AnyLifetime, nil
 	}
 	d, err := time.ParseDuration(query.Get("min_valid"))
 	if err != nil || d < 0 {

@@ -169,7 +169,7 @@ func FuzzMinValid(f *testing.F) {
 			if !errors.As(err, &p) || p.Kind() != client.TypeBadRequest || strings.Contains(p.Detail, query) && len(query) > 9 {
 				t.Errorf("%q: %v", query, err)
 			}
-		case d == agent.Wish:
+		case d == agent.AnyLifetime:
 			if parseErr != nil || values.Has("min_valid") {
 				t.Errorf("%q counts as nothing", query)
 			}

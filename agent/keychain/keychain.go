@@ -47,7 +47,7 @@ type Item struct {
 	WithPass bool
 }
 
-// Store keeps items by account, see Account. Its methods may be called from
+// Store keeps items by name, see ItemName. Its methods may be called from
 // many goroutines.
 type Store interface {
 	// Kind is "keychain", "file" or "memory".
@@ -83,8 +83,8 @@ const (
 	Cookies      = "cookies" // a gateway's
 )
 
-// Account names an item: a profile, and one of the constants above.
-func Account(profile, what string) string { return profile + "/" + what }
+// ItemName is the name of an item: of a profile, and with one of the constants above.
+func ItemName(profile, what string) string { return profile + "/" + what }
 
 // itemVersion is the field v of the items that this program writes.
 const itemVersion = 1

@@ -298,7 +298,7 @@ func TestOSOneCallAtATime(t *testing.T) {
 		var wg sync.WaitGroup
 		for i := range 20 {
 			wg.Go(func() {
-				if err := s.Set(t.Context(), Account(string(rune('a'+i)), Password), everything); err != nil {
+				if err := s.Set(t.Context(), ItemName(string(rune('a'+i)), Password), everything); err != nil {
 					t.Error(err)
 				}
 			})

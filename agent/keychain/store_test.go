@@ -38,7 +38,7 @@ func testStore(t *testing.T, s Store, plant func(account, data string), reopen f
 			t.Fatalf("set %s: %v", account, err)
 		}
 	}
-	prod := Account("prod", RefreshToken)
+	prod := ItemName("prod", RefreshToken)
 	if err := s.Ready(ctx); err != nil {
 		t.Fatalf("ready: %v", err)
 	}
@@ -53,12 +53,12 @@ func testStore(t *testing.T, s Store, plant func(account, data string), reopen f
 	}
 
 	set(prod, everything)
-	set(Account("prod", Password), Item{Origin: "https://a.example", Secret: secret.New("p")})
-	set(Account("prod.2", RefreshToken), Item{Secret: secret.New("q")})
+	set(ItemName("prod", Password), Item{Origin: "https://a.example", Secret: secret.New("p")})
+	set(ItemName("prod.2", RefreshToken), Item{Secret: secret.New("q")})
 	if it, err := get(prod); err != nil || !sameItem(it, everything) {
 		t.Errorf("got %+v, %v", it, err)
 	}
-	if it, err := get(Account("prod", Password)); err != nil || it.Secret.Reveal() != "p" || !it.ExpiresAt.IsZero() {
+	if it, err := get(ItemName("prod", Password)); err != nil || it.Secret.Reveal() != "p" || !it.ExpiresAt.IsZero() {
 		t.Errorf("got %+v, %v", it, err)
 	}
 	changed := everything
@@ -101,7 +101,7 @@ func testStore(t *testing.T, s Store, plant func(account, data string), reopen f
 	if _, err := get(prod); !errors.Is(err, ErrNotFound) {
 		t.Errorf("a deleted item: %v", err)
 	}
-	if it, err := get(Account("prod.2", RefreshToken)); err != nil || it.Secret.Reveal() != "q" {
+	if it, err := get(ItemName("prod.2", RefreshToken)); err != nil || it.Secret.Reveal() != "q" {
 		t.Errorf("deleting one touched another: %v", err)
 	}
 
@@ -116,7 +116,7 @@ func testStore(t *testing.T, s Store, plant func(account, data string), reopen f
 // testOddItems is what a Store must do with items that it did not write.
 func testOddItems(t *testing.T, s Store, plant func(account, data string)) {
 	ctx := t.Context()
-	newer := Account("newer", APIKey)
+	newer := ItemName("newer", APIKey)
 	plant(newer, `{"v":3,"secret":{"of":"another type"}}`)
 	if _, err := s.Get(ctx, newer); !errors.Is(err, ErrFailing) || !strings.Contains(err.Error(), "newer") {
 		t.Errorf("get a newer item: %v", err)
@@ -131,7 +131,7 @@ func testOddItems(t *testing.T, s Store, plant func(account, data string)) {
 		t.Errorf("delete a newer item: %v", err)
 	}
 	for _, data := range []string{`"hunter2"`, `{}`, `{"v":0}`, `{"v":1,"secret":["hunter2"]}`, `{"v":1,"expires_at":"hunter2"}`, ""} {
-		bad := Account("bad", APIKey)
+		bad := ItemName("bad", APIKey)
 		plant(bad, data)
 		if _, err := s.Get(ctx, bad); !errors.Is(err, ErrFailing) || strings.Contains(fmt.Sprint(err), "hunter2") {
 			t.Errorf("get %s: %v", data, err)
@@ -198,7 +198,7 @@ func TestSizes(t *testing.T) {
 	}
 	// go-keyring 0.2.8 writes a command to macOS's security, which must stay under
 	// 4,096 bytes.
-	service, account := "langkeep-0123abcd", pieceName(Account(strings.Repeat("n", 63), RefreshToken), "a", maxPieces)
+	service, account := "langkeep-0123abcd", pieceName(ItemName(strings.Repeat("n", 63), RefreshToken), "a", maxPieces)
 	base64 := (sizeLimit("darwin") + 2) / 3 * 4
 	command := len("add-generic-password -U -s  -a  -w \n") + len("''''''") + len(service) + len(account) + len("go-keyring-base64:") + base64
 	if command > 4096 {

@@ -218,7 +218,7 @@ func (a Account) lifetime() time.Duration {
 	return usualLifetime
 }
 
-// least is how long a key must live for a reader without a wish.
+// least is how long a key must live for a reader that names no time.
 func (a Account) least() time.Duration {
 	return max(min(time.Minute, a.lifetime()/10), time.Second)
 }

@@ -220,14 +220,14 @@ func (v *desktopView) actions(ctx context.Context) tray.Actions {
 	}
 	if v.board != nil {
 		actions.CopyToken = func(ctx context.Context, name string) error {
-			grant, err := v.agent.Token(ctx, name, agent.Wish)
+			grant, err := v.agent.Token(ctx, name, agent.AnyLifetime)
 			if err != nil {
 				return err
 			}
 			return v.board.Copy(grant.Token)
 		}
 		actions.CopyKey = func(ctx context.Context, name string) error {
-			grant, err := v.agent.Key(ctx, name, agent.Wish)
+			grant, err := v.agent.Key(ctx, name, agent.AnyLifetime)
 			if err != nil {
 				return err
 			}

@@ -293,7 +293,7 @@ func (h *home) has(whats ...string) {
 		return
 	}
 	for _, what := range []string{keychain.RefreshToken, keychain.AccessToken, keychain.Password, keychain.APIKey} {
-		_, err := store.Get(h.t.Context(), keychain.Account("prod", what))
+		_, err := store.Get(h.t.Context(), keychain.ItemName("prod", what))
 		if (err == nil) != slices.Contains(whats, what) {
 			h.t.Errorf("%s: %v", what, err)
 		}
