@@ -86,7 +86,7 @@ all of them, and whether the entries are still there and their programs start.`,
 		},
 	})
 	f := cmd.Flags()
-	f.StringVar(&o.project, "project", "", "the `ID` of a project, whose flows are the MCP tools")
+	f.StringVar(&o.project, "project", "", "the `ID` of a project, which ends its address in Langflow: its flows are the MCP tools")
 	f.BoolVar(&o.builder, "builder", false, "give an MCP client Langflow's server for building flows")
 	f.StringArrayVar(&o.scopes, "scope", nil, "a `scope` of the builder's token, in place of proxy; give it again for more")
 	f.BoolVar(&o.http, "http", false, "give an MCP client the proxy's URL and a token, not a program to start")
