@@ -452,6 +452,7 @@ func (d *desktop) asUser(name string, args ...string) string {
 // runAsUser runs the agent with the tray.
 func (d *desktop) runAsUser(program string) *agentProcess {
 	d.t.Helper()
+	d.asUser("sh", "-c", `umask 077 && mkdir -p "$LANGKEEP_HOME/state" && : >"$LANGKEEP_HOME/state/start-offered"`) // as in runAgent
 	k := d.begin(d.command(program, "run", "--no-page", "--listen", "127.0.0.1:0", "--store", "memory"), d.path("langkeep"))
 	d.await("the agent", func() bool { return strings.Contains(k.stderr.String(), "listening on") })
 	return k

@@ -230,6 +230,42 @@ func TestNotifications(t *testing.T) {
 	k.stopNow(t)
 }
 
+// TestStartAtLoginIsOffered sees the offer a minute after the first sign-in, and takes it.
+func TestStartAtLoginIsOffered(t *testing.T) {
+	d := newDesktop(t)
+	d.isNew = true
+	server := langflowtest.New(langflowtest.Options{})
+	defer server.Close()
+	d.startPanel()
+	d.startDunst()
+	k := d.runAgent(build(t), d.path("langkeep"))
+	k.awaitTray()
+	k.signIn("prod", server.URL)
+	k.awaitIcon(iconFresh)
+	began := time.Now()
+	for d.run("dunstctl", "count", "displayed") != "1\n" {
+		if time.Sleep(100 * time.Millisecond); time.Since(began) > time.Minute+patience {
+			t.Fatal("the start at login is not offered")
+		}
+	}
+	if took := time.Since(began); took < 50*time.Second {
+		t.Errorf("it says after %v: %s", took, d.last())
+	}
+	d.picture("notification-start-at-login")
+	d.press("Start at login")
+	d.await("the check mark", func() bool {
+		item := find(k.menu(), "Start at login")
+		return item != nil && item.checked
+	})
+	if said := d.last(); said != "Langkeep · Start at login?: Langkeep keeps you signed in while it runs. The tray's menu has “Start at login” at any time." {
+		t.Errorf("it says %s", said)
+	}
+	if settings, err := k.client.Settings(t.Context()); err != nil || settings.OfferStart || settings.StartAtLogin == nil || !*settings.StartAtLogin {
+		t.Errorf("the settings are %+v, %v", settings, err)
+	}
+	k.stopNow(t)
+}
+
 // TestTheBusDies: the agent goes on, and says so once.
 func TestTheBusDies(t *testing.T) {
 	d := newDesktop(t)
