@@ -162,11 +162,7 @@ func (s *Server) grants(caller *guard.Caller, scopes, profiles []string) error {
 		if !slices.Contains(grantable, guard.Scope(name)) {
 			return client.NewProblem(client.TypeBadRequest, "there is no scope "+name+": there are read, token, api-key, run, tweak, edit, proxy and manage")
 		}
-		switch {
-		case caller.Has(guard.Scope(name)), caller.Confirmed:
-		case caller.Page:
-			return unconfirmed()
-		default:
+		if !caller.Has(guard.Scope(name)) && !caller.Confirmed {
 			return client.NewProblem(client.TypeForbidden, caller.Name+" lacks the scope "+name+" and can't give it")
 		}
 	}

@@ -163,7 +163,7 @@ func TestConfirmedPage(t *testing.T) {
 	page.wants(client.TypeNotAllowedYet, "POST", "/v1/asks/"+q.ID, `{"answer":"once"}`)
 	confirmed.wants("", "POST", "/v1/asks/"+q.ID, `{"answer":"session"}`)
 	// It grants what it has not got itself, but no more than there is, and gets no lease.
-	page.wants(client.TypeNotAllowedYet, "POST", "/v1/clients", `{"name":"later","profiles":["prod"],"scopes":["token"]}`)
+	page.wants(client.TypeForbidden, "POST", "/v1/clients", `{"name":"later","profiles":["prod"],"scopes":["token"]}`)
 	made = confirmed.wants("", "POST", "/v1/clients", `{"name":"later","profiles":["prod"],"scopes":["manage","token"],"expires_in":60}`)
 	var added struct{ Token string }
 	if err := json.Unmarshal([]byte(made), &added); err != nil {
