@@ -103,7 +103,7 @@ func TestAskBeforeEachCredential(t *testing.T) {
 	if err := r.agent.SetLocked(agent.Screen, false); err != nil {
 		t.Error(err)
 	}
-	// What hands out nothing, and other profiles', is not asked about.
+	// Nobody is asked about a route that hands nothing out, or about another profile.
 	r.must(200, "GET", "/v1/status", "")
 	r.must(200, "POST", "/v1/profiles/prod/refresh", "")
 	r.askFirst("never")

@@ -182,7 +182,7 @@ func TestConfirmedPage(t *testing.T) {
 	}
 	confirmed.wants(client.TypeForbidden, "GET", "/v1/profiles/prod/token", "")
 
-	// What a program can ask for does not have the code.
+	// No answer to a program has the code.
 	_, _, status := r.ask("owner", "GET", "/v1/status", "")
 	_, _, asked := r.ask("owner", "GET", "/v1/asks", "")
 	_, _, audited := r.ask("owner", "GET", "/v1/audit", "")

@@ -203,7 +203,7 @@ func (c *chromium) gateways(t *testing.T) {
 	if p, err := a.profile("web"); err != nil || strings.Join(p.GatewayHeaders, " ") != "Authorization" {
 		t.Errorf("the profile is %+v, %v", p, err)
 	}
-	// What is kept is named, not shown, and can be removed.
+	// The page names the kept headers, shows no value, and can remove them.
 	changed.Store(true)
 	b.choose("web", "Refresh now")
 	b.says("web", "refused the headers that Langkeep keeps for it.")

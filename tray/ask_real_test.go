@@ -71,7 +71,7 @@ func TestAsking(t *testing.T) {
 	if out := confirming(); !strings.Contains(out, "was not confirmed on the desktop") {
 		t.Errorf("allow says %s", out)
 	}
-	// Whoever turns asking off, the person is told.
+	// The person is told that asking is off, whoever turned it off.
 	k.asks("never")
 	d.await("word of it", func() bool {
 		return strings.HasPrefix(d.last(), "Langkeep · Programs are asked about less: For prod: never, was new.")

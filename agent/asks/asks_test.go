@@ -296,7 +296,7 @@ func TestRemembered(t *testing.T) {
 	})
 }
 
-// A person may write the file. What can't be read allows nothing, and is left alone.
+// A person may write the file. A file that can't be read allows nothing, and is left alone.
 func TestFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "allowed.json")
 	d := New(Config{Clock: clock.System(), Log: slog.New(slog.DiscardHandler), File: path})

@@ -37,8 +37,8 @@ func TestWeaker(t *testing.T) {
 	}
 }
 
-// What has changed while no agent ran is told too, and so is what a profile says that was
-// gone meanwhile.
+// A change made while no agent ran is told too, and so is that of a profile that was gone
+// meanwhile.
 func TestMemory(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "asking.json")
 	m := NewMemory(path)

@@ -10,8 +10,8 @@ import (
 	"syscall"
 )
 
-// What keeps a request from a server, in words that tell a misspelt name from a server
-// that is not running.
+// The causes that keep a request from a server, in words that tell a misspelt name from
+// a server that is not running.
 const (
 	noSuchName   = "no server is named %s; check its spelling"
 	noNameServer = "the name %s can't be looked up; there may be no network"

@@ -140,8 +140,8 @@ func newDeny(a *app) *cobra.Command {
 		Short: "Refuse a program, or take back what it may",
 		Long: `Refuse a program what it asks for, by the question's ID; it is not asked about
 again for 10 minutes, or never with --always. With the path of a program's file,
-take back what you have allowed it. What you have denied is taken back on the
-control page, so that a program can't have you asked again and again.`,
+take back what you have allowed it. A no is taken back on the control page alone,
+so that a program can't have you asked again and again.`,
 		Example: `  langkeep deny 3
   langkeep deny /usr/bin/curl`,
 		Args: takes(1, 1),

@@ -40,7 +40,7 @@ arguments, and no key of the server's is in its environment.
 The token has the scopes of --scope, else of the profile's exec_scopes, else read,
 token and proxy. proxy is the whole account, code and credentials included: give
 run to a program that only runs flows, or edit to one that changes the account
-without code. What a program gets that is more than that is said.
+without code. exec says so on stderr if a program gets more than that.
 
 With --direct, for programs that can't use the proxy, it gets the server's URL and
 a managed API key, which outlives the program: until when is said.

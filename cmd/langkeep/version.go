@@ -28,7 +28,7 @@ func newVersion(a *app) *cobra.Command {
 		Short: "Print the version",
 		Long: `Print the version of this program and of the Go that built it, on one line. With
 --verbose the lines below have the commit that it was made of, that commit's date,
-how it was installed, and its file. What can't be told is unknown.`,
+how it was installed, and its file. unknown stands for a fact that can't be told.`,
 		Example: `  langkeep version
   langkeep version --verbose`,
 		Args: takes(0, 0),
@@ -49,7 +49,7 @@ func versionLine() string {
 	return fmt.Sprintf("langkeep %s %s %s/%s\n", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
 
-// build describes this program. What can't be told is null.
+// build describes this program. A fact that can't be told is null.
 type build struct {
 	Version   string  `json:"version"`
 	Commit    *string `json:"commit"`

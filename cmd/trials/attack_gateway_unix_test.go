@@ -17,7 +17,7 @@ import (
 	"langkeep/localapi/client"
 )
 
-// What a gateway wants is for the profile's origin, and comes from the person alone.
+// A gateway's headers and cookies go to the profile's origin alone, and only the person sets them.
 func TestAttackGateway(t *testing.T) {
 	b := newBetrayed(t)
 	evil := newUpstream(t, langflowtest.Options{})

@@ -60,7 +60,7 @@ func (g *gateways) testBasic(t *testing.T) {
 	p.accepted("basic", g.server.URL)
 	g.echoed(p, "basic")
 
-	// What nginx passes on is its own header, and Langflow's token beside it.
+	// nginx passes on its own header, and Langflow's token beside it.
 	odd := arrived(g.front, func(r recorded) bool {
 		values := r.header.Values("Authorization")
 		return len(values) != 1 || values[0] != first && values[0] != second
@@ -113,7 +113,7 @@ func (g *gateways) testHeaderCommand(t *testing.T) {
 		t.Errorf("the command ran %d times, and its output lives an hour", n)
 	}
 
-	// What it gave is refused: it runs again at once, and nobody sees anything.
+	// The gateway refuses the command's output: the command runs again at once, and nobody sees anything.
 	events := p.watch()
 	p.eventually(20*time.Second, "the watcher follows", func() bool { return len(events.of("command")) > 0 })
 	wants("only-for-the-command-2")

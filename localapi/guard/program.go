@@ -60,7 +60,7 @@ func programOf(pid int) asks.Program {
 		return asks.Program{} // it has gone, or is another user's
 	}
 	for range ancestors {
-		// Who started a program of ours that outlives it can't be told.
+		// A program of ours that outlives its parent does not show who started it.
 		if i.exe == ownExe() && i.parent > 1 {
 			if parent, ok := inspect(i.parent); ok && parent.exe != "" {
 				i = parent

@@ -125,7 +125,7 @@ func TestDesktop(t *testing.T) {
 	presses("prod sign-in")
 	d.emit(t, d.conn, "ActionInvoked", 2, onText)
 	presses("other open")
-	// What is no business of ours, or is said by nobody who may.
+	// Signals about other messages, or from a stranger on the bus.
 	d.emit(t, d.conn, "ActionInvoked", 9, onText)
 	d.emit(t, join(t, session), "ActionInvoked", 1, "sign-in")
 	d.emit(t, d.conn, "NotificationClosed", 2, uint32(1))
