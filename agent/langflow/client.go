@@ -253,8 +253,9 @@ func (c *Client) tokens(ctx context.Context, req call, cookieName string) (*Toke
 			t.CookieName = learned
 		}
 	}
-	now := c.issuedAt(a, t.Access)
-	t.AccessExpiry, t.AccessLifetime = Inspect(t.Access, now)
+	exp, ok := expClaim(t.Access)
+	now := c.issuedAt(a, exp, ok)
+	t.AccessExpiry, t.AccessLifetime = lifeOf(exp, ok, now)
 	t.RefreshExpiry, t.RefreshLifetime = Inspect(t.Refresh, now)
 	return t, nil
 }

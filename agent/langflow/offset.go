@@ -1,10 +1,6 @@
 package langflow
 
-import (
-	"time"
-
-	"langkeep/agent/secret"
-)
+import "time"
 
 // Offset is the server's clock minus ours, from the newest response with a
 // usable Date; known is false before the first.
@@ -47,17 +43,16 @@ func (c *Client) observe(a *answer) {
 	}
 }
 
-// issuedAt returns the server's time when it made a token, and takes the
-// offset from the same answer. That is its Date, unless the token would then
+// issuedAt returns the server's time when it made a token with this expClaim, and takes
+// the offset from the same answer. That is its Date, unless the token would then
 // be born dead or live for over ten years: such a Date is odd, so our clock
 // and the offset known before decide, then our clock alone, and the offset
 // stays as it was. If the token is odd by all of them, the Date is not to
 // blame.
-func (c *Client) issuedAt(a *answer, token secret.Text) time.Time {
+func (c *Client) issuedAt(a *answer, exp float64, ok bool) time.Time {
 	offset, _ := c.Offset()
 	ours := a.received.Add(offset)
 	date, err := a.date()
-	exp, ok := expClaim(token)
 	switch {
 	case err != nil:
 	case !ok:

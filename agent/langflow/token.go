@@ -37,6 +37,11 @@ const MaxLifetime = 10 * 365 * 24 * time.Hour
 // already ended gives its expiry and the lifetime 0.
 func Inspect(token secret.Text, serverNow time.Time) (expiry time.Time, lifetime time.Duration) {
 	exp, ok := expClaim(token)
+	return lifeOf(exp, ok, serverNow)
+}
+
+// lifeOf is Inspect's answer for a token with this expClaim.
+func lifeOf(exp float64, ok bool, serverNow time.Time) (expiry time.Time, lifetime time.Duration) {
 	if !ok {
 		return time.Time{}, 0
 	}
