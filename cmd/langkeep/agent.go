@@ -25,9 +25,9 @@ const (
 	pollEvery  = 20 * time.Millisecond // while waiting for either
 )
 
-// connect finds the agent, or starts one in the background if none runs, unless
+// dial finds the agent, or starts one in the background if none runs, unless
 // --no-start is set.
-func (a *app) connect(ctx context.Context) (*client.Client, error) {
+func (a *app) dial(ctx context.Context) (*client.Client, error) {
 	p, err := paths.Resolve(a.getenv)
 	if err != nil {
 		return nil, err
@@ -62,7 +62,7 @@ func (a *app) replaceMakeshift(ctx context.Context, p paths.Paths, c *client.Cli
 	}
 	c.Close()
 	if now, err := client.ReadRunning(p); err != nil || now.PID != found.PID {
-		return a.connect(ctx) // another command was faster
+		return a.dial(ctx) // another command was faster
 	}
 	a.say("the agent has no keychain, since a program without the desktop's environment has started it: it is started anew")
 	if _, err := a.stopAgent(ctx, p, false); err != nil {

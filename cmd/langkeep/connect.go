@@ -118,7 +118,7 @@ func (o *connectOptions) chooseTool(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c, err := o.connect(ctx)
+	c, err := o.dial(ctx)
 	if err != nil {
 		return err
 	}
@@ -201,7 +201,7 @@ func (o *connectOptions) run(ctx context.Context, toolName string, args []string
 		return err
 	}
 	records := desk.Records
-	c, name, err := o.connectFor(ctx, args)
+	c, name, err := o.dialFor(ctx, args)
 	if err != nil {
 		return err
 	}

@@ -66,7 +66,7 @@ func (a *app) disconnect(ctx context.Context, desk connect.Desk, r connect.Recor
 	}
 	if r.Client != "" {
 		// The token first: it is worth something wherever it was copied to.
-		c, err := a.connect(ctx)
+		c, err := a.dial(ctx)
 		if err != nil {
 			return err
 		}

@@ -84,7 +84,7 @@ func (o *doctorOptions) run(ctx context.Context, args []string) error {
 // look makes the command's own checks, then has the agent make its checks. Without an
 // agent it makes those of them that it can.
 func (o *doctorOptions) look(ctx context.Context, p paths.Paths, args []string) ([]client.Check, error) {
-	c, agentErr := o.connect(ctx)
+	c, agentErr := o.dial(ctx)
 	if agentErr == nil {
 		defer c.Close()
 		// An agent that does not answer must not delay the other checks.

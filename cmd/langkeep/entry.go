@@ -53,7 +53,7 @@ func (a *app) tellOnDesktop(ctx context.Context, cmd *cobra.Command, failure err
 	case <-ctx.Done():
 		return
 	}
-	c, err := a.connect(ctx)
+	c, err := a.dial(ctx)
 	if err == nil {
 		defer c.Close()
 		err = a.open(ctx, c, false)

@@ -89,7 +89,7 @@ func (o *envOptions) run(ctx context.Context, args []string, write func(string, 
 		return usagef("--for: %w", err)
 	}
 	o.leaveOwn()
-	c, name, err := o.connectFor(ctx, args)
+	c, name, err := o.dialFor(ctx, args)
 	if err != nil {
 		return err
 	}

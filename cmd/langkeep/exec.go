@@ -76,7 +76,7 @@ func (o *execOptions) run(ctx context.Context, args, command []string) error {
 	if err != nil {
 		return err
 	}
-	c, name, err := o.connectFor(ctx, args)
+	c, name, err := o.dialFor(ctx, args)
 	if err != nil {
 		return err
 	}

@@ -151,7 +151,7 @@ func (o *loginOptions) run(ctx context.Context, args []string) error {
 		}
 		o.secret = secret.New(line)
 	}
-	c, name, err := o.connectFor(ctx, args)
+	c, name, err := o.dialFor(ctx, args)
 	if err != nil {
 		return err
 	}

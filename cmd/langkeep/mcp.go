@@ -123,7 +123,7 @@ func (w *mcpWays) leaveTime(ctx context.Context) {
 
 // next takes a lease, from an agent that it starts if none runs.
 func (w *mcpWays) next(ctx context.Context) (*mcp.Way, error) {
-	c, name, err := w.connectFor(ctx, w.args)
+	c, name, err := w.dialFor(ctx, w.args)
 	if err != nil {
 		return nil, err
 	}

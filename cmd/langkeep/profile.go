@@ -13,9 +13,9 @@ import (
 	"langkeep/localapi/words"
 )
 
-// connectFor finds the agent, and the command's profile.
-func (a *app) connectFor(ctx context.Context, args []string) (*client.Client, string, error) {
-	c, err := a.connect(ctx)
+// dialFor finds the agent, and the command's profile.
+func (a *app) dialFor(ctx context.Context, args []string) (*client.Client, string, error) {
+	c, err := a.dial(ctx)
 	if err != nil {
 		return nil, "", err
 	}
@@ -30,7 +30,7 @@ func (a *app) connectFor(ctx context.Context, args []string) (*client.Client, st
 // onAgent makes a cobra function from a command's work with the agent.
 func (a *app) onAgent(do func(ctx context.Context, c *client.Client, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
-		c, err := a.connect(cmd.Context())
+		c, err := a.dial(cmd.Context())
 		if err != nil {
 			return err
 		}

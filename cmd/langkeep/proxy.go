@@ -74,7 +74,7 @@ func (o *proxyOptions) run(ctx context.Context, args []string, what string, give
 	if given("socket") {
 		change.ProxySocket = &o.socket
 	}
-	c, name, err := o.connectFor(ctx, args)
+	c, name, err := o.dialFor(ctx, args)
 	if err != nil {
 		return err
 	}
