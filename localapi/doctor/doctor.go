@@ -35,8 +35,8 @@ type Finding struct {
 type Check struct {
 	Name string // of the table: lower case, with dashes
 	Look func(ctx context.Context) Finding
-	// Gate means that the checks after this one make no sense if it fails.
-	Gate bool
+	// Blocks means that the checks after this one make no sense if it fails.
+	Blocks bool
 }
 
 // Result is a check's name and what it found.
@@ -48,8 +48,8 @@ type Result struct {
 // limit bounds one check.
 const limit = 20 * time.Second
 
-// Run makes the checks in order, up to a failed gate. It writes the home folder as ~ in
-// the findings.
+// Run makes the checks in order, up to a failed one that blocks the next. It writes the
+// home folder as ~ in the findings.
 func Run(ctx context.Context, home string, checks ...Check) []Result {
 	var results []Result
 	for _, c := range checks {
@@ -58,7 +58,7 @@ func Run(ctx context.Context, home string, checks ...Check) []Result {
 		cancel()
 		f.Found, f.Advice = tilde(f.Found, home), tilde(f.Advice, home)
 		results = append(results, Result{c.Name, f})
-		if c.Gate && f.Verdict == Failed {
+		if c.Blocks && f.Verdict == Failed {
 			break
 		}
 	}

@@ -39,8 +39,8 @@ func look(t *testing.T, c Check) Finding {
 }
 
 func TestRun(t *testing.T) {
-	step := func(name string, v Verdict, gate bool) Check {
-		return Check{Name: name, Gate: gate, Look: func(ctx context.Context) Finding {
+	step := func(name string, v Verdict, blocks bool) Check {
+		return Check{Name: name, Blocks: blocks, Look: func(ctx context.Context) Finding {
 			if _, limited := ctx.Deadline(); !limited {
 				t.Errorf("%s has no limit", name)
 			}

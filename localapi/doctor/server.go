@@ -77,12 +77,12 @@ func (s Server) Checks() []Check {
 	}
 	c := &server{Server: s}
 	checks := []Check{
-		{Name: "server-url", Look: c.address, Gate: true},
-		{Name: "dns", Look: c.dns, Gate: true},
-		{Name: "tcp", Look: c.tcp, Gate: true},
-		{Name: "tls", Look: c.tls, Gate: true},
-		{Name: "root-path", Look: c.rootPath, Gate: true},
-		{Name: "langflow", Look: c.version, Gate: true},
+		{Name: "server-url", Look: c.address, Blocks: true},
+		{Name: "dns", Look: c.dns, Blocks: true},
+		{Name: "tcp", Look: c.tcp, Blocks: true},
+		{Name: "tls", Look: c.tls, Blocks: true},
+		{Name: "root-path", Look: c.rootPath, Blocks: true},
+		{Name: "langflow", Look: c.version, Blocks: true},
 		{Name: "clock", Look: c.clock},
 		{Name: "sign-in", Look: c.methods},
 	}
@@ -92,8 +92,8 @@ func (s Server) Checks() []Check {
 		}})
 	}
 	return append(checks,
-		Check{Name: "token", Look: c.token, Gate: true},
-		Check{Name: "key", Look: c.key, Gate: c.byKey()},
+		Check{Name: "token", Look: c.token, Blocks: true},
+		Check{Name: "key", Look: c.key, Blocks: c.byKey()},
 		Check{Name: "account", Look: c.account},
 		Check{Name: "tweaks", Look: c.tweaks},
 		Check{Name: "routes-any", Look: c.routesAny},
