@@ -48,7 +48,10 @@ func ListenTCP(addr string) ([]net.Listener, error) {
 			return listeners, nil
 		}
 		if port != "0" || try == 20 {
-			return nil, fmt.Errorf("%w: end the program that listens there, or choose another port with --listen", err)
+			if at, ok := errors.AsType[*net.OpError](err); ok && errors.Is(err, syscall.EADDRINUSE) {
+				err = fmt.Errorf("another program listens at %s", at.Addr)
+			}
+			return nil, fmt.Errorf("%w: end it, or choose another port: langkeep start --listen 127.0.0.1:0", err)
 		}
 	}
 }
