@@ -220,6 +220,7 @@ func (c *chromium) asking(t *testing.T) {
 	b.until(`!document.documentElement.outerHTML.includes("lk_")`)
 	b.noSecret(a, token)
 	b.press("Apps")
+	b.reads("Last asked") // the list is the new one
 	b.press("Revoke")
 	b.press("Revoke now?")
 	b.reads("No program has a token of its own.")
