@@ -41,6 +41,7 @@ type faultyStore struct {
 	fault    error // of every call
 	setFault error
 	unlocked int                             // how often somebody was asked to unlock it
+	answer   error                           // of Unlock
 	before   func(op, itemName string) error // acts ahead of each call, may be nil
 }
 
@@ -84,8 +85,10 @@ func (f *faultyStore) Unlock(context.Context) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.unlocked++
-	f.fault = nil
-	return nil
+	if f.answer == nil {
+		f.fault = nil
+	}
+	return f.answer
 }
 
 func (f *faultyStore) Get(ctx context.Context, itemName string) (keychain.Item, error) {

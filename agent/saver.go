@@ -19,6 +19,7 @@ type saver struct {
 	store keychain.Store
 	log   *slog.Logger
 	wake  chan struct{}
+	hurry chan chan struct{} // has every pending item tried now; what it brings is closed then
 
 	mu      sync.Mutex              // protects the following
 	pending map[string]pendingWrite // by the item's name
@@ -40,7 +41,7 @@ type pendingWrite struct {
 }
 
 func newSaver(store keychain.Store, log *slog.Logger) *saver {
-	return &saver{store: store, log: log, wake: make(chan struct{}, 1), pending: map[string]pendingWrite{}, written: map[string]time.Time{}}
+	return &saver{store: store, log: log, wake: make(chan struct{}, 1), hurry: make(chan chan struct{}), pending: map[string]pendingWrite{}, written: map[string]time.Time{}}
 }
 
 // save queues an item for the store; told may be nil.
@@ -98,12 +99,17 @@ func (v *saver) forget(itemNames ...string) map[string]pendingWrite {
 func (v *saver) run(ctx context.Context) {
 	const longest = 2 * time.Minute
 	wait := time.Duration(0)
+	var tried chan struct{}
 	for {
 		due, pause := v.due()
 		if v.writeAll(ctx, due) {
 			wait = 0
 		} else {
 			wait = min(max(2*wait, 2*time.Second), longest)
+		}
+		if tried != nil {
+			close(tried)
+			tried = nil
 		}
 		if wait > 0 && (pause == 0 || wait < pause) {
 			pause = wait
@@ -114,6 +120,7 @@ func (v *saver) run(ctx context.Context) {
 		}
 		select {
 		case <-v.wake:
+		case tried = <-v.hurry:
 		case <-retry:
 		case <-ctx.Done():
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)

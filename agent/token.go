@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"langkeep/agent/flight"
+	"langkeep/agent/keychain"
 	"langkeep/agent/secret"
 	"langkeep/agent/vocabulary"
 )
@@ -232,38 +233,70 @@ func tooShort(profile string, most time.Duration) *Error {
 }
 
 // Refresh renews the session now, and returns when that is done or has failed. person
-// means that a person asks, so the keychain may ask them to unlock it.
+// means that a person asks. The keychain may then ask them to unlock it, also for a session
+// in memory, which could not be stored: that one is renewed whatever they answer.
 func (a *Agent) Refresh(ctx context.Context, name string, person bool) (Snapshot, error) {
+	err := a.refresh(ctx, name, person)
+	if s, _ := a.session(name); person && ctx.Err() == nil && s != nil && s.known.Load().holds() {
+		a.unlock(ctx)
+	}
+	if err != nil {
+		return Snapshot{}, err
+	}
+	return a.Profile(name)
+}
+
+// unlock has the keychain ask the person if it is locked, and then stores what waits for
+// it.
+func (a *Agent) unlock(ctx context.Context) {
+	if err := a.store.Ready(ctx); !errors.Is(err, keychain.ErrLocked) {
+		return
+	}
+	if err := a.store.Unlock(ctx); err != nil {
+		a.log.Info("the keychain stays locked", "error", err)
+		return
+	}
+	tried := make(chan struct{})
+	select {
+	case a.saver.hurry <- tried:
+	case <-ctx.Done():
+		return
+	case <-a.life.Done():
+		return
+	}
+	<-tried
+}
+
+// refresh is Refresh without the question for a session in memory.
+func (a *Agent) refresh(ctx context.Context, name string, person bool) error {
 	for {
 		s, err := a.session(name)
 		if err != nil {
-			return Snapshot{}, err
+			return err
 		}
 		m, now := a.look(s)
 		state, wait := m.state(now), m.outage.notBefore.Sub(now.wall)
 		switch {
 		case state == SignedOut:
-			return Snapshot{}, signInError(name, "")
+			return signInError(name, "")
 		case state == KeychainLocked && person:
 			if err := a.store.Unlock(ctx); err != nil {
-				return Snapshot{}, keychainError(name, err)
+				return keychainError(name, err)
 			}
 		case state == KeychainLocked:
-			return Snapshot{}, keychainError(name, m.storeErr)
+			return keychainError(name, m.storeErr)
 		case wait > 0:
 			e := errorOf(name, m.outage.err)
 			e.RetryAfter = wait
-			return Snapshot{}, e
+			return e
 		}
 		err = a.demand(ctx, s, true)
 		switch {
 		case errors.Is(err, errAgain):
 			continue
-		case ctx.Err() != nil:
-			return Snapshot{}, err
-		case err != nil:
-			return Snapshot{}, errorOf(name, err)
+		case ctx.Err() != nil || err == nil:
+			return err
 		}
-		return a.Profile(name)
+		return errorOf(name, err)
 	}
 }

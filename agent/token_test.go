@@ -92,6 +92,51 @@ func TestPersonUnlocks(t *testing.T) {
 	})
 }
 
+// A person's refresh asks for the keychain of a session in memory too, and has what waits
+// for it stored. It renews the session first, and whatever the person answers.
+func TestPersonUnlocksForStoring(t *testing.T) {
+	for name, tc := range map[string]struct {
+		server bool // answers
+		answer error
+	}{
+		"unlocked": {true, nil}, "declined": {true, keychain.ErrLocked}, "server away": {false, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, langflowtest.Options{}, func(r *rig) {
+				r.signIn("prod", false)
+				r.store.fail(keychain.ErrLocked, nil)
+				time.Sleep(forcedInterval)
+				if _, err := r.Refresh(r.t.Context(), "prod", false); err != nil {
+					t.Fatal(err)
+				}
+				synctest.Wait()
+				if s := r.is("prod", Fresh); s.Saved || r.store.unlocked != 0 {
+					t.Errorf("a program's refresh: saved %v, asked %d times", s.Saved, r.store.unlocked)
+				}
+				time.Sleep(forcedInterval)
+				r.store.answer = tc.answer
+				if !tc.server {
+					r.server.Fault("/refresh", langflowtest.HTML(502))
+				}
+				before := r.server.Count("/refresh")
+				s, err := r.Refresh(r.t.Context(), "prod", true)
+				if (err == nil) != tc.server {
+					t.Errorf("it ends with %v", err)
+				}
+				if err != nil {
+					s, _ = r.Profile("prod")
+				}
+				if s.Saved != (tc.answer == nil) {
+					t.Errorf("saved: %v", s.Saved)
+				}
+				if r.store.unlocked != 1 || r.server.Count("/refresh") == before {
+					t.Errorf("asked %d times, %d refreshes", r.store.unlocked, r.server.Count("/refresh")-before)
+				}
+			})
+		})
+	}
+}
+
 // After a wake, and after a start, a reader gets no token that was not tried.
 func TestUnprovenTokenIsTried(t *testing.T) {
 	t.Run("wake", func(t *testing.T) {

@@ -170,6 +170,30 @@ func ask(ctx context.Context, conn *dbus.Conn, prompt dbus.ObjectPath) error {
 	}
 }
 
+// KeePassXC 2.7.4 has this name on the connection that its Secret Service is on, and keeps
+// the earlier values of an entry, as many as its database says; 10 if nobody has changed
+// that.
+const (
+	keePassXC        = "org.keepassxc.KeePassXC.MainWindow"
+	keePassXCHistory = 10
+)
+
+func (secretService) history(ctx context.Context) int {
+	conn, err := connect(ctx)
+	if err != nil {
+		return 0
+	}
+	defer conn.Close()
+	owner := func(name string) (id string) {
+		_ = conn.BusObject().CallWithContext(ctx, "org.freedesktop.DBus.GetNameOwner", 0, name).Store(&id) // an error: nobody has it
+		return id
+	}
+	if id := owner(keePassXC); id != "" && id == owner(secretsName) {
+		return keePassXCHistory
+	}
+	return 0
+}
+
 // serviceError wraps an error of a call to the Secret Service.
 func serviceError(ctx context.Context, err error) error {
 	return fmt.Errorf("%w: the Secret Service: %w", busError(ctx, err), err)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"strconv"
 	"sync"
 	"time"
 
@@ -27,6 +28,9 @@ type gate interface {
 	check(ctx context.Context) error
 	// open asks the person, until ctx ends.
 	open(ctx context.Context) error
+	// history is how many earlier values of an item the keychain keeps, also of one that was
+	// deleted.
+	history(ctx context.Context) int
 }
 
 // goKeyring is the ring of zalando/go-keyring.
@@ -38,8 +42,10 @@ func (goKeyring) Delete(service, account string) error        { return keyring.D
 
 // The longest that a call of the ring may take.
 const (
-	quickLimit = 5 * time.Second  // for a call that asks nobody
-	askLimit   = 60 * time.Second // for a call that asks a person
+	quickLimit = 5 * time.Second // for a call that asks nobody
+	// askLimit is for a call that asks a person. KWallet's assistant for the first wallet
+	// has three pages and wants a new password. The API's answers may take 5 min.
+	askLimit = 3 * time.Minute
 )
 
 // grace is the time that a call gets to return after its context has ended.
@@ -68,6 +74,7 @@ type osConfig struct {
 	gate       gate
 	limit      int // bytes an item in one piece, 0 for none
 	quick, ask time.Duration
+	settle     time.Duration // from a write until the keychain has surely saved it; 0: at once
 	log        *slog.Logger
 }
 
@@ -81,6 +88,8 @@ type osStore struct {
 	once    sync.Once
 	closing chan struct{} // closed by Close
 	closed  chan struct{} // closed when own has ended
+	fresh   freshItems
+	watched sync.WaitGroup // for watch
 }
 
 // NewOS makes a Store of the system's keychain, with the items kept under
@@ -88,12 +97,14 @@ type osStore struct {
 func NewOS(service string, log *slog.Logger) Store {
 	return newOS(osConfig{
 		service: service, ring: goKeyring{}, gate: newGate(),
-		limit: sizeLimit(runtime.GOOS), quick: quickLimit, ask: askLimit, log: log,
+		limit: sizeLimit(runtime.GOOS), quick: quickLimit, ask: askLimit, settle: settleTime(runtime.GOOS), log: log,
 	})
 }
 
 func newOS(c osConfig) *osStore {
 	s := &osStore{osConfig: c, calls: make(chan *call), steps: make(chan struct{}), closing: make(chan struct{}), closed: make(chan struct{})}
+	s.fresh.wake = make(chan struct{}, 1)
+	s.watched.Go(s.watch)
 	go s.own()
 	return s
 }
@@ -103,13 +114,19 @@ func newOS(c osConfig) *osStore {
 type call struct {
 	ctx   context.Context
 	asks  bool // a person is asked
+	may   bool // a person may be asked
 	run   func(context.Context) error
 	reply chan error // capacity 1
 }
 
 // do has own run f, and returns what f did.
 func (s *osStore) do(ctx context.Context, asks bool, f func(context.Context) error) error {
-	c := &call{ctx: ctx, asks: asks, run: f, reply: make(chan error, 1)}
+	return s.submit(&call{ctx: ctx, asks: asks, run: f, reply: make(chan error, 1)})
+}
+
+// submit has own make a call, and returns what it brings.
+func (s *osStore) submit(c *call) error {
+	ctx := c.ctx
 	select {
 	case s.calls <- c:
 	case <-ctx.Done():
@@ -125,7 +142,10 @@ func (s *osStore) do(ctx context.Context, asks bool, f func(context.Context) err
 	}
 }
 
-var errClosed = fmt.Errorf("%w: it was closed", ErrFailing)
+var (
+	errClosed = fmt.Errorf("%w: it was closed", ErrFailing)
+	errWaits  = fmt.Errorf("%w: it waits for an answer on the screen", ErrLocked)
+)
 
 // own makes the calls. While one call hangs or asks a person, own refuses the others at
 // once, so that they need not wait.
@@ -139,7 +159,7 @@ func (s *osStore) own() {
 		refusal error        // the error for other callers meanwhile; nil: they wait
 		closing = s.closing
 	)
-	for closing != nil || now != nil && !now.asks {
+	for closing != nil || now != nil && !now.asks && !(now.may && refusal != nil) {
 		calls := s.calls
 		if closing == nil || done != nil && refusal == nil {
 			calls = nil
@@ -158,7 +178,7 @@ func (s *osStore) own() {
 			}
 			limit := s.quick
 			if c.asks {
-				limit, refusal = s.ask, fmt.Errorf("%w: it waits for an answer on the screen", ErrLocked)
+				limit, refusal = s.ask, errWaits
 			}
 			var ctx context.Context
 			ctx, cancel = context.WithCancel(c.ctx)
@@ -168,6 +188,9 @@ func (s *osStore) own() {
 		case <-s.steps:
 			if now != nil {
 				timer.Reset(s.quick + 2*grace)
+				if now.may {
+					refusal = nil
+				}
 			}
 		case err := <-done:
 			timer.Stop()
@@ -179,6 +202,11 @@ func (s *osStore) own() {
 			}
 			now, done, refusal = nil, nil, nil
 		case <-timer.C:
+			if now.may && refusal == nil {
+				refusal = errWaits
+				timer.Reset(s.ask)
+				continue
+			}
 			// go-keyring can't be stopped: its goroutine stays behind, and ends after it.
 			cancel()
 			refusal = fmt.Errorf("%w; look for its question on the screen, or restart it", ErrSilent)
@@ -283,6 +311,7 @@ func (s *osStore) Set(ctx context.Context, account string, it Item) error {
 		if err := s.put(ctx, account, text); err != nil {
 			return err
 		}
+		s.written(account, text)
 		if err := s.sweep(ctx, account, was, now); err != nil {
 			s.log.Warn("pieces of an earlier secret stay in the keychain until the next one is written", "account", account, "error", err)
 		}
@@ -291,7 +320,8 @@ func (s *osStore) Set(ctx context.Context, account string, it Item) error {
 }
 
 func (s *osStore) Delete(ctx context.Context, account string) error {
-	return s.do(ctx, false, func(ctx context.Context) error {
+	// KeePassXC may ask before it deletes.
+	return s.submit(&call{ctx: ctx, may: true, reply: make(chan error, 1), run: func(ctx context.Context) error {
 		var was head
 		if s.limit > 0 {
 			old, err := s.get(ctx, account)
@@ -301,12 +331,48 @@ func (s *osStore) Delete(ctx context.Context, account string) error {
 			// A head that can't be parsed tells nothing of its pieces; sweep looks for them.
 			was, _ = parseHead(account, old)
 		}
+		s.deleted(account)
+		kept, err := s.blank(ctx, account)
+		if err != nil {
+			s.log.Warn("a secret that is deleted stays in the keychain's history", "account", account, "error", err)
+		}
 		// The head goes first: an item without all its pieces would be one that fails.
-		if err := s.erase(ctx, account); err != nil {
+		err = s.erase(ctx, account)
+		if errors.Is(err, ErrKept) && kept != "" {
+			err = errors.Join(err, s.put(ctx, account, kept))
+		}
+		if err != nil {
 			return err
 		}
 		return s.sweep(ctx, account, was, head{})
-	})
+	}})
+}
+
+// blank writes over an item, so often that the keychain's history of it has nothing else,
+// and returns what it was. Where there is no history it does nothing.
+func (s *osStore) blank(ctx context.Context, account string) (was string, err error) {
+	history := s.gate.history(ctx)
+	if history == 0 {
+		return "", nil
+	}
+	was, err = s.get(ctx, account)
+	if errors.Is(err, ErrNotFound) {
+		return "", nil
+	}
+	for n := 0; n <= history && err == nil; n++ {
+		var text string
+		// A history takes no value that is the one before. No server gets an item without an
+		// origin, should this be cut short.
+		if text, err = encode(account, Item{Username: strconv.Itoa(n)}); err != nil {
+			return was, err
+		}
+		if n == history {
+			err = s.put(ctx, account, text)
+		} else {
+			err = s.step(ctx, account, func() error { return s.ring.Set(s.service, account, text) })
+		}
+	}
+	return was, err
 }
 
 // check is nil if the ring may be called. A call that comes back after its limit must
@@ -333,13 +399,22 @@ func (s *osStore) step(ctx context.Context, account string, ring func() error) e
 	return err
 }
 
-// get reads one item of the ring.
+// get reads one item of the ring. One without content is ErrNotFound: KWallet 5.103 has
+// such an item after a crash, see settleTime. KWallet also says so of one whose wallet has
+// just been locked, so that is looked at again.
 func (s *osStore) get(ctx context.Context, account string) (string, error) {
 	var data string
-	err := s.step(ctx, account, func() (err error) {
+	read := func() (err error) {
 		data, err = s.ring.Get(s.service, account)
 		return err
-	})
+	}
+	err := s.step(ctx, account, read)
+	if err == nil && data == "" {
+		err = s.step(ctx, account, read)
+	}
+	if err == nil && data == "" {
+		err = fmt.Errorf("%s: %w", account, ErrNotFound)
+	}
 	return data, err
 }
 
@@ -396,5 +471,6 @@ func (s *osStore) explain(account string, err error) error {
 func (s *osStore) Close() error {
 	s.once.Do(func() { close(s.closing) })
 	<-s.closed
+	s.watched.Wait()
 	return nil
 }

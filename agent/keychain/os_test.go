@@ -3,6 +3,7 @@ package keychain
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"os/exec"
@@ -29,6 +30,8 @@ type fakeRing struct {
 	sets     int
 	locked   error
 	keeps    bool                                    // Delete says that it is done, and is not
+	past     int                                     // how many earlier values it keeps, as KeePassXC does
+	earlier  map[string][]string                     // these, also of what was deleted, oldest first
 	before   func(op string) error                   // runs in each call, outside mu
 	change   func(items map[string]string, k string) // runs after each Set
 }
@@ -67,6 +70,7 @@ func (r *fakeRing) Get(service, account string) (string, error) {
 func (r *fakeRing) Set(service, account, data string) error {
 	return r.do("set", func() error {
 		r.sets++
+		r.keep(service+":"+account, data)
 		r.items[service+":"+account] = data
 		if r.change != nil {
 			r.change(r.items, service+":"+account)
@@ -83,10 +87,26 @@ func (r *fakeRing) Delete(service, account string) error {
 		if r.keeps {
 			return nil
 		}
+		r.keep(service+":"+account, "")
 		delete(r.items, service+":"+account)
 		return nil
 	})
 }
+
+// keep puts a value that another replaces into the history.
+func (r *fakeRing) keep(name, by string) {
+	was, ok := r.items[name]
+	if r.past == 0 || !ok || was == by {
+		return
+	}
+	if r.earlier == nil {
+		r.earlier = map[string][]string{}
+	}
+	all := append(r.earlier[name], was)
+	r.earlier[name] = all[max(0, len(all)-r.past):]
+}
+
+func (r *fakeRing) history(context.Context) int { return r.past }
 
 func (r *fakeRing) check(context.Context) error {
 	r.mu.Lock()
@@ -349,6 +369,9 @@ func TestOSClose(t *testing.T) {
 		"not for a person": {
 			func(r *fakeRing, release <-chan struct{}) { r.before = func(string) error { <-release; return nil } },
 			func(ctx context.Context, s *osStore) error { return s.Unlock(ctx) }, time.Second, ErrFailing, 0},
+		"not for a person who may delete": {
+			func(r *fakeRing, release <-chan struct{}) { r.before = func(string) error { <-release; return nil } },
+			func(ctx context.Context, s *osStore) error { return s.Delete(ctx, account) }, 6 * time.Second, ErrFailing, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, r *fakeRing, s *osStore) {
@@ -403,4 +426,168 @@ func TestCredentialErrors(t *testing.T) {
 	if got := credentialError(errors.New("odd")); got != ErrFailing {
 		t.Errorf("%v", got)
 	}
+}
+
+// A keychain that keeps what was deleted has no secret then. If a person says no to the
+// deletion the secret stays.
+func TestOSHistory(t *testing.T) {
+	bubble(t, func(t *testing.T, r *fakeRing, s *osStore) {
+		r.past = 10
+		for n := range 15 {
+			if err := s.Set(t.Context(), account, Item{Secret: secret.New("hunter" + strings.Repeat("!", n))}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		left := func() string { return fmt.Sprint(r.earlier) }
+		if !strings.Contains(left(), "hunter") {
+			t.Fatal("the fake keeps nothing")
+		}
+		r.keeps = true
+		if err := s.Delete(t.Context(), account); !errors.Is(err, ErrKept) {
+			t.Errorf("a person says no: %v", err)
+		}
+		if it, err := s.Get(t.Context(), account); err != nil || it.Secret.Reveal() != "hunter"+strings.Repeat("!", 14) {
+			t.Errorf("what stayed: %v, %v", it, err)
+		}
+		r.keeps = false
+		if err := s.Delete(t.Context(), account); err != nil {
+			t.Error(err)
+		}
+		if strings.Contains(left(), "hunter") || !strings.Contains(left(), `"secret":""`) {
+			t.Errorf("it keeps %s", left())
+		}
+		// What can't be written over can be deleted all the same.
+		if err := set(t.Context(), s); err != nil {
+			t.Fatal(err)
+		}
+		r.before = fail("set", errOdd)
+		if err := s.Delete(t.Context(), account); err != nil {
+			t.Error(err)
+		}
+		if err := get(t.Context(), s); !errors.Is(err, ErrNotFound) {
+			t.Errorf("it is there: %v", err)
+		}
+	})
+}
+
+// A person may be asked before something is deleted, and has as long as for other
+// questions. Nobody else waits for them, nor does the end of the agent.
+func TestOSDeleteAsks(t *testing.T) {
+	bubble(t, func(t *testing.T, r *fakeRing, s *osStore) {
+		if err := set(t.Context(), s); err != nil {
+			t.Fatal(err)
+		}
+		answered := make(chan struct{})
+		r.before = func(op string) error {
+			if op == "delete" {
+				<-answered
+			}
+			return nil
+		}
+		done := make(chan error, 1)
+		go func() { done <- s.Delete(t.Context(), account) }()
+		time.Sleep(quickLimit + time.Second)
+		start := time.Now()
+		if err := get(t.Context(), s); !errors.Is(err, ErrLocked) || time.Since(start) != 0 {
+			t.Errorf("get during the question: %v after %v", err, time.Since(start))
+		}
+		time.Sleep(time.Minute)
+		close(answered)
+		if err := <-done; err != nil {
+			t.Errorf("a late answer: %v", err)
+		}
+		if err := get(t.Context(), s); !errors.Is(err, ErrNotFound) {
+			t.Errorf("after it: %v", err)
+		}
+
+		if err := set(t.Context(), s); err != nil {
+			t.Fatal(err)
+		}
+		answered = make(chan struct{})
+		defer close(answered)
+		go func() { done <- s.Delete(t.Context(), account) }()
+		time.Sleep(askLimit + 2*quickLimit)
+		if err := <-done; !errors.Is(err, ErrSilent) {
+			t.Errorf("no answer: %v", err)
+		}
+		start = time.Now()
+		if err := s.Close(); err != nil || time.Since(start) != 0 {
+			t.Errorf("close: %v after %v", err, time.Since(start))
+		}
+	})
+}
+
+// A keychain that is killed before it has saved loses what was written last, or has an item
+// without content. The store writes it again once it can.
+func TestOSLost(t *testing.T) {
+	key := "langkeep:" + account
+	for name, lose := range map[string]func(r *fakeRing){
+		"an earlier value": func(r *fakeRing) { r.items[key] = `{"v":1,"secret":"earlier"}` },
+		"no content":       func(r *fakeRing) { r.items[key] = "" },
+		"no item":          func(r *fakeRing) { delete(r.items, key) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, r *fakeRing, s *osStore) {
+				_ = s.Close()
+				c := s.osConfig
+				c.settle = settleTime("linux")
+				s = newOS(c)
+				defer s.Close()
+				if err := s.Set(t.Context(), account, everything); err != nil {
+					t.Fatal(err)
+				}
+				r.set(func() { lose(r); r.locked = ErrMissing })
+				time.Sleep(time.Hour)
+				r.set(func() { r.locked = nil })
+				back := func(within time.Duration) bool {
+					for begin := time.Now(); time.Since(begin) <= within; time.Sleep(100 * time.Millisecond) {
+						if it, err := s.Get(t.Context(), account); err == nil && sameItem(it, everything) {
+							return true
+						}
+					}
+					return false
+				}
+				if !back(settlePause) {
+					t.Error("it did not come back with the keychain")
+				}
+				// What is lost again meanwhile is written again too.
+				time.Sleep(time.Second)
+				r.set(func() { lose(r) })
+				if !back(c.settle) {
+					t.Error("lost once more, it did not come back")
+				}
+				// Later changes are a person's.
+				time.Sleep(c.settle + time.Second)
+				r.set(func() { lose(r) })
+				time.Sleep(time.Hour)
+				if it, err := s.Get(t.Context(), account); err == nil && sameItem(it, everything) {
+					t.Error("a late change was taken back")
+				}
+				if err := s.Set(t.Context(), account, everything); err != nil {
+					t.Fatal(err)
+				}
+				if err := s.Delete(t.Context(), account); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(time.Hour)
+				if err := get(t.Context(), s); !errors.Is(err, ErrNotFound) {
+					t.Errorf("a deleted item came back: %v", err)
+				}
+			})
+		})
+	}
+}
+
+// KWallet gives an empty secret for an item whose wallet was locked a moment ago.
+func TestOSEmpty(t *testing.T) {
+	bubble(t, func(t *testing.T, r *fakeRing, s *osStore) {
+		r.items["langkeep:"+account] = ""
+		if err := get(t.Context(), s); !errors.Is(err, ErrNotFound) {
+			t.Errorf("an empty item: %v", err)
+		}
+		r.before = func(op string) error { r.set(func() { r.locked = ErrLocked }); return nil }
+		if err := get(t.Context(), s); !errors.Is(err, ErrLocked) {
+			t.Errorf("locked in between: %v", err)
+		}
+	})
 }

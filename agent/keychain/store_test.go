@@ -133,7 +133,11 @@ func testOddItems(t *testing.T, s Store, plant func(account, data string)) {
 	for _, data := range []string{`"hunter2"`, `{}`, `{"v":0}`, `{"v":1,"secret":["hunter2"]}`, `{"v":1,"expires_at":"hunter2"}`, ""} {
 		bad := ItemName("bad", APIKey)
 		plant(bad, data)
-		if _, err := s.Get(ctx, bad); !errors.Is(err, ErrFailing) || strings.Contains(fmt.Sprint(err), "hunter2") {
+		want := ErrFailing
+		if data == "" && s.Kind() == "keychain" { // KWallet's after a crash
+			want = ErrNotFound
+		}
+		if _, err := s.Get(ctx, bad); !errors.Is(err, want) || strings.Contains(fmt.Sprint(err), "hunter2") {
 			t.Errorf("get %s: %v", data, err)
 		}
 		if err := s.Set(ctx, bad, everything); err != nil {

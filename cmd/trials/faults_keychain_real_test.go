@@ -19,6 +19,7 @@ import (
 func TestFaultsKeychain(t *testing.T) {
 	t.Parallel() // it waits most of its time
 	session := keychaintest.Start(t)
+	session.Person(keychaintest.Cancels) // refresh has the keyring ask
 	langflow := langflowtest.New(langflowtest.Options{})
 	defer langflow.Close()
 	h := newHome(t, buildProgram(t), filepath.Join(shortDir(t), "home"))

@@ -82,7 +82,7 @@ func storeFinding(err error) Finding {
 		return failed("Run langkeep login: a window then asks for the new keyring's password, or for KWallet's set-up.", "The keychain has no keyring yet.")
 	case errors.Is(err, keychain.ErrMissing):
 		return failed("Start the agent in a desktop session, or with --store file.", "There is no keychain here.")
-	case errors.Is(err, keychain.ErrSilent):
+	case errors.Is(err, keychain.ErrSilent), errors.Is(err, context.DeadlineExceeded):
 		return failed("Look for its prompt, or restart it.", "The keychain doesn't answer.")
 	case errors.Is(err, errDiffers):
 		return failed("Restart it, or run the agent with --store file.", "The keychain gives back something else than it was given.")
