@@ -35,7 +35,7 @@ const another = 65534
 type shell struct {
 	program string
 	restart func(*desktop)                 // of what shows the tray
-	page    func(*desktop)                 // a click on the icon, and one on "Control page…" in the menu of one profile
+	page    func(*desktop, *agentProcess)  // a click on the icon, and one on "Control page…" in its menu
 	press   func(d *desktop, label string) // a button of the notification
 	locker  string                         // the service that locks the screen; "": none tells
 }
@@ -55,7 +55,7 @@ func TestDesktops(t *testing.T) {
 					d.await(call, func() bool { return d.owned(trayHost) == (call == "EnableExtension") })
 				}
 			},
-			page: func(d *desktop) {
+			page: func(d *desktop, _ *agentProcess) {
 				d.clickOn("const area = Main.panel.statusArea; area[Object.keys(area).find(name => name.startsWith('appindicator-'))]")
 				d.clickOn(labelled("Control page…"))
 			},
@@ -69,13 +69,15 @@ func TestDesktops(t *testing.T) {
 			program: "plasmashell",
 			restart: func(d *desktop) {
 				d.endOwner(trayPanel(d))
-				d.asUser("sh", "-c", "QT_QPA_PLATFORM=wayland QT_QUICK_BACKEND=software setsid plasmashell --no-respawn >/dev/null 2>&1 &")
+				d.asUser("sh", "-c", "setsid plasmashell --no-respawn >/dev/null 2>&1 &")
 			},
-			page: func(d *desktop) { d.clickAt(1063, 778); d.settle(); d.clickAt(1133, 628) },
-			press: func(d *desktop, label string) {
-				d.settle() // the popup slides in
-				d.clickAt(map[string]int{"Allow in this session": 1056, "Deny": 1217}[label], 667)
+			page: func(d *desktop, k *agentProcess) {
+				before, at := d.still(), d.icon().at
+				d.clickAt(at.X, at.Y)
+				d.awaitBeside(before)
+				d.keys(append(slices.Repeat([]string{"Up"}, k.fromBelow("Control page…")), "Return")...) // Qt lists no menu on the accessibility bus
 			},
+			press:  (*desktop).doAs,
 			locker: "org.freedesktop.ScreenSaver",
 		},
 		"sway": {
@@ -84,36 +86,20 @@ func TestDesktops(t *testing.T) {
 				d.endOwner(trayPanel(d))
 				d.asUser("swaymsg", "exec", "waybar")
 			},
-			page: func(d *desktop) {
-				click := d.waylandPointer()
-				click(985, 15)
-				d.settle()
-				click(950, 83)
+			page: func(d *desktop, _ *agentProcess) {
+				click, at := d.waylandPointer(), d.icon().at
+				click(at.X, at.Y)
+				d.doAs("Control page…")
 			},
 			press: func(d *desktop, label string) {
-				var shown struct {
-					Data [][]struct {
-						Actions struct{ Data map[string]string }
-					}
-				}
-				if err := json.Unmarshal([]byte(d.asUser("makoctl", "list")), &shown); err != nil {
-					d.t.Fatal(err)
-				}
-				for _, list := range shown.Data {
-					for _, n := range list {
-						for action, has := range n.Actions.Data {
-							if has == label {
-								d.asUser("makoctl", "invoke", action)
-								return
-							}
-						}
-					}
-				}
-				d.t.Fatalf("mako shows no button %q: %+v", label, shown)
+				var action string
+				d.await("a button "+label, func() bool { action = d.ofMako(label); return action != "" })
+				d.asUser("makoctl", "invoke", action)
 			},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // each waits for its clipboard, too
 			if _, err := exec.LookPath(s.program); err != nil {
 				t.Skipf("%s is not installed", s.program)
 			}
@@ -122,9 +108,28 @@ func TestDesktops(t *testing.T) {
 	}
 }
 
-// settle lets a desktop finish a movement that it tells nobody of, before a click at a
-// place.
-func (d *desktop) settle() { time.Sleep(1500 * time.Millisecond) }
+// ofMako is the action of a button that mako shows; "": it shows none.
+func (d *desktop) ofMako(label string) string {
+	d.t.Helper()
+	var shown struct {
+		Data [][]struct {
+			Actions struct{ Data map[string]string }
+		}
+	}
+	if err := json.Unmarshal([]byte(d.asUser("makoctl", "list")), &shown); err != nil {
+		d.t.Fatal(err)
+	}
+	for _, list := range shown.Data {
+		for _, n := range list {
+			for action, has := range n.Actions.Data {
+				if has == label {
+					return action
+				}
+			}
+		}
+	}
+	return ""
+}
 
 // clickAt clicks with the mouse of the X server that is a nested compositor's screen.
 func (d *desktop) clickAt(x, y int) {
@@ -134,6 +139,32 @@ func (d *desktop) clickAt(x, y int) {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		d.t.Fatalf("xdotool: %v: %s", err, out)
 	}
+}
+
+// keys presses keys on the keyboard of that server.
+func (d *desktop) keys(names ...string) {
+	d.t.Helper()
+	cmd := exec.Command("xdotool", append([]string{"key", "--delay", "50"}, names...)...)
+	cmd.Env = append(os.Environ(), "DISPLAY="+d.number)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		d.t.Fatalf("xdotool: %v: %s", err, out)
+	}
+}
+
+// fromBelow is how many lines of the menu are at and below one, separators left out.
+func (k *agentProcess) fromBelow(label string) (lines int) {
+	k.d.t.Helper()
+	items := k.menu()
+	for i := len(items) - 1; i >= 0; i-- {
+		if items[i].label != "—" {
+			lines++
+		}
+		if items[i].label == label {
+			return lines
+		}
+	}
+	k.d.t.Fatalf("no %s in %s", label, labels(items))
+	return 0
 }
 
 // clickOn clicks in the middle of an actor of GNOME Shell, an expression in JavaScript,
@@ -236,7 +267,7 @@ func walk(t *testing.T, kind string, s shell) {
 	d.await("the menu of a fresh session", func() bool { return find(k.menu(), "prod", "Copy access token") != nil })
 
 	d.picture(kind + "-fresh")
-	s.page(d)
+	s.page(d, k)
 	d.await("the control page in the browser", func() bool { return len(d.opened()) == 1 })
 
 	// A token is on the clipboard, and 35 s later nowhere.
@@ -316,7 +347,6 @@ func asking(d *desktop, program string, s shell) {
 			d.await("the question", func() bool {
 				return strings.Contains(d.asUser(program, "asks"), one.as)
 			})
-			d.settle() // the daemon is told at the same time as the command
 			d.picture("asking-" + s.program)
 			if out.Len() > 0 {
 				d.t.Errorf("%s did not wait: %s", one.as, &out)
@@ -340,7 +370,6 @@ func (d *desktop) locks(by string) {
 	}
 	d.asUser("gdbus", "call", "--session", "-d", by, "-o", "/"+strings.ReplaceAll(by, ".", "/"), "-m", by+".Lock")
 	d.await("Langkeep's lock", func() bool { return strings.Contains(session(), "problems/locked") })
-	d.settle()
 	d.picture("locked-" + by)
 	const logind = "org.freedesktop.login1"
 	d.asUser("gdbus", "call", "--system", "-d", logind, "-o", "/org/freedesktop/login1/session/auto", "-m", logind+".Session.Unlock")
@@ -378,12 +407,10 @@ func enter(t *testing.T, kind string) *desktop {
 			t.Logf("the desktop said:\n%s", log[max(0, len(log)-4000):])
 		}
 	})
-	for limit := time.Now().Add(2 * time.Minute); ; time.Sleep(200 * time.Millisecond) {
-		if _, err := os.Stat(d.path("up")); err == nil {
-			break
-		}
-		if time.Now().After(limit) {
-			t.Fatalf("%s did not begin", kind)
+	begun := func(file string) bool { _, err := os.Stat(d.path(file)); return err == nil }
+	for limit := time.Now().Add(3 * time.Minute); !begun("up"); time.Sleep(100 * time.Millisecond) {
+		if begun("failed") || time.Now().After(limit) {
+			t.Fatalf("%s did not begin: %s", kind, read(d.path("failed")))
 		}
 	}
 	env, err := os.ReadFile(d.path("env"))

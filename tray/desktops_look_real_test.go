@@ -1,0 +1,277 @@
+//go:build real && linux
+
+package tray
+
+import (
+	"bytes"
+	"errors"
+	"image"
+	"image/draw"
+	"image/png"
+	"math"
+	"os"
+	"os/exec"
+
+	"github.com/godbus/dbus/v5"
+)
+
+// The real desktops are asked for what they show: the screen for the icon, the
+// accessibility bus for buttons and lines of menus.
+
+// look is a picture of the screen.
+func (d *desktop) look() *image.NRGBA {
+	d.t.Helper()
+	var cmd *exec.Cmd
+	if d.number == ":" { // sway has no X server as its screen
+		cmd = d.command("grim", "-")
+	} else {
+		cmd = exec.Command("import", "-window", "root", "png:-")
+		cmd.Env = append(os.Environ(), "DISPLAY="+d.number)
+	}
+	out, err := cmd.Output()
+	if err != nil {
+		d.t.Fatalf("%s: %v", cmd.Path, err)
+	}
+	img, err := png.Decode(bytes.NewReader(out))
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	flat := image.NewNRGBA(img.Bounds())
+	draw.Draw(flat, flat.Rect, img, img.Bounds().Min, draw.Src)
+	return flat
+}
+
+// still is the screen once two pictures of it are alike: nothing moves any more.
+func (d *desktop) still() *image.NRGBA {
+	d.t.Helper()
+	now := d.look()
+	d.await("a still screen", func() bool {
+		before := now
+		now = d.look()
+		return bytes.Equal(before.Pix, now.Pix)
+	})
+	return now
+}
+
+// tile is the width of the squares in which pictures are compared.
+const tile = 8
+
+// changed is the largest piece of the screen that is not as it was.
+func changed(before, now *image.NRGBA) (largest image.Rectangle) {
+	differs := func(at image.Point) bool {
+		square := image.Rectangle{at, at.Add(image.Pt(tile, tile))}.Intersect(before.Rect)
+		for y := square.Min.Y; y < square.Max.Y; y++ {
+			from, to := before.PixOffset(square.Min.X, y), before.PixOffset(square.Max.X-1, y)+4
+			if !bytes.Equal(before.Pix[from:to], now.Pix[from:to]) {
+				return true
+			}
+		}
+		return false
+	}
+	seen := map[image.Point]bool{}
+	for y := 0; y < before.Rect.Max.Y; y += tile {
+		for x := 0; x < before.Rect.Max.X; x += tile {
+			var piece image.Rectangle
+			for next := []image.Point{{X: x, Y: y}}; len(next) > 0; {
+				at := next[len(next)-1]
+				next = next[:len(next)-1]
+				if seen[at] || !at.In(before.Rect) || !differs(at) {
+					continue
+				}
+				seen[at] = true
+				piece = piece.Union(image.Rectangle{at, at.Add(image.Pt(tile, tile))})
+				for _, step := range []image.Point{{X: tile}, {X: -tile}, {Y: tile}, {Y: -tile}} {
+					next = append(next, at.Add(step))
+				}
+			}
+			if piece.Dx()*piece.Dy() > largest.Dx()*largest.Dy() {
+				largest = piece
+			}
+		}
+	}
+	return largest
+}
+
+// awaitBeside waits until something of some size, such as a menu, is new on the screen and
+// at rest, and returns its place.
+func (d *desktop) awaitBeside(before *image.NRGBA) (place image.Rectangle) {
+	d.t.Helper()
+	const least = 50 // pixels
+	d.await("something new on the screen", func() bool {
+		was := place
+		place = changed(before, d.look())
+		return place.Dx() >= least && place.Dy() >= least && place == was
+	})
+	return place
+}
+
+// sighting is the icon of a ring around a node as the screen shows it.
+type sighting struct {
+	at               image.Point // its middle
+	size             int         // its width in pixels
+	line, gap, panel rgb         // the colours of the drawing, within it, and around it
+}
+
+type rgb [3]float64
+
+// The drawing in points of its width of 16 (assets/icons/tray-*.svg).
+const (
+	drawn      = 16.0
+	ringRadius = 6.0
+	ringHalf   = 1.0
+	nodeRadius = 2.5
+	around     = 8.8
+)
+
+// iconOn looks for the icon of a closed ring, whichever size and colours it has.
+func iconOn(screen *image.NRGBA) (best sighting, found bool) {
+	for size := 14; size <= 52; size++ {
+		var line, gap, panel []image.Point
+		point := float64(size) / drawn
+		edge := 0.7 / point // a pixel at an edge has the colours of both sides
+		half := int(math.Ceil(around * point))
+		for y := -half; y <= half; y++ {
+			for x := -half; x <= half; x++ {
+				odd := float64(1-size%2) / 2
+				r := math.Hypot(float64(x)+odd, float64(y)+odd) / point
+				p := image.Pt(x, y)
+				switch {
+				case math.Abs(r-ringRadius) < max(ringHalf-edge, 0.35), r < nodeRadius-edge:
+					line = append(line, p)
+				case r > nodeRadius+edge && r < ringRadius-ringHalf-edge:
+					gap = append(gap, p)
+				case math.Abs(r-around) < 0.5:
+					panel = append(panel, p)
+				}
+			}
+		}
+		for y := half; y < screen.Rect.Dy()-half; y++ {
+			for x := half; x < screen.Rect.Dx()-half; x++ {
+				at := image.Pt(x, y)
+				// A quick look first: the node, the gap and the ring.
+				if distance(pixel(screen, at), pixel(screen, at.Add(gap[0]))) < 40 {
+					continue
+				}
+				s := sighting{at: at, size: size}
+				var lineOff, gapOff, panelOff float64
+				s.line, lineOff = mean(screen, at, line)
+				s.gap, gapOff = mean(screen, at, gap)
+				s.panel, panelOff = mean(screen, at, panel)
+				apart := distance(s.line, s.gap)
+				if apart > 60 && lineOff < apart*0.4 && gapOff < apart*0.4 && panelOff < 40 {
+					return s, true
+				}
+			}
+		}
+	}
+	return sighting{}, false
+}
+
+func pixel(img *image.NRGBA, at image.Point) rgb {
+	i := img.PixOffset(at.X, at.Y)
+	return rgb{float64(img.Pix[i]), float64(img.Pix[i+1]), float64(img.Pix[i+2])}
+}
+
+// distance is the greatest of the three channels' differences.
+func distance(a, b rgb) float64 {
+	return max(math.Abs(a[0]-b[0]), math.Abs(a[1]-b[1]), math.Abs(a[2]-b[2]))
+}
+
+// mean is the average colour of some pixels, and how far the farthest is from it.
+func mean(img *image.NRGBA, at image.Point, some []image.Point) (average rgb, off float64) {
+	for _, p := range some {
+		for c, value := range pixel(img, at.Add(p)) {
+			average[c] += value / float64(len(some))
+		}
+	}
+	for _, p := range some {
+		off = max(off, distance(pixel(img, at.Add(p)), average))
+	}
+	return average, off
+}
+
+// contrast is that of WCAG 2, from 1 to 21.
+func contrast(a, b rgb) float64 {
+	light := func(c rgb) float64 {
+		var sum float64
+		for i, weight := range []float64{0.2126, 0.7152, 0.0722} {
+			v := c[i] / 255
+			if v <= 0.04045 {
+				v /= 12.92
+			} else {
+				v = math.Pow((v+0.055)/1.055, 2.4)
+			}
+			sum += weight * v
+		}
+		return sum
+	}
+	x, y := light(a), light(b)
+	return (max(x, y) + 0.05) / (min(x, y) + 0.05)
+}
+
+// icon waits until the screen shows the icon of a fresh session.
+func (d *desktop) icon() (s sighting) {
+	d.t.Helper()
+	d.await("the icon on the screen", func() (found bool) { s, found = iconOn(d.look()); return found })
+	return s
+}
+
+// accessible is an object of the accessibility bus.
+type accessible struct {
+	Name string
+	Path dbus.ObjectPath
+}
+
+const atspi = "org.a11y.atspi."
+
+// showing is the bit of an object's state that says that it is on the screen.
+const showing = 25
+
+// doAs does what a screen reader does for a button or a line of a menu with a label, once
+// it is on the screen.
+func (d *desktop) doAs(label string) {
+	d.t.Helper()
+	if d.access == nil {
+		var address string
+		if err := d.conn.Object("org.a11y.Bus", "/org/a11y/bus").Call("org.a11y.Bus.GetAddress", 0).Store(&address); err != nil {
+			d.t.Fatal(err)
+		}
+		conn, err := d.joinAs(address)
+		if err != nil {
+			d.t.Fatal(err)
+		}
+		d.t.Cleanup(func() { conn.Close() })
+		d.access = conn
+	}
+	d.await(label+" on the screen", func() bool {
+		one, err := d.labelled(accessible{atspi + "Registry", "/org/a11y/atspi/accessible/root"}, label)
+		if err != nil {
+			return false // it goes while it is looked at
+		}
+		var done bool
+		return d.access.Object(one.Name, one.Path).Call(atspi+"Action.DoAction", 0, int32(0)).Store(&done) == nil && done
+	})
+}
+
+var errNoLabel = errors.New("nothing on the screen has this label")
+
+// labelled looks for a label, depth first.
+func (d *desktop) labelled(in accessible, label string) (accessible, error) {
+	object := d.access.Object(in.Name, in.Path)
+	if name, err := object.GetProperty(atspi + "Accessible.Name"); err == nil && name.Value() == label {
+		var state []uint32
+		if object.Call(atspi+"Accessible.GetState", 0).Store(&state) == nil && len(state) > 0 && state[0]&(1<<showing) != 0 {
+			return in, nil
+		}
+	}
+	var children []accessible
+	if err := object.Call(atspi+"Accessible.GetChildren", 0).Store(&children); err != nil {
+		return accessible{}, err
+	}
+	for _, child := range children {
+		if one, err := d.labelled(child, label); err == nil {
+			return one, nil
+		}
+	}
+	return accessible{}, errNoLabel
+}
