@@ -13,6 +13,15 @@ import (
 //go:embed icons/tray-*-16.png icons/tray-*-22.png icons/tray-*-24.png icons/tray-*-32.png icons/tray-*-48.png icons/tray-*-64.png
 var trayIcons embed.FS
 
+//go:embed icons/tray-*-symbolic.svg
+var symbolicIcons embed.FS
+
+// SymbolicIcon is the SVG of the icon that the tray shows for a state, for panels that give
+// icons their own colour.
+func SymbolicIcon(state string) ([]byte, error) {
+	return symbolicIcons.ReadFile("icons/tray-" + state + "-symbolic.svg")
+}
+
 // traySizes are those of panels, at one pixel a point and at two.
 var traySizes = []int{16, 22, 24, 32, 48, 64}
 

@@ -6,7 +6,7 @@ import "testing"
 
 // The panel gets colours that alpha has not darkened, or edges have a dark fringe.
 func TestTrayIcons(t *testing.T) {
-	for state, colour := range map[string][3]uint8{"fresh": {0x7a, 0x6c, 0xf0}, "offline": {0x80, 0x87, 0x90}} {
+	for state, colour := range map[string][3]uint8{"fresh": {0x4b, 0x3c, 0xc4}, "offline": {0x5a, 0x62, 0x6c}} {
 		images, err := TrayIcons(state)
 		if err != nil || len(images) != len(traySizes) {
 			t.Fatalf("%s has %d images, %v", state, len(images), err)

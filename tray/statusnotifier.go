@@ -6,12 +6,14 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 
 	"github.com/godbus/dbus/v5"
 
+	"langkeep/agent/paths"
 	"langkeep/assets"
 )
 
@@ -38,6 +40,13 @@ func Run(c Config, stopped <-chan struct{}) error {
 	defer conn.Close()
 	t := newBinding(c, stopped, gone)
 	n := newNotifierItem(conn, t.tell)
+	if recolours(os.Getenv("XDG_CURRENT_DESKTOP")) {
+		if err := writeIcons(c.Icons); err != nil {
+			c.Log.Warn("the tray icon does not have the panel's colour", "error", err)
+		} else {
+			n.iconDir = c.Icons
+		}
+	}
 	t.surface = n
 	t.build()
 	if err := n.export(); err != nil {
@@ -87,7 +96,9 @@ type notifierItem struct {
 	revision uint32
 	open     []int32 // the menus that the panel has opened
 	icon     []pixels
+	iconName string // of a file in iconDir; "": the panel shows the pixels
 	tooltip  string
+	iconDir  string // "": the panel may not know how to colour an icon
 }
 
 // node is an item of the menu, or a separator.
@@ -147,7 +158,7 @@ func (n *notifierItem) export() error {
 	n.props = map[string]any{
 		"Category": "ApplicationStatus", "Id": "langkeep", "Title": "Langkeep", "Status": "Active", "IconAccessibleDesc": "Langkeep",
 		"WindowId": int32(0), "ItemIsMenu": true, "Menu": menuPath,
-		"IconName": "", "IconThemePath": "", "OverlayIconName": "", "AttentionIconName": "",
+		"IconName": n.iconName, "IconThemePath": n.iconDir, "OverlayIconName": "", "AttentionIconName": "",
 		"IconPixmap": n.icon, "ToolTip": toolTip{Title: n.tooltip},
 	}
 	n.mu.Unlock()
@@ -281,6 +292,40 @@ func (n *notifierItem) setIcon(name string) {
 	}
 	n.icon = icon
 	n.publish("IconPixmap", icon, "NewIcon")
+	if n.iconDir != "" {
+		n.iconName = symbolicName(name)
+		n.publish("IconName", n.iconName, "NewIcon")
+	}
+}
+
+// recolours tells whether panels of a desktop, by XDG_CURRENT_DESKTOP, give a symbolic icon
+// their own colour: GNOME's extension AppIndicator does, and Plasma. waybar 0.9.17 and
+// Xfce's panel 4.18 show its file as it is.
+func recolours(desktop string) bool {
+	names := strings.Split(desktop, ":")
+	return slices.Contains(names, "GNOME") || slices.Contains(names, "KDE")
+}
+
+// symbolicName is the name of a state's icon that the panel colours. GTK takes it for
+// symbolic by its end.
+func symbolicName(state string) string { return "langkeep-" + state + "-symbolic" }
+
+// writeIcons writes the symbolic icons into a folder, since panels take such from files
+// only.
+func writeIcons(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	for _, state := range []string{iconFresh, iconAttention, iconOffline} {
+		svg, err := assets.SymbolicIcon(state)
+		if err == nil {
+			err = paths.WriteFile(filepath.Join(dir, symbolicName(state)+".svg"), svg)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (n *notifierItem) setTooltip(s string) {

@@ -25,6 +25,7 @@ type Config struct {
 	Changes <-chan struct{} // receives after a profile, a question or the code has changed
 	Clock   clock.Clock
 	Version string
+	Icons   string // a folder for icons that the panel reads, which need not be there yet
 	Actions Actions
 	Log     *slog.Logger
 	// Say tells a person why the tray behaves oddly, each reason once.

@@ -201,6 +201,9 @@ func (p Paths) StartOffered() string { return filepath.Join(p.State, "start-offe
 // Icon is the icon of notifications, on Windows.
 func (p Paths) Icon() string { return filepath.Join(p.State, "icon.png") }
 
+// Icons is the folder of the tray's icons, which the panel reads.
+func (p Paths) Icons() string { return filepath.Join(p.Run, "icons") }
+
 // Token is the owner's token.
 func (p Paths) Token() string { return filepath.Join(p.Run, "token") }
 

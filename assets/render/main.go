@@ -18,6 +18,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 )
 
 // output is one file to be made. Sizes are in pixels: one for a PNG, the images
@@ -26,25 +27,29 @@ type output struct {
 	file  string
 	svg   string
 	sizes []int
-	black bool // in one colour, as a template of macOS is
 }
 
 // sums is the file that says which drawings the others were made from.
 const sums = "SHA256SUMS"
 
 // drawings are what there is as SVG.
-var drawings = []string{"app", "tray-fresh", "tray-attention", "tray-offline"}
+var drawings = []string{
+	"app", "tray-fresh", "tray-attention", "tray-offline",
+	"tray-fresh-symbolic", "tray-attention-symbolic", "tray-offline-symbolic",
+}
 
 // outputs lists every file.
 func outputs() []output {
 	var all []output
 	for _, svg := range drawings {
+		if state, ok := strings.CutSuffix(svg, "-symbolic"); ok {
+			// macOS shows it at 16 points, with up to two pixels each.
+			all = append(all, output{file: state + "-template.png", svg: svg, sizes: []int{32}})
+			continue
+		}
 		sizes, ico := []int{16, 22, 24, 32, 48, 64}, []int{16, 20, 24, 32, 48}
 		if svg == "app" {
 			sizes, ico = []int{16, 32, 48, 64, 128, 256, 512}, []int{16, 24, 32, 48, 64}
-		} else {
-			// macOS shows it at 16 points, with up to two pixels each.
-			all = append(all, output{file: svg + "-template.png", svg: svg, sizes: []int{32}, black: true})
 		}
 		for _, px := range sizes {
 			all = append(all, output{file: fmt.Sprintf("%s-%d.png", svg, px), svg: svg, sizes: []int{px}})
@@ -68,9 +73,6 @@ func render(dir string) error {
 		drawing, err := os.ReadFile(filepath.Join(dir, o.svg+".svg"))
 		if err != nil {
 			return err
-		}
-		if o.black {
-			drawing = blacken(drawing)
 		}
 		var images [][]byte
 		for _, px := range o.sizes {
@@ -109,17 +111,6 @@ func checksums(dir string) ([]byte, error) {
 		fmt.Fprintf(&b, "%s  %s.svg\n", hex.EncodeToString(sum[:]), name)
 	}
 	return b.Bytes(), nil
-}
-
-// blacken makes every colour written as #rrggbb black.
-func blacken(svg []byte) []byte {
-	out := bytes.Clone(svg)
-	for i := 0; i+8 <= len(out); i++ {
-		if string(out[i:i+2]) == `"#` && out[i+8] == '"' {
-			copy(out[i+2:i+8], "000000")
-		}
-	}
-	return out
 }
 
 // rasterize draws it as a square PNG.

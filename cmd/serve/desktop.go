@@ -92,7 +92,7 @@ func (v *desktopView) show(ctx context.Context, stopped <-chan struct{}) {
 	defer leave()
 	err := tray.Run(tray.Config{
 		Profiles: v.profiles, Questions: v.asks.Open, Code: v.code, Changes: either(ctx, changes.Ready(), either(ctx, asked, v.codes)), Clock: clock.System(), Version: v.options.Version,
-		Actions: v.actions(ctx), Log: v.log, Say: v.Say,
+		Icons: v.options.Paths.Icons(), Actions: v.actions(ctx), Log: v.log, Say: v.Say,
 		Shown: func() {
 			v.tray.Store(true)
 			if v.noBoard != nil {
