@@ -256,14 +256,23 @@ func (d *desktop) owned(name string) bool {
 // await waits until it is so.
 func (d *desktop) await(what string, so func() bool) {
 	d.t.Helper()
-	await(d.t, what, so)
+	within := patience
+	if d.user != nil {
+		within *= 3 // a whole desktop draws in software, and more than one at once
+	}
+	awaitFor(d.t, within, what, so)
 }
 
 func await(t *testing.T, what string, so func() bool) {
 	t.Helper()
-	for limit := time.Now().Add(patience); !so(); time.Sleep(50 * time.Millisecond) {
+	awaitFor(t, patience, what, so)
+}
+
+func awaitFor(t *testing.T, within time.Duration, what string, so func() bool) {
+	t.Helper()
+	for limit := time.Now().Add(within); !so(); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(limit) {
-			t.Fatalf("not within %v: %s", patience, what)
+			t.Fatalf("not within %v: %s", within, what)
 		}
 	}
 }

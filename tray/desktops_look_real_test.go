@@ -41,14 +41,15 @@ func (d *desktop) look() *image.NRGBA {
 	return flat
 }
 
-// still is the screen once two pictures of it are alike: nothing moves any more.
+// still is the screen once two pictures of it are alike, but for a cursor that blinks:
+// nothing moves any more.
 func (d *desktop) still() *image.NRGBA {
 	d.t.Helper()
 	now := d.look()
 	d.await("a still screen", func() bool {
 		before := now
 		now = d.look()
-		return bytes.Equal(before.Pix, now.Pix)
+		return changed(before, now).Dx() <= 2*tile
 	})
 	return now
 }
@@ -231,6 +232,19 @@ const showing = 25
 // it is on the screen.
 func (d *desktop) doAs(label string) {
 	d.t.Helper()
+	d.await(label+" on the screen", func() bool {
+		one, err := d.labelled(label)
+		if err != nil {
+			return false
+		}
+		var done bool
+		return d.access.Object(one.Name, one.Path).Call(atspi+"Action.DoAction", 0, int32(0)).Store(&done) == nil && done
+	})
+}
+
+// labelled looks for what is on the screen with a label.
+func (d *desktop) labelled(label string) (accessible, error) {
+	d.t.Helper()
 	if d.access == nil {
 		var address string
 		if err := d.conn.Object("org.a11y.Bus", "/org/a11y/bus").Call("org.a11y.Bus.GetAddress", 0).Store(&address); err != nil {
@@ -243,20 +257,13 @@ func (d *desktop) doAs(label string) {
 		d.t.Cleanup(func() { conn.Close() })
 		d.access = conn
 	}
-	d.await(label+" on the screen", func() bool {
-		one, err := d.labelled(accessible{atspi + "Registry", "/org/a11y/atspi/accessible/root"}, label)
-		if err != nil {
-			return false // it goes while it is looked at
-		}
-		var done bool
-		return d.access.Object(one.Name, one.Path).Call(atspi+"Action.DoAction", 0, int32(0)).Store(&done) == nil && done
-	})
+	return d.labelledIn(accessible{atspi + "Registry", "/org/a11y/atspi/accessible/root"}, label)
 }
 
 var errNoLabel = errors.New("nothing on the screen has this label")
 
-// labelled looks for a label, depth first.
-func (d *desktop) labelled(in accessible, label string) (accessible, error) {
+// labelledIn looks below an object, depth first.
+func (d *desktop) labelledIn(in accessible, label string) (accessible, error) {
 	object := d.access.Object(in.Name, in.Path)
 	if name, err := object.GetProperty(atspi + "Accessible.Name"); err == nil && name.Value() == label {
 		var state []uint32
@@ -269,7 +276,7 @@ func (d *desktop) labelled(in accessible, label string) (accessible, error) {
 		return accessible{}, err
 	}
 	for _, child := range children {
-		if one, err := d.labelled(child, label); err == nil {
+		if one, err := d.labelledIn(child, label); err == nil {
 			return one, nil
 		}
 	}

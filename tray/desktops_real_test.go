@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"image"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -37,7 +38,10 @@ type shell struct {
 	restart func(*desktop)                 // of what shows the tray
 	page    func(*desktop, *agentProcess)  // a click on the icon, and one on "Control page…" in its menu
 	press   func(d *desktop, label string) // a button of the notification
-	locker  string                         // the service that locks the screen; "": none tells
+	shows   func(d *desktop, label string) bool
+	// text clicks on the text of a notification with a title; before is the screen without it.
+	text   func(d *desktop, title string, before *image.NRGBA)
+	locker string // the service that locks the screen; "": none tells
 }
 
 // TestDesktops goes through each desktop by its own tray, menu, notification daemon,
@@ -60,9 +64,11 @@ func TestDesktops(t *testing.T) {
 				d.clickOn(labelled("Control page…"))
 			},
 			press: func(d *desktop, label string) {
-				d.clickAt(640, 600) // the shell keeps a banner until somebody is there
+				d.await("a message with "+label, func() bool { return bannerShows(d, label) })
 				d.clickOn(labelled(label))
 			},
+			shows:  bannerShows,
+			text:   func(d *desktop, title string, _ *image.NRGBA) { d.clickOn(labelled("Langkeep · " + title)) },
 			locker: "org.gnome.ScreenSaver",
 		},
 		"plasma": {
@@ -75,9 +81,14 @@ func TestDesktops(t *testing.T) {
 				before, at := d.still(), d.icon().at
 				d.clickAt(at.X, at.Y)
 				d.awaitBeside(before)
-				d.keys(append(slices.Repeat([]string{"Up"}, k.fromBelow("Control page…")), "Return")...) // Qt lists no menu on the accessibility bus
+				d.xdotool(append(append([]string{"key", "--delay", "50"}, slices.Repeat([]string{"Up"}, k.fromBelow("Control page…"))...), "Return")...) // Qt lists no menu on the accessibility bus
 			},
-			press:  (*desktop).doAs,
+			press: (*desktop).doAs,
+			shows: func(d *desktop, label string) bool { _, err := d.labelled(label); return err == nil },
+			text: func(d *desktop, _ string, before *image.NRGBA) {
+				at := d.awaitBeside(before)
+				d.clickAt((at.Min.X+at.Max.X)/2, (at.Min.Y+at.Max.Y)/2)
+			},
 			locker: "org.freedesktop.ScreenSaver",
 		},
 		"sway": {
@@ -96,6 +107,8 @@ func TestDesktops(t *testing.T) {
 				d.await("a button "+label, func() bool { action = d.ofMako(label); return action != "" })
 				d.asUser("makoctl", "invoke", action)
 			},
+			shows: func(d *desktop, label string) bool { return d.ofMako(label) != "" },
+			text:  func(d *desktop, _ string, _ *image.NRGBA) { d.asUser("makoctl", "invoke") }, // of the newest
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -106,6 +119,17 @@ func TestDesktops(t *testing.T) {
 			walk(t, name, s)
 		})
 	}
+}
+
+// bannerShows tells whether GNOME Shell shows a message with a button, and has it stay.
+func bannerShows(d *desktop, label string) bool {
+	d.t.Helper()
+	if d.eval(fmt.Sprintf("const has = a => a.label === %q || a.get_children().some(has); !!Main.messageTray._banner && has(Main.messageTray._banner)", label)) != "true" {
+		d.xdotool("mousemove", "640", "600", "mousemove_relative", "--", "5", "0") // the shell keeps another banner until somebody is there
+		return false
+	}
+	d.moveOn("Main.messageTray._banner") // it shows its buttons then, and stays
+	return true
 }
 
 // ofMako is the action of a button that mako shows; "": it shows none.
@@ -131,24 +155,19 @@ func (d *desktop) ofMako(label string) string {
 	return ""
 }
 
-// clickAt clicks with the mouse of the X server that is a nested compositor's screen.
-func (d *desktop) clickAt(x, y int) {
+// xdotool moves and presses on the X server that is a nested compositor's screen.
+func (d *desktop) xdotool(args ...string) {
 	d.t.Helper()
-	cmd := exec.Command("xdotool", "mousemove", fmt.Sprint(x), fmt.Sprint(y), "click", "1")
+	cmd := exec.Command("xdotool", args...)
 	cmd.Env = append(os.Environ(), "DISPLAY="+d.number)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		d.t.Fatalf("xdotool: %v: %s", err, out)
 	}
 }
 
-// keys presses keys on the keyboard of that server.
-func (d *desktop) keys(names ...string) {
+func (d *desktop) clickAt(x, y int) {
 	d.t.Helper()
-	cmd := exec.Command("xdotool", append([]string{"key", "--delay", "50"}, names...)...)
-	cmd.Env = append(os.Environ(), "DISPLAY="+d.number)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		d.t.Fatalf("xdotool: %v: %s", err, out)
-	}
+	d.xdotool("mousemove", fmt.Sprint(x), fmt.Sprint(y), "click", "1")
 }
 
 // fromBelow is how many lines of the menu are at and below one, separators left out.
@@ -167,25 +186,45 @@ func (k *agentProcess) fromBelow(label string) (lines int) {
 	return 0
 }
 
-// clickOn clicks in the middle of an actor of GNOME Shell, an expression in JavaScript,
-// once it is on the screen.
-func (d *desktop) clickOn(actor string) {
+// actor tells where the middle of an actor of GNOME Shell is, an expression in JavaScript,
+// if it is on the screen.
+func (d *desktop) actor(expression string) (x, y int, shown bool) {
 	d.t.Helper()
-	var x, y, beforeX, beforeY float64
-	d.await("at rest on the screen: "+actor, func() bool {
-		script := actor[:strings.LastIndex(actor, ";")+1] + " const found = " + actor[strings.LastIndex(actor, ";")+1:] + `;
-			found ? found.get_transformed_position().map((at, i) => at + found.get_transformed_size()[i] / 2).join(" ") : ""`
-		var worked bool
-		var said string
-		err := d.conn.Object("org.gnome.Shell", "/org/gnome/Shell").Call("org.gnome.Shell.Eval", 0, script).Store(&worked, &said)
-		if err != nil || !worked {
-			d.t.Fatalf("Eval: %v, %s", err, said)
-		}
-		beforeX, beforeY = x, y
-		n, _ := fmt.Sscanf(strings.Trim(said, `"`), "%g %g", &x, &y)
-		return n == 2 && x == beforeX && y == beforeY
+	last := strings.LastIndex(expression, ";") + 1
+	script := expression[:last] + " const found = " + expression[last:] + `;
+		found ? found.get_transformed_position().map((at, i) => Math.round(at + found.get_transformed_size()[i] / 2)).join(" ") : ""`
+	n, _ := fmt.Sscanf(strings.Trim(d.eval(script), `"`), "%d %d", &x, &y)
+	return x, y, n == 2
+}
+
+// eval has GNOME Shell run JavaScript, and returns its value as JSON.
+func (d *desktop) eval(script string) (said string) {
+	d.t.Helper()
+	var worked bool
+	err := d.conn.Object("org.gnome.Shell", "/org/gnome/Shell").Call("org.gnome.Shell.Eval", 0, script).Store(&worked, &said)
+	if err != nil || !worked {
+		d.t.Fatalf("Eval: %v, %s", err, said)
+	}
+	return said
+}
+
+// atRest waits until an actor is on the screen and does not move.
+func (d *desktop) atRest(expression string) (x, y int) {
+	d.t.Helper()
+	d.await("at rest on the screen: "+expression, func() (shown bool) {
+		beforeX, beforeY := x, y
+		x, y, shown = d.actor(expression)
+		return shown && x == beforeX && y == beforeY
 	})
-	d.clickAt(int(x), int(y))
+	return x, y
+}
+
+// clickOn clicks on an actor of GNOME Shell, moveOn moves the mouse there.
+func (d *desktop) clickOn(actor string) { d.clickAt(d.atRest(actor)) }
+func (d *desktop) moveOn(actor string) {
+	d.t.Helper()
+	x, y := d.atRest(actor)
+	d.xdotool("mousemove", fmt.Sprint(x), fmt.Sprint(y))
 }
 
 // labelled is the actor with a label.
@@ -217,11 +256,106 @@ func (d *desktop) waylandPointer() func(x, y int) {
 	}
 }
 
+// TestDesktopsIcon looks at the icon on each desktop, as it comes, and with two pixels a
+// point and the other theme.
+func TestDesktopsIcon(t *testing.T) {
+	for _, one := range []struct{ kind, scale, theme string }{
+		{"gnome", "1", ""}, {"gnome", "2", ""}, {"plasma", "1", ""}, {"plasma", "2", "dark"}, {"sway", "1", ""}, {"sway", "2", "light"},
+	} {
+		name := strings.TrimSuffix(one.kind+"-"+one.scale+"x-"+one.theme, "-")
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := enter(t, one.kind, "SCALE="+one.scale, "THEME="+one.theme)
+			program := d.install()
+			server := langflowtest.New(langflowtest.Options{AccessLifetime: time.Hour})
+			defer server.Close()
+			k := d.runAsUser(program)
+			k.awaitTray()
+			d.signIn(program, "prod", server)
+			k.awaitIcon(iconFresh)
+			d.picture("icon-" + name)
+			icon := d.icon()
+			drawing := contrast(icon.line, icon.gap)
+			outside := max(contrast(icon.line, icon.panel), contrast(icon.gap, icon.panel))
+			t.Logf("%d pixels: the drawing has a contrast of %.1f, and of %.1f to the panel", icon.size, drawing, outside)
+			if drawing < leastDrawing || outside < leastOutside {
+				t.Errorf("the icon is not clear: %+v", icon)
+			}
+			d.asUser(program, "logout", "prod")
+			k.awaitIcon(iconAttention)
+			d.picture("icon-attention-" + name)
+		})
+	}
+}
+
+// TestDesktopsPlain: on GNOME without the extension the first start says where Langkeep
+// is, and the desktop entry has what the menu would.
+func TestDesktopsPlain(t *testing.T) {
+	t.Parallel()
+	d := enter(t, "gnome", "EXTENSION=none")
+	program := d.install()
+	entry := read(filepath.Join("..", "assets", "packaging", "langkeep.desktop"))
+	d.asUser("mkdir", "-p", d.path("data/applications"))
+	d.write("data/applications/langkeep.desktop", 0o644, entry)
+	server := langflowtest.New(langflowtest.Options{})
+	defer server.Close()
+	d.user = slices.DeleteFunc(d.user, func(one string) bool { return strings.HasPrefix(one, "LANGKEEP_HOME=") }) // as the shell starts programs
+	k := d.runs(program)
+	const title = "Langkeep · running without an icon"
+	d.await("the control page", func() bool { return len(d.opened()) == 1 && strings.HasSuffix(d.opened()[0], "&at=add") })
+	d.await("word of where it is", func() bool { _, _, shown := d.actor(labelled(title)); return shown })
+	d.picture("plain-gnome")
+	d.clickOn(labelled(title))
+	d.await("the control page again", func() bool { return len(d.opened()) == 2 })
+
+	d.signIn(program, "prod", server)
+	const app = "const app = imports.gi.Shell.AppSystem.get_default().lookup_app('langkeep.desktop'); "
+	d.await("the entry", func() bool {
+		return d.eval("!!imports.gi.Shell.AppSystem.get_default().lookup_app('langkeep.desktop')") == "true"
+	})
+	if got := d.eval(app + "const info = app.get_app_info(); info.list_actions().map(one => info.get_action_name(one)).join()"); got != `"Control page,Copy token,Quit"` {
+		t.Errorf("the shell offers %s", got)
+	}
+	act := func(name string) {
+		t.Helper()
+		d.eval(app + "const info = app.get_app_info(); info.launch_action(info.list_actions().find(one => info.get_action_name(one) === '" + name + "'), global.create_app_launch_context(0, -1))")
+	}
+	act("Control page")
+	d.await("the control page from the dash", func() bool { return len(d.opened()) == 3 })
+	act("Copy token")
+	d.await("a token on the clipboard", func() bool { return strings.HasPrefix(d.paste(), "eyJ") })
+	act("Quit")
+	select {
+	case <-k.ended:
+	case <-time.After(patience):
+		t.Error("the agent did not end")
+	}
+}
+
+// The least contrasts of the icon: WCAG 2 wants 4.5 for text, and 3 for icons.
+const leastDrawing, leastOutside = 4.5, 3.5
+
+// install puts the program where the desktop's user can read it.
+func (d *desktop) install() (program string) {
+	d.t.Helper()
+	d.write("bin/langkeep", 0o755, read(build(d.t)))
+	return d.path("bin/langkeep")
+}
+
+// signIn signs a profile in by the command.
+func (d *desktop) signIn(program, name string, at *langflowtest.Server) {
+	d.t.Helper()
+	user := langflowtest.Admin()
+	cmd := d.command(program, "login", name, at.URL, "--username", user.Name, "--password-stdin")
+	cmd.Stdin = strings.NewReader(user.Password)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		d.t.Fatalf("login: %v: %s", err, out)
+	}
+}
+
 func walk(t *testing.T, kind string, s shell) {
-	built := build(t)
 	d := enter(t, kind)
-	program := d.path("bin/langkeep") // where the desktop's user can read it
-	d.write("bin/langkeep", 0o755, read(built))
+	program := d.install()
 	server, brief := langflowtest.New(langflowtest.Options{AccessLifetime: time.Hour}), langflowtest.New(langflowtest.Options{AccessLifetime: 8 * time.Second})
 	defer server.Close()
 	defer brief.Close()
@@ -232,15 +366,7 @@ func walk(t *testing.T, kind string, s shell) {
 	k.awaitIcon(iconAttention)
 	d.picture(kind + "-no-server")
 
-	signIn := func(name string, at *langflowtest.Server) {
-		t.Helper()
-		user := langflowtest.Admin()
-		cmd := d.command(program, "login", name, at.URL, "--username", user.Name, "--password-stdin")
-		cmd.Stdin = strings.NewReader(user.Password)
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("login: %v: %s", err, out)
-		}
-	}
+	signIn := func(name string, at *langflowtest.Server) { t.Helper(); d.signIn(program, name, at) }
 	signIn("prod", server)
 	k.awaitIcon(iconFresh)
 
@@ -278,8 +404,11 @@ func walk(t *testing.T, kind string, s shell) {
 	d.await("the notifications' daemon", func() bool { return d.owned("org.freedesktop.Notifications") || d.startsNotifications() })
 	server.RotateSecret()
 	d.asUser("sh", "-c", program+" refresh prod || true")
-	k.awaitIcon(iconAttention)
+	d.await("a message", func() bool { return s.shows(d, "Sign in") })
 	d.picture(kind + "-attention")
+	s.press(d, "Sign in")
+	d.opens("sign-in/prod")
+	k.awaitIcon(iconAttention)
 
 	s.restart(d)
 	k.awaitTray()
@@ -301,9 +430,12 @@ func walk(t *testing.T, kind string, s shell) {
 	signIn("prod", server)
 	k.awaitIcon(iconFresh)
 
+	messages(d, program, s, signIn)
 	asking(d, program, s)
 	if s.locker != "" {
 		d.locks(s.locker)
+	} else {
+		d.locksItself(program)
 	}
 
 	time.Sleep(time.Until(since.Add(clipboardEnd)))
@@ -319,6 +451,49 @@ func walk(t *testing.T, kind string, s shell) {
 	if err != nil || strings.Contains(string(log), "was not shown") {
 		t.Errorf("a notification was not shown, %v:\n%s", err, log)
 	}
+}
+
+// opens waits until the browser is given a place of the control page.
+func (d *desktop) opens(place string) {
+	d.t.Helper()
+	d.await("the page at "+place, func() bool {
+		return slices.ContainsFunc(d.opened(), func(link string) bool { return strings.HasSuffix(link, "&at="+place) })
+	})
+}
+
+// messages clicks on the text of a message, has one withdrawn, and presses "Try now".
+func messages(d *desktop, program string, s shell, signIn func(name string, at *langflowtest.Server)) {
+	d.t.Helper()
+	server := langflowtest.New(langflowtest.Options{AccessLifetime: time.Hour})
+	away := langflowtest.New(langflowtest.Options{AccessLifetime: 6 * time.Second, RefreshLifetime: 23*time.Hour + 30*time.Second})
+	defer server.Close()
+	defer away.Close()
+	ended := func(profile string) {
+		d.t.Helper()
+		signIn(profile, server)
+		server.RotateSecret()
+		d.asUser("sh", "-c", program+" refresh "+profile+" || true")
+		d.await("a message", func() bool { return s.shows(d, "Sign in") })
+	}
+	before := d.still()
+	ended("text")
+	s.text(d, "text: sign in", before)
+	d.opens("card/text")
+	signIn("text", server)
+	d.await("the end of the message", func() bool { return !s.shows(d, "Sign in") })
+
+	ended("over")
+	signIn("over", server)
+	d.await("the end of the message that is over", func() bool { return !s.shows(d, "Sign in") })
+	signIn("away", away)
+	away.Stop()
+	d.await("a message", func() bool { return s.shows(d, "Try now") })
+	away.Start()
+	s.press(d, "Try now")
+	d.await("a fresh session", func() bool {
+		return strings.Contains(strings.ReplaceAll(d.asUser(program, "status", "away", "--json"), " ", ""), `"state":"fresh"`)
+	})
+	d.asUser(program, "logout", "away")
 }
 
 // asking has curl wait until the button of the real notification is pressed.
@@ -360,24 +535,45 @@ func asking(d *desktop, program string, s shell) {
 	}
 }
 
+// curl asks for a token of prod.
+func (d *desktop) curl() string {
+	cmd := d.command("curl", "-s", "--unix-socket", d.path("langkeep/run/agent.sock"), "http://x/v1/profiles/prod/token")
+	out, _ := cmd.Output() // what it prints tells
+	return string(out)
+}
+
+// locksItself locks the screen by swaylock, which tells nobody, so that the command which
+// starts it locks Langkeep, as docs/configuration.md says.
+func (d *desktop) locksItself(program string) {
+	d.t.Helper()
+	cmd := d.command("sh", "-c", program+" lock && swaylock; "+program+" unlock")
+	if err := cmd.Start(); err != nil {
+		d.t.Fatal(err)
+	}
+	d.await("swaylock", func() bool { return d.command("pgrep", "-P", fmt.Sprint(cmd.Process.Pid), "swaylock").Run() == nil })
+	d.await("Langkeep's lock", func() bool { return strings.Contains(d.curl(), "problems/locked") })
+	d.picture("locked-swaylock")
+	d.asUser("pkill", "-USR1", "-P", fmt.Sprint(cmd.Process.Pid), "swaylock") // as the right password does
+	if err := cmd.Wait(); err != nil {
+		d.t.Error(err)
+	}
+	d.await("its end", func() bool { return strings.Contains(d.curl(), "access_token") })
+}
+
 // locks locks the screen by the desktop's own locker, and unlocks it as loginctl does.
 func (d *desktop) locks(by string) {
 	d.t.Helper()
-	session := func() string {
-		cmd := d.command("curl", "-s", "--unix-socket", d.path("langkeep/run/agent.sock"), "http://x/v1/profiles/prod/token")
-		out, _ := cmd.Output() // what it prints tells
-		return string(out)
-	}
 	d.asUser("gdbus", "call", "--session", "-d", by, "-o", "/"+strings.ReplaceAll(by, ".", "/"), "-m", by+".Lock")
-	d.await("Langkeep's lock", func() bool { return strings.Contains(session(), "problems/locked") })
+	d.await("Langkeep's lock", func() bool { return strings.Contains(d.curl(), "problems/locked") })
 	d.picture("locked-" + by)
 	const logind = "org.freedesktop.login1"
 	d.asUser("gdbus", "call", "--system", "-d", logind, "-o", "/org/freedesktop/login1/session/auto", "-m", logind+".Session.Unlock")
-	d.await("its end", func() bool { return strings.Contains(session(), "access_token") })
+	d.await("its end", func() bool { return strings.Contains(d.curl(), "access_token") })
 }
 
-// enter starts a desktop, as another user where root runs the tests.
-func enter(t *testing.T, kind string) *desktop {
+// enter starts a desktop with settings of its script, as another user where root runs the
+// tests.
+func enter(t *testing.T, kind string, with ...string) *desktop {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "lk") // short enough for sockets
 	if err != nil {
@@ -396,6 +592,7 @@ func enter(t *testing.T, kind string) *desktop {
 	}
 	d.user = []string{"PATH=" + os.Getenv("PATH")}
 	cmd := d.command(script, kind, dir)
+	cmd.Env = append(cmd.Env, with...)
 	cmd.SysProcAttr.Setpgid = true
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -417,7 +614,7 @@ func enter(t *testing.T, kind string) *desktop {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.user = strings.Split(strings.TrimSpace(string(env)), "\n")
+	d.user = append(strings.Split(strings.TrimSpace(string(env)), "\n"), "LANGKEEP_HOME="+d.path("langkeep"))
 	for _, one := range d.user {
 		if address, ok := strings.CutPrefix(one, "DBUS_SESSION_BUS_ADDRESS="); ok {
 			if d.conn, err = d.joinAs(address); err != nil {
@@ -459,7 +656,7 @@ func read(file string) string {
 // command is a program of the desktop's user.
 func (d *desktop) command(name string, args ...string) *exec.Cmd {
 	cmd := exec.Command(name, args...)
-	cmd.Env, cmd.Dir = append(slices.Clone(d.user), "LANGKEEP_HOME="+d.path("langkeep")), d.dir
+	cmd.Env, cmd.Dir = slices.Clone(d.user), d.dir
 	cmd.SysProcAttr = child()
 	if os.Geteuid() == 0 {
 		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: another, Gid: another}
@@ -480,7 +677,13 @@ func (d *desktop) asUser(name string, args ...string) string {
 func (d *desktop) runAsUser(program string) *agentProcess {
 	d.t.Helper()
 	d.asUser("sh", "-c", `umask 077 && mkdir -p "$LANGKEEP_HOME/state" && : >"$LANGKEEP_HOME/state/start-offered"`) // as in runAgent
-	k := d.begin(d.command(program, "run", "--no-page", "--listen", "127.0.0.1:0", "--store", "memory"), d.path("langkeep"))
+	return d.runs(program, "--no-page")
+}
+
+// runs runs the agent with flags.
+func (d *desktop) runs(program string, flags ...string) *agentProcess {
+	d.t.Helper()
+	k := d.begin(d.command(program, append([]string{"run", "--listen", "127.0.0.1:0", "--store", "memory"}, flags...)...), d.path("langkeep"))
 	d.await("the agent", func() bool { return strings.Contains(k.stderr.String(), "listening on") })
 	return k
 }
