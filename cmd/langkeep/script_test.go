@@ -90,6 +90,7 @@ func TestScript(t *testing.T) {
 			"code":      cmdCode,
 			"waitfor":   cmdWaitFor,
 			"waitfile":  cmdWaitFile,
+			"append":    cmdAppend,
 			"killagent": cmdKillAgent,
 		},
 	})
@@ -243,6 +244,14 @@ func cmdWaitFor(ts *testscript.TestScript, neg bool, args []string) {
 		_ = ts.Exec(args[1], args[2:]...) // its output decides
 		return pattern.MatchString(ts.ReadFile("stdout")) || pattern.MatchString(ts.ReadFile("stderr"))
 	})
+}
+
+// cmdAppend appends a line to a file: append FILE LINE.
+func cmdAppend(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: append FILE LINE")
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(ts.ReadFile(args[0])+args[1]+"\n"), 0o600))
 }
 
 func cmdWaitFile(ts *testscript.TestScript, neg bool, args []string) {

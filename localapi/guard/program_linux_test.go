@@ -4,7 +4,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -91,8 +90,8 @@ func TestSessionWithoutItsFirst(t *testing.T) {
 		t.Errorf("this test's session is %q", own.session)
 	}
 	_ = syscall.Kill(left, syscall.SIGKILL)
-	for running(left).Exe != "" {
-		runtime.Gosched()
+	for there := true; there; { // its file is gone a little earlier
+		_, there = statOf(left)
 	}
 	if SessionAlive(key) {
 		t.Error("a session goes on after its last process")
