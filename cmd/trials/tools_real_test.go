@@ -27,6 +27,7 @@ func TestTools(t *testing.T) {
 	t.Run("a flow", func(t *testing.T) { tools.testFlow(p.in(t)) })
 	t.Run("python", func(t *testing.T) { tools.testPython(p.in(t)) })
 	t.Run("mcp", func(t *testing.T) { tools.testMCP(p.in(t)) })
+	t.Run("the lock", func(t *testing.T) { tools.testLock(p.in(t)) })
 	t.Run("builder", func(t *testing.T) { tools.testBuilder(p.in(t)) })
 	t.Run("environments", func(t *testing.T) { tools.testEnvironments(p.in(t)) })
 	t.Run("exec", func(t *testing.T) { tools.testExec(p.in(t)) })
