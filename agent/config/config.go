@@ -38,8 +38,8 @@ type Config struct {
 	// the Chromium family; empty for the first that is installed of Chrome, Edge,
 	// Chromium, Brave and Vivaldi.
 	Browser string `toml:"browser"`
-	// Whether a person is asked before a program gets a token, a key, a lease or a client:
-	// never, new (unless they have allowed it before) or always.
+	// Whether a person is asked before a program gets a token, a key or a client token
+	// (exec, mcp and client add): never, new (unless they have allowed it before) or always.
 	Ask string `toml:"ask"`
 	// Whether the screen's lock locks Langkeep too, for as long as the screen is
 	// locked. On Linux, with a desktop.
