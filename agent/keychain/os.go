@@ -331,7 +331,7 @@ func (s *osStore) Delete(ctx context.Context, account string) error {
 			// A head that can't be parsed tells nothing of its pieces; sweep looks for them.
 			was, _ = parseHead(account, old)
 		}
-		s.deleted(account)
+		s.unwatch(account)
 		kept, err := s.blank(ctx, account)
 		if err != nil {
 			s.log.Warn("a secret that is deleted stays in the keychain's history", "account", account, "error", err)

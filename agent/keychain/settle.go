@@ -5,6 +5,8 @@ import (
 	"errors"
 	"sync"
 	"time"
+
+	"langkeep/agent/secret"
 )
 
 // settleTime is the time after which osStore reads once more what it has written, and
@@ -32,11 +34,11 @@ type freshItems struct {
 }
 
 type freshItem struct {
-	text string
+	text secret.Text
 	due  time.Time // to be read
 }
 
-// written notes that an account has a new text.
+// written has watch look at an account's new text.
 func (s *osStore) written(account, text string) {
 	if s.settle == 0 {
 		return
@@ -45,7 +47,7 @@ func (s *osStore) written(account, text string) {
 	if s.fresh.items == nil {
 		s.fresh.items = map[string]freshItem{}
 	}
-	s.fresh.items[account] = freshItem{text, time.Now().Add(s.settle)}
+	s.fresh.items[account] = freshItem{secret.New(text), time.Now().Add(s.settle)}
 	s.fresh.mu.Unlock()
 	select {
 	case s.fresh.wake <- struct{}{}:
@@ -53,14 +55,15 @@ func (s *osStore) written(account, text string) {
 	}
 }
 
-// deleted notes that an account's text is no longer wanted.
-func (s *osStore) deleted(account string) {
+// unwatch has watch look no more at an account: its text is saved, or goes.
+func (s *osStore) unwatch(account string) {
 	s.fresh.mu.Lock()
 	defer s.fresh.mu.Unlock()
 	delete(s.fresh.items, account)
 }
 
-// watch reads what was written once the keychain must have saved it, until Close.
+// watch reads each written item again when the keychain must have saved it. It ends with
+// Close.
 func (s *osStore) watch() {
 	pause := s.settle
 	for {
@@ -79,7 +82,7 @@ func (s *osStore) watch() {
 			pause = s.settle
 			continue
 		}
-		// It is locked or gone: the items wait for it together.
+		// The keychain is locked or gone: all items wait for it together.
 		pause = min(2*pause, settlePause)
 		s.fresh.mu.Lock()
 		for account, item := range s.fresh.items {
@@ -90,7 +93,7 @@ func (s *osStore) watch() {
 	}
 }
 
-// nextDue is when the first item is to be read; false if none is.
+// nextDue is when the first item is to be read; false if there is none.
 func (s *osStore) nextDue() (first time.Time, ok bool) {
 	s.fresh.mu.Lock()
 	defer s.fresh.mu.Unlock()
@@ -102,7 +105,7 @@ func (s *osStore) nextDue() (first time.Time, ok bool) {
 	return first, ok
 }
 
-// lookAgain reads the items that are due, and tells whether the keychain let it.
+// lookAgain reads the items that are due. False: the keychain is locked or gone.
 func (s *osStore) lookAgain() bool {
 	s.fresh.mu.Lock()
 	var due []string
@@ -129,20 +132,20 @@ func (s *osStore) prove(ctx context.Context, account string) error {
 		return nil
 	}
 	if s.gate.history(ctx) > 0 { // KeePassXC saves at once, and would ask a person
-		s.deleted(account)
+		s.unwatch(account)
 		return nil
 	}
 	switch data, err := s.get(ctx, account); {
-	case err == nil && data == item.text:
-		s.deleted(account)
+	case err == nil && data == item.text.Reveal():
+		s.unwatch(account)
 		return nil
 	case err != nil && !errors.Is(err, ErrNotFound):
 		return err
 	}
 	s.log.Warn("the keychain has lost an item; writing it again", "account", account)
-	if err := s.put(ctx, account, item.text); err != nil {
+	if err := s.put(ctx, account, item.text.Reveal()); err != nil {
 		return err
 	}
-	s.written(account, item.text)
+	s.written(account, item.text.Reveal())
 	return nil
 }

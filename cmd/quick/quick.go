@@ -2,11 +2,12 @@
 // the token. In every other case, and after any error, it does nothing, and the command
 // itself asks again.
 //
-// It exists for speed, since scripts start this command all the time, and most of its time
-// is what packages do before main begins. Go initializes packages in the order of their
-// paths, as far as what they import has been initialized (the specification, "Program
-// initialization"). So this package is asked before those for HTTP, YAML, D-Bus and X11 if it
-// imports nothing that needs them, not even net.
+// It exists for speed: scripts start this command all the time, and most of its time goes to
+// the initialization of packages, before main begins. Go initializes packages in the order
+// of their paths, each after those that it imports (the specification, "Program
+// initialization"). So this package's init runs before those for HTTP, YAML, D-Bus and X11,
+// as long as it imports nothing that needs them, not even net. TestTokenBeforeTheRest in
+// cmd/trials holds it to that.
 package quick
 
 import (

@@ -54,11 +54,12 @@ func token(args []string, stdout io.Writer, getenv func(string) string) bool {
 	return err == nil
 }
 
-// patience is enough for a token in the agent's memory, in seconds. If it is over, the
-// command waits for the same refresh in the usual way.
+// patience bounds each read and write, in seconds. It is enough for a token in the agent's
+// memory; after it the command asks again in the usual way, and waits there for the refresh,
+// or the person's answer, that has begun meanwhile.
 const patience = 1
 
-// ask sends a GET, and takes only a success that comes in one piece.
+// ask sends a GET. ok: the answer was a success with a length, and its body is whole.
 func ask(socket, path, accept string) (body secret.Text, ok bool) {
 	conn, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
 	if err != nil {

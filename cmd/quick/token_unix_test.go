@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// TestTokenLeavesTheRest sees that only a whole success is printed; the
-// script token.txtar has what is.
+// TestTokenLeavesTheRest prints nothing but a whole success. The script token.txtar holds
+// what is printed to what the usual way prints.
 func TestTokenLeavesTheRest(t *testing.T) {
 	const good = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\na.b.c"
 	for name, c := range map[string]struct {

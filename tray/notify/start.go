@@ -18,11 +18,11 @@ var (
 	NotNow       = Button{"not-now", "Not now"}
 )
 
-// offerPatience is for the page and the command that a person signs in with: they offer the
-// start at login themselves.
+// offerPatience leaves time to the page or the command with which a person signs in: they
+// offer the start at login themselves.
 const offerPatience = time.Minute
 
-// LoginStart starts the agent at login, or not.
+// LoginStart is the start of the agent at login.
 type LoginStart interface {
 	Enabled() bool
 	// IsOffered tells whether a person was asked; Offered notes that.
@@ -30,8 +30,9 @@ type LoginStart interface {
 	Offered() error
 }
 
-// OfferStart offers the start at login, once, after the first sign-in. isPlace tells whether
-// here and now is a place for that.
+// OfferStart waits for a session that is fresh, and then offers the start at login, unless
+// it is on or was offered before. Without isPlace, asked at that time, nothing is shown, and
+// the next start of the agent offers it. An error is show's, or that of start.Offered.
 func OfferStart(ctx context.Context, changes Changes, start LoginStart, isPlace func() bool, show func(Message) error) error {
 	isFresh := func(e agent.Event) bool { return !e.Removed && e.Snapshot.State == agent.Fresh }
 	for !slices.ContainsFunc(changes.Take(), isFresh) {
