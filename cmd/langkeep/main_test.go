@@ -66,7 +66,20 @@ func TestExitCodes(t *testing.T) {
 		client.TypeInternal:          1,
 		client.TypeServerUnreachable: 4,
 		client.TypeKeychainLocked:    6,
+		client.TypeLocked:            7,
+		client.TypeNotAllowedYet:     7,
 		"of-a-newer-agent":           1,
+	}
+	openAPI, err := os.ReadFile("../../localapi/openapi.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, list, _ := strings.Cut(string(openAPI), "urn:langkeep:problems/ and one of ")
+	list, _, _ = strings.Cut(list, `"`)
+	documented := append(strings.Split(list, ", "), "of-a-newer-agent")
+	slices.Sort(documented)
+	if tried := slices.Sorted(maps.Keys(codes)); !slices.Equal(tried, documented) {
+		t.Errorf("openapi.yaml has %q, and this test %q", documented, tried)
 	}
 	for _, kind := range slices.Sorted(maps.Keys(codes)) {
 		want := codes[kind]

@@ -3,9 +3,29 @@ package client
 import (
 	"errors"
 	"io"
+	"maps"
 	"net/http"
+	"os"
+	"slices"
+	"strings"
 	"testing"
 )
+
+// openapi.yaml has every type of a Problem, and TestExitCodes in cmd/langkeep takes them
+// from there.
+func TestProblemTypesAreDocumented(t *testing.T) {
+	openAPI, err := os.ReadFile("../openapi.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, list, _ := strings.Cut(string(openAPI), ProblemBase+" and one of ")
+	list, _, _ = strings.Cut(list, `"`)
+	documented := strings.Split(list, ", ")
+	slices.Sort(documented)
+	if known := slices.Sorted(maps.Keys(statusOf)); !slices.Equal(documented, known) {
+		t.Errorf("openapi.yaml has %q, and statusOf %q", documented, known)
+	}
+}
 
 func TestProblems(t *testing.T) {
 	for name, test := range map[string]struct {
