@@ -4,7 +4,27 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"go.yaml.in/yaml/v3"
 )
+
+// An unquoted comma in { } ends a description, and begins a key without a value.
+func TestOpenAPIHasWholeTexts(t *testing.T) {
+	var doc yaml.Node
+	if err := yaml.Unmarshal(openAPI, &doc); err != nil {
+		t.Fatal(err)
+	}
+	var look func(n *yaml.Node)
+	look = func(n *yaml.Node) {
+		for i, child := range n.Content {
+			if n.Kind == yaml.MappingNode && i%2 == 1 && child.Tag == "!!null" {
+				t.Errorf("line %d: %q has no value: put the text before it in quotes", child.Line, n.Content[i-1].Value)
+			}
+			look(child)
+		}
+	}
+	look(&doc)
+}
 
 // The document and the table of routes say the same.
 func TestOpenAPIHasEveryRoute(t *testing.T) {
