@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
-	"time"
 
 	"langkeep/agent/clock"
 	"langkeep/agent/secret"
@@ -40,7 +39,7 @@ type Client struct {
 	userAgent string
 	tryAgain  func(*http.Request) bool
 
-	offset atomic.Pointer[time.Duration] // nil before the first
+	measured atomic.Pointer[measured] // nil before the first Date
 }
 
 // New makes a client of the server at serverURL, which need not be normalised.

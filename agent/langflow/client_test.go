@@ -578,7 +578,7 @@ func TestOffset(t *testing.T) {
 		{"a little ahead", 2900 * time.Millisecond, 0, 0}, // a Date two seconds ahead
 		{"a little behind", -3500 * time.Millisecond, 0, 0},
 		{"ahead", 3 * time.Second, 0, 5 * time.Second},
-		{"behind", -5 * time.Second, 0, -3 * time.Second},
+		{"behind, or with an old Date", -5 * time.Second, 0, 0},
 		{"an hour ahead", time.Hour, 0, time.Hour + 2*time.Second},
 		{"an hour behind", -time.Hour, 0, -time.Hour + 2*time.Second},
 		{"slow but right", 0, 10 * time.Second, 0},
@@ -613,6 +613,35 @@ func TestOffset(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A server whose event loop was blocked sends an old Date once. One that is behind does so
+// each time.
+func TestOffsetOfAnOldDate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, c := inProcess(t, langflowtest.Options{})
+		defer s.Close()
+		answers := func(behind, want time.Duration) {
+			t.Helper()
+			s.ClearFaults()
+			s.Fault("/version", langflowtest.Date(time.Now().Add(-behind).UTC().Format(http.TimeFormat)))
+			if _, err := c.Version(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if offset, known := c.Offset(); !known || offset != want {
+				t.Errorf("after a Date of %v ago the offset is %v, %v; want %v", behind, offset, known, want)
+			}
+			time.Sleep(6 * time.Second)
+		}
+		answers(8*time.Second, 0)
+		answers(0, 0)
+		answers(8*time.Second, 0)
+		answers(8*time.Second, 0)
+		answers(8*time.Second, -6*time.Second) // 12 s after the first
+		answers(0, 0)
+		answers(time.Minute, -58*time.Second) // older than any event loop was blocked for
+		answers(time.Hour, -time.Hour+2*time.Second)
+	})
 }
 
 func TestOffsetWhileOurClockIsPutBack(t *testing.T) {

@@ -2,13 +2,47 @@ package langflow
 
 import "time"
 
-// Offset is the server's clock minus ours, from the newest response with a
-// usable Date; known is false before the first.
+const (
+	// staleAtMost bounds how old a Date is believed to be. A server whose event loop was
+	// blocked sends the Date of before: Langflow 1.13.0 on a busy computer one of 8 s ago.
+	staleAtMost = 30 * time.Second
+	// unconfirmed is how long an offset that may come from an old Date waits for an answer
+	// that has it too.
+	unconfirmed = 10 * time.Second
+)
+
+// measured is what is known of the server's clock.
+type measured struct {
+	offset time.Duration
+	lower  time.Time // when answers began to say that the offset is a little lower; zero: they don't
+}
+
+// Offset is the server's clock minus ours, from the newest responses with a usable Date;
+// known is false before the first.
 func (c *Client) Offset() (offset time.Duration, known bool) {
-	if o := c.offset.Load(); o != nil {
-		return *o, true
+	if m := c.measured.Load(); m != nil {
+		return m.offset, true
 	}
 	return 0, false
+}
+
+// take takes an offset that an answer has shown. One that is a little lower than what is
+// known waits until a later answer shows it too: a Date can be old, which makes tokens look
+// longer-lived than they are, but never early.
+func (c *Client) take(offset time.Duration, a *answer) {
+	held := c.measured.Load()
+	next := &measured{offset: offset}
+	known, _ := c.Offset()
+	if lower := known - offset; lower > 0 && lower <= staleAtMost {
+		since := a.received
+		if held != nil && !held.lower.IsZero() {
+			since = held.lower
+		}
+		if a.received.Sub(since) < unconfirmed {
+			next = &measured{known, since}
+		}
+	}
+	c.measured.CompareAndSwap(held, next) // an answer that came meanwhile is as good
 }
 
 // offsetOf measures the offset from one answer. A Date has whole seconds, and uvicorn
@@ -37,9 +71,9 @@ func (c *Client) observe(a *answer) {
 	if err != nil {
 		return
 	}
-	offset, held := offsetOf(a, date), c.offset.Load()
+	offset := offsetOf(a, date)
 	if known, _ := c.Offset(); (offset - known).Abs() <= MaxLifetime {
-		c.offset.CompareAndSwap(held, &offset) // an offset that came meanwhile may have a token to confirm it
+		c.take(offset, a)
 	}
 }
 
@@ -59,8 +93,7 @@ func (c *Client) issuedAt(a *answer, exp float64, ok bool) time.Time {
 		c.observe(a)
 		return date
 	case believable(exp, date):
-		offset := offsetOf(a, date)
-		c.offset.Store(&offset)
+		c.take(offsetOf(a, date), a)
 		return date
 	case !believable(exp, ours) && !believable(exp, a.received):
 		c.observe(a)
