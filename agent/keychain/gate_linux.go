@@ -23,12 +23,14 @@ const (
 )
 
 // newGate makes the gate of the Secret Service.
-func newGate() gate { return secretService{} }
+func newGate() gate { return &secretService{} }
 
 // secretService speaks to the Secret Service over a connection of its own each
 // time: the one that go-keyring shares with the rest of the program is closed
 // by the tray, and takes any signal on it for the answer to a prompt.
-type secretService struct{}
+type secretService struct {
+	heard *dbus.Conn // go-keyring's connection, once it hears of the service's end
+}
 
 // connect joins the session bus.
 func connect(ctx context.Context) (*dbus.Conn, error) {
@@ -42,7 +44,7 @@ func connect(ctx context.Context) (*dbus.Conn, error) {
 	return conn, nil
 }
 
-func (secretService) check(ctx context.Context) error {
+func (s *secretService) check(ctx context.Context) error {
 	conn, err := connect(ctx)
 	if err != nil {
 		return err
@@ -62,6 +64,26 @@ func (secretService) check(ctx context.Context) error {
 	if locked {
 		return ErrLocked
 	}
+	return s.hear(ctx)
+}
+
+// hear has go-keyring's connection hear of it when the Secret Service ends. go-keyring 0.2.8
+// waits for a question's answer for ever, also when the service that asks it is killed, but
+// takes any signal for the answer; what it did is read back anyway.
+func (s *secretService) hear(ctx context.Context) error {
+	conn, err := dbus.SessionBus() // go-keyring's, which stays until the bus ends
+	if err != nil {
+		return fmt.Errorf("%w: %w", busError(ctx, err), err)
+	}
+	if conn == s.heard {
+		return nil
+	}
+	err = conn.AddMatchSignalContext(ctx, dbus.WithMatchInterface("org.freedesktop.DBus"),
+		dbus.WithMatchMember("NameOwnerChanged"), dbus.WithMatchArg(0, secretsName))
+	if err != nil {
+		return serviceError(ctx, err)
+	}
+	s.heard = conn
 	return nil
 }
 
@@ -104,7 +126,7 @@ func property(ctx context.Context, conn *dbus.Conn, path dbus.ObjectPath, iface,
 	return nil
 }
 
-func (secretService) open(ctx context.Context) error {
+func (s *secretService) open(ctx context.Context) error {
 	conn, err := connect(ctx)
 	if err != nil {
 		return err
@@ -132,7 +154,7 @@ func (secretService) open(ctx context.Context) error {
 			return err
 		}
 	}
-	return secretService{}.check(ctx)
+	return s.check(ctx)
 }
 
 // ask shows a prompt and waits until the person has answered. A prompt without an
@@ -178,7 +200,7 @@ const (
 	keePassXCHistory = 10
 )
 
-func (secretService) history(ctx context.Context) int {
+func (*secretService) history(ctx context.Context) int {
 	conn, err := connect(ctx)
 	if err != nil {
 		return 0

@@ -348,8 +348,10 @@ func (s *osStore) Delete(ctx context.Context, account string) error {
 	}})
 }
 
-// blank writes over an item, so often that the keychain's history of it has nothing else,
-// and returns what it was. Where there is no history it does nothing.
+// blank writes over an item, so often that the keychain's history of it can have nothing
+// else, and returns what it was. KeePassXC 2.7.4 does not put each of these values into the
+// history, it seems while it saves, so the item can stay there. Where there is no history
+// blank does nothing.
 func (s *osStore) blank(ctx context.Context, account string) (was string, err error) {
 	history := s.gate.history(ctx)
 	if history == 0 {
