@@ -40,6 +40,7 @@ type Session struct {
 	bus     *exec.Cmd
 	daemon  *exec.Cmd
 	prompts *prompter
+	more    []string // of Env
 }
 
 // Start starts a session whose login keyring is unlocked, and ends it with the
@@ -118,7 +119,7 @@ func (s *Session) Env() []string {
 	} {
 		env = append(env, name+"="+filepath.Join(s.dir, dir))
 	}
-	return append(env, "DBUS_SESSION_BUS_ADDRESS=unix:path="+filepath.Join(s.dir, "run", "bus"))
+	return append(append(env, s.more...), "DBUS_SESSION_BUS_ADDRESS=unix:path="+filepath.Join(s.dir, "run", "bus"))
 }
 
 // Address is that of the bus.

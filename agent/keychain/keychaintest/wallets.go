@@ -1,0 +1,266 @@
+package keychaintest
+
+import (
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/godbus/dbus/v5"
+)
+
+// Wallet is a Secret Service as a person has it on their desktop. Its functions fail the
+// test if they do not succeed.
+type Wallet struct {
+	*Session
+	// Begin starts the service as the desktop does: with nothing unlocked.
+	Begin func()
+	// Kill ends it as a crash does.
+	Kill func()
+	// Shut locks it.
+	Shut func()
+	// Answer waits for the question for its password, and gives that or says no.
+	Answer func(yes bool)
+	// Asks tells whether that question is on the screen.
+	Asks func() bool
+
+	Screen *Screen // nil for gnome-keyring, whose windows a test plays
+}
+
+// StartGNOME starts gnome-keyring, unlocked.
+func StartGNOME(tb testing.TB) *Wallet {
+	tb.Helper()
+	s := Start(tb)
+	return &Wallet{
+		Session: s, Begin: s.StartLocked, Kill: s.StopDaemon, Shut: s.Lock,
+		Asks: func() bool { return s.Showing() > 0 },
+		Answer: func(yes bool) {
+			tb.Helper()
+			until(tb, "gnome-keyring asks", func() bool { return s.Showing() > 0 })
+			s.Person(map[bool]Reaction{true: Consents, false: Cancels}[yes])
+			until(tb, "it has its answer", func() bool { return s.Showing() == 0 })
+			s.Person(Away)
+		},
+	}
+}
+
+// KeePassXC is one with a database whose group Secrets is what its Secret Service offers.
+type KeePassXC struct {
+	*Wallet
+	// Options are lines for the section FdoSecrets of its settings, read when it begins.
+	Options string
+	// Allowed says how often a person has allowed access to entries, which StartKeePassXC's
+	// does for all entries as long as KeePassXC runs.
+	Allowed func() int
+}
+
+// keePassXCWindow is the title of KeePassXC's question for a database's password.
+const keePassXCWindow = "Unlock Database"
+
+// keePassXCAccess is the title of its question for access, which version 2.7.4 asks when a
+// connection replaces an entry that another one made, whatever ConfirmAccessItem says.
+const keePassXCAccess = "Access Request"
+
+// StartKeePassXC starts KeePassXC with its database unlocked. It asks before it unlocks and
+// when an entry is replaced; with other options more often. It skips the test where it is not installed.
+func StartKeePassXC(tb testing.TB) *KeePassXC {
+	tb.Helper()
+	s, x := startScreened(tb, "keepassxc", "keepassxc-cli")
+	w := &KeePassXC{Wallet: &Wallet{Session: s, Screen: x}, Options: "ConfirmAccessItem=false\nConfirmDeleteItem=false\n"}
+	s.cli("db-create", "-p", s.path("db.kdbx"))
+	s.cli("mkdir", s.path("db.kdbx"), "Secrets")
+	// The database says itself which group it offers.
+	text := s.cli("export", s.path("db.kdbx"))
+	group := regexp.MustCompile(`<UUID>([^<]*)</UUID>\s*<Name>Secrets</Name>`).FindStringSubmatch(text)
+	if group == nil {
+		tb.Fatalf("KeePassXC made no group: %s", text)
+	}
+	id, err := base64.StdEncoding.DecodeString(group[1])
+	if err != nil || len(id) != 16 {
+		tb.Fatalf("the group's id is %q", group[1])
+	}
+	h := hex.EncodeToString(id)
+	offered := fmt.Sprintf("<CustomData><Item><Key>FDO_SECRETS_EXPOSED_GROUP</Key><Value>{%s-%s-%s-%s-%s}</Value></Item></CustomData></Meta>", h[:8], h[8:12], h[12:16], h[16:20], h[20:])
+	s.write("db.xml", strings.Replace(text[strings.Index(text, "<?xml"):], "</Meta>", offered, 1))
+	if err := os.Remove(s.path("db.kdbx")); err != nil {
+		tb.Fatal(err)
+	}
+	s.cli("import", "-p", s.path("db.xml"), s.path("db.kdbx"))
+
+	w.Begin = func() {
+		tb.Helper()
+		s.write("config/keepassxc/keepassxc.ini", "[General]\nUpdateCheckMessageShown=true\n[GUI]\nCheckForUpdates=false\n[Security]\nLockDatabaseIdle=false\n[FdoSecrets]\nEnabled=true\n"+w.Options)
+		s.startProvider("keepassxc", s.path("db.kdbx"))
+	}
+	w.Kill = s.StopDaemon
+	w.Shut = func() {
+		tb.Helper()
+		w.call("lockAllDatabases")
+		until(tb, "KeePassXC locks its database", w.locked)
+	}
+	w.Asks = func() bool { return x.Shows(keePassXCWindow) }
+	w.Answer = func(yes bool) {
+		tb.Helper()
+		if yes {
+			x.Answer(keePassXCWindow, "ctrl+a", "="+Password, "Return")
+		} else {
+			x.Answer(keePassXCWindow, "Escape")
+		}
+	}
+	w.Allowed = x.AnswerAll(keePassXCAccess, "alt+f") // Allow All & Future
+	w.Begin()
+	w.Open()
+	return w
+}
+
+// AwaitAllowed waits until access was allowed more often than that, and no such question is
+// on the screen: KeePassXC 2.7.4 does not lock with one, or crashes. It returns how often.
+func (w *KeePassXC) AwaitAllowed(more int) int {
+	w.tb.Helper()
+	until(w.tb, "KeePassXC asks for access, and is answered", func() bool { return w.Allowed() > more && !w.Screen.Shows(keePassXCAccess) })
+	return w.Allowed()
+}
+
+// Open unlocks the database, as in KeePassXC's own window.
+func (w *KeePassXC) Open() {
+	w.tb.Helper()
+	w.call("openDatabase", w.path("db.kdbx"), Password)
+	until(w.tb, "KeePassXC opens its database", func() bool { return !w.locked() })
+}
+
+// Quit ends KeePassXC as its menu does.
+func (w *KeePassXC) Quit() {
+	w.tb.Helper()
+	w.call("appExit")
+	w.awaitOwner(false)
+}
+
+// Export is all that the database on the disk has, in XML, with the history of its entries
+// and the recycle bin.
+func (w *KeePassXC) Export() string { w.tb.Helper(); return w.cli("export", w.path("db.kdbx")) }
+
+// locked tells whether the database is.
+func (w *KeePassXC) locked() bool {
+	w.tb.Helper()
+	var path dbus.ObjectPath
+	err := w.conn.Object(secretsName, secretsPath).Call(service+".ReadAlias", 0, "default").Store(&path)
+	v, propertyErr := w.conn.Object(secretsName, path).GetProperty("org.freedesktop.Secret.Collection.Locked")
+	if err != nil || propertyErr != nil {
+		w.tb.Fatalf("KeePassXC's collection %s: %v, %v", path, err, propertyErr)
+	}
+	return v.Value() == true
+}
+
+func (w *KeePassXC) call(method string, args ...any) {
+	w.tb.Helper()
+	err := w.conn.Object("org.keepassxc.KeePassXC.MainWindow", "/keepassxc").Call("org.keepassxc.KeePassXC.MainWindow."+method, 0, args...).Err
+	if err != nil {
+		w.tb.Fatalf("KeePassXC, %s: %v", method, err)
+	}
+}
+
+// Content is that of the item that the program keeps for an account, empty where there is
+// none.
+func (s *Session) Content(program, account string) string {
+	s.tb.Helper()
+	object := s.conn.Object(secretsName, secretsPath)
+	var unlocked, locked []dbus.ObjectPath
+	err := object.Call(service+".SearchItems", 0, map[string]string{"service": program, "username": account}).Store(&unlocked, &locked)
+	if err != nil || len(locked) > 0 || len(unlocked) > 1 {
+		s.tb.Fatalf("search for %s: %v, %v, %v", account, unlocked, locked, err)
+	}
+	if len(unlocked) == 0 {
+		return ""
+	}
+	var ignored dbus.Variant
+	var session dbus.ObjectPath
+	if err := object.Call(service+".OpenSession", 0, "plain", dbus.MakeVariant("")).Store(&ignored, &session); err != nil {
+		s.tb.Fatal(err)
+	}
+	var secret struct {
+		Session     dbus.ObjectPath
+		Parameters  []byte
+		Value       []byte
+		ContentType string
+	}
+	if err := s.conn.Object(secretsName, unlocked[0]).Call("org.freedesktop.Secret.Item.GetSecret", 0, session).Store(&secret); err != nil {
+		s.tb.Fatalf("read %s: %v", account, err)
+	}
+	return string(secret.Value)
+}
+
+// cli runs keepassxc-cli, which asks for the database's password twice at most.
+func (s *Session) cli(args ...string) string {
+	s.tb.Helper()
+	cmd := exec.Command("keepassxc-cli", args...)
+	cmd.Env = s.Env()
+	cmd.Stdin = strings.NewReader(Password + "\n" + Password + "\n")
+	out, err := cmd.Output()
+	if err != nil {
+		s.tb.Fatalf("keepassxc-cli %v: %v: %s", args, err, out)
+	}
+	return string(out)
+}
+
+// startScreened starts a session with a screen, for a service with windows. It skips the
+// test where one of its programs is not installed.
+func startScreened(tb testing.TB, programs ...string) (*Session, *Screen) {
+	tb.Helper()
+	for _, program := range programs {
+		if _, err := exec.LookPath(program); err != nil {
+			tb.Skipf("%s is not installed", program)
+		}
+	}
+	x := StartScreen(tb)
+	s := StartBus(tb)
+	s.more = []string{"DISPLAY=" + x.Display(), "QT_QPA_PLATFORM=xcb", "QT_QUICK_BACKEND=software"}
+	return s, x
+}
+
+// startProvider starts a program with a Secret Service, which StopDaemon kills.
+func (s *Session) startProvider(program string, args ...string) {
+	s.tb.Helper()
+	log, err := os.OpenFile(s.path("provider.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		s.tb.Fatal(err)
+	}
+	defer log.Close()
+	cmd := exec.Command(program, args...)
+	cmd.Env = s.Env()
+	cmd.Stdout, cmd.Stderr = log, log
+	if err := cmd.Start(); err != nil {
+		s.tb.Fatal(err)
+	}
+	s.daemon = cmd
+	s.tb.Cleanup(func() { end(cmd) })
+	s.awaitOwner(true)
+}
+
+func (s *Session) path(name string) string { return filepath.Join(s.dir, name) }
+
+func (s *Session) write(name, content string) {
+	s.tb.Helper()
+	err := os.MkdirAll(filepath.Dir(s.path(name)), 0o700)
+	if err == nil {
+		err = os.WriteFile(s.path(name), []byte(content), 0o600)
+	}
+	if err != nil {
+		s.tb.Fatal(err)
+	}
+}
+
+// until waits for what another program does.
+func until(tb testing.TB, what string, is func() bool) {
+	tb.Helper()
+	for deadline := time.Now().Add(patience); !is(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			tb.Fatalf("never: %s", what)
+		}
+	}
+}
