@@ -25,8 +25,7 @@ var wallets = []string{"GNOME Keyring", "KeePassXC"}
 
 // walletRows are the table's rows, which the services' tests fill side by side.
 type walletRows struct {
-	mu    sync.Mutex // protects the following
-	order []string
+	mu    sync.Mutex                   // protects the following
 	cells map[string]map[string]string // by row and service
 }
 
