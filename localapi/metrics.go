@@ -166,7 +166,7 @@ func (s *Server) totals(e *exposition) {
 func process(e *exposition) {
 	e.single("go_goroutines", "gauge", "Goroutines of the agent.", float64(runtime.NumGoroutine()))
 	var memory runtime.MemStats
-	runtime.ReadMemStats(&memory) // package runtime/metrics costs each command at its start
+	runtime.ReadMemStats(&memory) // package runtime/metrics would take time at the start of each command
 	e.single("go_memstats_next_gc_bytes", "gauge", "Memory at which garbage is collected next: twice of what the last time found in use, and 4 MiB at least.", float64(memory.NextGC))
 	if files, resident, ok := processFigures(); ok {
 		e.single("process_open_fds", "gauge", "Open files and connections of the agent.", files)

@@ -33,8 +33,8 @@ func (b *bench) injectingNginx(ctx context.Context, upstream string) (address st
 	if err := free.Close(); err != nil {
 		return "", 0, err
 	}
-	// One process, as nginx on a desktop has one CPU's worth of work; its log is off, as the
-	// bare reverse proxy has none.
+	// One process, as the other servers here are one each, and no log, as the bare reverse
+	// proxy has none.
 	text := fmt.Sprintf("daemon off;\nmaster_process off;\nerror_log stderr;\npid %[1]s/pid;\nevents {}\nhttp {\naccess_log off;\n", home)
 	for _, kind := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
 		text += fmt.Sprintf("%s_temp_path %s/%s;\n", kind, home, kind)
