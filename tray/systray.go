@@ -31,15 +31,8 @@ func Run(c Config, stopped <-chan struct{}) error {
 	t := newBinding(c, stopped, nil)
 	endLoop, menuIsOpen := ofLoop()
 	t.surface = library{menuIsOpen}
-	begun := make(chan struct{})
-	go func() {
-		<-stopped
-		select {
-		case <-begun: // Quit ends it, below
-		default:
-			endLoop()
-		}
-	}()
+	begun, ended := make(chan struct{}), make(chan struct{})
+	go endUnbegun(stopped, begun, ended, endLoop)
 	ready := func() {
 		close(begun)
 		t.build()
@@ -64,7 +57,30 @@ func Run(c Config, stopped <-chan struct{}) error {
 		}
 	}
 	systray.Run(ready, exit)
+	close(ended)
 	return nil
+}
+
+// endUnbegun ends a loop that is stopped before systray has called ready, and returns when
+// either has happened. From then on systray.Quit can end it. What is posted to a loop while
+// Windows still fails to make its window may be lost (seen on Wine 8), so it is posted again.
+func endUnbegun(stopped, begun, ended <-chan struct{}, endLoop func()) {
+	<-stopped
+	for {
+		select {
+		case <-begun:
+			return
+		case <-ended:
+			return
+		default:
+		}
+		endLoop()
+		select {
+		case <-begun:
+		case <-ended:
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
 }
 
 // library is the surface of systray, which keeps the one tray of the process.
