@@ -24,6 +24,9 @@ func TestClients(t *testing.T) {
 	if body := r.must(200, "GET", "/v1/clients", ""); !strings.Contains(body, `"name":"ci","scopes":["read","token"],"profiles":["prod"],"created_at"`) || strings.Contains(body, "lk_") {
 		t.Error(body)
 	}
+	if body := r.must(201, "POST", "/v1/clients", `{"name":"twice","scopes":["token","read","token"],"profiles":["prod","prod"]}`); !strings.Contains(body, `"scopes":["token","read"],"profiles":["prod"]`) {
+		t.Error(body)
+	}
 	r.must(204, "DELETE", "/v1/clients/ci", "")
 	r.refused(client.TypeUnauthorized, token, "GET", "/v1/status", "")
 	r.refused(client.TypeNotFound, "owner", "DELETE", "/v1/clients/ci", "")

@@ -15,6 +15,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -334,11 +335,27 @@ func read(r *http.Request, v any) error {
 	case errors.As(err, &tooLarge):
 		return client.NewProblem(client.TypeTooLarge, "the body is larger than 1 MiB")
 	case errors.As(err, &field) && field.Field != "":
-		return client.NewProblem(client.TypeBadRequest, "the field "+field.Field+" must be a "+field.Type.Kind().String())
+		return client.NewProblem(client.TypeBadRequest, "the field "+field.Field+" must be "+describeKind(field.Type.Kind()))
 	case errors.As(err, &field), errors.As(err, &syntax), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return client.NewProblem(client.TypeBadRequest, "send a JSON object as the body")
 	default:
-		return client.NewProblem(client.TypeBadRequest, "the body does not fit this route: "+err.Error())
+		return client.NewProblem(client.TypeBadRequest, "the body does not fit this route: "+strings.TrimPrefix(err.Error(), "json: "))
+	}
+}
+
+// describeKind says which JSON a field of a kind of Go's takes.
+func describeKind(kind reflect.Kind) string {
+	switch kind {
+	case reflect.String:
+		return "a string"
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Slice:
+		return "an array"
+	case reflect.Int, reflect.Int64:
+		return "a whole number"
+	default:
+		return "an object"
 	}
 }
 

@@ -91,6 +91,32 @@ func TestTwice(t *testing.T) {
 	r.must(201, "POST", "/v1/clients", `{"name":"two","scopes":["read","run"],"profiles":["prod"]}`)
 }
 
+// A body of the wrong types is refused in JSON's words.
+func TestWrongTypes(t *testing.T) {
+	r := newRig(t)
+	for body, want := range map[string]string{
+		`{"name":5}`:         "the field name must be a string",
+		`{"scopes":"read"}`:  "the field scopes must be an array",
+		`{"scopes":[1]}`:     "the field scopes must be a string",
+		`{"expires_in":1.5}`: "the field expires_in must be a whole number",
+		`{"expires_in":"5"}`: "the field expires_in must be a whole number",
+		`{"nmae":"a"}`:       `the body does not fit this route: unknown field "nmae"`,
+	} {
+		if p := r.refused(client.TypeBadRequest, "owner", "POST", "/v1/clients", body); p.Detail != want {
+			t.Errorf("%s: %s", body, p.Detail)
+		}
+	}
+	for body, want := range map[string]string{
+		`{"notify":true}`:                    "the field notify must be an object",
+		`{"notify":{"offline":"no"}}`:        "the field notify.offline must be true or false",
+		`{"notify":{"offline":false},"x":1}`: `the body does not fit this route: unknown field "x"`,
+	} {
+		if p := r.refused(client.TypeBadRequest, "owner", "PATCH", "/v1/settings", body); p.Detail != want {
+			t.Errorf("%s: %s", body, p.Detail)
+		}
+	}
+}
+
 // A stream must not hold up the end of the agent.
 func TestServeEndsStreams(t *testing.T) {
 	r := newRig(t)

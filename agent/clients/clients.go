@@ -308,6 +308,7 @@ func (l *List) Add(c Client, token secret.Text) error {
 	if !c.Lease && isReserved(c.Name) {
 		return fmt.Errorf("%w: the audit log uses %q for others", ErrName, c.Name)
 	}
+	c.Scopes, c.Profiles = withoutRepeats(c.Scopes), withoutRepeats(c.Profiles)
 	c.Created = l.clock.Now().UTC().Truncate(time.Second)
 	r := &record{
 		Client: c, hash: sha256.Sum256([]byte(token.Reveal())),
@@ -336,6 +337,17 @@ func (l *List) Add(c Client, token secret.Text) error {
 	added.unborn = false
 	l.wake()
 	return nil
+}
+
+// withoutRepeats keeps the first of equal names, in their order.
+func withoutRepeats(names []string) []string {
+	var kept []string
+	for _, name := range names {
+		if !slices.Contains(kept, name) {
+			kept = append(kept, name)
+		}
+	}
+	return kept
 }
 
 // list puts a client into the list, if it may be there.

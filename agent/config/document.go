@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -87,9 +88,33 @@ func (d *document) explain(err error) error {
 	}
 	if bad, ok := errors.AsType[*toml.DecodeError](err); ok {
 		line, _ := bad.Position()
-		return fmt.Errorf("%s:%d: %s", d.path, line, strings.TrimPrefix(bad.Error(), "toml: "))
+		fault := strings.TrimPrefix(bad.Error(), "toml: ")
+		if mismatch := typeMismatch.FindStringSubmatch(fault); mismatch != nil {
+			fault = fmt.Sprintf("%s: a value of the type %s stands where %s belongs", strings.Join(bad.Key(), "."), mismatch[1], expected(mismatch[2]))
+		}
+		return fmt.Errorf("%s:%d: %s", d.path, line, fault)
 	}
 	return fmt.Errorf("%s: %w", d.path, err)
+}
+
+// typeMismatch finds TOML's type and Go's in an error of go-toml, which names the fields
+// of structs too.
+var typeMismatch = regexp.MustCompile(`^cannot (?:decode TOML|store an?) (.+?) in(?:to)? (?:.* of type |an? )?(\S+)$`)
+
+// expected says how a value of a type of Go's is written in TOML.
+func expected(goType string) string {
+	switch goType {
+	case "string":
+		return "a string in quotes"
+	case "bool":
+		return "true or false"
+	case "int":
+		return "a whole number"
+	case "[]string":
+		return `a list of strings, such as ["a", "b"],`
+	default:
+		return "a table"
+	}
 }
 
 // check puts the file and the line before the first of the errors of settings.

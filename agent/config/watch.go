@@ -85,6 +85,12 @@ func (w *watch) watchEvents(ctx context.Context, events <-chan fsnotify.Event, e
 			switch {
 			case !ok:
 				events = nil // the ticks go on
+			case e.Op == fsnotify.Chmod:
+				// It may make a file that was refused for its rights usable. On macOS the
+				// indexing of a disk causes such events too.
+				if !maps.EqualFunc(seen, w.look(), sameFile) {
+					quiet.Reset(debounce)
+				}
 			case w.matters(e):
 				quiet.Reset(debounce)
 			}
@@ -102,9 +108,6 @@ func (w *watch) watchEvents(ctx context.Context, events <-chan fsnotify.Event, e
 
 // matters tells whether an event may change a file of settings.
 func (w *watch) matters(e fsnotify.Event) bool {
-	if e.Op == fsnotify.Chmod {
-		return false
-	}
 	if w.places[e.Name] || w.watched[e.Name] != nil {
 		return true
 	}
@@ -142,7 +145,8 @@ func sameFile(a, b fs.FileInfo) bool {
 	if a == nil || b == nil {
 		return a == nil && b == nil
 	}
-	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
+	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime()) &&
+		a.Mode() == b.Mode() && paths.Exposed(a) == paths.Exposed(b)
 }
 
 // follow watches the folders of all links and files that lead to the settings, and no

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -76,6 +77,13 @@ func TestWatch(t *testing.T) {
 	}
 	do(os.WriteFile(p.ConfigFile(), []byte("store = 'file'"), 0o600))
 	expect("config.toml in place")
+	if runtime.GOOS != "windows" {
+		// A file that others could write is refused until its rights are mended.
+		do(os.Chmod(prod, 0o666))
+		expect("a profile that everybody may write")
+		do(os.Chmod(prod, 0o600))
+		expect("its rights mended")
+	}
 	do(os.Remove(prod))
 	expect("a profile removed")
 }
@@ -298,7 +306,7 @@ func TestWatchEvents(t *testing.T) {
 		"two edits":      {write("a.toml", "x", "x", "x", "x", "x", "a.toml"), nil, 2},
 		"removed":        {[]fsnotify.Event{{Name: filepath.Join(dir, "profiles", "a.toml"), Op: fsnotify.Remove}}, nil, 1},
 		"renamed":        {[]fsnotify.Event{{Name: filepath.Join(dir, "profiles", "a.toml"), Op: fsnotify.Rename}}, nil, 1},
-		"only its mode":  {[]fsnotify.Event{{Name: filepath.Join(dir, "profiles", "a.toml"), Op: fsnotify.Chmod}}, nil, 0},
+		"no real change": {[]fsnotify.Event{{Name: filepath.Join(dir, "profiles", "a.toml"), Op: fsnotify.Chmod}}, nil, 0},
 		"other files":    {write(".tmp-a.toml.1", ".#a.toml", "a.toml.bak", "a.toml~", "4913"), nil, 0},
 		"events omitted": {nil, fsnotify.ErrEventOverflow, 1},
 	} {

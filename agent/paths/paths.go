@@ -441,7 +441,7 @@ func ordinary(f *os.File) error {
 	if !info.Mode().IsRegular() {
 		return fmt.Errorf("%s is no ordinary file; move it away", f.Name())
 	}
-	if what := exposed(info); what != "" {
+	if what := Exposed(info); what != "" {
 		return fmt.Errorf("%s %s", f.Name(), what)
 	}
 	return nil

@@ -20,9 +20,9 @@ const nonblock = syscall.O_NONBLOCK
 // lockFlag keeps a lock from being opened elsewhere, or for ever.
 const lockFlag = os.O_CREATE | os.O_RDONLY | syscall.O_NOFOLLOW | syscall.O_NONBLOCK
 
-// exposed says who else can have written a file, and what to do; "" for nobody.
+// Exposed says who else can have written a file, and what to do; "" for nobody.
 // Its group may: many systems make files so, for a group of that user alone.
-func exposed(info fs.FileInfo) string {
+func Exposed(info fs.FileInfo) string {
 	switch st, ok := info.Sys().(*syscall.Stat_t); {
 	case !ok || st.Uid != 0 && int(st.Uid) != os.Getuid():
 		return "belongs to another user; see that it says what you want, then run chown on it, or move it away"

@@ -16,10 +16,10 @@ func ours(fs.FileInfo) bool { return true }
 
 const nonblock, lockFlag = 0, os.O_CREATE | os.O_RDONLY
 
-// exposed is "": the folders are below the user's own profile.
-func exposed(fs.FileInfo) string { return "" }
+// Exposed is "": the folders are below the user's own profile.
+func Exposed(fs.FileInfo) string { return "" }
 
-// readable is "", as exposed is.
+// readable is "", as Exposed is.
 func readable(fs.FileInfo) string { return "" }
 
 // private is false: there is no XDG_RUNTIME_DIR.
