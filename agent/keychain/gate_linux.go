@@ -13,6 +13,7 @@ import (
 
 // The Secret Service API draft 0.2 of freedesktop.org.
 const (
+	busName          = "org.freedesktop.DBus"
 	secretsName      = "org.freedesktop.secrets"
 	secretsPath      = dbus.ObjectPath("/org/freedesktop/secrets")
 	loginCollection  = secretsPath + "/collection/login"
@@ -78,12 +79,23 @@ func (s *secretService) hear(ctx context.Context) error {
 	if conn == s.heard {
 		return nil
 	}
-	err = conn.AddMatchSignalContext(ctx, dbus.WithMatchInterface("org.freedesktop.DBus"),
-		dbus.WithMatchMember("NameOwnerChanged"), dbus.WithMatchArg(0, secretsName))
+	if err := watchOwner(ctx, conn); err != nil {
+		return err
+	}
+	s.heard = conn
+	return nil
+}
+
+// ownerChanged is the signal that the Secret Service has ended, or another has begun.
+const ownerChanged = "NameOwnerChanged"
+
+// watchOwner has a connection hear of that.
+func watchOwner(ctx context.Context, conn *dbus.Conn) error {
+	err := conn.AddMatchSignalContext(ctx, dbus.WithMatchSender(busName), dbus.WithMatchInterface(busName),
+		dbus.WithMatchMember(ownerChanged), dbus.WithMatchArg(0, secretsName))
 	if err != nil {
 		return serviceError(ctx, err)
 	}
-	s.heard = conn
 	return nil
 }
 
@@ -167,6 +179,9 @@ func ask(ctx context.Context, conn *dbus.Conn, prompt dbus.ObjectPath) error {
 	if err := conn.AddMatchSignalContext(ctx, completed...); err != nil {
 		return serviceError(ctx, err)
 	}
+	if err := watchOwner(ctx, conn); err != nil {
+		return err
+	}
 	signals := make(chan *dbus.Signal, 8)
 	conn.Signal(signals)
 	object := conn.Object(secretsName, prompt)
@@ -177,7 +192,10 @@ func ask(ctx context.Context, conn *dbus.Conn, prompt dbus.ObjectPath) error {
 		select {
 		case sig, ok := <-signals:
 			if !ok {
-				return fmt.Errorf("%w: the session bus went away", ErrFailing)
+				return fmt.Errorf("%w: the session bus ended during its question; start the agent anew in a desktop session", ErrMissing)
+			}
+			if sig.Sender == busName && sig.Name == busName+"."+ownerChanged {
+				return fmt.Errorf("%w: its program ended during its question; start it, then try again", ErrMissing)
 			}
 			if sig.Path != prompt || sig.Name != promptInterface+".Completed" {
 				continue
@@ -207,7 +225,7 @@ func (*secretService) history(ctx context.Context) int {
 	}
 	defer conn.Close()
 	owner := func(name string) (id string) {
-		_ = conn.BusObject().CallWithContext(ctx, "org.freedesktop.DBus.GetNameOwner", 0, name).Store(&id) // an error: nobody has it
+		_ = conn.BusObject().CallWithContext(ctx, busName+".GetNameOwner", 0, name).Store(&id) // an error: nobody has it
 		return id
 	}
 	if id := owner(keePassXC); id != "" && id == owner(secretsName) {

@@ -393,12 +393,24 @@ func (s *osStore) step(ctx context.Context, account string, ring func() error) e
 	if err := s.check(ctx); err != nil {
 		return err
 	}
-	err := s.explain(account, ring())
+	err := s.explain(account, survive(ring))
 	select {
 	case s.steps <- struct{}{}:
 	case <-ctx.Done():
 	}
 	return err
+}
+
+// survive makes a panic of a call of the ring an error. go-keyring 0.2.8 panics when the
+// session bus ends, or the tray closes their connection, while a question is on the
+// screen, and when a program answers it with what the specification does not have.
+func survive(ring func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w: it was cut off in the middle of a call (%v); try again, and start the agent in the desktop's session anew if that has ended", ErrFailing, p)
+		}
+	}()
+	return ring()
 }
 
 // get reads one item of the ring. One without content is ErrNotFound: KWallet 5.103 has

@@ -282,6 +282,33 @@ func TestOSHangs(t *testing.T) {
 	})
 }
 
+// A panic of the library under the ring is an error of that call alone.
+func TestOSPanics(t *testing.T) {
+	for _, op := range []string{"get", "set", "delete"} {
+		t.Run(op, func(t *testing.T) {
+			bubble(t, func(t *testing.T, r *fakeRing, s *osStore) {
+				if err := set(t.Context(), s); err != nil {
+					t.Fatal(err)
+				}
+				r.before = func(now string) error {
+					if now == op {
+						panic("its connection was closed")
+					}
+					return nil
+				}
+				do := map[string]func(context.Context, *osStore) error{"get": get, "set": set, "delete": func(ctx context.Context, s *osStore) error { return s.Delete(ctx, account) }}[op]
+				if err := do(t.Context(), s); !errors.Is(err, ErrFailing) || !strings.Contains(err.Error(), "try again") {
+					t.Errorf("got %v", err)
+				}
+				r.before = nil
+				if it, err := s.Get(t.Context(), account); err != nil || it.Secret.Reveal() != "new" {
+					t.Errorf("afterwards: %v", err)
+				}
+			})
+		})
+	}
+}
+
 // TestOSUnlock: a person gets more time than a program, and meanwhile nobody
 // else waits.
 func TestOSUnlock(t *testing.T) {
