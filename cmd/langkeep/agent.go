@@ -35,7 +35,12 @@ func (a *app) dial(ctx context.Context) (*client.Client, error) {
 	c, err := client.Find(ctx, a.getenv, p)
 	switch {
 	case err == nil && !a.noStart && a.getenv("LANGKEEP_URL") == "":
-		return a.replaceMakeshift(ctx, p, c)
+		found := c
+		c, err = a.replaceMakeshift(ctx, p, c)
+		if begun := a.begun; begun != nil && c == found {
+			c.TakeOver(begun.Route, begun.Answer)
+		}
+		return c, err
 	case !errors.Is(err, client.ErrNoAgent):
 		return c, err
 	case a.noStart:

@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"langkeep/agent/clock"
+	"langkeep/cmd/quick"
 	"langkeep/localapi/words"
 )
 
@@ -46,6 +47,7 @@ type app struct {
 	stderr io.Writer
 	getenv func(string) string
 	clock  clock.Clock
+	begun  *quick.Request // what package quick has asked the agent; nil for nothing
 
 	noStart   bool // --no-start
 	fromEntry bool // --from-desktop
@@ -53,7 +55,7 @@ type app struct {
 
 // run is the whole program; it returns the exit code.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(string) string) int {
-	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, getenv: getenv, clock: clock.System()}
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, getenv: getenv, clock: clock.System(), begun: quick.Begun}
 	// An error before a command runs is a usage error.
 	running := false
 	root := newRoot(a)

@@ -3,6 +3,7 @@
 package quick
 
 import (
+	"bytes"
 	"io"
 	"os"
 	"strconv"
@@ -15,83 +16,114 @@ import (
 )
 
 func init() {
-	if token(os.Args[1:], os.Stdout, os.Getenv) {
+	done, begun := token(os.Args[1:], os.Stdout, os.Getenv)
+	if done {
 		os.Exit(0)
 	}
+	Begun = begun
 }
 
-// token prints the token that the arguments ask for, or returns false.
-func token(args []string, stdout io.Writer, getenv func(string) string) bool {
-	prefix, accept := "", "text/plain"
+// token prints the token that the arguments ask for; done tells whether it has. If it has
+// only asked, it returns what it has begun.
+func token(args []string, stdout io.Writer, getenv func(string) string) (done bool, begun *Request) {
+	prefix, whole := "", false
 	switch {
 	case len(args) == 2, len(args) == 4 && args[2] == "--output" && args[3] == "raw":
 	case len(args) == 4 && args[2] == "--output" && args[3] == "header":
 		prefix = Header
 	case len(args) == 4 && args[2] == "--output" && args[3] == "json":
-		accept = "application/json"
+		whole = true
 	default:
-		return false
+		return false, nil
 	}
 	if args[0] != "token" || vocabulary.ValidName(args[1]) != nil || getenv("LANGKEEP_URL") != "" || getenv("LANGKEEP_TOKEN") != "" {
-		return false
+		return false, nil
 	}
 	p, err := paths.Resolve(getenv)
 	if err != nil {
-		return false
+		return false, nil
 	}
-	answer, ok := ask(p.Socket(), "/v1/profiles/"+args[1]+"/token", accept)
-	if !ok {
-		return false
+	route := "/v1/profiles/" + args[1] + "/token"
+	conn, err := send(p.Socket(), route)
+	if err != nil {
+		return false, nil
 	}
-	out := answer.Reveal()
-	if accept == "text/plain" {
-		if !Printable(answer) {
-			return false
-		}
+	received, body, ok := read(conn)
+	out := body.Reveal()
+	if ok && !whole {
+		_, out, ok = strings.Cut(out, `"access_token":"`)
+		out, _, _ = strings.Cut(out, `"`)
+		ok = ok && Printable(secret.New(out)) && !strings.Contains(out, `\`)
 		out = prefix + out + "\n"
 	}
+	if !ok {
+		return false, leave(route, received, conn)
+	}
+	_ = syscall.Close(conn)
 	_, err = io.WriteString(stdout, out)
-	return err == nil
+	return err == nil, nil
 }
 
 // patience bounds each read and write, in seconds. It is enough for a token in the agent's
-// memory; after it the command asks again in the usual way, and waits there for the refresh,
-// or the person's answer, that has begun meanwhile.
+// memory; after it the command waits for the refresh, or the person's answer.
 const patience = 1
 
-// ask sends a GET. ok: the answer was a success with a length, and its body is whole.
-func ask(socket, path, accept string) (body secret.Text, ok bool) {
-	conn, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
+// send connects to the socket and sends a GET.
+func send(socket, route string) (conn int, err error) {
+	conn, err = syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
 	if err != nil {
-		return body, false
+		return -1, err
 	}
-	defer syscall.Close(conn)
+	syscall.CloseOnExec(conn)
 	for _, of := range []int{syscall.SO_SNDTIMEO, syscall.SO_RCVTIMEO} {
-		if syscall.SetsockoptTimeval(conn, syscall.SOL_SOCKET, of, &syscall.Timeval{Sec: patience}) != nil {
-			return body, false
+		if err == nil {
+			err = syscall.SetsockoptTimeval(conn, syscall.SOL_SOCKET, of, &syscall.Timeval{Sec: patience})
 		}
 	}
-	if syscall.Connect(conn, &syscall.SockaddrUnix{Name: socket}) != nil {
-		return body, false
+	if err == nil {
+		err = syscall.Connect(conn, &syscall.SockaddrUnix{Name: socket})
 	}
-	request := "GET " + path + " HTTP/1.1\r\nHost: langkeep\r\nAccept: " + accept + "\r\nConnection: close\r\n\r\n"
-	if n, err := syscall.Write(conn, []byte(request)); err != nil || n != len(request) {
-		return body, false
+	if err == nil {
+		request := "GET " + route + " HTTP/1.1\r\nHost: langkeep\r\nAccept: application/json\r\nConnection: close\r\n\r\n"
+		var n int
+		if n, err = syscall.Write(conn, []byte(request)); err == nil && n != len(request) {
+			err = io.ErrShortWrite
+		}
 	}
+	if err != nil {
+		_ = syscall.Close(conn)
+	}
+	return conn, err
+}
+
+// read reads the answer, for as long as patience lasts. ok: it was a success with a length,
+// and its body is whole.
+func read(conn int) (received []byte, body secret.Text, ok bool) {
 	const most = 64 << 10 // bytes
-	answer := make([]byte, 0, most)
-	for {
-		n, err := syscall.Read(conn, answer[len(answer):most])
-		if err != nil || n == 0 && len(answer) == most {
-			return body, false
+	received = make([]byte, 0, most)
+	for len(received) < most {
+		n, err := syscall.Read(conn, received[len(received):most])
+		if err != nil {
+			return received, body, false
 		}
 		if n == 0 {
 			break
 		}
-		answer = answer[:len(answer)+n]
+		received = received[:len(received)+n]
 	}
-	head, text, _ := strings.Cut(string(answer), "\r\n\r\n")
+	head, text, _ := strings.Cut(string(received), "\r\n\r\n")
 	_, length, _ := strings.Cut(head+"\r\n", "\r\nContent-Length: ")
 	length, _, _ = strings.Cut(length, "\r\n")
-	return secret.New(text), strings.HasPrefix(head, "HTTP/1.1 200 ") && length == strconv.Itoa(len(text))
+	return received, secret.New(text), strings.HasPrefix(head, "HTTP/1.1 200 ") && length == strconv.Itoa(len(text))
+}
+
+// leave makes a request of what has been received of its answer and the connection for the
+// rest.
+func leave(route string, received []byte, conn int) *Request {
+	_ = syscall.SetNonblock(conn, true) // so that Close ends a Read
+	rest := os.NewFile(uintptr(conn), "agent.sock")
+	return &Request{route, struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(bytes.NewReader(received), rest), rest}}
 }
