@@ -607,7 +607,7 @@ func TestOffset(t *testing.T) {
 				if offset, _ := c.Offset(); offset != tt.want {
 					t.Errorf("after a sign-in: %v, want %v", offset, tt.want)
 				}
-				if d := tokens.AccessLifetime - time.Hour; d < 0 || d > time.Second {
+				if d := tokens.AccessLifetime - time.Hour; d < min(0, tt.skew-tt.want) || d > time.Second {
 					t.Errorf("lifetime %v", tokens.AccessLifetime)
 				}
 			})
@@ -639,8 +639,65 @@ func TestOffsetOfAnOldDate(t *testing.T) {
 		answers(8*time.Second, 0)
 		answers(8*time.Second, -6*time.Second) // 12 s after the first
 		answers(0, 0)
-		answers(time.Minute, -58*time.Second) // older than any event loop was blocked for
+		answers(time.Hour, 0)
+		answers(time.Hour, 0)
 		answers(time.Hour, -time.Hour+2*time.Second)
+	})
+}
+
+// A token's lifetime is reckoned from the answer's Date, but from no old one: the token would
+// be renewed late, and handed out after its end.
+func TestLifetimeByAnOldDate(t *testing.T) {
+	for _, tt := range []struct {
+		name           string
+		measured       bool          // an earlier answer has shown that the clocks are the same
+		behind         time.Duration // the Date
+		lifetime, most time.Duration // of the token: what it is, and what it may be taken for
+	}{
+		{"a busy server", true, 8 * time.Second, 20 * time.Second, 20 * time.Second},
+		{"a busy server's first answer", false, 8 * time.Second, 20 * time.Second, 20 * time.Second},
+		{"one that was blocked for long", true, time.Minute, 5 * time.Minute, 5 * time.Minute},
+		{"a cache", true, time.Hour, 2 * time.Hour, 2 * time.Hour},
+		{"a cache's first answer", false, time.Hour, 2 * time.Hour, 2 * time.Hour},
+		{"a right Date lags", true, 2 * time.Second, time.Hour, time.Hour + 2*time.Second},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, c := inProcess(t, langflowtest.Options{AccessLifetime: tt.lifetime})
+				defer s.Close()
+				if tt.measured {
+					if _, err := c.Version(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+				}
+				s.Fault("/login", langflowtest.Date(time.Now().Add(-tt.behind).UTC().Format(http.TimeFormat)))
+				tokens, err := c.Login(t.Context(), "admin", password)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if l := tokens.AccessLifetime; l > tt.most || l < tt.lifetime-time.Second {
+					t.Errorf("lifetime %v, want %v", l, tt.lifetime)
+				}
+			})
+		})
+	}
+	// A server whose clock was put back says so with a token that would have ended already.
+	synctest.Test(t, func(t *testing.T) {
+		lead := time.Duration(0)
+		s, c := inProcess(t, langflowtest.Options{Now: func() time.Time { return time.Now().Add(lead) }})
+		defer s.Close()
+		if _, err := c.Version(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		lead = -2 * time.Hour
+		tokens, err := c.Login(t.Context(), "admin", password)
+		if err != nil {
+			t.Fatal(err)
+		}
+		offset, _ := c.Offset()
+		if l := tokens.AccessLifetime; l != time.Hour || offset != lead+2*time.Second {
+			t.Errorf("lifetime %v, offset %v", l, offset)
+		}
 	})
 }
 
