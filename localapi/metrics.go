@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"runtime"
 	"slices"
+	"sort"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -152,8 +153,12 @@ func (s *Server) totals(e *exposition) {
 	s.metrics.mu.Lock()
 	defer s.metrics.mu.Unlock()
 	e.family("langkeep_requests_total", "counter", "Requests to the local API, by route and result.")
-	byRoute := func(a, b outcome) int { return cmp.Or(cmp.Compare(a.route, b.route), cmp.Compare(a.result, b.result)) }
-	for _, o := range slices.SortedFunc(maps.Keys(s.metrics.requests), byRoute) {
+	outcomes := slices.Collect(maps.Keys(s.metrics.requests))
+	sort.Slice(outcomes, func(i, j int) bool {
+		a, b := outcomes[i], outcomes[j]
+		return cmp.Or(cmp.Compare(a.route, b.route), cmp.Compare(a.result, b.result)) < 0
+	})
+	for _, o := range outcomes {
 		e.sample("langkeep_requests_total", float64(s.metrics.requests[o]), "route", o.route, "result", o.result)
 	}
 	e.counters("langkeep_proxy_requests_total", "Requests to the proxies, by result; ok was passed on.", "result", s.metrics.proxied)

@@ -3,10 +3,10 @@
 package tray
 
 import (
-	"cmp"
 	"fmt"
 	"net/url"
 	"slices"
+	"sort"
 	"strings"
 	"time"
 	"unicode/utf16"
@@ -130,7 +130,7 @@ func compose(v view) menu {
 	profiles := slices.Clone(v.profiles)
 	if len(profiles) > topProfiles {
 		// A profile that needs a person must not be hidden in a submenu.
-		slices.SortStableFunc(profiles, func(a, b client.Profile) int { return cmp.Compare(rank(a, v.now), rank(b, v.now)) })
+		sort.SliceStable(profiles, func(i, j int) bool { return rank(profiles[i], v.now) < rank(profiles[j], v.now) })
 	}
 	beyond := max(0, len(profiles)-topProfiles-moreProfiles)
 	profiles = profiles[:len(profiles)-beyond]
@@ -265,7 +265,7 @@ func tooltip(v view) string {
 	var parts []string
 	fresh, signedOut := 0, 0
 	sorted := slices.Clone(v.profiles)
-	slices.SortStableFunc(sorted, func(a, b client.Profile) int { return cmp.Compare(rank(a, v.now), rank(b, v.now)) })
+	sort.SliceStable(sorted, func(i, j int) bool { return rank(sorted[i], v.now) < rank(sorted[j], v.now) })
 	for _, p := range sorted {
 		switch p.State {
 		case client.Fresh:

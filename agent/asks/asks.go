@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"sort"
 	"strconv"
 	"sync"
 	"time"
@@ -380,9 +381,10 @@ func (d *Desk) Remembered() ([]Remembered, error) {
 	for s, end := range d.denied {
 		all = append(all, Remembered{s.exe, s.script, s.profile, s.want, Deny, "", at(end)})
 	}
-	slices.SortFunc(all, func(a, b Remembered) int {
+	sort.Slice(all, func(i, j int) bool {
+		a, b := all[i], all[j]
 		return cmp.Or(cmp.Compare(a.Program, b.Program), cmp.Compare(a.Script, b.Script), cmp.Compare(a.Profile, b.Profile),
-			cmp.Compare(a.Want, b.Want), cmp.Compare(a.Answer, b.Answer), cmp.Compare(a.Session, b.Session))
+			cmp.Compare(a.Want, b.Want), cmp.Compare(a.Answer, b.Answer), cmp.Compare(a.Session, b.Session)) < 0
 	})
 	return all, nil
 }

@@ -1,13 +1,12 @@
 package chromium
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"math"
 	"net"
 	"net/url"
-	"slices"
+	"sort"
 	"strings"
 	"time"
 
@@ -85,7 +84,7 @@ func For(cookies []Cookie, u *url.URL) []Cookie {
 		}
 	}
 	// RFC 6265, section 5.4. The browser does not tell which of two is the older one.
-	slices.SortStableFunc(sent, func(a, b Cookie) int { return cmp.Compare(len(b.Path), len(a.Path)) })
+	sort.SliceStable(sent, func(i, j int) bool { return len(sent[i].Path) > len(sent[j].Path) })
 	return sent
 }
 

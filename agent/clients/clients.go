@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"slices"
+	"sort"
 	"strings"
 	"sync"
 	"time"
@@ -451,7 +452,7 @@ func (l *List) All() []Client {
 			all = append(all, r.Client)
 		}
 	}
-	slices.SortFunc(all, func(a, b Client) int { return strings.Compare(a.Name, b.Name) })
+	sort.Slice(all, func(i, j int) bool { return all[i].Name < all[j].Name })
 	return all
 }
 

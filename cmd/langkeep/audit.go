@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"slices"
+	"sort"
 	"strings"
 	"time"
 
@@ -57,7 +57,7 @@ func (o *auditOptions) run(ctx context.Context, c *client.Client, _ []string) er
 			after = line.N
 		}
 		if !o.json { // the line of repeats has the time of the first
-			slices.SortStableFunc(lines, func(a, b client.AuditLine) int { return a.At.Compare(b.At) })
+			sort.SliceStable(lines, func(i, j int) bool { return lines[i].At.Before(lines[j].At) })
 		}
 		var b strings.Builder
 		for _, line := range lines {

@@ -1,12 +1,11 @@
 package langflowtest
 
 import (
-	"cmp"
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"slices"
+	"sort"
 	"strings"
 	"time"
 )
@@ -69,7 +68,7 @@ func (s *Server) listKeys(a *account) reply {
 			all = append(all, s.keyJSON(k, key[:8]+strings.Repeat("*", len(key)-8)))
 		}
 	}
-	slices.SortFunc(all, func(x, y map[string]any) int { return cmp.Compare(x["id"].(string), y["id"].(string)) })
+	sort.Slice(all, func(i, j int) bool { return all[i]["id"].(string) < all[j]["id"].(string) })
 	return answer(200, map[string]any{"total_count": len(all), "user_id": a.id, "api_keys": all})
 }
 
