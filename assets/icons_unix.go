@@ -6,7 +6,6 @@ import (
 	"embed"
 	"fmt"
 	"image"
-	"image/draw"
 	"image/png"
 )
 
@@ -39,8 +38,10 @@ func TrayIcons(state string) ([]*image.NRGBA, error) {
 		if err != nil {
 			return nil, err
 		}
-		img := image.NewNRGBA(image.Rect(0, 0, size, size))
-		draw.Draw(img, img.Rect, read, read.Bounds().Min, draw.Src)
+		img, ok := read.(*image.NRGBA) // the type of a PNG with 8 bits a channel and transparency
+		if !ok {
+			return nil, fmt.Errorf("the tray icon of %d pixels is a %T", size, read)
+		}
 		all = append(all, img)
 	}
 	return all, nil

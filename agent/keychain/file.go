@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -99,8 +100,9 @@ func openFile(path, data string, passphrase secret.Text) (*fileStore, error) {
 		return fmt.Errorf("%w: %s:%d: %s; put a backup in its place, or move it away and sign in again", ErrFailing, path, line, what)
 	}
 	header, rest, _ := strings.Cut(data, "\n")
-	var schema int
-	if _, err := fmt.Sscanf(header, fileHeader+"%d", &schema); err != nil || schema < 1 {
+	number, ours := strings.CutPrefix(strings.TrimSpace(header), fileHeader)
+	schema, err := strconv.Atoi(number)
+	if !ours || err != nil || schema < 1 {
 		return nil, corrupt(1, "is not a file of langkeep's secrets")
 	}
 	if _, err := paths.CheckSchema(path+":1", schema); err != nil {

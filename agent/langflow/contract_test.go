@@ -1,6 +1,9 @@
 package langflow_test
 
 import (
+	"crypto"
+	"crypto/rand"
+	"crypto/rsa"
 	"encoding/json"
 	"errors"
 	"io"
@@ -572,6 +575,14 @@ func standIn(t *testing.T, o langflowtest.Options) target {
 	return tg
 }
 
+func newKey() crypto.Signer {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		panic(err) // it never fails
+	}
+	return key
+}
+
 func TestContractOfStandIn(t *testing.T) {
 	t.Run("1.13", func(t *testing.T) { contract(t, standIn(t, langflowtest.Options{Version: "1.13"})) })
 	t.Run("1.10", func(t *testing.T) {
@@ -586,12 +597,12 @@ func TestContractOfStandIn(t *testing.T) {
 		contract(t, tg)
 	})
 	t.Run("root path, RS256, auto login", func(t *testing.T) {
-		tg := standIn(t, langflowtest.Options{RootPath: "/team/a", Algorithm: "RS256", AutoLogin: true})
+		tg := standIn(t, langflowtest.Options{RootPath: "/team/a", Algorithm: "RS256", NewKey: newKey, AutoLogin: true})
 		tg.cookie, tg.cookiePath = "refresh_token_lf_%2Fteam%2Fa", "/team/a/"
 		contract(t, tg)
 	})
 	t.Run("root path before 1.12.7, RS512, auto login", func(t *testing.T) {
-		tg := standIn(t, langflowtest.Options{Version: "1.10", RootPath: "/team/a", Algorithm: "RS512", AutoLogin: true})
+		tg := standIn(t, langflowtest.Options{Version: "1.10", RootPath: "/team/a", Algorithm: "RS512", NewKey: newKey, AutoLogin: true})
 		tg.version, tg.secure, tg.tellsInput, tg.longAutoLogin = "1.10.0", true, true, true
 		contract(t, tg)
 	})

@@ -7,15 +7,14 @@ package langflowtest
 
 import (
 	"cmp"
+	"crypto"
 	"crypto/rand"
-	"crypto/rsa"
 	"fmt"
 	"io"
 	"log"
 	"net"
 	"net/http"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -26,17 +25,18 @@ import (
 
 // Options are a Server's. The zero value is a 1.13 with one user, admin.
 type Options struct {
-	Version         string           // 1.4, 1.10 or 1.13
-	AccessLifetime  time.Duration    // 0: 1 h
-	RefreshLifetime time.Duration    // 0: 7 days
-	RootPath        string           // such as /team/a
-	AutoLogin       bool             // as the first user
-	Algorithm       string           // HS256, RS256 or RS512; "": HS256
-	Users           []User           // nil: Admin alone
-	SecretKey       string           // signs with HS256; "": a random one
-	RateLimit       int              // sign-ins a minute, from 1.10; 0: no limit (the real default is 5)
-	Now             func() time.Time // nil: time.Now
-	Origin          string           // of NewInProcess alone; "": https://langflow.test
+	Version         string               // 1.4, 1.10 or 1.13
+	AccessLifetime  time.Duration        // 0: 1 h
+	RefreshLifetime time.Duration        // 0: 7 days
+	RootPath        string               // such as /team/a
+	AutoLogin       bool                 // as the first user
+	Algorithm       string               // HS256, RS256 or RS512; "": HS256
+	NewKey          func() crypto.Signer // makes a key for RS256 and RS512; the program, in langkeep demo, can do without
+	Users           []User               // nil: Admin alone
+	SecretKey       string               // signs with HS256; "": a random one
+	RateLimit       int                  // sign-ins a minute, from 1.10; 0: no limit (the real default is 5)
+	Now             func() time.Time     // nil: time.Now
+	Origin          string               // of NewInProcess alone; "": https://langflow.test
 }
 
 // User is an account.
@@ -181,12 +181,9 @@ func (s *Server) RotateSecret() { s.setKeys("") }
 
 func (s *Server) setKeys(key string) {
 	var sign, verify any
-	if strings.HasPrefix(s.o.Algorithm, "RS") {
-		k, err := rsa.GenerateKey(rand.Reader, 2048)
-		if err != nil {
-			panic("langflowtest: " + err.Error())
-		}
-		sign, verify = k, &k.PublicKey
+	if s.o.NewKey != nil {
+		k := s.o.NewKey()
+		sign, verify = k, k.Public()
 	} else {
 		key = cmp.Or(key, rand.Text())
 		sign, verify = []byte(key), []byte(key)
