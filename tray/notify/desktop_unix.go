@@ -7,7 +7,6 @@ import (
 	"context"
 	"fmt"
 	"image"
-	"image/draw"
 	"image/png"
 	"slices"
 	"sync"
@@ -34,23 +33,11 @@ const gnomeButtons = 3
 var nameless = []string{"mako", "gnome-shell", "fnott"}
 
 // Desktop shows messages on the desktop, until close. It calls act in a goroutine of its
-// own when a person presses a message's button, or its text, which is Open. Where the
-// notification daemon can't be asked itself, beeep shows what it can.
+// own when a person presses a message's button, or its text, which is Open.
 func Desktop(icon any, act func(subject, do string)) (show func(Message) error, close func()) {
 	data, _ := icon.([]byte)
 	b := &board{act: act, icon: pixels(data), shown: map[uint32]Message{}}
-	simple := plainly(icon)
-	return func(m Message) error {
-		err := b.show(m)
-		if err == nil || m.Over {
-			return err
-		}
-		// beeep would start a bus where there is none.
-		if !sessionbus.Reachable(context.Background()) {
-			return err
-		}
-		return simple(m)
-	}, b.close
+	return b.show, b.close
 }
 
 // board shows messages by the notification daemon.
@@ -221,14 +208,14 @@ func (b *board) heard(conn *dbus.Conn, s *dbus.Signal) {
 	go b.act(m.Subject, pressed)
 }
 
-// pixels is a PNG as the hint image-data has it; nil for what is none.
+// pixels is a PNG with 8 bits a channel and transparency as the hint image-data has it; nil
+// for anything else.
 func pixels(data []byte) any {
 	img, err := png.Decode(bytes.NewReader(data))
-	if err != nil {
+	rgba, ok := img.(*image.NRGBA)
+	if err != nil || !ok {
 		return nil
 	}
-	rgba := image.NewNRGBA(img.Bounds())
-	draw.Draw(rgba, rgba.Bounds(), img, img.Bounds().Min, draw.Src)
 	const bits, channels = 8, 4
 	return struct {
 		Width, Height, Stride int32
