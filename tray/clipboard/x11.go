@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/jezek/xgb"
-	"github.com/jezek/xgb/xproto"
 
 	"langkeep/agent/secret"
 )
@@ -91,10 +90,10 @@ func clearSelection(s secret.Text) {
 type selection struct {
 	conn   *xgb.Conn
 	text   secret.Text
-	window xproto.Window
+	window uint32
 
-	clipboard, targets, hint xproto.Atom
-	texts                    []xproto.Atom // the targets that give the text
+	clipboard, targets, hint uint32   // atoms
+	texts                    []uint32 // the targets that give the text
 }
 
 // reachX connects to the display, with a window that owns nothing yet.
@@ -113,7 +112,7 @@ func reachX() (*selection, error) {
 }
 
 func (x *selection) prepare() error {
-	for name, atom := range map[string]*xproto.Atom{"CLIPBOARD": &x.clipboard, "TARGETS": &x.targets, hintName: &x.hint} {
+	for name, atom := range map[string]*uint32{"CLIPBOARD": &x.clipboard, "TARGETS": &x.targets, hintName: &x.hint} {
 		var err error
 		if *atom, err = intern(x.conn, name); err != nil {
 			return err
@@ -127,12 +126,10 @@ func (x *selection) prepare() error {
 		x.texts = append(x.texts, atom)
 	}
 	var err error
-	if x.window, err = xproto.NewWindowId(x.conn); err != nil {
+	if x.window, err = x.conn.NewId(); err != nil {
 		return err
 	}
-	screen := xproto.Setup(x.conn).DefaultScreen(x.conn)
-	return xproto.CreateWindowChecked(x.conn, screen.RootDepth, x.window, screen.Root, 0, 0, 1, 1, 0,
-		xproto.WindowClassInputOutput, screen.RootVisual, xproto.CwEventMask, []uint32{xproto.EventMaskPropertyChange}).Check()
+	return createWindow(x.conn, x.window)
 }
 
 // own makes the window the owner.
@@ -141,14 +138,14 @@ func (x *selection) own() error {
 	if err != nil {
 		return err
 	}
-	if err := xproto.SetSelectionOwnerChecked(x.conn, x.window, x.clipboard, since).Check(); err != nil {
+	if err := do(x.conn, request(setSelectionOwner, 0, nil, x.window, x.clipboard, since)); err != nil {
 		return err
 	}
-	owner, err := xproto.GetSelectionOwner(x.conn, x.clipboard).Reply()
+	reply, err := ask(x.conn, request(getSelectionOwner, 0, nil, x.clipboard))
 	if err != nil {
 		return err
 	}
-	if owner.Owner != x.window {
+	if owner := xgb.Get32(reply[8:]); owner != x.window {
 		return errors.New("another program keeps it")
 	}
 	return nil
@@ -161,52 +158,59 @@ func (x *selection) read() (string, error) {
 		return "", err
 	}
 	property := x.clipboard // on our window any name does
-	err = xproto.ConvertSelectionChecked(x.conn, x.window, x.clipboard, x.texts[1], property, since).Check()
+	err = do(x.conn, request(convertSelection, 0, nil, x.window, x.clipboard, x.texts[1], property, since))
 	if err != nil {
 		return "", err
 	}
 	for {
-		event, err := x.conn.WaitForEvent()
-		if event == nil && err == nil {
-			return "", errors.New("the display has gone")
+		e, err := x.event()
+		if err != nil {
+			return "", err
 		}
-		told, ok := event.(xproto.SelectionNotifyEvent)
-		if !ok {
+		if e.code() != selectionNotify {
 			continue
 		}
-		if told.Property == xproto.AtomNone {
+		if e.word(20) == none {
 			return "", nil
 		}
-		reply, failed := xproto.GetProperty(x.conn, true, x.window, property, xproto.GetPropertyTypeAny, 0, selectionLimit/4+1).Reply()
-		if failed != nil {
-			return "", failed
-		}
-		return string(reply.Value), nil
+		return takeProperty(x.conn, x.window, property)
 	}
 }
 
-func intern(conn *xgb.Conn, name string) (xproto.Atom, error) {
-	reply, err := xproto.InternAtom(conn, false, uint16(len(name)), name).Reply()
+// event waits for the next event.
+func (x *selection) event() (event, error) {
+	for {
+		e, refused := x.conn.WaitForEvent()
+		if e, ok := e.(event); ok {
+			return e, nil
+		}
+		if refused == nil {
+			return nil, errors.New("the display has gone")
+		}
+	}
+}
+
+func intern(conn *xgb.Conn, name string) (uint32, error) {
+	reply, err := ask(conn, request(internAtom, 0, []byte(name), uint32(len(name))))
 	if err != nil {
 		return 0, err
 	}
-	return reply.Atom, nil
+	return xgb.Get32(reply[8:]), nil
 }
 
 // now is the server's time, which an owner must name (ICCCM 2.1): that of a
 // change to a property of one's own.
-func (x *selection) now() (xproto.Timestamp, error) {
-	err := xproto.ChangePropertyChecked(x.conn, xproto.PropModeReplace, x.window, xproto.AtomWmName, xproto.AtomString, 8, 8, []byte("langkeep")).Check()
-	if err != nil {
+func (x *selection) now() (uint32, error) {
+	if err := do(x.conn, setProperty(x.window, atomWMName, atomString, 8, []byte("langkeep"))); err != nil {
 		return 0, err
 	}
 	for {
-		event, err := x.conn.WaitForEvent()
-		if event == nil && err == nil {
-			return 0, errors.New("the display has gone")
+		e, err := x.event()
+		if err != nil {
+			return 0, err
 		}
-		if changed, ok := event.(xproto.PropertyNotifyEvent); ok && changed.Window == x.window {
-			return changed.Time, nil
+		if e.code() == propertyNotify && e.word(4) == x.window {
+			return e.word(12), nil
 		}
 	}
 }
@@ -216,21 +220,21 @@ func (x *selection) now() (xproto.Timestamp, error) {
 func (x *selection) serve(asked chan<- struct{}) {
 	defer x.conn.Close()
 	for {
-		event, err := x.conn.WaitForEvent()
-		if event == nil && err == nil {
+		e, err := x.event()
+		if err != nil {
 			return
 		}
-		switch e := event.(type) {
-		case xproto.SelectionRequestEvent:
+		switch e.code() {
+		case selectionRequest:
 			x.answer(e)
-			if e.Target == x.targets {
+			if e.word(20) == x.targets {
 				select {
 				case asked <- struct{}{}:
 				default:
 				}
 			}
-		case xproto.SelectionClearEvent:
-			if e.Selection == x.clipboard {
+		case selectionClear:
+			if e.word(12) == x.clipboard {
 				return
 			}
 		}
@@ -239,35 +243,33 @@ func (x *selection) serve(asked chan<- struct{}) {
 
 // answer puts the requested text into the requestor's property, and names the property;
 // None refuses.
-func (x *selection) answer(e xproto.SelectionRequestEvent) {
-	property := e.Property
-	if property == xproto.AtomNone {
-		property = e.Target // an old client, ICCCM 2.2
+func (x *selection) answer(e event) {
+	since, requestor, selection, target, property := e.word(4), e.word(12), e.word(16), e.word(20), e.word(24)
+	if property == none {
+		property = target // an old client, ICCCM 2.2
 	}
-	put := func(kind xproto.Atom, format byte, data []byte) {
-		xproto.ChangeProperty(x.conn, xproto.PropModeReplace, e.Requestor, property, kind, format,
-			uint32(len(data)/int(format/8)), data)
+	put := func(kind uint32, bits byte, data []byte) {
+		tell(x.conn, setProperty(requestor, property, kind, bits, data))
 	}
 	switch {
-	case e.Target == x.targets:
+	case target == x.targets:
 		var list []byte
-		kinds := []xproto.Atom{x.targets, x.hint}
+		kinds := []uint32{x.targets, x.hint}
 		if x.text != (secret.Text{}) {
 			kinds = append(kinds, x.texts...)
 		}
 		for _, atom := range kinds {
-			list = binary.NativeEndian.AppendUint32(list, uint32(atom))
+			list = binary.LittleEndian.AppendUint32(list, atom)
 		}
-		put(xproto.AtomAtom, 32, list)
-	case e.Target == x.hint:
+		put(atomAtom, 32, list)
+	case target == x.hint:
 		put(x.hint, 8, []byte(hintSecret))
-	case x.text != (secret.Text{}) && slices.Contains(x.texts, e.Target):
-		put(e.Target, 8, []byte(x.text.Reveal()))
+	case x.text != (secret.Text{}) && slices.Contains(x.texts, target):
+		put(target, 8, []byte(x.text.Reveal()))
 	default:
-		property = xproto.AtomNone
+		property = none
 	}
-	told := xproto.SelectionNotifyEvent{
-		Time: e.Time, Requestor: e.Requestor, Selection: e.Selection, Target: e.Target, Property: property,
-	}
-	xproto.SendEvent(x.conn, false, e.Requestor, 0, string(told.Bytes()))
+	// An event has the form of a request; the display puts its own number into it.
+	told := request(selectionNotify, 0, make([]byte, 8), since, requestor, selection, target, property)
+	tell(x.conn, request(sendEvent, 0, told, requestor, 0))
 }
