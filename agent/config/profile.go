@@ -16,10 +16,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/pelletier/go-toml/v2"
 	"golang.org/x/net/http/httpguts"
 
 	"langkeep/agent/paths"
+	"langkeep/agent/tomltext"
 	"langkeep/agent/vocabulary"
 )
 
@@ -241,15 +241,8 @@ func SaveProfile(dir string, p Profile) error {
 		return err
 	}
 	read := doc.data
-	before, err := old.file().lines()
-	if err != nil {
-		return err
-	}
-	after, err := want.lines()
-	if err != nil {
-		return err
-	}
-	for i, line := range after {
+	before := tomltext.Lines(old.file())
+	for i, line := range tomltext.Lines(want) {
 		if line != before[i] {
 			key, value, _ := strings.Cut(line, " = ")
 			doc.set(key, value)
@@ -280,15 +273,6 @@ func (p Profile) file() profileFile {
 		f.KeyLifetime = p.KeyLifetime.String()
 	}
 	return f
-}
-
-// lines are the settings in the order of the fields, one a line.
-func (f profileFile) lines() ([]string, error) {
-	data, err := toml.Marshal(f)
-	if err != nil {
-		return nil, err
-	}
-	return strings.Split(strings.TrimSuffix(string(data), "\n"), "\n"), nil
 }
 
 // RemoveProfile deletes the profile's file from dir. A missing file is no error, unless

@@ -104,9 +104,9 @@ func codex(s Server) any {
 	return struct {
 		Command string            `toml:"command,omitempty"`
 		Args    []string          `toml:"args,omitempty"`
-		Env     map[string]string `toml:"env,omitempty,inline"`
+		Env     map[string]string `toml:"env,omitempty"`
 		URL     string            `toml:"url,omitempty"`
-		Headers map[string]string `toml:"http_headers,omitempty,inline"`
+		Headers map[string]string `toml:"http_headers,omitempty"`
 	}{s.Command, s.Args, s.Env, s.URL, s.headers()}
 }
 

@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"errors"
 	"slices"
+	"strings"
 
 	"github.com/pelletier/go-toml/v2"
 	"github.com/pelletier/go-toml/v2/unstable"
+
+	"langkeep/agent/tomltext"
 )
 
 // tomlFormat is TOML with a [section.name] for each entry.
@@ -24,13 +27,8 @@ func (f tomlFormat) put(content []byte, section, name string, value any) ([]byte
 	}
 	var block []byte
 	if value != nil {
-		if block, err = toml.Marshal(map[string]any{section: map[string]any{name: value}}); err != nil {
-			return nil, err
-		}
-		// go-toml begins with the table around it, which may be there already.
-		if i := bytes.Index(block, []byte("["+section+".")); i >= 0 {
-			block = block[i:]
-		}
+		head := "[" + tomltext.Key(section) + "." + tomltext.Key(name) + "]"
+		block = []byte(head + "\n" + strings.Join(tomltext.Lines(value), "\n") + "\n")
 	}
 	switch {
 	case from >= 0 && block == nil:
