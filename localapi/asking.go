@@ -127,8 +127,13 @@ func (s *Server) propose(w http.ResponseWriter, r *http.Request, id string, a as
 // shield against a program that asks again and again, so only a page that the person has
 // confirmed takes it back.
 func (s *Server) forgetAnswers(w http.ResponseWriter, r *http.Request, caller *guard.Caller, _ string) error {
-	if _, err := s.Asks.Forget(r.URL.Query().Get("program"), caller.Confirmed); err != nil {
+	program := r.URL.Query().Get("program")
+	n, err := s.Asks.Forget(program, caller.Confirmed)
+	if err != nil {
 		return err
+	}
+	if n == 0 && program != "" { // most likely misspelt
+		return client.NewProblem(client.TypeNotFound, "nothing is allowed to "+program+": langkeep asks lists what is")
 	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil

@@ -212,5 +212,6 @@ func TestAnswerByCommand(t *testing.T) {
 		r.refused(client.TypeForbidden, token, "POST", "/v1/asks/1", `{"answer":"once"}`)
 		r.refused(client.TypeForbidden, token, "GET", "/v1/asks", "")
 	}
-	r.must(204, "DELETE", "/v1/asks?program=/usr/bin/curl", "")
+	r.must(204, "DELETE", "/v1/asks", "")
+	r.refused(client.TypeNotFound, "owner", "DELETE", "/v1/asks?program=/usr/bin/crul", "")
 }

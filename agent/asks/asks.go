@@ -398,9 +398,9 @@ func (d *Desk) Forget(program string, noes bool) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	before := len(d.sessions) + len(d.denied)
+	before := len(d.sessions) + len(d.once) + len(d.denied)
 	maps.DeleteFunc(d.sessions, func(s inSession, _ time.Duration) bool { return program == "" || s.exe == program })
 	maps.DeleteFunc(d.once, func(s subject, _ time.Duration) bool { return program == "" || s.exe == program })
 	maps.DeleteFunc(d.denied, func(s subject, _ time.Duration) bool { return noes && (program == "" || s.exe == program) })
-	return n + before - len(d.sessions) - len(d.denied), nil
+	return n + before - len(d.sessions) - len(d.once) - len(d.denied), nil
 }

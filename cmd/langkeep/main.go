@@ -20,6 +20,7 @@ import (
 
 	"langkeep/agent/clock"
 	"langkeep/cmd/quick"
+	"langkeep/localapi/client"
 	"langkeep/localapi/words"
 )
 
@@ -51,6 +52,8 @@ type app struct {
 
 	noStart   bool // --no-start
 	fromEntry bool // --from-desktop
+
+	nameFrom string // where the profile's name is from, unless it is an argument
 }
 
 // run is the whole program; it returns the exit code.
@@ -83,6 +86,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return exitFailed
 	}
 	a.say(wordsOf(err))
+	if problem, ok := errors.AsType[*client.Problem](err); ok && problem.Kind() == client.TypeNotFound && a.nameFrom != "" {
+		a.say(a.nameFrom + " names it")
+	}
 	if !running {
 		a.say("usage: " + cmd.UseLine())
 	}

@@ -57,6 +57,7 @@ func (a *app) profileName(ctx context.Context, c *client.Client, args []string) 
 		return args[0], nil
 	}
 	if name := a.getenv("LANGKEEP_PROFILE"); name != "" {
+		a.nameFrom = "LANGKEEP_PROFILE"
 		return name, nil
 	}
 	p, err := paths.Resolve(a.getenv)
@@ -65,6 +66,7 @@ func (a *app) profileName(ctx context.Context, c *client.Client, args []string) 
 	}
 	conf, confErr := config.LoadConfig(p.ConfigFile())
 	if confErr == nil && conf.DefaultProfile != "" {
+		a.nameFrom = "default_profile in config.toml"
 		return conf.DefaultProfile, nil
 	}
 	profiles, err := c.Profiles(ctx)

@@ -314,11 +314,11 @@ func (c *Client) Unlock(ctx context.Context) error {
 	return err
 }
 
-// ofProfile calls a route of one profile. It refuses names of dots, which would change
-// the route.
+// ofProfile calls a route of one profile. It refuses a name that can't be one: with dots or
+// a slash it would be another route.
 func (c *Client) ofProfile(ctx context.Context, method, name, action string, body any) ([]byte, error) {
-	if strings.Trim(name, ".") == "" {
-		return nil, NewProblem(TypeBadRequest, fmt.Sprintf("%q is not a profile's name", name))
+	if err := vocabulary.ValidName(name); err != nil {
+		return nil, NewProblem(TypeBadRequest, err.Error())
 	}
 	return c.call(ctx, method, "/v1/profiles/"+url.PathEscape(name)+action, body)
 }
@@ -426,6 +426,9 @@ func (c *Client) failure(ctx context.Context, err error) error {
 	}
 	if broken, ok := errors.AsType[brokenOff](err); ok {
 		return broken
+	}
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return fmt.Errorf("%w: nothing listens at %s", ErrNoAgent, c.base)
 	}
 	return fmt.Errorf("%w: %w", ErrNoAgent, withoutURL(err))
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"langkeep/agent/secret"
+	"langkeep/agent/vocabulary"
 )
 
 // LocalClient is a local program that may ask the agent.
@@ -125,6 +126,9 @@ func (c *Client) SeenClients(ctx context.Context) error {
 
 // RevokeClient ends a client's token at once.
 func (c *Client) RevokeClient(ctx context.Context, name string) error {
+	if err := vocabulary.ValidName(name); err != nil {
+		return NewProblem(TypeBadRequest, err.Error())
+	}
 	_, err := c.call(ctx, http.MethodDelete, "/v1/clients/"+url.PathEscape(name), nil)
 	return err
 }

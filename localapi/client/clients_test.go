@@ -24,7 +24,7 @@ func TestClients(t *testing.T) {
 		return err
 	}, "GET /v1/clients ", reply)
 	sends(t, func(c *Client) error { return c.SeenClients(t.Context()) }, `PATCH /v1/clients {"seen":true}`, "")
-	sends(t, func(c *Client) error { return c.RevokeClient(t.Context(), "a/b") }, "DELETE /v1/clients/a%2Fb ", "")
+	sends(t, func(c *Client) error { return c.RevokeClient(t.Context(), "a.b") }, "DELETE /v1/clients/a.b ", "")
 	sends(t, func(c *Client) error { return c.RevokeSelf(t.Context()) }, "DELETE /v1/client ", "")
 }
 
