@@ -181,13 +181,38 @@ func (u undoing) run(ctx context.Context) error {
 	return errors.Join(failed...)
 }
 
-// run opens the proxy, makes the client, writes the file and keeps a record, in that
-// order. A failure, or a no, undoes the earlier steps.
+// run connects a tool. A failure, or a no, undoes what was done before it.
 func (o *connectOptions) run(ctx context.Context, toolName string, args []string) (err error) {
 	tool, err := connect.Find(toolName)
 	if err != nil {
 		return usageError{err}
 	}
+	if err := o.checkFlags(tool); err != nil {
+		return err
+	}
+	desk, err := o.desk()
+	if err != nil {
+		return err
+	}
+	c, name, err := o.dialFor(ctx, args)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	n := &connecting{connectOptions: o, agent: c, tool: tool, records: desk.Records,
+		link: connect.Link{Profile: name, Project: o.project, Builder: o.builder, Scopes: strings.Join(o.scopes, " ")}}
+	if o.http {
+		n.client = tool.Name + "-" + name
+	}
+	done, err := n.run(ctx)
+	if !done {
+		err = errors.Join(err, n.undo.run(ctx))
+	}
+	return err
+}
+
+// checkFlags refuses flags that do not go with the tool, or with each other.
+func (o *connectOptions) checkFlags(tool *connect.Tool) error {
 	switch {
 	case !tool.SpeaksMCP() && (o.http || o.builder || o.project != ""):
 		return usagef("%s takes an environment: --http, --builder and --project are for MCP clients", tool.Name)
@@ -196,133 +221,138 @@ func (o *connectOptions) run(ctx context.Context, toolName string, args []string
 	case o.builder && (o.http || o.project != ""):
 		return usagef("--builder is a program for the whole account: leave out --http and --project")
 	}
-	desk, err := o.desk()
-	if err != nil {
-		return err
+	return nil
+}
+
+// connecting is a tool's connection while connect makes it.
+type connecting struct {
+	*connectOptions
+	agent   *client.Client
+	tool    *connect.Tool
+	records connect.Records
+	link    connect.Link
+	place   connect.Place
+	old     connect.Record              // of an earlier connection; empty if there is none
+	value   func(token secret.Text) any // the entry
+	client  string                      // with --http: the name of the tool's client; else ""
+	undo    undoing
+}
+
+// run opens the proxy, makes the client, writes the file and keeps a record, in that
+// order. It returns done if the tool is connected; else what it did is to be undone.
+func (n *connecting) run(ctx context.Context) (done bool, err error) {
+	name, title := n.link.Profile, n.tool.Title
+	if n.place, err = n.tool.At(n.file, n.tool.EntryName(n.link), runtime.GOOS, n.getenv); err != nil {
+		return false, fmt.Errorf("%s: %w", name, err)
 	}
-	records := desk.Records
-	c, name, err := o.dialFor(ctx, args)
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	var undo undoing
-	connected := false
-	defer func() {
-		if connected {
-			return
-		}
-		if failed := undo.run(ctx); failed != nil {
-			err = errors.Join(err, failed)
-		}
-	}()
-	link := connect.Link{Profile: name, Project: o.project, Builder: o.builder, Scopes: strings.Join(o.scopes, " ")}
-	place, err := tool.At(o.file, tool.EntryName(link), runtime.GOOS, o.getenv)
-	if err != nil {
-		return fmt.Errorf("%s: %w", name, err)
-	}
-	old, again, err := records.Find(tool.Name, name, link.Builder)
-	switch {
+	var again bool
+	switch n.old, again, err = n.records.Find(n.tool.Name, name, n.link.Builder); {
 	case err != nil:
-		return err
-	case again && old.Path != place.Path && !o.print:
-		return fmt.Errorf("%s: %s is connected in %s: disconnect it there first", name, tool.Title, old.Path)
+		return false, err
+	case again && n.old.Path != n.place.Path && !n.print:
+		return false, fmt.Errorf("%s: %s is connected in %s: disconnect it there first", name, title, n.old.Path)
 	}
-	// The entry as it will be, except for a token that is not made yet.
-	value, err := o.value(ctx, c, tool, link, place.Name, &undo)
-	if err != nil {
-		return err
+	if n.value, err = n.connectOptions.value(ctx, n.agent, n.tool, n.link, n.place.Name, &n.undo); err != nil {
+		return false, err
 	}
-	if o.print {
-		entry, err := place.Entry(value(placeholder))
+	if n.print {
+		entry, err := n.place.Entry(n.value(placeholder))
 		if err != nil {
-			return err
+			return false, err
 		}
-		return o.result(entry)
+		return false, n.result(entry)
 	}
-	token, client := secret.Text{}, ""
-	if o.http {
-		client = tool.Name + "-" + name
-		token = o.tokenIn(ctx, place)
+	token := secret.Text{}
+	if n.client != "" {
+		token = n.tokenIn(ctx, n.place)
 	}
-	edit, err := place.Put(value(token))
+	edit, err := n.place.Put(n.value(token))
 	if err != nil {
-		return err
+		return false, err
 	}
 	if !edit.Changes() {
-		connected = true
-		o.say(fmt.Sprintf("%s: %s is connected already, in %s", name, tool.Title, place.Path))
-		return nil
+		n.say(fmt.Sprintf("%s: %s is connected already, in %s", name, title, n.place.Path))
+		return true, nil
 	}
-	if o.http && old.Client != client {
-		if err := o.refuseTaken(ctx, c, client, name); err != nil {
-			return err
-		}
-	}
-	if o.http && !o.force && inWorkTree(place.Path) {
-		return exitError{exitNotAllowed, fmt.Errorf("%s: %s is in a git work tree, and would hold a token: leave out --http, or add --force", name, place.Path)}
-	}
-	shown := edit
-	if o.http {
-		if shown, err = place.Put(value(placeholder)); err != nil {
-			return err
-		}
-	}
-	o.sayDiff(shown)
-	if scopes := strings.Fields(cmp.Or(link.Scopes, connect.BuilderScope)); link.Builder && slices.Contains(scopes, "proxy") {
-		o.say(name + ": the builder may " + words.May(scopes) + "; --scope edit keeps it to flows of text, prompts, inputs and outputs")
-	}
-	if !o.yes {
-		if !o.asks() {
-			return usagef("there is nobody to ask: add --yes to write that")
-		}
-		if yes, err := o.confirm(ctx, "write that?"); err != nil || !yes {
-			return err
-		}
+	if agreed, err := n.agree(ctx, edit); err != nil || !agreed {
+		return false, err
 	}
 	if err := edit.CheckUnchanged(); err != nil { // before a token is made; Make checks again
-		return fmt.Errorf("%s: %w", name, err)
+		return false, fmt.Errorf("%s: %w", name, err)
 	}
 	ends := ""
-	if o.http && token.Empty() {
-		if old.Client == client {
-			if err := o.revoke(ctx, c, client); err != nil {
-				return err
+	if n.client != "" && token.Empty() {
+		added, err := n.replaceToken(ctx)
+		if err != nil {
+			return false, err
+		}
+		ends = "its token lives until " + words.Clock(*added.ExpiresAt, n.clock.Now()) + "; langkeep client revoke " + n.client + " ends it"
+		if edit, err = n.place.Put(n.value(added.Token)); err != nil {
+			return false, err
+		}
+	}
+	record, restore, err := n.records.Make(ctx, n.tool, n.link, edit, n.client)
+	if err != nil {
+		return false, fmt.Errorf("%s: %w", name, err)
+	}
+	n.undo.add(restore)
+	// End the old token, now that nothing uses it any more.
+	if n.old.Client != "" && n.client == "" {
+		if err := n.revoke(ctx, n.agent, n.old.Client); err != nil {
+			return false, err
+		}
+	}
+	if ends != "" {
+		n.say(ends)
+	}
+	n.say(fmt.Sprintf("%s: connected %s, in %s", name, title, n.place.Path))
+	if record.Backup != "" {
+		n.say("the file as it was is " + record.Backup)
+	}
+	if !n.tool.SpeaksMCP() {
+		n.say(fmt.Sprintf("use it under langkeep exec %s, as the environment %s", name, name))
+	}
+	return true, nil
+}
+
+// agree shows the edit of the tool's file, and asks whether it is wanted.
+func (n *connecting) agree(ctx context.Context, edit *connect.Edit) (bool, error) {
+	name := n.link.Profile
+	if n.client != "" {
+		if n.old.Client != n.client {
+			if err := n.refuseTaken(ctx, n.agent, n.client, name); err != nil {
+				return false, err
 			}
 		}
-		added, err := o.newToken(ctx, c, client, name, &undo)
-		if err != nil {
-			return err
+		if !n.force && inWorkTree(n.place.Path) {
+			return false, exitError{exitNotAllowed, fmt.Errorf("%s: %s is in a git work tree, and would hold a token: leave out --http, or add --force", name, n.place.Path)}
 		}
-		token = added.Token
-		ends = "its token lives until " + words.Clock(*added.ExpiresAt, o.clock.Now()) + "; langkeep client revoke " + client + " ends it"
-		if edit, err = place.Put(value(token)); err != nil {
-			return err
+		var err error
+		if edit, err = n.place.Put(n.value(placeholder)); err != nil {
+			return false, err
 		}
 	}
-	record, restore, err := records.Make(ctx, tool, link, edit, client)
-	if err != nil {
-		return fmt.Errorf("%s: %w", name, err)
+	n.sayDiff(edit)
+	if scopes := strings.Fields(cmp.Or(n.link.Scopes, connect.BuilderScope)); n.link.Builder && slices.Contains(scopes, "proxy") {
+		n.say(name + ": the builder may " + words.May(scopes) + "; --scope edit keeps it to flows of text, prompts, inputs and outputs")
 	}
-	undo.add(restore)
-	// End the old token, now that nothing uses it any more.
-	if old.Client != "" && client == "" {
-		if err := o.revoke(ctx, c, old.Client); err != nil {
-			return err
+	if n.yes {
+		return true, nil
+	}
+	if !n.asks() {
+		return false, usagef("there is nobody to ask: add --yes to write that")
+	}
+	return n.confirm(ctx, "write that?")
+}
+
+// replaceToken ends the token of the tool's earlier connection, and makes one.
+func (n *connecting) replaceToken(ctx context.Context) (client.ClientToken, error) {
+	if n.old.Client == n.client {
+		if err := n.revoke(ctx, n.agent, n.client); err != nil {
+			return client.ClientToken{}, err
 		}
 	}
-	connected = true
-	if ends != "" {
-		o.say(ends)
-	}
-	o.say(fmt.Sprintf("%s: connected %s, in %s", name, tool.Title, place.Path))
-	if record.Backup != "" {
-		o.say("the file as it was is " + record.Backup)
-	}
-	if !tool.SpeaksMCP() {
-		o.say(fmt.Sprintf("use it under langkeep exec %s, as the environment %s", name, name))
-	}
-	return nil
+	return n.newToken(ctx, n.agent, n.client, n.link.Profile, &n.undo)
 }
 
 // value is the tool's entry, with a token. It opens the profile's proxy if the entry
