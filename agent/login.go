@@ -373,7 +373,8 @@ func (a *Agent) Logout(ctx context.Context, name string) (Snapshot, error) {
 }
 
 // signOut deletes a seized session's secrets, in the store first. If a deletion fails,
-// it stores the deleted items again and changes nothing.
+// it stores the deleted items again and changes nothing. A profile that was never signed in
+// has none, and needs no store.
 func (a *Agent) signOut(ctx context.Context, s *session) error {
 	m := s.known.Load()
 	itemNames := a.itemNames(s.name)
@@ -383,7 +384,11 @@ func (a *Agent) signOut(ctx context.Context, s *session) error {
 		itemName, item := m.item()
 		undo[itemName] = pendingWrite{item: item, told: a.noteSaved(s)}
 	}
-	if err := a.forgetStored(ctx, itemNames, undo); err != nil {
+	if m.isNew() && a.store.Ready(ctx) != nil {
+		for _, itemName := range itemNames {
+			a.saver.remove(itemName) // should somebody have edited the file by hand
+		}
+	} else if err := a.forgetStored(ctx, itemNames, undo); err != nil {
 		for itemName, w := range undo {
 			a.saver.want(itemName, w) // the session goes on, so its write stays pending
 		}

@@ -381,6 +381,10 @@ func (m *machine) holds() bool {
 	return !m.pair.Access.Empty() || !m.pair.Refresh.Empty() || m.isLasting()
 }
 
+// isNew tells whether the profile was never signed in: a sign-in writes its method into the
+// profile's file before it stores anything.
+func (m *machine) isNew() bool { return m.profile.Method == "" && !m.holds() && !m.pass.Keeps() }
+
 // isLasting tells whether the session's credential is one that the agent does not renew:
 // an API key, or the gateway's word.
 func (m *machine) isLasting() bool { return !m.apiKey.Empty() || m.byGateway }

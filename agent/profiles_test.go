@@ -14,6 +14,7 @@ import (
 	"langkeep/agent/keychain"
 	"langkeep/agent/langflow/langflowtest"
 	"langkeep/agent/paths/pathstest"
+	"langkeep/agent/secret"
 	"langkeep/assets/casebook"
 )
 
@@ -28,6 +29,38 @@ func TestRemoveWithLockedStoreKeepsEverything(t *testing.T) {
 		time.Sleep(10 * time.Hour)
 		r.mustToken("prod")
 	})
+}
+
+// What was never signed in has nothing in the store, so that it can be edited and removed
+// without one. Nobody is asked to unlock it for that.
+func TestRemoveWhatWasNeverSignedIn(t *testing.T) {
+	for _, fault := range []error{keychain.ErrMissing, keychain.ErrLocked, keychain.ErrFailing} {
+		bubble(t, langflowtest.Options{}, func(r *rig) {
+			r.addProfile("new")
+			left := keychain.Item{Origin: "https://langflow.test", Secret: secret.New("left")}
+			if err := r.store.Set(r.t.Context(), "new/password", left); err != nil { // its method was deleted by hand
+				r.t.Fatal(err)
+			}
+			r.store.fail(fault, nil)
+			if _, err := r.Change(r.t.Context(), "new", func(p *config.Profile) { p.ServerURL = "https://elsewhere.test" }); err != nil {
+				r.t.Errorf("change: %v", err)
+			}
+			if _, err := r.Logout(r.t.Context(), "new"); err != nil {
+				r.t.Errorf("logout: %v", err)
+			}
+			if _, err := r.Remove(r.t.Context(), "new"); err != nil || r.Has("new") {
+				r.t.Errorf("remove: %v", err)
+			}
+			if r.store.unlocked != 0 {
+				r.t.Error("somebody was asked to unlock the store")
+			}
+			r.store.fail(nil, nil)
+			time.Sleep(3 * time.Minute)
+			if r.keeps("new/password") {
+				r.t.Error("what was left stays in the store")
+			}
+		})
+	}
 }
 
 func TestOtherOriginSignsOutFirst(t *testing.T) {

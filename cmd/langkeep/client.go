@@ -71,7 +71,7 @@ Programs that Langkeep starts need none of this: see langkeep exec.`,
 	})
 	cmd.Flags().StringArrayVar(&o.profiles, "profile", nil, "a `profile` that it may use; give it again for more")
 	cmd.Flags().StringArrayVar(&o.scopes, "scope", nil, "a `scope`: read, token, api-key, run, tweak, edit, proxy or manage; give it again for more")
-	cmd.Flags().StringVar(&o.expires, "expires", "30d", "how `long` the token lives, such as 8h or 90d; at most 366d")
+	cmd.Flags().StringVar(&o.expires, "expires", "30d", "the `duration` of the token's life, such as 8h or 90d; at most 366d")
 	cmd.Flags().BoolVar(&o.json, "json", false, "print the client with its token as JSON")
 	return cmd
 }

@@ -53,7 +53,7 @@ was in it is revoked. A file that is gone by now stays so, and its backup is kep
 			return nil
 		},
 	})
-	cmd.Flags().BoolVar(&yes, "yes", false, "don't ask")
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "don't ask")
 	cmd.Flags().BoolVar(&builder, "builder", false, "take back the entry of --builder alone")
 	return cmd
 }

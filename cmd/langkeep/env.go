@@ -51,7 +51,7 @@ take the variables away.`,
 		},
 	})
 	cmd.Flags().StringVar(&o.shell, "shell", "sh", "whose `language` to print: sh, fish or powershell")
-	cmd.Flags().StringVar(&o.lifetime, "for", "8h", "how `long` the token lives, such as 30m or 5d")
+	cmd.Flags().StringVar(&o.lifetime, "for", "8h", "the `duration` of the token's life, such as 30m or 5d")
 	cmd.Flags().BoolVar(&o.unset, "unset", false, "revoke the token, and take the variables away")
 	return cmd
 }

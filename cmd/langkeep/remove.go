@@ -38,7 +38,7 @@ asks first.`,
 		RunE: a.onAgent(o.run),
 	})
 	cmd.Flags().BoolVar(&o.all, "all", false, "remove every profile, connection, and the entry that starts the agent at login")
-	cmd.Flags().BoolVar(&o.yes, "yes", false, "don't ask")
+	cmd.Flags().BoolVarP(&o.yes, "yes", "y", false, "don't ask")
 	return cmd
 }
 

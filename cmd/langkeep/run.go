@@ -75,7 +75,7 @@ func (o *runFlags) add(cmd *cobra.Command) {
 	cmd.PreRunE = func(*cobra.Command, []string) error { return o.check() }
 	cmd.Flags().BoolVar(&o.headless, "headless", false, "show nothing on the desktop")
 	cmd.Flags().StringVar(&o.listen, "listen", "", "loopback `address` and port of the local API, port 0 for any (default 127.0.0.1:17860)")
-	cmd.Flags().StringVar(&o.store, "store", "", "where secrets are kept: `keychain`, file or memory (default keychain)")
+	cmd.Flags().StringVar(&o.store, "store", "", "the `store` of secrets: keychain, file or memory (default keychain)")
 }
 
 func (o *runFlags) check() error {

@@ -35,7 +35,7 @@ func (o *credentialOptions) command(cmd *cobra.Command) *cobra.Command {
 	cmd.RunE = o.onProfile(o.run)
 	o.minValid = span(client.AnyLifetime)
 	spanVar(cmd.Flags(), &o.minValid, "min-valid", "how long it must be valid, such as 90s, 10m or 9d (default: a minute, if that can be had)")
-	cmd.Flags().StringVar(&o.output, "output", "raw", "raw, json, or header for the header "+header)
+	cmd.Flags().StringVar(&o.output, "output", "raw", "the `form`: raw, json, or header for the header "+header)
 	cmd.Flags().BoolVar(&o.copy, "copy", false, "copy it to the clipboard for 30 seconds, and wait for their end")
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"raw", "json", "header"}, cobra.ShellCompDirectiveNoFileComp))
 	return o.takesProfile(cmd)
