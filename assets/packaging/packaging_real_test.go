@@ -94,7 +94,7 @@ for apk in *.apk; do python3 -c "$5" "$apk"; done
 for pkg in *.pkg.tar.zst; do tar --zstd -tf "$pkg" | has -x usr/bin/langkeep; done
 for tar in *_linux_*.tar.gz *_darwin_*.tar.gz; do tar -tzf "$tar" | has '/langkeep$'; done
 for whl in *.whl; do python3 -m zipfile -l "$whl" | has -E '\.data/scripts/langkeep(\.exe)? '; done
-for whl in *.whl; do python3 -c 'import sys, zipfile; z = zipfile.ZipFile(sys.argv[1]); text = z.read(next(n for n in z.namelist() if n.endswith("/METADATA"))).decode(); assert "](docs/" not in text and "/blob/v" in text' "$whl"; done
+python3 -c "$6" *_linux_*.tar.gz *_darwin_* *_windows_*.zip *_source.tar.gz *.whl
 for sbom in *_sbom.json; do
 	module=github.com/zalando/go-keyring
 	case $sbom in *windows*) module=fyne.io/systray ;; esac
@@ -120,7 +120,7 @@ bash -c '. share/bash-completion/completions/langkeep; complete -p langkeep' | h
 zsh -f -c 'autoload -U compinit; compinit -u -D; . share/zsh/vendor-completions/_langkeep; print $_comps[langkeep]' | has _langkeep
 fish --no-config -c '. share/fish/vendor_completions.d/langkeep.fish; complete -C "langkeep tok"' | has ^token
 `
-	output(t, exec.Command("bash", "-euxo", "pipefail", "-c", script, "sh", dist, t.TempDir(), version, runtime.GOARCH, read(t, "testdata/apk.py")))
+	output(t, exec.Command("bash", "-euxo", "pipefail", "-c", script, "sh", dist, t.TempDir(), version, runtime.GOARCH, read(t, "testdata/apk.py"), read(t, "testdata/links.py")))
 }
 
 // checkManagers installs what has a package manager here, and has the others' recipes
