@@ -6,11 +6,13 @@ GO      ?= go
 CGO      = $(if $(filter darwin,$(shell $(GO) env GOOS)),1,0)
 BINARY   = langkeep$(shell $(GO) env GOEXE)
 WINRES   = github.com/tc-hib/go-winres@v0.3.3
+# beeep without D-Bus of its own, which would ask the notification daemon that has just failed.
+TAGS     = nodbus
 
 .PHONY: build resources dist app demo bench check test soak clean
 
 build: $(if $(filter windows,$(shell $(GO) env GOOS)),resources) ## the program, for this system
-	CGO_ENABLED=$(CGO) $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $(BINARY) ./cmd/langkeep
+	CGO_ENABLED=$(CGO) $(GO) build -tags $(TAGS) -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $(BINARY) ./cmd/langkeep
 
 resources: ## icon, manifest and version of langkeep.exe, which go build then takes up
 	GOOS= GOARCH= $(GO) run $(WINRES) make --in assets/windows/winres.json --out cmd/langkeep/rsrc \

@@ -72,6 +72,9 @@ func TestCode(t *testing.T) {
 	if got := said(Code(guard.ShownCode{Code: secret.New("123456")})); !strings.Contains(got, "Type it into the control page that you have open, and nowhere else") {
 		t.Error(got)
 	}
+	if err := plainly(nil)(m); err == nil {
+		t.Error("a code is among a program's arguments")
+	}
 }
 
 // An app that a page has added is told of, with its rights and its end.

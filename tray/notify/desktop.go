@@ -4,7 +4,31 @@ import (
 	"errors"
 	"strings"
 	"unicode"
+
+	"github.com/gen2brain/beeep"
 )
+
+// plainly shows messages by beeep, which has neither buttons nor a way to take one back.
+// The icon is a PNG, or the path of one: Windows reads it after the call.
+func plainly(icon any) func(Message) error {
+	beeep.AppName = "Langkeep"
+	return func(m Message) error {
+		if m.Over {
+			return nil
+		}
+		switch {
+		case m.asks():
+			return errNoButtons
+		case m.Passing:
+			return errInArguments
+		}
+		return beeep.Notify(plain(m.Title), plain(m.Text), icon)
+	}
+}
+
+// errInArguments means that a message would be among a program's arguments, which every
+// program of the person's can read (osascript, notify-send).
+var errInArguments = errors.New("this desktop's notifications are no place for a code")
 
 // asks tells whether a message is of no use without its buttons.
 func (m Message) asks() bool { return m.Subject == Asking }

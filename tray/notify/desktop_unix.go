@@ -33,11 +33,23 @@ const gnomeButtons = 3
 var nameless = []string{"mako", "gnome-shell", "fnott"}
 
 // Desktop shows messages on the desktop, until close. It calls act in a goroutine of its
-// own when a person presses a message's button, or its text, which is Open.
+// own when a person presses a message's button, or its text, which is Open. Where the
+// notification daemon can't be asked itself, beeep shows what it can.
 func Desktop(icon any, act func(subject, do string)) (show func(Message) error, close func()) {
 	data, _ := icon.([]byte)
 	b := &board{act: act, icon: pixels(data), shown: map[uint32]Message{}}
-	return b.show, b.close
+	simple := plainly(icon)
+	return func(m Message) error {
+		err := b.show(m)
+		if err == nil || m.Over {
+			return err
+		}
+		// beeep would start a bus where there is none.
+		if !sessionbus.Reachable(context.Background()) {
+			return err
+		}
+		return simple(m)
+	}, b.close
 }
 
 // board shows messages by the notification daemon.
