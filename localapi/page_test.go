@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -42,6 +43,46 @@ func TestPageFiles(t *testing.T) {
 		if h.Get("X-Frame-Options") != "DENY" || h.Get("Referrer-Policy") != "no-referrer" || h.Get("X-Content-Type-Options") != "nosniff" || h.Get("Set-Cookie") != "" {
 			t.Errorf("%s: %v", path, h)
 		}
+	}
+}
+
+// No script imports another in a circle: a reader would have no end to begin at, and what a
+// script has at its top might not be there yet.
+func TestPageImportsRunOneWay(t *testing.T) {
+	files, err := assets.Page.ReadDir("page")
+	if err != nil {
+		t.Fatal(err)
+	}
+	imports := map[string][]string{}
+	for _, f := range files {
+		text, err := assets.Page.ReadFile("page/" + f.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, found := range regexp.MustCompile(`(?m)^import [^;]*"\./([a-z]+\.js)"`).FindAllStringSubmatch(string(text), -1) {
+			imports[f.Name()] = append(imports[f.Name()], found[1])
+		}
+	}
+	if len(imports) < 5 {
+		t.Fatalf("only %v import anything", imports)
+	}
+	done := map[string]bool{}
+	var follow func(way []string)
+	follow = func(way []string) {
+		last := way[len(way)-1]
+		if i := slices.Index(way, last); i < len(way)-1 {
+			t.Errorf("a circle: %s", strings.Join(way[i:], " → "))
+			return
+		}
+		for _, next := range imports[last] {
+			if !done[next] {
+				follow(append(slices.Clone(way), next))
+			}
+		}
+		done[last] = true
+	}
+	for name := range imports {
+		follow([]string{name})
 	}
 }
 

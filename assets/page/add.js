@@ -1,7 +1,7 @@
 // The form that adds a profile.
 
 import { ask } from "./agent.js";
-import { cards } from "./card.js";
+import { cards } from "./cards.js";
 import { button, during, find, write } from "./dom.js";
 import { remedy } from "./signin.js";
 

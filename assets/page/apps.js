@@ -2,7 +2,7 @@
 
 import { ask, send } from "./agent.js";
 import { confirmed } from "./asking.js";
-import { cards } from "./card.js";
+import { cards } from "./cards.js";
 import { attempt, during, element, find, moment, revocable, step, write } from "./dom.js";
 
 // word is a name that no shell reads otherwise.

@@ -1,12 +1,11 @@
 // A profile's card, and all that is done on it.
 
 import { ask, pathOf, send } from "./agent.js";
+import { cards } from "./cards.js";
 import { actions, announce, attempt, button, during, element, failure, field, icon, menu, moment, revocable, svg, toast, uniqueId, write } from "./dom.js";
 import { Strip, table } from "./history.js";
 import { Front, commandOf, methods, remedy, wordsOf } from "./signin.js";
 import { Use } from "./use.js";
-
-export const cards = new Map(); // by name
 
 const node = ["circle", { cx: 8, cy: 8, r: 2.5, class: "node" }];
 const shapes = {

@@ -1,7 +1,7 @@
 // The settings.
 
 import { ask } from "./agent.js";
-import { cards } from "./card.js";
+import { cards } from "./cards.js";
 import { attempt, during, element, find, toast, write } from "./dom.js";
 
 export const settings = {

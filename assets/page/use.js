@@ -2,7 +2,7 @@
 
 import { ask, pathOf } from "./agent.js";
 import { apps } from "./apps.js";
-import { cards } from "./card.js";
+import { cards } from "./cards.js";
 import { actions, attempt, button, during, element, failure, field, sentence, step, tabs, toast, write } from "./dom.js";
 
 export class Use {

@@ -153,7 +153,7 @@ func clientTable(all []client.LocalClient, now time.Time) string {
 		if c.ExpiresAt != nil {
 			end = "over"
 			if c.ExpiresAt.After(now) {
-				end = "in " + words.Remaining(c.ExpiresAt.Sub(now))
+				end = words.In(c.ExpiresAt.Sub(now))
 			}
 		}
 		rows = append(rows, []string{words.Safe(c.Name), words.Safe(strings.Join(c.Profiles, " ")), words.Safe(strings.Join(c.Scopes, " ")), end})

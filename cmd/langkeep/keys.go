@@ -81,7 +81,7 @@ func keyEnd(k client.AccountKey, now time.Time) string {
 	case !k.ExpiresAt.After(now):
 		return "over"
 	}
-	return "in " + words.Remaining(k.ExpiresAt.Sub(now))
+	return words.In(k.ExpiresAt.Sub(now))
 }
 
 func keyName(k client.AccountKey) string {

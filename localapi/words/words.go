@@ -47,6 +47,21 @@ func Remaining(d time.Duration) string {
 	}
 }
 
+// In tells when something that a person has given an end ends. It is rounded to the nearest,
+// so that 30 days are not 29 a second later.
+func In(d time.Duration) string {
+	unit := time.Second
+	switch {
+	case d >= 10*24*time.Hour:
+		unit = 24 * time.Hour
+	case d >= 10*time.Hour:
+		unit = time.Hour
+	case d >= time.Minute:
+		unit = time.Minute
+	}
+	return "in " + Remaining(d.Round(unit))
+}
+
 // TokenLeft is how long the access token lives, by the server's clock; None if
 // there is none, if that is not known, or if the server may have ended it.
 func TokenLeft(p client.Profile, now time.Time) string { return left(p, p.AccessExpiresAt, now) }

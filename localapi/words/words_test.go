@@ -112,6 +112,25 @@ func TestRemaining(t *testing.T) {
 	}
 }
 
+func TestIn(t *testing.T) {
+	const day = 24 * time.Hour
+	for d, want := range map[time.Duration]string{
+		30*day - time.Second:              "in 30 d",
+		29*day + 13*time.Hour:             "in 30 d",
+		29*day + 11*time.Hour:             "in 29 d",
+		7*day - time.Minute:               "in 7 d",
+		day - time.Second:                 "in 1 d",
+		8*time.Hour - 2*time.Second:       "in 8 h",
+		5*time.Hour + 10*time.Minute - 1:  "in 5 h 10 min",
+		20*time.Second + time.Millisecond: "in 20 s",
+		-time.Second:                      "in 0 s",
+	} {
+		if got := In(d); got != want {
+			t.Errorf("%v is %q, want %q", d, got, want)
+		}
+	}
+}
+
 func TestStates(t *testing.T) {
 	for name, test := range map[string]struct {
 		p                        client.Profile
