@@ -63,10 +63,18 @@ func appendToken(b []byte, g agent.Grant) []byte {
 	return append(b, "}\n"...)
 }
 
+// asItIs are the bytes that encoding/json leaves as they are.
+var asItIs = func() (all [256]bool) {
+	for c := ' '; c <= '~'; c++ {
+		all[c] = !strings.ContainsRune(`"\<>&`, c)
+	}
+	return all
+}()
+
 // appendString appends a JSON string.
 func appendString(b []byte, s string) []byte {
 	for i := range len(s) {
-		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
+		if !asItIs[s[i]] {
 			encoded, err := json.Marshal(s)
 			if err != nil {
 				panic(err) // a string can always be encoded

@@ -75,10 +75,10 @@ func Limited(h http.Handler) http.Handler { return limited(h, bodyTimeout) }
 func limited(h http.Handler, within time.Duration) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		harden(w.Header())
-		control := http.NewResponseController(w)
 		if r.ContentLength == 0 {
-			_ = control.SetReadDeadline(time.Time{}) // no limit, as at the end of a body
+			_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // no limit, as at the end of a body
 		} else {
+			control := http.NewResponseController(w)
 			_ = control.SetReadDeadline(time.Now().Add(within)) // fails only on a closed connection
 			bounded := *r
 			bounded.Body = &body{http.MaxBytesReader(w, r.Body, bodyBytes), control}

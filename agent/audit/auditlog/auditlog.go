@@ -60,6 +60,7 @@ type Log struct {
 
 	counting sync.Mutex // protects the following; held over nothing that waits
 	seen     map[audit.Use]*repeated
+	seenLast *repeated // the last of them that came again; looking there first is quicker
 
 	// Only Run uses the following.
 	file   *rotate.File
@@ -69,6 +70,7 @@ type Log struct {
 
 // repeated is a written use that may come again.
 type repeated struct {
+	same  audit.Use     // its key
 	count int           // repeats since that line
 	since time.Duration // clock.Elapsed of that line
 	last  time.Time     // of the last repeat, and its process
@@ -132,9 +134,13 @@ func (l *Log) Again(u audit.Use) bool { return l.again(l.clock.Now(), u) }
 func (l *Log) again(at time.Time, u audit.Use) bool {
 	l.counting.Lock()
 	defer l.counting.Unlock()
-	r := l.seen[sameAs(u)]
-	if r == nil {
-		return false
+	same := sameAs(u)
+	r := l.seenLast
+	if r == nil || r.same != same {
+		if r = l.seen[same]; r == nil {
+			return false
+		}
+		l.seenLast = r
 	}
 	r.count++
 	r.last, r.use = at, u
@@ -223,7 +229,8 @@ func (l *Log) take(e event) {
 		l.flush(true)
 	}
 	l.counting.Lock()
-	l.seen[sameAs(e.use)] = &repeated{since: l.clock.Elapsed()}
+	same := sameAs(e.use)
+	l.seen[same] = &repeated{same: same, since: l.clock.Elapsed()}
 	l.counting.Unlock()
 	l.write(e.at, e.use, 1)
 }
@@ -242,6 +249,7 @@ func (l *Log) flush(all bool) (next time.Duration) {
 		}
 		if r.count == 0 || all {
 			delete(l.seen, same)
+			l.seenLast = nil
 		}
 		if r.count > 0 {
 			due = append(due, *r)
