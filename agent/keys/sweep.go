@@ -68,10 +68,25 @@ func (m *Manager) sweep(ctx context.Context) time.Duration {
 		sooner(sweepInterval)
 		left[r.Profile] = append(left[r.Profile], r)
 	}
-	for a := range m.Sessions.Accounts() {
-		m.noteLeft(a, left[a.Profile])
+	m.addNoted(left)
+	for profile, records := range left {
+		if a, ok := m.Sessions.Account(profile); ok {
+			m.noteLeft(a, records)
+		}
 	}
 	return wait
+}
+
+// addNoted adds the profiles of which keys were noted as left: they may have none any more.
+// Sweep runs after each renewal, so it must not look at every session.
+func (m *Manager) addNoted(left map[string][]Record) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for profile, h := range m.keys {
+		if _, ok := left[profile]; !ok && h.left > 0 {
+			left[profile] = nil
+		}
+	}
 }
 
 // noteLeft notes a profile's keys that are still to be deleted.
