@@ -49,9 +49,12 @@ func (l *liveConfig) Change(c config.Change) (config.Config, error) {
 	return changed, err
 }
 
-// note keeps the error of config.toml, for status; nil if it can be read.
-func (l *liveConfig) note(err error, log *slog.Logger) {
-	if err != nil {
+// reload takes up config.toml. If that can't be read, it keeps the error, for status.
+func (l *liveConfig) reload(log *slog.Logger) {
+	changed, err := config.LoadConfig(l.path)
+	if err == nil {
+		l.set(changed)
+	} else {
 		log.Warn("config.toml can't be read; the settings in force stay", "error", err)
 	}
 	l.mu.Lock()

@@ -83,15 +83,9 @@ func run(ctx context.Context, o Options, show func(running)) (err error) {
 	withdraw(o.Paths) // remove a killed agent's files: another program may listen at their address now
 	o.Paths.Sweep()
 
-	settings, err := config.LoadConfig(o.Paths.ConfigFile())
+	settings, err := o.settings()
 	if err != nil {
 		return err
-	}
-	if o.Listen != "" {
-		settings.Listen = o.Listen
-	}
-	if o.Store != "" {
-		settings.Store = o.Store
 	}
 	logFile, err := rotate.Open(o.Paths.Log(), logSize, logKeep)
 	if err != nil {
@@ -114,28 +108,7 @@ func run(ctx context.Context, o Options, show func(running)) (err error) {
 
 	live := &liveConfig{path: o.Paths.ConfigFile(), level: level, settings: settings}
 	owner := guard.NewToken()
-	api := localapi.Config{
-		Log: log, Version: o.Version, Store: store.Kind(), Settings: live, PageFile: o.Paths.PageFile(),
-		Pages: guard.NewPages(clock.System()), Clients: clients.Open(o.Paths.Clients(), clock.System(), log),
-	}
-	api.ConfigError = func() error {
-		faults := []error{live.problem()}
-		for _, err := range api.Agent.FileErrors() {
-			faults = append(faults, errors.New(words.Error(err)))
-		}
-		return errors.Join(append(faults, api.Clients.Problem())...)
-	}
-	api.Guard = guard.New(guard.Config{
-		Authority: guard.Authorities{guard.OwnerToken(owner), api.Pages, localapi.ClientTokens(api.Clients)}, AllowUIDs: live.allowedUsers, Log: log,
-	})
-	api.Asks = asks.New(asks.Config{Clock: clock.System(), Log: log, File: o.Paths.Allowed(), Alive: guard.SessionAlive})
-	api.Modes = asks.NewMemory(o.Paths.Asking())
-	api.ListenProxy = func(profile string) (net.Listener, error) {
-		if err := o.Paths.CreateProxySocketDir(profile); err != nil {
-			return nil, err
-		}
-		return guard.ListenSocket(filepath.Join(o.Paths.ProxySocketDir(profile), "proxy.sock"))
-	}
+	api := newAPI(o, live, store, owner, log)
 	listeners, url, err := listen(settings.Listen, o, log)
 	if err != nil {
 		return err
@@ -146,17 +119,7 @@ func run(ctx context.Context, o Options, show func(running)) (err error) {
 	api.Agent = agent.New(agent.Config{
 		Store: store, Clock: clock.System(), Log: log, ProfilesDir: o.Paths.ProfilesDir(),
 		UserAgent: userAgent, KeysFile: o.Paths.Keys(), LockFile: o.Paths.Locked(),
-		OpenWindow: func(ctx context.Context, address string) (agent.Window, error) {
-			program, err := chromium.Find(live.Get().Browser)
-			if err != nil {
-				return nil, err
-			}
-			w, err := chromium.Open(ctx, program, o.Paths.Browsers(), address)
-			if err != nil {
-				return nil, err // not a Window that is nil
-			}
-			return w, nil
-		},
+		OpenWindow: openWindow(live, o.Paths),
 	})
 	if err := chromium.Sweep(o.Paths.Browsers()); err != nil {
 		log.Warn("can't delete what a browser has left", "error", err)
@@ -172,22 +135,14 @@ func run(ctx context.Context, o Options, show func(running)) (err error) {
 	api.Doctor = &doctor.Inside{
 		Agent: api.Agent, Store: store, PeerLookup: api.Guard.PeerLookup, Clipboard: func() error { return clipboard.Check(os.Getenv) }, Paths: o.Paths, Home: doctor.HomeFolder(), UserAgent: userAgent,
 	}
-	if entry, err := autostart.New(o.Paths, os.Getenv); err != nil {
-		log.Info("no start at login", "reason", err)
-	} else if entry.Possible() {
-		api.Autostart = loginStart{entry, o.Paths}
-	}
+	api.Autostart = startAtLogin(o.Paths, log)
 	api.Tools = connect.OpenDesk(o.Paths, os.Getenv)
-	server := localapi.New(api)
+	server := localapi.New(*api)
 	defer context.AfterFunc(ctx, api.Agent.CloseWindows)()
 	var parts sync.WaitGroup
 	parts.Go(func() {
 		config.Watch(ctx, o.Paths, log, func() {
-			changed, err := config.LoadConfig(o.Paths.ConfigFile())
-			if err == nil {
-				live.set(changed)
-			}
-			live.note(err, log)
+			live.reload(log)
 			api.Agent.Reload()
 			server.LookAtAsk()
 		})
@@ -219,6 +174,73 @@ func run(ctx context.Context, o Options, show func(running)) (err error) {
 	parts.Wait()
 	log.Info("stopped")
 	return err
+}
+
+// settings are config.toml's, with those of the command line in their place.
+func (o Options) settings() (config.Config, error) {
+	settings, err := config.LoadConfig(o.Paths.ConfigFile())
+	if o.Listen != "" {
+		settings.Listen = o.Listen
+	}
+	if o.Store != "" {
+		settings.Store = o.Store
+	}
+	return settings, err
+}
+
+// newAPI has the parts of the local API that need no agent.
+func newAPI(o Options, live *liveConfig, store keychain.Store, owner secret.Text, log *slog.Logger) *localapi.Config {
+	api := &localapi.Config{
+		Log: log, Version: o.Version, Store: store.Kind(), Settings: live, PageFile: o.Paths.PageFile(),
+		Pages: guard.NewPages(clock.System()), Clients: clients.Open(o.Paths.Clients(), clock.System(), log),
+		Asks:  asks.New(asks.Config{Clock: clock.System(), Log: log, File: o.Paths.Allowed(), Alive: guard.SessionAlive}),
+		Modes: asks.NewMemory(o.Paths.Asking()),
+	}
+	api.Guard = guard.New(guard.Config{
+		Authority: guard.Authorities{guard.OwnerToken(owner), api.Pages, localapi.ClientTokens(api.Clients)}, AllowUIDs: live.allowedUsers, Log: log,
+	})
+	api.ConfigError = func() error {
+		faults := []error{live.problem()}
+		for _, err := range api.Agent.FileErrors() {
+			faults = append(faults, errors.New(words.Error(err)))
+		}
+		return errors.Join(append(faults, api.Clients.Problem())...)
+	}
+	api.ListenProxy = func(profile string) (net.Listener, error) {
+		if err := o.Paths.CreateProxySocketDir(profile); err != nil {
+			return nil, err
+		}
+		return guard.ListenSocket(filepath.Join(o.Paths.ProxySocketDir(profile), "proxy.sock"))
+	}
+	return api
+}
+
+// openWindow opens windows of the browser that config.toml names at that moment.
+func openWindow(live *liveConfig, p paths.Paths) func(ctx context.Context, address string) (agent.Window, error) {
+	return func(ctx context.Context, address string) (agent.Window, error) {
+		program, err := chromium.Find(live.Get().Browser)
+		if err != nil {
+			return nil, err
+		}
+		w, err := chromium.Open(ctx, program, p.Browsers(), address)
+		if err != nil {
+			return nil, err // not a Window that is nil
+		}
+		return w, nil
+	}
+}
+
+// startAtLogin starts the agent at login; nil where that can't be.
+func startAtLogin(p paths.Paths, log *slog.Logger) localapi.Autostart {
+	entry, err := autostart.New(p, os.Getenv)
+	if err != nil {
+		log.Info("no start at login", "reason", err)
+		return nil
+	}
+	if !entry.Possible() {
+		return nil
+	}
+	return loginStart{entry, p}
 }
 
 // takeLock makes this process the user's one agent.
