@@ -1,12 +1,15 @@
 package langflow
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"net/url"
 	"os"
+	"strings"
 	"syscall"
 )
 
@@ -18,6 +21,8 @@ const (
 	nobodyThere  = "nothing accepts connections there; it may not be running"
 	brokeOff     = "the connection broke off"
 	noWay        = "no network leads there"
+	noTLS        = "what answers there speaks no TLS; the address may begin with http://"
+	noHTTP       = "what answers there is no web server, or wants an address that begins with https://"
 )
 
 // The same of Windows Sockets, whose numbers package syscall lacks.
@@ -39,6 +44,7 @@ func causeOf(err error) string {
 		return false
 	}
 	unknown, ofName := errors.AsType[*net.DNSError](err)
+	_, isRecord := errors.AsType[tls.RecordHeaderError](err)
 	switch {
 	case ofName && unknown.IsNotFound:
 		return fmt.Sprintf(noSuchName, unknown.Name)
@@ -50,6 +56,10 @@ func causeOf(err error) string {
 		return noWay
 	case is(syscall.ECONNRESET, syscall.EPIPE, wsaReset, io.EOF, io.ErrUnexpectedEOF):
 		return brokeOff
+	case isRecord || is(http.ErrSchemeMismatch):
+		return noTLS
+	case strings.Contains(err.Error(), "malformed HTTP"), strings.Contains(err.Error(), "readLoopPeekFailLocked"):
+		return noHTTP // net/http has no type for these
 	}
 	// The innermost text, without the addresses and calls around it.
 	for {

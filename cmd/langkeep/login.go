@@ -164,6 +164,9 @@ func (o *loginOptions) run(ctx context.Context, args []string) error {
 	p, err = o.signIn(ctx, c, p)
 	if err != nil {
 		undo()
+		if problem, ok := errors.AsType[*client.Problem](err); ok && problem.Kind() == client.TypeServerUnreachable {
+			problem.RetryAfter = nil // nobody tries again but this person
+		}
 		return err
 	}
 	o.sayResult(p)
