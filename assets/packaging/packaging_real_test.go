@@ -94,7 +94,7 @@ for apk in *.apk; do python3 -c "$5" "$apk"; done
 for pkg in *.pkg.tar.zst; do tar --zstd -tf "$pkg" | has -x usr/bin/langkeep; done
 for tar in *_linux_*.tar.gz *_darwin_*.tar.gz; do tar -tzf "$tar" | has '/langkeep$'; done
 for whl in *.whl; do python3 -m zipfile -l "$whl" | has -E '\.data/scripts/langkeep(\.exe)? '; done
-python3 -c "$6" *_linux_*.tar.gz *_darwin_* *_windows_*.zip *_source.tar.gz *.whl
+python3 -c "$6" *_linux_*.tar.gz *_darwin_*.tar.gz *_windows_*.zip *_source.tar.gz *.whl
 for sbom in *_sbom.json; do
 	module=github.com/zalando/go-keyring
 	case $sbom in *windows*) module=fyne.io/systray ;; esac
