@@ -39,6 +39,10 @@ func TestFaultsKeychain(t *testing.T) {
 		h.must(exitDone, "refresh", "prod", "--no-start")
 		h.eventually(what+": the store is found wanting", func() bool { return !stored() })
 		shown, code := h.shown(), h.do("token", "prod", "--no-start").code
+		if strings.Contains(what, "killed") {
+			// The agent may be waiting for an answer as the daemon ends, or ask later.
+			shown = strings.NewReplacer("missing", "missing or silent", "silent", "missing or silent").Replace(shown)
+		}
 		good()
 		h.within(150*time.Second, what+": it is stored", stored)
 		rows = append(rows, []string{"While the agent runs, " + what, shown, fmt.Sprint(code), lost, "by itself, within 2 min"})
