@@ -444,8 +444,11 @@ func post(route, headers, body string) string {
 // eventually waits until it is so.
 func eventually(is func() bool) bool {
 	for limit := time.Now().Add(soon); ; time.Sleep(20 * time.Millisecond) {
-		if is() || time.Now().After(limit) {
-			return is()
+		if is() { // once: a page that is open may set its cookie anew
+			return true
+		}
+		if time.Now().After(limit) {
+			return false
 		}
 	}
 }
