@@ -45,11 +45,18 @@ func (d *desktop) look() *image.NRGBA {
 // nothing moves any more.
 func (d *desktop) still() *image.NRGBA {
 	d.t.Helper()
+	var moving image.Rectangle
+	defer func() {
+		if d.t.Failed() {
+			d.t.Logf("%v of the screen moves", moving)
+		}
+	}()
 	now := d.look()
 	d.await("a still screen", func() bool {
 		before := now
 		now = d.look()
-		return changed(before, now).Dx() <= 2*tile
+		moving = changed(before, now)
+		return moving.Dx() <= 2*tile
 	})
 	return now
 }
@@ -149,8 +156,7 @@ func iconOn(screen *image.NRGBA) (best sighting, found bool) {
 		for y := half; y < screen.Rect.Dy()-half; y++ {
 			for x := half; x < screen.Rect.Dx()-half; x++ {
 				at := image.Pt(x, y)
-				// A quick look first: the node, the gap and the ring.
-				if distance(pixel(screen, at), pixel(screen, at.Add(gap[0]))) < 40 {
+				if !likely(screen, at, line, gap) {
 					continue
 				}
 				s := sighting{at: at, size: size}
@@ -166,6 +172,55 @@ func iconOn(screen *image.NRGBA) (best sighting, found bool) {
 		}
 	}
 	return sighting{}, false
+}
+
+// likely is a quick look at the node, the gap and the ring, without which a whole screen
+// would take 20 s.
+func likely(screen *image.NRGBA, at image.Point, line, gap []image.Point) bool {
+	node, between := pixel(screen, at), pixel(screen, at.Add(gap[0]))
+	if distance(node, between) < 40 {
+		return false
+	}
+	const looks = 8
+	for i := range looks {
+		ofLine, ofGap := pixel(screen, at.Add(line[i*len(line)/looks])), pixel(screen, at.Add(gap[i*len(gap)/looks]))
+		if distance(ofLine, node) >= distance(ofLine, between) || distance(ofGap, between) >= distance(ofGap, node) {
+			return false
+		}
+	}
+	return true
+}
+
+// drawn is the name of the icon that the screen shows where that of a fresh session was.
+func (s sighting) drawn(screen *image.NRGBA) string {
+	point := float64(s.size) / drawn
+	odd := float64(1-s.size%2) / 2
+	of := func(x, y float64) rgb {
+		return pixel(screen, s.at.Add(image.Pt(int(math.Round(x*point-odd)), int(math.Round(y*point-odd)))))
+	}
+	// ring is the average colour of the ring at six places, from an angle on.
+	ring := func(radius, from float64) (average rgb) {
+		for i := range 6 {
+			sin, cos := math.Sincos((from + 60*float64(i)) * math.Pi / 180)
+			for c, value := range of(radius*cos, radius*sin) {
+				average[c] += value / 6
+			}
+		}
+		return average
+	}
+	const corner = 6 // where the dot is beyond ring and disc
+	if distance(of(corner, -corner), of(-corner, -corner)) > 60 {
+		return iconAttention
+	}
+	line, gap := of(0, 0), ring((nodeRadius+ringRadius-ringHalf)/2, 0)
+	isLine := func(c rgb) bool { return distance(c, line) < distance(c, gap) }
+	switch dashes, between := isLine(ring(ringRadius, 0)), isLine(ring(ringRadius, 30)); {
+	case dashes && between:
+		return iconFresh
+	case dashes:
+		return iconOffline
+	}
+	return "another"
 }
 
 func pixel(img *image.NRGBA, at image.Point) rgb {

@@ -24,6 +24,7 @@ import (
 	"github.com/godbus/dbus/v5"
 
 	"langkeep/agent/langflow/langflowtest"
+	"langkeep/localapi/client"
 )
 
 // clipboardEnd is how long after a copy no secret may be anywhere.
@@ -35,18 +36,22 @@ const another = 65534
 // shell is a desktop as a person uses it.
 type shell struct {
 	program string
-	restart func(*desktop)                 // of what shows the tray
-	page    func(*desktop, *agentProcess)  // a click on the icon, and one on "Control page…" in its menu
-	press   func(d *desktop, label string) // a button of the notification
-	shows   func(d *desktop, label string) bool
+	restart func(*desktop) // of what shows the tray
+	// page clicks on the icon and then on "Control page…"; open is called while the menu is
+	// on the screen.
+	page  func(d *desktop, k *agentProcess, open func())
+	press func(d *desktop, label string) // a button of the notification
+	shows func(d *desktop, label string) bool
 	// text clicks on the text of a notification with a title; before is the screen without it.
 	text   func(d *desktop, title string, before *image.NRGBA)
+	untold bool   // nothing tells the agent that its menu is open, so the menu changes
 	locker string // the service that locks the screen; "": none tells
 }
 
 // TestDesktops goes through each desktop by its own tray, menu, notification daemon,
 // clipboard and screen locker.
 func TestDesktops(t *testing.T) {
+	t.Parallel()
 	for name, s := range map[string]shell{
 		"gnome": {
 			program: "gnome-shell",
@@ -59,8 +64,10 @@ func TestDesktops(t *testing.T) {
 					d.await(call, func() bool { return d.owned(trayHost) == (call == "EnableExtension") })
 				}
 			},
-			page: func(d *desktop, _ *agentProcess) {
+			page: func(d *desktop, _ *agentProcess, open func()) {
 				d.clickOn("const area = Main.panel.statusArea; area[Object.keys(area).find(name => name.startsWith('appindicator-'))]")
+				d.atRest(labelled("Control page…"))
+				open()
 				d.clickOn(labelled("Control page…"))
 			},
 			press: func(d *desktop, label string) {
@@ -77,10 +84,11 @@ func TestDesktops(t *testing.T) {
 				d.endOwner(trayPanel(d))
 				d.asUser("sh", "-c", "setsid plasmashell --no-respawn >/dev/null 2>&1 &")
 			},
-			page: func(d *desktop, k *agentProcess) {
+			page: func(d *desktop, k *agentProcess, open func()) {
 				before, at := d.still(), d.icon().at
 				d.clickAt(at.X, at.Y)
 				d.awaitBeside(before)
+				open()
 				d.xdotool(append(append([]string{"key", "--delay", "50"}, slices.Repeat([]string{"Up"}, k.fromBelow("Control page…"))...), "Return")...) // Qt lists no menu on the accessibility bus
 			},
 			press: (*desktop).doAs,
@@ -93,14 +101,18 @@ func TestDesktops(t *testing.T) {
 		},
 		"sway": {
 			program: "waybar",
+			untold:  true, // seen with 0.9.17
 			restart: func(d *desktop) {
 				d.endOwner(trayPanel(d))
 				d.asUser("swaymsg", "exec", "waybar")
 			},
-			page: func(d *desktop, _ *agentProcess) {
+			page: func(d *desktop, _ *agentProcess, open func()) {
 				click, at := d.waylandPointer(), d.icon().at
 				click(at.X, at.Y)
+				d.await("the menu", func() bool { _, err := d.labelled("Control page…"); return err == nil })
+				open()
 				d.doAs("Control page…")
+				click(500, 400) // off the icon, which is looked for later
 			},
 			press: func(d *desktop, label string) {
 				var action string
@@ -256,9 +268,10 @@ func (d *desktop) waylandPointer() func(x, y int) {
 	}
 }
 
-// TestDesktopsIcon looks at the icon on each desktop, as it comes, and with two pixels a
-// point and the other theme.
+// TestDesktopsIcon looks at the icon of each state on each desktop, as it comes, and with
+// two pixels a point and the other theme.
 func TestDesktopsIcon(t *testing.T) {
+	t.Parallel()
 	for _, one := range []struct{ kind, scale, theme string }{
 		{"gnome", "1", ""}, {"gnome", "2", ""}, {"plasma", "1", ""}, {"plasma", "2", "dark"}, {"sway", "1", ""}, {"sway", "2", "light"},
 	} {
@@ -267,13 +280,12 @@ func TestDesktopsIcon(t *testing.T) {
 			t.Parallel()
 			d := enter(t, one.kind, "SCALE="+one.scale, "THEME="+one.theme)
 			program := d.install()
-			server := langflowtest.New(langflowtest.Options{AccessLifetime: time.Hour})
+			server := langflowtest.New(langflowtest.Options{AccessLifetime: 8 * time.Second})
 			defer server.Close()
 			k := d.runAsUser(program)
 			k.awaitTray()
 			d.signIn(program, "prod", server)
 			k.awaitIcon(iconFresh)
-			d.picture("icon-" + name)
 			icon := d.icon()
 			drawing := contrast(icon.line, icon.gap)
 			outside := max(contrast(icon.line, icon.panel), contrast(icon.gap, icon.panel))
@@ -281,9 +293,20 @@ func TestDesktopsIcon(t *testing.T) {
 			if drawing < leastDrawing || outside < leastOutside {
 				t.Errorf("the icon is not clear: %+v", icon)
 			}
+			shows := func(state string) {
+				t.Helper()
+				k.awaitIcon(state)
+				d.await(state+" on the screen", func() bool { return icon.drawn(d.look()) == state })
+				d.picture("icon-" + state + "-" + name)
+			}
+			shows(iconFresh)
+			server.Stop()
+			shows(iconOffline)
+			server.Start()
+			d.asUser(program, "refresh", "prod")
+			shows(iconFresh)
 			d.asUser(program, "logout", "prod")
-			k.awaitIcon(iconAttention)
-			d.picture("icon-attention-" + name)
+			shows(iconAttention)
 		})
 	}
 }
@@ -370,31 +393,25 @@ func walk(t *testing.T, kind string, s shell) {
 	signIn("prod", server)
 	k.awaitIcon(iconFresh)
 
-	// While the desktop says that the menu is open nothing moves, and then it does.
-	menu := d.conn.Object(k.item().Destination(), menuPath)
-	event := func(what string) {
-		if err := menu.Call("com.canonical.dbusmenu.Event", 0, int32(0), what, dbus.MakeVariant(""), uint32(0)).Err; err != nil {
-			t.Fatal(err)
+	// Nothing moves in a menu that is on the screen. What has changed shows once it is closed.
+	d.picture(kind + "-fresh")
+	before := ""
+	s.page(d, k, func() {
+		before = labels(k.menu())
+		server.Stop()
+		d.asUser("sh", "-c", program+" refresh prod || true")
+		if got := labels(k.menu()); got != before && !s.untold {
+			t.Errorf("the open menu became\n%s\nfrom\n%s", got, before)
 		}
-	}
-	event("opened")
-	before := labels(k.menu())
-	server.Stop()
-	d.asUser("sh", "-c", program+" refresh prod || true")
-	if got := labels(k.menu()); got != before {
-		t.Errorf("the open menu became\n%s\nfrom\n%s", got, before)
-	}
-	event("closed")
+		d.picture(kind + "-menu")
+	})
+	d.await("the control page in the browser", func() bool { return len(d.opened()) == 1 })
 	d.await("the change", func() bool { return labels(k.menu()) != before })
 	k.awaitIcon(iconFresh) // retrying, with a token that lives
 	d.picture(kind + "-retrying")
 	server.Start()
 	d.asUser(program, "refresh", "prod")
 	d.await("the menu of a fresh session", func() bool { return find(k.menu(), "prod", "Copy access token") != nil })
-
-	d.picture(kind + "-fresh")
-	s.page(d, k)
-	d.await("the control page in the browser", func() bool { return len(d.opened()) == 1 })
 
 	// A token is on the clipboard, and 35 s later nowhere.
 	k.click("prod", "Copy access token")
@@ -416,6 +433,7 @@ func walk(t *testing.T, kind string, s shell) {
 	d.picture(kind + "-after-restart")
 	signIn("prod", server)
 	k.awaitIcon(iconFresh)
+	d.icon()
 
 	signIn("lab", brief)
 	brief.Stop()
@@ -439,18 +457,33 @@ func walk(t *testing.T, kind string, s shell) {
 	}
 
 	time.Sleep(time.Until(since.Add(clipboardEnd)))
-	if got := d.paste(); strings.Contains(got, copied) {
-		t.Error("the token is still on the clipboard")
-	}
-	if found := d.filesWith(copied); len(found) > 0 {
-		t.Errorf("the token is in %q", found)
-	}
+	d.nowhere(copied)
 	d.asUser(program, "stop")
 	k.awaitEnd()
 	log, err := os.ReadFile(k.paths().Log())
 	if err != nil || strings.Contains(string(log), "was not shown") {
 		t.Errorf("a notification was not shown, %v:\n%s", err, log)
 	}
+}
+
+// TestDesktopsX11: on X11, too, GNOME Shell keeps no copied token.
+func TestDesktopsX11(t *testing.T) {
+	t.Parallel()
+	d := enter(t, "gnome", "SESSION=x11")
+	program := d.install()
+	server := langflowtest.New(langflowtest.Options{})
+	defer server.Close()
+	k := d.runAsUser(program)
+	k.awaitTray()
+	d.signIn(program, "prod", server)
+	k.awaitIcon(iconFresh)
+	d.icon()
+	copied := ""
+	k.click("prod", "Copy access token")
+	d.await("a token on the clipboard", func() bool { copied = d.paste(); return strings.HasPrefix(copied, "eyJ") })
+	d.picture("gnome-x11")
+	time.Sleep(clipboardEnd)
+	d.nowhere(copied)
 }
 
 // opens waits until the browser is given a place of the control page.
@@ -485,14 +518,19 @@ func messages(d *desktop, program string, s shell, signIn func(name string, at *
 	ended("over")
 	signIn("over", server)
 	d.await("the end of the message that is over", func() bool { return !s.shows(d, "Sign in") })
+
 	signIn("away", away)
-	away.Stop()
+	away.Fault("", langflowtest.Fault{Reset: true})
 	d.await("a message", func() bool { return s.shows(d, "Try now") })
-	away.Start()
-	s.press(d, "Try now")
-	d.await("a fresh session", func() bool {
-		return strings.Contains(strings.ReplaceAll(d.asUser(program, "status", "away", "--json"), " ", ""), `"state":"fresh"`)
-	})
+	d.tries(away, func() (p client.Profile) {
+		if err := json.Unmarshal([]byte(d.asUser(program, "status", "away", "--json")), &p); err != nil {
+			d.t.Fatal(err)
+		}
+		return p
+	}, func() { s.press(d, "Try now") })
+	away.ClearFaults()
+	d.asUser(program, "refresh", "away")
+	d.await("the end of the message about the server", func() bool { return !s.shows(d, "Try now") })
 	d.asUser(program, "logout", "away")
 }
 
@@ -690,13 +728,38 @@ func (d *desktop) runs(program string, flags ...string) *agentProcess {
 
 // paste is the clipboard's text.
 func (d *desktop) paste() string {
+	if slices.Contains(d.user, "XDG_SESSION_TYPE=x11") {
+		return d.prints("xclip", "-o", "-selection", "clipboard")
+	}
+	return d.prints("wl-paste", "--no-newline")
+}
+
+// prints is what a program prints within 5 s.
+func (d *desktop) prints(name string, args ...string) string {
 	ctx, cancel := context.WithTimeout(d.t.Context(), 5*time.Second)
 	defer cancel()
-	cmd := d.command("wl-paste", "--no-newline")
+	cmd := d.command(name, args...)
 	limited := exec.CommandContext(ctx, cmd.Path, cmd.Args[1:]...)
 	limited.Env, limited.Dir, limited.SysProcAttr = cmd.Env, cmd.Dir, cmd.SysProcAttr
 	out, _ := limited.Output() // an error: nothing is there
 	return string(out)
+}
+
+// nowhere wants a secret to be on no clipboard, in no clipboard manager, and in no file.
+func (d *desktop) nowhere(secret string) {
+	d.t.Helper()
+	for _, ask := range []string{
+		"wl-paste --no-newline", "wl-paste --no-newline --primary", "xclip -o -selection clipboard", "xclip -o",
+		"gdbus call --session -d org.kde.klipper -o /klipper -m org.kde.klipper.klipper.getClipboardHistoryMenu",
+	} {
+		words := strings.Fields(ask)
+		if strings.Contains(d.prints(words[0], words[1:]...), secret) {
+			d.t.Errorf("%s still prints the token", ask)
+		}
+	}
+	if found := d.filesWith(secret); len(found) > 0 {
+		d.t.Errorf("the token is in %q", found)
+	}
 }
 
 // filesWith are the desktop's files that have the secret.
@@ -744,4 +807,19 @@ func (d *desktop) endOwner(name string) {
 	}
 	d.asUser("kill", "-KILL", fmt.Sprint(pid))
 	d.await("the end of "+name, func() bool { return !d.owned(name) })
+}
+
+// tries wants a press to have the agent try to renew a session of a server that breaks every
+// connection. It waits for a long pause between the agent's own attempts, so that none of
+// them can be taken for the press.
+func (d *desktop) tries(server *langflowtest.Server, session func() client.Profile, press func()) {
+	d.t.Helper()
+	const pause = 5 * time.Second
+	awaitFor(d.t, 3*time.Minute, "a long pause", func() bool {
+		next := session().NextAttemptAt
+		return next != nil && time.Until(*next) > pause
+	})
+	before := server.Count("/refresh")
+	press()
+	d.await("an attempt", func() bool { return server.Count("/refresh") > before })
 }
