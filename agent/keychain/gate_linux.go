@@ -86,10 +86,10 @@ func (s *secretService) hear(ctx context.Context) error {
 	return nil
 }
 
-// ownerChanged is the signal that the Secret Service has ended, or another has begun.
+// ownerChanged is the bus's signal that a name's program has ended, or another has begun.
 const ownerChanged = "NameOwnerChanged"
 
-// watchOwner has a connection hear of that.
+// watchOwner has the bus tell conn when the Secret Service's program ends or begins.
 func watchOwner(ctx context.Context, conn *dbus.Conn) error {
 	err := conn.AddMatchSignalContext(ctx, dbus.WithMatchSender(busName), dbus.WithMatchInterface(busName),
 		dbus.WithMatchMember(ownerChanged), dbus.WithMatchArg(0, secretsName))

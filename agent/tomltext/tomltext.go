@@ -1,6 +1,6 @@
-// Package tomltext writes settings as TOML, for which it needs no more than strings, numbers
-// and lists of strings. The encoder of go-toml, which reads our files, would make the program
-// 100 KB bigger.
+// Package tomltext writes settings as TOML: strings, true and false, whole numbers, lists of
+// strings, and tables of strings on one line. go-toml reads them; its encoder would make the
+// program 90 KB bigger.
 package tomltext
 
 import (

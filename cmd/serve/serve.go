@@ -188,7 +188,7 @@ func (o Options) settings() (config.Config, error) {
 	return settings, err
 }
 
-// newAPI has the parts of the local API that need no agent.
+// newAPI makes the local API's configuration, but for the parts that need the agent.
 func newAPI(o Options, live *liveConfig, store keychain.Store, owner secret.Text, log *slog.Logger) *localapi.Config {
 	api := &localapi.Config{
 		Log: log, Version: o.Version, Store: store.Kind(), Settings: live, PageFile: o.Paths.PageFile(),

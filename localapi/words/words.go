@@ -47,8 +47,8 @@ func Remaining(d time.Duration) string {
 	}
 }
 
-// In tells when something that a person has given an end ends. It is rounded to the nearest,
-// so that 30 days are not 29 a second later.
+// In tells when a client or a key ends, as "in 30 d". It rounds to the nearest unit: what
+// lives for 30 days would else read "in 29 d" a second later.
 func In(d time.Duration) string {
 	unit := time.Second
 	switch {

@@ -92,19 +92,21 @@ func request(code, detail byte, tail []byte, words ...uint32) []byte {
 	return b
 }
 
-// ask sends a request that has an answer, do one that has none, tell one that may fail.
+// ask sends a request and waits for the display's answer.
 func ask(conn *xgb.Conn, request []byte) ([]byte, error) {
 	cookie := conn.NewCookie(true, true)
 	conn.NewRequest(request, cookie)
 	return cookie.Reply()
 }
 
+// do sends a request that has no answer, and waits until the display has taken or refused it.
 func do(conn *xgb.Conn, request []byte) error {
 	cookie := conn.NewCookie(true, false)
 	conn.NewRequest(request, cookie)
 	return cookie.Check()
 }
 
+// tell sends a request that has no answer, and waits for nothing.
 func tell(conn *xgb.Conn, request []byte) { conn.NewRequest(request, conn.NewCookie(false, false)) }
 
 // createWindow makes a window that is never shown and hears of its properties.
