@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 
@@ -87,6 +89,15 @@ func TestAttackForged(t *testing.T) {
 		}},
 		{tried: "takes a proxy's port, through which a `langkeep mcp` that goes on speaks", run: func(t *testing.T, _ *victim) string {
 			v := newVictim(t) // one of its own, to be killed
+			// Another test's proxy takes the first port from 17861 up that is free, and so a killed agent's.
+			own := fmt.Sprintf("proxy_port = %d\n", 10000+rand.IntN(7000))
+			text, err := os.ReadFile(v.paths.ProfileFile("prod"))
+			if err == nil {
+				err = paths.WriteFile(v.paths.ProfileFile("prod"), append(text, own...))
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
 			p, err := v.owner.ChangeProfile(t.Context(), "prod", client.ProfileChange{Proxy: new(true)})
 			if err != nil {
 				t.Fatal(err)
