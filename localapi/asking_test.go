@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -124,9 +125,10 @@ func TestAnswerByCommand(t *testing.T) {
 	r.askFirst("always")
 	changes, leave := r.server.Asks.Attend()
 	defer leave()
+	var asking sync.WaitGroup
 	question := func() string {
 		t.Helper()
-		go func() { _, _, _ = r.ask("owner", "GET", "/v1/profiles/prod/token", "") }()
+		asking.Go(func() { _, _, _ = r.ask("owner", "GET", "/v1/profiles/prod/token", "") })
 		for {
 			var all client.Asks
 			if err := json.Unmarshal([]byte(r.must(200, "GET", "/v1/asks", "")), &all); err != nil {
@@ -170,4 +172,5 @@ func TestAnswerByCommand(t *testing.T) {
 	}
 	r.must(204, "DELETE", "/v1/asks", "")
 	r.refused(client.TypeNotFound, "owner", "DELETE", "/v1/asks?program=/usr/bin/crul", "")
+	asking.Wait()
 }

@@ -24,11 +24,11 @@ type metrics struct {
 	streams atomic.Int64 // proxied requests under way
 
 	mu       sync.Mutex // protects the following
-	requests map[outcome]int64
+	refusals map[outcome]int64
 	proxied  map[string]int64 // by result
 }
 
-// outcome is a route of the table, and "ok" or the kind of problem.
+// outcome is a route of the table, and result of its requests.
 type outcome struct{ route, result string }
 
 // result is a problem's kind, or "ok".
@@ -39,10 +39,12 @@ func result(p *client.Problem) string {
 	return p.Kind()
 }
 
-func (m *metrics) request(route string, p *client.Problem) {
+// refused counts a request that was answered with a problem. The others are counted by
+// their route, without a lock.
+func (m *metrics) refused(route string, p *client.Problem) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.requests[outcome{route, result(p)}]++
+	m.refusals[outcome{route, result(p)}]++
 }
 
 func (m *metrics) proxy(p *client.Problem) {
@@ -153,13 +155,19 @@ func (s *Server) totals(e *exposition) {
 	s.metrics.mu.Lock()
 	defer s.metrics.mu.Unlock()
 	e.family("langkeep_requests_total", "counter", "Requests to the local API, by route and result.")
-	outcomes := slices.Collect(maps.Keys(s.metrics.requests))
+	requests := maps.Clone(s.metrics.refusals)
+	for _, route := range s.routes {
+		if n := route.answered.Load(); n > 0 {
+			requests[outcome{route.what, result(nil)}] = n
+		}
+	}
+	outcomes := slices.Collect(maps.Keys(requests))
 	sort.Slice(outcomes, func(i, j int) bool {
 		a, b := outcomes[i], outcomes[j]
 		return cmp.Or(cmp.Compare(a.route, b.route), cmp.Compare(a.result, b.result)) < 0
 	})
 	for _, o := range outcomes {
-		e.sample("langkeep_requests_total", float64(s.metrics.requests[o]), "route", o.route, "result", o.result)
+		e.sample("langkeep_requests_total", float64(requests[o]), "route", o.route, "result", o.result)
 	}
 	e.counters("langkeep_proxy_requests_total", "Requests to the proxies, by result; ok was passed on.", "result", s.metrics.proxied)
 	e.single("langkeep_proxy_streams", "gauge", "Proxied requests that are under way.", float64(s.metrics.streams.Load()))

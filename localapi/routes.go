@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"langkeep/localapi/client"
 	"langkeep/localapi/guard"
@@ -29,9 +30,10 @@ func (r route) profile(name string) string {
 // entry is a route with its prepared values.
 type entry struct {
 	route
-	what    string // the route's name in the audit log and the metrics
-	noted   noting
-	pattern pattern
+	what     string // the route's name in the audit log and the metrics
+	noted    noting
+	pattern  pattern
+	answered *atomic.Int64 // requests without a problem
 }
 
 // wayIn is the way that a request comes in by.
@@ -120,7 +122,7 @@ func (s *Server) table() []route {
 func (s *Server) prepared() []entry {
 	var entries []entry
 	for _, r := range s.table() {
-		entries = append(entries, entry{r, r.method + " " + r.path, noted(r), patternOf(r.path)})
+		entries = append(entries, entry{r, r.method + " " + r.path, noted(r), patternOf(r.path), new(atomic.Int64)})
 	}
 	return entries
 }

@@ -108,7 +108,7 @@ type Server struct {
 // New makes a server; give it listeners with Serve.
 func New(c Config) *Server {
 	s := &Server{
-		Config: c, file: pageFile{path: c.PageFile}, metrics: metrics{requests: map[outcome]int64{}, proxied: map[string]int64{}},
+		Config: c, file: pageFile{path: c.PageFile}, metrics: metrics{refusals: map[outcome]int64{}, proxied: map[string]int64{}},
 	}
 	s.routes, s.weakened, s.added = s.prepared(), make(chan []asks.Weakened, 16), make(chan clients.Client, 16)
 	if s.Modes == nil {
@@ -207,7 +207,11 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request, caller *guard.Cal
 	if route.noted == notedAfter || route.noted == notedByHandler && problem != nil {
 		s.note(u, problem)
 	}
-	s.metrics.request(route.what, problem)
+	if problem == nil {
+		route.answered.Add(1)
+		return
+	}
+	s.metrics.refused(route.what, problem)
 }
 
 // checkQuery refuses a query that can't be read, or that has a parameter twice: one of
@@ -232,7 +236,7 @@ func checkQuery(r *http.Request) *client.Problem {
 func (s *Server) refuse(w http.ResponseWriter, u use, problem *client.Problem) {
 	guard.WriteProblem(w, problem)
 	s.note(u, problem)
-	s.metrics.request(u.What, problem)
+	s.metrics.refused(u.What, problem)
 }
 
 // fail answers with an error's problem. It also answers a client that has ended its own

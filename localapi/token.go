@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"langkeep/agent"
@@ -32,9 +33,15 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request, caller *guard.Cal
 		return nil
 	}
 	w.Header()["Content-Type"] = jsonType
-	_, _ = w.Write(appendToken(nil, grant)) // fails only if the client has gone
+	b := tokenBuffers.Get().(*[]byte)
+	*b = appendToken((*b)[:0], grant)
+	_, _ = w.Write(*b) // fails only if the client has gone
+	clear(*b)
+	tokenBuffers.Put(b)
 	return nil
 }
+
+var tokenBuffers = sync.Pool{New: func() any { return new([]byte) }}
 
 // Made once: http.Header.Set would allocate them for every answer. They never change.
 var (
