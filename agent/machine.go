@@ -385,6 +385,11 @@ func (m *machine) holds() bool {
 // profile's file before it stores anything.
 func (m *machine) isNew() bool { return m.profile.Method == "" && !m.holds() && !m.pass.Keeps() }
 
+// unused tells whether the session is signed out, and uses nothing that the store may have.
+func (m *machine) unused() bool {
+	return m.loaded && !m.holds() && m.refused.reason == "" && !m.pass.Keeps()
+}
+
 // isLasting tells whether the session's credential is one that the agent does not renew:
 // an API key, or the gateway's word.
 func (m *machine) isLasting() bool { return !m.apiKey.Empty() || m.byGateway }

@@ -330,7 +330,10 @@ func (a *Agent) apply(ctx context.Context, s *session, p config.Profile) error {
 	}
 	old := s.known.Load()
 	other := origin != old.origin || p.Username != old.profile.Username || p.Method != old.profile.Method
-	if other {
+	// A profile that uses nothing of the store may have been another one before the agent
+	// started, so what is stored there may be what its new settings want.
+	unused := old.unused()
+	if other && !unused {
 		if err := a.signOut(ctx, s); err != nil {
 			return err
 		}
@@ -349,6 +352,9 @@ func (a *Agent) apply(ctx context.Context, s *session, p config.Profile) error {
 		m.profile, m.upstream, m.outage = p, to, outage{}
 		if p.ServerURL != old.profile.ServerURL {
 			m.version = "" // the version was another server's
+		}
+		if other && unused {
+			m.loaded = p.Method == "" // as newMachine
 		}
 		if m.holds() || !m.loaded {
 			m.plan(now.wall)

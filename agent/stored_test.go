@@ -61,6 +61,42 @@ func TestStoredSecretOfAnotherOriginIsNotUsed(t *testing.T) {
 	})
 }
 
+// An edit that is made while the agent does not run, and undone while it does, costs no
+// session: what is stored was not the edited profile's.
+func TestEditUndoneAfterARestart(t *testing.T) {
+	for what, edit := range map[string]func(*config.Profile){
+		"username":   func(p *config.Profile) { p.Username = "bob" },
+		"server_url": func(p *config.Profile) { p.ServerURL = "https://elsewhere.test" },
+		"method":     func(p *config.Profile) { p.Method = "api-key" },
+	} {
+		t.Run(what, func(t *testing.T) {
+			bubble(t, langflowtest.Options{}, func(r *rig) {
+				r.signIn("prod", true)
+				was, err := config.LoadProfile(r.profileFile("prod"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				r.halt()
+				edited := was
+				edit(&edited)
+				if err := config.SaveProfile(r.dir, edited); err != nil {
+					t.Fatal(err)
+				}
+				r.start()
+				r.is("prod", SignedOut)
+				if err := config.SaveProfile(r.dir, was); err != nil {
+					t.Fatal(err)
+				}
+				if errs := r.reload(); errs != nil {
+					t.Fatal(errs)
+				}
+				r.is("prod", Fresh)
+				r.mustToken("prod")
+			})
+		})
+	}
+}
+
 // A profile's URL, items and noted keys of an earlier version, which wrote some
 // hosts otherwise, are the same server's: nobody is signed out.
 func TestSpellingOfTheOriginSignsNobodyOut(t *testing.T) {
