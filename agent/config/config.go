@@ -7,10 +7,13 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"os/user"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/pelletier/go-toml/v2"
 
@@ -182,6 +185,30 @@ func checkUsers(users []string) error {
 	return nil
 }
 
+// AllowedUsers returns the ids of allow_users. The error names those that this computer
+// does not know, who are not admitted.
+func (c Config) AllowedUsers() (ids []uint32, err error) {
+	if runtime.GOOS == "windows" {
+		return nil, nil // it doesn't tell the user behind a connection
+	}
+	var unknown []string
+	for _, name := range c.AllowUsers {
+		id := name
+		if u, err := user.Lookup(name); err == nil {
+			id = u.Uid
+		}
+		if uid, err := strconv.ParseUint(id, 10, 32); err == nil {
+			ids = append(ids, uint32(uid))
+		} else {
+			unknown = append(unknown, strconv.Quote(name))
+		}
+	}
+	if unknown != nil {
+		err = fmt.Errorf("allow_users: this computer knows no user %s", strings.Join(unknown, ", "))
+	}
+	return ids, err
+}
+
 // checkBrowser does not look for the program: it may be on a disk that is not there yet.
 func checkBrowser(path string) error {
 	if path != "" && !filepath.IsAbs(path) {
@@ -190,8 +217,8 @@ func checkBrowser(path string) error {
 	return nil
 }
 
-// CheckListen tells whether addr is one that the local API may listen on: a
-// loopback address and a port, where 0 is any free one.
+// CheckListen tells whether addr is one that the local API may listen on: 127.0.0.1,
+// [::1] or localhost, and a port, where 0 is any free one.
 func CheckListen(addr string) error {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -199,7 +226,7 @@ func CheckListen(addr string) error {
 	}
 	// Another address of 127/8 could not be named in a Host.
 	if host != "127.0.0.1" && host != "::1" && host != "localhost" {
-		return fmt.Errorf("%q is not a loopback address; use 127.0.0.1 or [::1]", host)
+		return fmt.Errorf("%q is not allowed; use 127.0.0.1, [::1] or localhost", host)
 	}
 	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
 		return fmt.Errorf("%q is no port; use one up to 65535", port)

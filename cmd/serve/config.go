@@ -2,9 +2,6 @@ package serve
 
 import (
 	"log/slog"
-	"os/user"
-	"slices"
-	"strconv"
 	"sync"
 
 	"langkeep/agent/config"
@@ -19,15 +16,15 @@ type liveConfig struct {
 
 	mu       sync.Mutex // protects the following
 	settings config.Config
-	uids     []uint32
-	resolved bool
+	uids     []uint32 // of allow_users
 	err      error
 }
 
 func (l *liveConfig) set(c config.Config) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.settings, l.resolved = c, false
+	l.settings = c
+	l.uids, _ = c.AllowedUsers() // reload logs the error
 	setLevel(l.level, c)
 }
 
@@ -54,6 +51,9 @@ func (l *liveConfig) reload(log *slog.Logger) {
 	changed, err := config.LoadConfig(l.path)
 	if err == nil {
 		l.set(changed)
+		if _, unknown := changed.AllowedUsers(); unknown != nil {
+			log.Warn("config.toml admits a user that is not there", "error", unknown)
+		}
 	} else {
 		log.Warn("config.toml can't be read; the settings in force stay", "error", err)
 	}
@@ -68,25 +68,11 @@ func (l *liveConfig) problem() error {
 	return l.err
 }
 
-// allowedUsers are the ids of allow_users. A name that this system does not know admits
-// nobody.
+// allowedUsers are the ids of allow_users.
 func (l *liveConfig) allowedUsers() []uint32 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.resolved {
-		return l.uids
-	}
-	l.uids, l.resolved = nil, true
-	for _, name := range l.settings.AllowUsers {
-		id := name
-		if u, err := user.Lookup(name); err == nil {
-			id = u.Uid
-		}
-		if uid, err := strconv.ParseUint(id, 10, 32); err == nil {
-			l.uids = append(l.uids, uint32(uid))
-		}
-	}
-	return slices.Clip(l.uids)
+	return l.uids
 }
 
 func setLevel(level *slog.LevelVar, c config.Config) {

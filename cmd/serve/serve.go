@@ -106,7 +106,8 @@ func run(ctx context.Context, o Options, show func(running)) (err error) {
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
 
-	live := &liveConfig{path: o.Paths.ConfigFile(), level: level, settings: settings}
+	live := &liveConfig{path: o.Paths.ConfigFile(), level: level}
+	live.set(settings)
 	owner := guard.NewToken()
 	api := newAPI(o, live, store, owner, log)
 	listeners, url, err := listen(settings.Listen, o, log)

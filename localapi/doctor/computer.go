@@ -43,10 +43,13 @@ func Files(p paths.Paths) Check {
 // Settings reads the files that people edit.
 func Settings(p paths.Paths) Check {
 	return Check{Name: "settings", Look: func(context.Context) Finding {
-		_, err := config.LoadConfig(p.ConfigFile())
+		settings, err := config.LoadConfig(p.ConfigFile())
 		profiles, errs := config.LoadProfiles(p.ProfilesDir())
 		if err := errors.Join(append(errs, err)...); err != nil {
 			return failed("Mend it; until then the settings are as they were.", "%s", words.Sentence(strings.ReplaceAll(err.Error(), "\n", "; ")))
+		}
+		if _, err := settings.AllowedUsers(); err != nil {
+			return warning("Correct the name, or write the user's number.", "%s", words.Sentence("config.toml: "+err.Error()))
 		}
 		if len(profiles) == 1 {
 			return ok("config.toml and 1 profile can be read.")
