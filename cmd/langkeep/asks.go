@@ -119,7 +119,13 @@ into allowed.json in the state folder there.`,
 			if given > 1 {
 				return usagef("--once, --session and --always are one at a time")
 			}
-			a.say("confirm it on the desktop")
+			waiting, err := c.Asks(ctx)
+			if err != nil {
+				return err
+			}
+			if slices.ContainsFunc(waiting.Asks, func(q client.Question) bool { return q.ID == args[0] }) {
+				a.say("confirm it on the desktop")
+			}
 			if err := c.AnswerAsk(ctx, args[0], answer); err != nil {
 				return err
 			}
