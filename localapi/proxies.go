@@ -242,7 +242,7 @@ func (p *proxies) serve(snapshot agent.Snapshot, port int, listeners []net.Liste
 			p.metrics.proxy(problem)
 		},
 		Needs:   func() proxy.Needs { return p.needs(name) },
-		Problem: func(err error) *client.Problem { return problemOf(err, "") },
+		Problem: func(err error) *client.Problem { return proxyProblem(name, err) },
 	})
 	proves := guard.Limited(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := p.prove(w, r, nil, ""); err != nil {

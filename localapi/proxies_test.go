@@ -13,8 +13,10 @@ import (
 
 	"langkeep/agent"
 	"langkeep/agent/config"
+	"langkeep/agent/langflow"
 	"langkeep/agent/langflow/langflowtest"
 	"langkeep/agent/secret"
+	"langkeep/agent/vocabulary"
 	"langkeep/localapi/client"
 )
 
@@ -218,5 +220,19 @@ func TestProxyBehindASlowSignIn(t *testing.T) {
 			break // it opens when the sign-in is over
 		}
 		runtime.Gosched()
+	}
+}
+
+// What keeps a proxy from its server is told in words, with the profile's name.
+func TestProxyProblem(t *testing.T) {
+	for want, err := range map[string]*langflow.Error{
+		`profile "prod": the server's certificate isn't trusted (it expired): renew it`: {Op: "pass it on", Kind: langflow.Certificate, Detail: "it expired: renew it"},
+		`profile "prod": the command mint ended: run it in a terminal to see why`:       {Op: "pass it on", Kind: langflow.CommandFailed, Detail: "the command mint ended"},
+		`profile "prod": Cloudflare Access in front of the server wants you to sign in`: {Op: "pass it on", Kind: langflow.Gateway, Gateway: vocabulary.CloudflareAccess},
+	} {
+		got := proxyProblem("prod", err)
+		if got.Kind() != client.TypeServerUnreachable || !strings.HasPrefix(got.Detail, want) {
+			t.Errorf("%s: %s, want %s", got.Kind(), got.Detail, want)
+		}
 	}
 }

@@ -282,6 +282,15 @@ func problemOf(err error, serverURL string) *client.Problem {
 	return problem
 }
 
+// proxyProblem is problemOf for what keeps a profile's proxy from its server.
+func proxyProblem(profile string, err error) *client.Problem {
+	lf, ofServer := errors.AsType[*langflow.Error](err)
+	if _, told := errors.AsType[*agent.Error](err); ofServer && !told {
+		err = &agent.Error{Kind: agent.ServerUnreachable, Profile: profile, Reason: string(lf.Kind), Detail: lf.Detail, Gateway: lf.Gateway, Err: err}
+	}
+	return problemOf(err, "")
+}
+
 // sentence is a problem in the page's words. For a moved server it also notes the new
 // address in the problem.
 func sentence(p *client.Problem, e *agent.Error, serverURL string) string {

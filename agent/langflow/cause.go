@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -23,6 +24,8 @@ const (
 	noWay        = "no network leads there"
 	noTLS        = "what answers there speaks no TLS; the address may begin with http://"
 	noHTTP       = "what answers there is no web server, or wants an address that begins with https://"
+	badHTTP      = "its answer breaks the rules of HTTP"
+	badTLS       = "no TLS connection comes about: %s"
 )
 
 // The same of Windows Sockets, whose numbers package syscall lacks.
@@ -43,6 +46,9 @@ func causeOf(err error) string {
 		}
 		return false
 	}
+	says := func(parts ...string) bool { // where net/http has no type
+		return slices.ContainsFunc(parts, func(part string) bool { return strings.Contains(err.Error(), part) })
+	}
 	unknown, ofName := errors.AsType[*net.DNSError](err)
 	_, isRecord := errors.AsType[tls.RecordHeaderError](err)
 	switch {
@@ -54,23 +60,33 @@ func causeOf(err error) string {
 		return nobodyThere
 	case is(syscall.ENETUNREACH, syscall.EHOSTUNREACH, wsaNetUnreachable, wsaHostUnreachable):
 		return noWay
-	case is(syscall.ECONNRESET, syscall.EPIPE, wsaReset, io.EOF, io.ErrUnexpectedEOF):
+	case is(syscall.ECONNRESET, syscall.EPIPE, wsaReset, io.EOF, io.ErrUnexpectedEOF, net.ErrClosed),
+		says("closed idle connection", "http2: ", "stream error: ", "connection error: "):
 		return brokeOff
 	case isRecord || is(http.ErrSchemeMismatch):
 		return noTLS
-	case strings.Contains(err.Error(), "malformed HTTP"), strings.Contains(err.Error(), "readLoopPeekFailLocked"):
-		return noHTTP // net/http has no type for these
+	case says("malformed HTTP", "readLoopPeekFailLocked"):
+		return noHTTP
 	}
-	// The innermost text, without the addresses and calls around it.
+	// The innermost text, without the addresses and calls around it. The system's texts are
+	// made for people; those of net/http and its kind are not.
+	ofSystem := false
 	for {
 		if of, ok := errors.AsType[*url.Error](err); ok && of.Err != nil {
 			err = of.Err
 		} else if of, ok := errors.AsType[*net.OpError](err); ok && of.Err != nil {
-			err = of.Err
+			err, ofSystem = of.Err, true
 		} else if of, ok := errors.AsType[*os.SyscallError](err); ok && of.Err != nil {
-			err = of.Err
+			err, ofSystem = of.Err, true
 		} else {
-			return err.Error()
+			break
 		}
 	}
+	if alert, ok := strings.CutPrefix(err.Error(), "tls: "); ok {
+		return fmt.Sprintf(badTLS, alert)
+	}
+	if _, ok := errors.AsType[syscall.Errno](err); ok || ofSystem {
+		return err.Error()
+	}
+	return badHTTP
 }

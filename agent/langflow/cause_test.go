@@ -8,9 +8,12 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"langkeep/agent/clock"
 )
 
 func TestCause(t *testing.T) {
@@ -22,8 +25,9 @@ func TestCause(t *testing.T) {
 		fmt.Sprintf(noNameServer, "flows.test"): dial(&net.DNSError{Err: "server misbehaving", Name: "flows.test"}),
 		nobodyThere:                             dial(os.NewSyscallError("connect", syscall.ECONNREFUSED)),
 		noWay:                                   dial(os.NewSyscallError("connect", syscall.ENETUNREACH)),
-		brokeOff:                                fmt.Errorf("read: %w", io.ErrUnexpectedEOF),
-		"too odd":                               dial(os.NewSyscallError("connect", errors.New("too odd"))),
+		brokeOff:                                errors.Join(io.ErrUnexpectedEOF, errors.New("http2: client connection lost")),
+		"no TLS connection comes about: handshake failure": &net.OpError{Op: "remote error", Err: errors.New("tls: handshake failure")},
+		"too odd": dial(os.NewSyscallError("connect", errors.New("too odd"))),
 	} {
 		if got := TransportError("op", &url.URL{Scheme: "https", Host: "flows.test"}, err); got.Kind != Unreachable || got.Detail != want {
 			t.Errorf("%v: %s %q, want %q", err, got.Kind, got.Detail, want)
@@ -63,6 +67,51 @@ func TestCauseOfAnotherProgram(t *testing.T) {
 			} else if got := causeOf(err); got != want {
 				t.Errorf("%s to %.20q: %v is %q, want %q", scheme, greeting, err, got, want)
 			}
+		}
+		_ = l.Close()
+	}
+}
+
+// An answer that breaks the rules of HTTP is told without the words of Go's packages, which
+// are for the log.
+func TestCauseOfABadAnswer(t *testing.T) {
+	const begin, json = "HTTP/1.1 200 OK\r\n", "Content-Type: application/json\r\n"
+	for answer, want := range map[string]string{
+		begin + json + "Content-Length: abc\r\n\r\n{}":                                    badHTTP,
+		begin + json + "Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}":                 badHTTP,
+		begin + json + "Transfer-Encoding: snappy\r\n\r\n{}":                              badHTTP,
+		begin + json + "Transfer-Encoding: chunked\r\n\r\nxyz\r\n{}\r\n":                  badHTTP,
+		begin + json + "Transfer-Encoding: chunked\r\n\r\n2\r\n{}{}\r\n":                  badHTTP,
+		begin + json + "Content-Encoding: gzip\r\nContent-Length: 12\r\n\r\nno gzip here": badHTTP,
+		begin + "X: " + strings.Repeat("x", 11<<20) + "\r\n\r\n":                          badHTTP,
+		begin + "no colon\r\n\r\n":                                                        badHTTP,
+		begin + json + "Content-Length: 9\r\n\r\n{}":                                      brokeOff,
+	} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			for {
+				conn, err := l.Accept()
+				if err != nil {
+					return
+				}
+				_, _ = conn.Read(make([]byte, 4096))
+				_, _ = io.WriteString(conn, answer)
+				_ = conn.Close()
+			}
+		}()
+		c, err := New("http://"+l.Addr().String(), Options{Transport: http.DefaultTransport, Clock: clock.System()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = c.Version(t.Context())
+		var e *Error
+		if !errors.As(err, &e) || e.Kind != Unreachable || e.Detail != want {
+			t.Errorf("%.90q is %v, want %q", answer, err, want)
+		} else if want == badHTTP && e.raw == "" {
+			t.Errorf("%.90q: the log does not say what is wrong", answer)
 		}
 		_ = l.Close()
 	}

@@ -61,6 +61,7 @@ type Error struct {
 	RetryAfter time.Duration
 
 	cause error
+	raw   string        // the words of a package of Go's, for logs, where Detail has others
 	sent  *http.Request // the one that a gateway refused
 }
 
@@ -75,6 +76,9 @@ func (e *Error) Error() string {
 		s += fmt.Sprintf(" (%d)", e.Status)
 	case e.Detail != "":
 		s += " (" + e.Detail + ")"
+	}
+	if e.raw != "" {
+		s += ": " + e.raw
 	}
 	if e.RetryAfter > 0 {
 		s += ", retry after " + e.RetryAfter.String()
@@ -155,6 +159,9 @@ func TransportError(op string, to *url.URL, err error, secrets ...secret.Text) *
 		e.Kind = TimedOut
 	} else {
 		e.Detail = clean(causeOf(err), secrets...)
+		if e.Detail == badHTTP {
+			e.raw = clean(err.Error(), secrets...)
+		}
 	}
 	if g := ofHandshake(err); g.name != "" {
 		e.Kind, e.Gateway, e.Detail = Gateway, g.name, g.detail

@@ -251,6 +251,12 @@ func because(err error) string {
 	if err == nil {
 		return ""
 	}
+	if e, ok := errors.AsType[*langflow.Error](err); ok {
+		if e.Detail == "" {
+			return ""
+		}
+		return " (" + e.Detail + ")"
+	}
 	return " (" + err.Error() + ")"
 }
 

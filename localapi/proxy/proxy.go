@@ -515,9 +515,7 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	why := "the server did not answer: try again when it is back"
 	if p, ok := r.Context().Value(proxiedRequestKey{}).(*proxiedRequest); ok {
 		switch e := langflow.TransportError("pass it on", p.upstream, err); e.Kind {
-		case langflow.Certificate, langflow.ForwardProxy, langflow.CommandFailed:
-			why = e.Error()
-		case langflow.Gateway:
+		case langflow.Certificate, langflow.ForwardProxy, langflow.CommandFailed, langflow.Gateway:
 			guard.WriteProblem(w, badGateway(h.Problem(e)))
 			return
 		}
