@@ -50,6 +50,13 @@ func (s *Server) note(u use, problem *client.Problem) {
 	s.Audit.Note(u.Use, func() audit.Process { return auditProcess(u.search.Wait()) })
 }
 
+// noteAbout notes what a request did to an app or a tool.
+func (s *Server) noteAbout(r *http.Request, caller *guard.Caller, profile, what, about string) {
+	u := s.useOf(r, caller, profile, what)
+	u.About = audit.Text(about)
+	s.note(u, nil)
+}
+
 func auditProcess(p guard.Process) audit.Process {
 	return audit.Process{PID: p.PID, Exe: audit.Text(p.Exe)}
 }
@@ -73,7 +80,7 @@ type noting int
 const (
 	notedAfter     noting = iota // after the answer, with its result
 	notedBefore                  // at once, for a stream
-	notedByHandler               // by the handler, before its stream begins
+	notedByHandler               // by the handler, which knows more; a problem after the answer
 	notNoted                     // never, for public files
 )
 
@@ -84,7 +91,7 @@ func noted(r route) noting {
 		return notNoted // the request inside is noted on its own
 	case strings.HasSuffix(r.path, "/events"):
 		return notedBefore
-	case r.path == leasesPath || r.path == leasePath:
+	case r.path == leasesPath, r.path == leasePath, r.path == clientsPath && r.method == http.MethodPost, r.path == clientPath, r.path == toolPath:
 		return notedByHandler
 	}
 	return notedAfter

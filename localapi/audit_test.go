@@ -7,12 +7,15 @@ import (
 	"io"
 	"maps"
 	"net"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"langkeep/localapi/client"
+	"langkeep/localapi/words"
 )
 
 // A handler's refusal is a refusal in the audit log, and no use.
@@ -105,6 +108,41 @@ func TestLastRequestIsAudited(t *testing.T) {
 			t.Fatal("it is not in the audit log")
 		}
 		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// The log names the app that was added or revoked, and the tool that was connected; a
+// preview connects nothing.
+func TestAuditOfAppsAndTools(t *testing.T) {
+	t.Setenv("PATH", "")
+	r := newRig(t)
+	r.signIn()
+	if err := os.Mkdir(filepath.Join(r.home, ".cursor"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	r.must(201, "POST", "/v1/clients", `{"name":"ci","scopes":["read"],"profiles":["prod"]}`)
+	r.must(204, "DELETE", "/v1/clients/ci", "")
+	r.refused(client.TypeNotFound, "owner", "DELETE", "/v1/clients/unheard", "")
+	r.must(200, "POST", "/v1/tools/cursor", `{"profile":"prod","preview":true}`)
+	r.must(200, "POST", "/v1/tools/cursor", `{"profile":"prod"}`)
+	r.must(200, "DELETE", "/v1/tools/cursor?profile=prod", "")
+	r.refused(client.TypeNotFound, "owner", "DELETE", "/v1/tools/cursor?profile=prod", "")
+	want := []string{"added the app ci", "revoked the app ci", "was refused (not found): revoked an app", "looked at what connecting the tool cursor changes",
+		"connected the tool cursor", "disconnected the tool cursor", "was refused (not found): disconnected a tool"}
+	var got []string
+	for start := time.Now(); len(got) < len(want); {
+		if time.Since(start) > 5*time.Second {
+			t.Fatalf("the log has %q", got)
+		}
+		got = nil
+		for _, e := range r.server.Audit.Entries(0) {
+			if strings.Contains(e.What, "/v1/clients") || strings.Contains(e.What, "/v1/tools") {
+				got = append(got, words.Did(e.Use))
+			}
+		}
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("the log has %q", got)
 	}
 }
 

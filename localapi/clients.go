@@ -113,6 +113,7 @@ func (s *Server) addClient(w http.ResponseWriter, r *http.Request, caller *guard
 	}
 	for _, added := range s.Clients.All() {
 		if added.Name == c.Name {
+			s.noteAbout(r, caller, "", "POST "+clientsPath, c.Name)
 			err := answer(w, http.StatusCreated, clientAnswer{presentClient(added), token.Reveal()})
 			if http.NewResponseController(w).Flush() != nil {
 				// The caller has left, so nobody has seen the token.
@@ -207,20 +208,25 @@ func clientProblem(err error) error {
 	return err
 }
 
-func (s *Server) revokeClient(w http.ResponseWriter, _ *http.Request, _ *guard.Caller, name string) error {
+func (s *Server) revokeClient(w http.ResponseWriter, r *http.Request, caller *guard.Caller, name string) error {
 	if err := s.Clients.Revoke(name); err != nil {
 		return clientProblem(err)
 	}
+	s.noteAbout(r, caller, "", "DELETE "+clientPath, name)
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }
 
 // revokeSelf ends the client token that the request carries.
-func (s *Server) revokeSelf(w http.ResponseWriter, r *http.Request, caller *guard.Caller, _ string) error {
+func (s *Server) revokeSelf(w http.ResponseWriter, _ *http.Request, caller *guard.Caller, _ string) error {
 	if caller.Owner || caller.Page {
 		return client.NewProblem(client.TypeBadRequest, "this is not a client's token: send the one to be revoked")
 	}
-	return s.revokeClient(w, r, caller, caller.Name)
+	if err := s.Clients.Revoke(caller.Name); err != nil {
+		return clientProblem(err)
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
 }
 
 // lease makes a client that lives while the request is held open, and opens the proxy

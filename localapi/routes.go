@@ -59,6 +59,9 @@ const (
 	proofPath    = "/v1/proof"
 	refreshPath  = "/v1/profiles/{name}/refresh"
 	leasesPath   = "/v1/leases"
+	clientsPath  = "/v1/clients"
+	clientPath   = clientsPath + "/{name}"
+	toolPath     = "/v1/tools/{name}"
 	leasePath    = "/v1/lease"
 )
 
@@ -80,10 +83,10 @@ func (s *Server) table() []route {
 		{"GET", "/v1/profiles/{name}/api-key", guard.APIKey, s.apiKey},
 		{"GET", "/v1/profiles/{name}/keys", guard.Manage, s.keys},
 		{"DELETE", "/v1/profiles/{name}/keys", guard.Manage, s.revokeKey},
-		{"GET", "/v1/clients", guard.Owner, s.listClients},
-		{"POST", "/v1/clients", guard.Owner, s.addClient},
-		{"PATCH", "/v1/clients", guard.Owner, s.seenClients},
-		{"DELETE", "/v1/clients/{name}", guard.Owner, s.revokeClient},
+		{"GET", clientsPath, guard.Owner, s.listClients},
+		{"POST", clientsPath, guard.Owner, s.addClient},
+		{"PATCH", clientsPath, guard.Owner, s.seenClients},
+		{"DELETE", clientPath, guard.Owner, s.revokeClient},
 		{"DELETE", "/v1/client", guard.Anyone, s.revokeSelf},
 		{"GET", "/v1/apps", guard.Owner, s.apps},
 		{"POST", leasesPath, guard.Read, s.lease},
@@ -95,8 +98,8 @@ func (s *Server) table() []route {
 		{"GET", "/v1/settings", guard.Owner, s.settings},
 		{"PATCH", "/v1/settings", guard.Owner, s.changeSettings},
 		{"GET", "/v1/tools", guard.Owner, s.tools},
-		{"POST", "/v1/tools/{name}", guard.Owner, s.connectTool},
-		{"DELETE", "/v1/tools/{name}", guard.Owner, s.disconnectTool},
+		{"POST", toolPath, guard.Owner, s.connectTool},
+		{"DELETE", toolPath, guard.Owner, s.disconnectTool},
 		{"POST", "/v1/page/code", guard.Owner, s.pageCode},
 		{"POST", exchangePath, guard.Anyone, s.pageToken},
 		{"POST", sealedPath, guard.Anyone, s.pageSealed},

@@ -79,7 +79,7 @@ func builderOf(query url.Values) (bool, error) {
 }
 
 // connectTool writes an entry into a tool's own file, or says what that would change.
-func (s *Server) connectTool(w http.ResponseWriter, r *http.Request, _ *guard.Caller, name string) error {
+func (s *Server) connectTool(w http.ResponseWriter, r *http.Request, caller *guard.Caller, name string) error {
 	var body client.ConnectTool
 	if err := read(r, &body); err != nil {
 		return err
@@ -104,6 +104,7 @@ func (s *Server) connectTool(w http.ResponseWriter, r *http.Request, _ *guard.Ca
 		change.Diff = []string{} // never null
 	}
 	if body.Preview || !change.Changes {
+		s.noteAbout(r, caller, link.Profile, "preview POST "+toolPath, tool.Name)
 		return answer(w, http.StatusOK, change)
 	}
 	old, _, err := s.Tools.Records.Find(tool.Name, link.Profile, link.Builder)
@@ -117,6 +118,7 @@ func (s *Server) connectTool(w http.ResponseWriter, r *http.Request, _ *guard.Ca
 	if err := s.endToken(old); err != nil {
 		return err
 	}
+	s.noteAbout(r, caller, link.Profile, "POST "+toolPath, tool.Name)
 	return answer(w, http.StatusOK, change)
 }
 
@@ -134,7 +136,7 @@ func (s *Server) endToken(n connect.Record) error {
 
 // disconnectTool takes a profile's entries back: both, or with builder in the query the
 // one.
-func (s *Server) disconnectTool(w http.ResponseWriter, r *http.Request, _ *guard.Caller, name string) error {
+func (s *Server) disconnectTool(w http.ResponseWriter, r *http.Request, caller *guard.Caller, name string) error {
 	tool, err := toolOf(name)
 	if err != nil {
 		return err
@@ -164,6 +166,7 @@ func (s *Server) disconnectTool(w http.ResponseWriter, r *http.Request, _ *guard
 			taken.Backups = append(taken.Backups, left)
 		}
 	}
+	s.noteAbout(r, caller, query.Get("profile"), "DELETE "+toolPath, tool.Name)
 	return answer(w, http.StatusOK, taken)
 }
 

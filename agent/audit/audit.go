@@ -49,6 +49,7 @@ type Use struct {
 	Refused Text    `json:"refused"` // the kind of problem; null: the request was admitted
 	Process Process `json:"process"`
 	Failed  Text    `json:"failed,omitempty"` // the kind of problem of a request that was admitted in vain
+	About   Text    `json:"about,omitempty"`  // the name of the app or tool that was added, revoked, connected or disconnected
 }
 
 // Entry is a line of the log.

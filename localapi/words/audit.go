@@ -33,6 +33,7 @@ var did = map[string]string{
 	"GET /v1/profiles/{name}/keys":          "looked at the account's API keys",
 	"DELETE /v1/profiles/{name}/keys":       "revoked an API key of the account",
 	"POST /v1/tools/{name}":                 "connected a tool",
+	"preview POST /v1/tools/{name}":         "looked at what connecting a tool changes",
 	"DELETE /v1/tools/{name}":               "disconnected a tool",
 	"PATCH /v1/settings":                    "changed a setting",
 	"POST /v1/lock":                         "locked Langkeep",
@@ -64,6 +65,9 @@ func Did(u audit.Use) string {
 	said := did[u.What]
 	if slices.Contains(looks, u.What) {
 		said = "looked at the state"
+	}
+	if u.About != "" {
+		said = strings.NewReplacer("an app", "the app "+Safe(string(u.About)), "a tool", "the tool "+Safe(string(u.About))).Replace(said)
 	}
 	if said == "" {
 		said = Safe(u.What)
