@@ -2,8 +2,11 @@ package connect
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"runtime"
+	"strings"
 
 	"langkeep/agent/paths"
 )
@@ -19,6 +22,19 @@ type Desk struct {
 // OpenDesk names the files; they need not be there.
 func OpenDesk(p paths.Paths, getenv func(string) string) Desk {
 	return Desk{OpenRecords(p), p, getenv}
+}
+
+// ClientName is the name of a tool's client for a profile. Where both names are too long
+// for one, a hash of the profile's stands for its end.
+func ClientName(tool, profile string) string {
+	const most = 63
+	name := tool + "-" + profile
+	if len(name) <= most {
+		return name
+	}
+	hash := sha256.Sum256([]byte(profile))
+	end := "-" + hex.EncodeToString(hash[:4])
+	return strings.TrimRight(name[:most-len(end)], "-._") + end
 }
 
 // Server is a link's MCP server, which asks the agent of the desk's paths.

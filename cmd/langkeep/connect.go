@@ -202,7 +202,7 @@ func (o *connectOptions) run(ctx context.Context, toolName string, args []string
 	n := &connecting{connectOptions: o, agent: c, tool: tool, records: desk.Records,
 		link: connect.Link{Profile: name, Project: o.project, Builder: o.builder, Scopes: strings.Join(o.scopes, " ")}}
 	if o.http {
-		n.client = tool.Name + "-" + name
+		n.client = connect.ClientName(tool.Name, name)
 	}
 	done, err := n.run(ctx)
 	if !done {
