@@ -3,11 +3,13 @@ package agent
 import (
 	"context"
 	"time"
+
+	"langkeep/agent/clock"
 )
 
 const (
 	defaultLifetime = time.Hour        // of an access token without an expiry (LANGFLOW_ACCESS_TOKEN_EXPIRE_SECONDS)
-	tick            = 15 * time.Second // a sleep or a jump of the clock is noticed within this time
+	tick            = clock.Tick       // a sleep or a jump of the clock is noticed within this time
 	lockedTick      = 3 * time.Second  // while a session waits for the keychain
 	proofAge        = time.Hour        // a credential that was not accepted for this long is tried before it is trusted
 	signInRetry     = time.Hour        // between two trials of a session after a final refusal
@@ -130,7 +132,7 @@ func (a *Agent) startDue() time.Duration {
 		a.noteLocked(s, func(m *machine, _ moment) { m.planned = false })
 		a.start(s, false) // the session itself notes a failure
 	}
-	wait := tick
+	wait := clock.NextTick(a.clock)
 	if a.storeBlocked() {
 		wait = lockedTick
 	}

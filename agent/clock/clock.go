@@ -33,6 +33,13 @@ func (s system) Both() (time.Time, time.Duration) {
 	return now.Round(0), now.Sub(s.start)
 }
 
+// Tick is how often an idle agent looks around.
+const Tick = 15 * time.Second
+
+// NextTick returns the time until all that looks around every Tick does so next. It is
+// one moment for all of them, so that an idle computer wakes up once.
+func NextTick(c Clock) time.Duration { return Tick - c.Elapsed()%Tick }
+
 // Jumping is a System clock whose wall time a test can move, as a suspended
 // laptop or a corrected clock would.
 type Jumping struct {

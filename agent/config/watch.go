@@ -13,16 +13,14 @@ import (
 
 	"github.com/fsnotify/fsnotify"
 
+	"langkeep/agent/clock"
 	"langkeep/agent/paths"
 )
 
 const (
 	// debounce is how long the files must be quiet: editors write in several steps.
 	debounce = 200 * time.Millisecond
-	// lookEvery is the time between two looks at the files, for changes that no watch
-	// reports.
-	lookEvery = 15 * time.Second
-	maxLinks  = 40 // that lead to a file at most, as on Linux
+	maxLinks = 40 // that lead to a file at most, as on Linux
 )
 
 // Watch calls changed after config.toml or a profile was edited, made, renamed
@@ -32,8 +30,8 @@ const (
 // Symbolic links may lead to the files, over any number of links and folders: a change
 // of any of them makes Watch look at the files. A change that no watch reports, such as
 // an edit on a network disk or a replaced folder, is seen within 15 s.
-func Watch(ctx context.Context, p paths.Paths, log *slog.Logger, changed func()) {
-	w := newWatch(p, log)
+func Watch(ctx context.Context, p paths.Paths, c clock.Clock, log *slog.Logger, changed func()) {
+	w := newWatch(p, c, log)
 	notifier, err := fsnotify.NewWatcher()
 	if err != nil {
 		log.Warn("the settings can't be watched: edits are seen within 15 s", "error", err)
@@ -48,6 +46,7 @@ func Watch(ctx context.Context, p paths.Paths, log *slog.Logger, changed func())
 // watch is the state of Watch.
 type watch struct {
 	paths    paths.Paths
+	clock    clock.Clock
 	log      *slog.Logger
 	notifier *fsnotify.Watcher      // nil: the system has none
 	watched  map[string]fs.FileInfo // the folders, as they were when their watch began
@@ -56,15 +55,16 @@ type watch struct {
 	folders  []string               // those of the settings, without a link on the way
 }
 
-func newWatch(p paths.Paths, log *slog.Logger) *watch {
-	return &watch{paths: p, log: log, watched: map[string]fs.FileInfo{}, refused: map[string]bool{}}
+func newWatch(p paths.Paths, c clock.Clock, log *slog.Logger) *watch {
+	return &watch{paths: p, clock: c, log: log, watched: map[string]fs.FileInfo{}, refused: map[string]bool{}}
 }
 
 // watchEvents is Watch with the folders' events.
 func (w *watch) watchEvents(ctx context.Context, events <-chan fsnotify.Event, errs <-chan error, changed func()) {
 	quiet := time.NewTimer(0)
 	defer quiet.Stop()
-	tick := time.NewTicker(lookEvery)
+	// A look at the files is for changes that no watch reports.
+	tick := time.NewTimer(clock.NextTick(w.clock))
 	defer tick.Stop()
 	var seen map[string]fs.FileInfo
 	for {
@@ -78,6 +78,7 @@ func (w *watch) watchEvents(ctx context.Context, events <-chan fsnotify.Event, e
 			seen = w.look()
 			changed()
 		case <-tick.C:
+			tick.Reset(clock.NextTick(w.clock))
 			if !maps.EqualFunc(seen, w.look(), sameFile) {
 				quiet.Reset(debounce)
 			}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/fsnotify/fsnotify"
 
+	"langkeep/agent/clock"
 	"langkeep/agent/paths"
 	"langkeep/agent/paths/pathstest"
 )
@@ -27,7 +28,7 @@ func watching(t *testing.T, p paths.Paths) (expect func(what string)) {
 	changes, ended := make(chan struct{}, 100), make(chan struct{})
 	go func() {
 		defer close(ended)
-		Watch(ctx, p, slog.New(slog.DiscardHandler), func() { changes <- struct{}{} })
+		Watch(ctx, p, clock.System(), slog.New(slog.DiscardHandler), func() { changes <- struct{}{} })
 	}()
 	t.Cleanup(func() {
 		cancel()
@@ -37,7 +38,7 @@ func watching(t *testing.T, p paths.Paths) (expect func(what string)) {
 		t.Helper()
 		select {
 		case <-changes:
-		case <-time.After(10 * time.Second): // less than lookEvery: a watch has to tell
+		case <-time.After(10 * time.Second): // less than clock.Tick: a watch has to tell
 			t.Fatalf("%s: not seen", what)
 		}
 	}
@@ -205,7 +206,7 @@ func TestWatchesThatNothingNeeds(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer notifier.Close()
-	w := newWatch(p, slog.New(slog.DiscardHandler))
+	w := newWatch(p, clock.System(), slog.New(slog.DiscardHandler))
 	w.notifier = notifier
 	own := []string{real, filepath.Join(real, "profiles")}
 	check := func(what string, more ...string) {
@@ -248,7 +249,7 @@ func TestLooks(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		var n atomic.Int64
-		w := newWatch(p, slog.New(slog.DiscardHandler)) // without a watch on anything
+		w := newWatch(p, clock.System(), slog.New(slog.DiscardHandler)) // without a watch on anything
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
@@ -256,7 +257,7 @@ func TestLooks(t *testing.T) {
 		}()
 		check := func(what string, want int64) {
 			t.Helper()
-			time.Sleep(lookEvery + debounce)
+			time.Sleep(clock.Tick + debounce)
 			synctest.Wait()
 			if n := n.Load(); n != want {
 				t.Errorf("%s: %d changes, want %d", what, n, want)
@@ -316,7 +317,7 @@ func TestWatchEvents(t *testing.T) {
 				events, errs := make(chan fsnotify.Event), make(chan error)
 				n := 0
 				done := make(chan struct{})
-				w := newWatch(paths.Paths{Config: dir}, slog.New(slog.DiscardHandler))
+				w := newWatch(paths.Paths{Config: dir}, clock.System(), slog.New(slog.DiscardHandler))
 				go func() {
 					defer close(done)
 					w.watchEvents(ctx, events, errs, func() { n++ })
@@ -351,7 +352,7 @@ func TestWatchWithoutFolders(t *testing.T) {
 		defer cancel()
 		p := paths.Paths{Config: filepath.Join(dir, "later")}
 		var n atomic.Int64
-		w := newWatch(p, slog.New(slog.DiscardHandler))
+		w := newWatch(p, clock.System(), slog.New(slog.DiscardHandler))
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
@@ -361,7 +362,7 @@ func TestWatchWithoutFolders(t *testing.T) {
 		if err := errors.Join(os.Mkdir(p.Config, 0o700), os.WriteFile(p.ConfigFile(), nil, 0o600)); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(lookEvery + debounce)
+		time.Sleep(clock.Tick + debounce)
 		synctest.Wait()
 		cancel()
 		<-done

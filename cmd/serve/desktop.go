@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"langkeep/agent"
-	"langkeep/agent/clock"
 	"langkeep/agent/config"
 	"langkeep/agent/paths"
 	"langkeep/agent/sessionbus"
@@ -91,7 +90,7 @@ func (v *desktopView) show(ctx context.Context, stopped <-chan struct{}) {
 	asked, leave := v.asks.Attend()
 	defer leave()
 	err := tray.Run(tray.Config{
-		Profiles: v.profiles, Questions: v.asks.Open, Code: v.code, Changes: either(ctx, changes.Ready(), either(ctx, asked, v.codes)), Clock: clock.System(), Version: v.options.Version,
+		Profiles: v.profiles, Questions: v.asks.Open, Code: v.code, Changes: either(ctx, changes.Ready(), either(ctx, asked, v.codes)), Clock: v.clock, Version: v.options.Version,
 		Icons: v.options.Paths.Icons(), Actions: v.actions(ctx), Log: v.log, Say: v.Say,
 		Shown: func() {
 			v.tray.Store(true)
@@ -398,7 +397,7 @@ func (v *desktopView) notify(ctx context.Context) {
 	changes := v.agent.Subscribe()
 	defer v.agent.Unsubscribe(changes)
 	notify.Run(ctx, notify.Config{
-		Changes: changes, Clock: clock.System(), Log: v.log, Show: show,
+		Changes: changes, Clock: v.clock, Log: v.log, Show: show,
 		Wanted: func() config.Notify { return v.config.Get().Notify },
 		SignIn: func(string) string {
 			if v.tray.Load() {

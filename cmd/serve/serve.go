@@ -61,6 +61,7 @@ type running struct {
 	asks   *asks.Desk
 	server *localapi.Server
 	config *liveConfig
+	clock  clock.Clock
 	log    *slog.Logger
 	stop   func() // does not wait for the end
 }
@@ -109,7 +110,8 @@ func run(ctx context.Context, o Options, show func(running)) (err error) {
 	live := &liveConfig{path: o.Paths.ConfigFile(), level: level}
 	live.set(settings)
 	owner := guard.NewToken()
-	api := newAPI(o, live, store, owner, log)
+	clk := clock.System()
+	api := newAPI(o, live, store, owner, clk, log)
 	listeners, url, err := listen(settings.Listen, o, log)
 	if err != nil {
 		return err
@@ -118,7 +120,7 @@ func run(ctx context.Context, o Options, show func(running)) (err error) {
 
 	userAgent := "langkeep/" + o.Version
 	api.Agent = agent.New(agent.Config{
-		Store: store, Clock: clock.System(), Log: log, ProfilesDir: o.Paths.ProfilesDir(),
+		Store: store, Clock: clk, Log: log, ProfilesDir: o.Paths.ProfilesDir(),
 		UserAgent: userAgent, KeysFile: o.Paths.Keys(), LockFile: o.Paths.Locked(),
 		OpenWindow: openWindow(live, o.Paths),
 	})
@@ -130,9 +132,9 @@ func run(ctx context.Context, o Options, show func(running)) (err error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	api.Started, api.Stop = time.Now(), stop
-	api.History = history.Open(o.Paths.History(), clock.System(), log)
+	api.History = history.Open(o.Paths.History(), clk, log)
 	defer api.History.Close()
-	api.Audit = auditlog.Open(o.Paths.Audit(), clock.System(), log)
+	api.Audit = auditlog.Open(o.Paths.Audit(), clk, log)
 	api.Doctor = &doctor.Inside{
 		Agent: api.Agent, Store: store, PeerLookup: api.Guard.PeerLookup, Clipboard: func() error { return clipboard.Check(os.Getenv) }, Paths: o.Paths, Home: doctor.HomeFolder(), UserAgent: userAgent,
 	}
@@ -142,7 +144,7 @@ func run(ctx context.Context, o Options, show func(running)) (err error) {
 	defer context.AfterFunc(ctx, api.Agent.CloseWindows)()
 	var parts sync.WaitGroup
 	parts.Go(func() {
-		config.Watch(ctx, o.Paths, log, func() {
+		config.Watch(ctx, o.Paths, clk, log, func() {
 			live.reload(log)
 			api.Agent.Reload()
 			server.LookAtAsk()
@@ -168,7 +170,7 @@ func run(ctx context.Context, o Options, show func(running)) (err error) {
 	}
 	log.Info("started", "version", o.Version, "url", url, "store", store.Kind(), "pid", os.Getpid())
 	o.Ready(url)
-	show(running{agent: api.Agent, asks: api.Asks, server: server, config: live, log: log, stop: stop})
+	show(running{agent: api.Agent, asks: api.Asks, server: server, config: live, clock: clk, log: log, stop: stop})
 	err = server.Serve(ctx, listeners...)
 	stop()
 	stopEngine()
@@ -190,11 +192,11 @@ func (o Options) settings() (config.Config, error) {
 }
 
 // newAPI makes the local API's configuration, but for the parts that need the agent.
-func newAPI(o Options, live *liveConfig, store keychain.Store, owner secret.Text, log *slog.Logger) *localapi.Config {
+func newAPI(o Options, live *liveConfig, store keychain.Store, owner secret.Text, clk clock.Clock, log *slog.Logger) *localapi.Config {
 	api := &localapi.Config{
 		Log: log, Version: o.Version, Store: store.Kind(), Settings: live, PageFile: o.Paths.PageFile(),
-		Pages: guard.NewPages(clock.System()), Clients: clients.Open(o.Paths.Clients(), clock.System(), log),
-		Asks:  asks.New(asks.Config{Clock: clock.System(), Log: log, File: o.Paths.Allowed(), Alive: guard.SessionAlive}),
+		Pages: guard.NewPages(clk), Clients: clients.Open(o.Paths.Clients(), clk, log),
+		Asks:  asks.New(asks.Config{Clock: clk, Log: log, File: o.Paths.Allowed(), Alive: guard.SessionAlive}),
 		Modes: asks.NewMemory(o.Paths.Asking()),
 	}
 	api.Guard = guard.New(guard.Config{
