@@ -29,8 +29,8 @@ func newAudit(a *app) *cobra.Command {
 		Use:   "audit [--all] [--follow] [--json]",
 		Short: "Show who asked for what",
 		Long: `Show the last entries of the audit log in the order of their times: when, who and by
-which program, where the system tells, which profile, and what for. A mark shows
-a refusal. The first use is written at once, repeats of it as one line a minute with
+which program, where the system tells, which profile, what for, and whether it was
+refused. The first use is written at once, repeats of it as one line a minute with
 their count. Your own looks at how things are, such as langkeep status, are left out,
 but for --all. --json has the routes of the local API, and all entries.
 
