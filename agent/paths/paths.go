@@ -318,13 +318,13 @@ func WriteFile(path string, data []byte) (err error) {
 	// CreateTemp makes a file of mode 0600 and refuses one that is there.
 	f, err := os.CreateTemp(dir, tmpPrefix+name+".*")
 	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
+		return fmt.Errorf("write %s: %w", path, bare(err))
 	}
 	defer func() {
 		if err != nil {
 			_ = f.Close() // a second close is harmless
 			_ = os.Remove(f.Name())
-			err = fmt.Errorf("write %s: %w", path, err)
+			err = fmt.Errorf("write %s: %w", path, bare(err))
 		}
 	}()
 	info, err := f.Stat()
@@ -347,6 +347,18 @@ func WriteFile(path string, data []byte) (err error) {
 		return err
 	}
 	return syncDir(dir)
+}
+
+// bare is the system's own error, without the call and the path that package os puts before
+// it: people need to read "permission denied", not "openat".
+func bare(err error) error {
+	if of, ok := errors.AsType[*fs.PathError](err); ok {
+		return of.Err
+	}
+	if of, ok := errors.AsType[*os.LinkError](err); ok {
+		return of.Err
+	}
+	return err
 }
 
 // WriteThrough is WriteFile for a file that its person may keep elsewhere, such as in a
@@ -402,7 +414,7 @@ func Open(path string) (*os.File, error) {
 		}
 	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", path, bare(err))
 	}
 	if err := ordinary(f); err != nil {
 		_ = f.Close() // nothing was written

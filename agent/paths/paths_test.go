@@ -181,8 +181,11 @@ func TestCheckSchema(t *testing.T) {
 
 func TestReadFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f")
-	if _, err := ReadFile(path, 5); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := ReadFile(path, 5); !errors.Is(err, fs.ErrNotExist) || !strings.HasPrefix(err.Error(), path+": ") {
 		t.Errorf("a missing file: %v", err)
+	}
+	if err := WriteFile(filepath.Join(path, "g"), nil); !errors.Is(err, fs.ErrNotExist) || strings.Count(err.Error(), path) != 1 {
+		t.Errorf("a missing folder: %v", err)
 	}
 	if err := os.WriteFile(path, []byte("12345"), 0o600); err != nil {
 		t.Fatal(err)

@@ -18,6 +18,7 @@ import (
 	"langkeep/agent/clock"
 	"langkeep/agent/config"
 	"langkeep/agent/langflow"
+	"langkeep/agent/paths"
 	"langkeep/localapi/words"
 )
 
@@ -126,7 +127,7 @@ func (s *server) address(context.Context) Finding {
 	var ca []byte
 	if s.Profile.CAFile != "" {
 		var err error
-		if ca, err = os.ReadFile(s.Profile.CAFile); err != nil {
+		if ca, err = paths.ReadFile(s.Profile.CAFile, 1<<20); err != nil {
 			return failed("Put the CA's certificate there, or change ca_file.", "The CA file can't be read: %v.", err)
 		}
 	}
