@@ -234,6 +234,41 @@ func (*secretService) history(ctx context.Context) int {
 	return 0
 }
 
+// recorded relies on the signal of KeePassXC 2.7.4 for a changed entry: what turns it off
+// while the database is saved (Database::writeDatabase) keeps the history as it is, too
+// (Entry::endUpdate).
+func (*secretService) recorded(ctx context.Context, write func() error) (bool, error) {
+	conn, err := connect(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer conn.Close()
+	const changed = "ItemChanged"
+	err = conn.AddMatchSignalContext(ctx, dbus.WithMatchSender(secretsName), dbus.WithMatchInterface(collectionIface), dbus.WithMatchMember(changed))
+	if err != nil {
+		return false, serviceError(ctx, err)
+	}
+	signals := make(chan *dbus.Signal, 32)
+	conn.Signal(signals)
+	if err := write(); err != nil {
+		return false, err
+	}
+	// The signals of the write come before the answer to what is asked after it.
+	if _, err := defaultCollection(ctx, conn); err != nil {
+		return false, err
+	}
+	for {
+		select {
+		case sig := <-signals:
+			if sig.Name == collectionIface+"."+changed {
+				return true, nil
+			}
+		default:
+			return false, nil
+		}
+	}
+}
+
 // serviceError wraps an error of a call to the Secret Service.
 func serviceError(ctx context.Context, err error) error {
 	return fmt.Errorf("%w: the Secret Service: %w", busError(ctx, err), err)

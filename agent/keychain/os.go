@@ -31,6 +31,9 @@ type gate interface {
 	// history is how many earlier values of an item the keychain keeps, also of one that was
 	// deleted.
 	history(ctx context.Context) int
+	// recorded makes a write of an item, and tells whether the keychain has put the value
+	// before it into the history.
+	recorded(ctx context.Context, write func() error) (bool, error)
 }
 
 // goKeyring is the ring of zalando/go-keyring.
@@ -348,10 +351,19 @@ func (s *osStore) Delete(ctx context.Context, account string) error {
 	}})
 }
 
-// blank writes over an item, so often that the keychain's history of it can have nothing
-// else, and returns what it was. KeePassXC 2.7.4 does not put each of these values into the
-// history, it seems while it saves, so the item can stay there. Where there is no history
-// blank does nothing.
+// The pace of blank, for KeePassXC 2.7.4.
+const (
+	blankPause  = 50 * time.Millisecond  // while it saves, which takes a second for most databases
+	blankSettle = 500 * time.Millisecond // until a save that had all but ended has ended
+	blankLimit  = 20 * time.Second       // for one item
+)
+
+// blank writes over an item, so often that the keychain's history of it has nothing else,
+// and returns what it was. Where there is no history it does nothing.
+//
+// KeePassXC 2.7.4 puts no value into the history while it saves its database, and does not
+// save again for a change at the end of a save. So only recorded writes count, and after a
+// pause there is one more, which has it save what is in the history then.
 func (s *osStore) blank(ctx context.Context, account string) (was string, err error) {
 	history := s.gate.history(ctx)
 	if history == 0 {
@@ -361,20 +373,44 @@ func (s *osStore) blank(ctx context.Context, account string) (was string, err er
 	if errors.Is(err, ErrNotFound) {
 		return "", nil
 	}
-	for n := 0; n <= history && err == nil; n++ {
-		var text string
+	begin := time.Now()
+	for n, count := 0, 0; err == nil && count < history+2; n++ {
+		if time.Since(begin) > blankLimit {
+			return was, fmt.Errorf("%w: it saves without end", ErrFailing)
+		}
 		// A history takes no value that is the one before. No server gets an item without an
 		// origin, should this be cut short.
+		var text string
 		if text, err = encode(account, Item{Username: strconv.Itoa(n)}); err != nil {
 			return was, err
 		}
-		if n == history {
-			err = s.put(ctx, account, text)
-		} else {
-			err = s.step(ctx, account, func() error { return s.ring.Set(s.service, account, text) })
+		var recorded bool
+		recorded, err = s.gate.recorded(ctx, func() error { return s.put(ctx, account, text) })
+		var pause time.Duration
+		switch {
+		case !recorded:
+			pause = blankPause
+		case count == history:
+			pause = blankSettle
+		}
+		if recorded {
+			count++
+		}
+		if err == nil && pause > 0 {
+			err = sleep(ctx, pause)
 		}
 	}
 	return was, err
+}
+
+// sleep waits, unless ctx ends.
+func sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // check is nil if the ring may be called. A call that comes back after its limit must

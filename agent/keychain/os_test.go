@@ -31,6 +31,8 @@ type fakeRing struct {
 	locked   error
 	keeps    bool                                    // Delete says that it is done, and is not
 	past     int                                     // how many earlier values it keeps, as KeePassXC does
+	saving   func() bool                             // it keeps none now; nil: it always does
+	kept     bool                                    // the value before the last Set, as an earlier one
 	earlier  map[string][]string                     // these, also of what was deleted, oldest first
 	before   func(op string) error                   // runs in each call, outside mu
 	change   func(items map[string]string, k string) // runs after each Set
@@ -96,7 +98,8 @@ func (r *fakeRing) Delete(service, account string) error {
 // keep puts a value that another replaces into the history.
 func (r *fakeRing) keep(name, by string) {
 	was, ok := r.items[name]
-	if r.past == 0 || !ok || was == by {
+	r.kept = r.past > 0 && ok && was != by && (r.saving == nil || !r.saving())
+	if !r.kept {
 		return
 	}
 	if r.earlier == nil {
@@ -107,6 +110,11 @@ func (r *fakeRing) keep(name, by string) {
 }
 
 func (r *fakeRing) history(context.Context) int { return r.past }
+
+func (r *fakeRing) recorded(_ context.Context, write func() error) (bool, error) {
+	err := write()
+	return err == nil && r.kept, err
+}
 
 func (r *fakeRing) check(context.Context) error {
 	r.mu.Lock()
@@ -490,6 +498,47 @@ func TestOSHistory(t *testing.T) {
 		r.before = fail("set", errOdd)
 		if err := s.Delete(t.Context(), account); err != nil {
 			t.Error(err)
+		}
+		if err := get(t.Context(), s); !errors.Is(err, ErrNotFound) {
+			t.Errorf("it is there: %v", err)
+		}
+	})
+}
+
+// KeePassXC puts nothing into the history while it saves, which a change has it do. A
+// keychain that never records a write does not keep a secret from being deleted.
+func TestOSHistoryWhileSaving(t *testing.T) {
+	bubble(t, func(t *testing.T, r *fakeRing, s *osStore) {
+		r.past = 10
+		start := time.Now()
+		r.saving = func() bool { return time.Since(start)%(1150*time.Millisecond) >= 150*time.Millisecond }
+		for n := range 15 {
+			if err := s.Set(t.Context(), account, Item{Secret: secret.New("hunter" + strings.Repeat("!", n))}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(200 * time.Millisecond)
+		before := time.Now()
+		if err := s.Delete(t.Context(), account); err != nil {
+			t.Fatal(err)
+		}
+		if left := fmt.Sprint(r.earlier); strings.Contains(left, "hunter") || !strings.Contains(left, `"secret":""`) {
+			t.Errorf("it keeps %s", left)
+		}
+		if took := time.Since(before); took > 5*time.Second {
+			t.Errorf("it took %v", took)
+		}
+
+		if err := set(t.Context(), s); err != nil {
+			t.Fatal(err)
+		}
+		r.saving = func() bool { return true }
+		before = time.Now()
+		if err := s.Delete(t.Context(), account); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(before); took > blankLimit+time.Second {
+			t.Errorf("it took %v", took)
 		}
 		if err := get(t.Context(), s); !errors.Is(err, ErrNotFound) {
 			t.Errorf("it is there: %v", err)
