@@ -2,8 +2,10 @@ package keychaintest
 
 import (
 	"bufio"
+	"context"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -15,8 +17,9 @@ import (
 
 // Screen is an X server that shows nothing to anybody, with a person's keyboard.
 type Screen struct {
-	tb      testing.TB
-	display string
+	tb       testing.TB
+	display  string
+	pictured bool
 
 	keyboard sync.Mutex // for one person at a time
 }
@@ -49,12 +52,33 @@ func StartScreen(tb testing.TB) *Screen {
 	return &Screen{tb: tb, display: ":" + strings.TrimSpace(number)}
 }
 
+// picture leaves a picture of the screen where the logs of .ci/test are, once, if the test
+// has failed and ImageMagick is installed.
+func (x *Screen) picture() {
+	if x.pictured || !x.tb.Failed() {
+		return
+	}
+	x.pictured = true
+	root, err := exec.Command("go", "env", "GOMOD").Output()
+	if err != nil {
+		return
+	}
+	file := filepath.Join(filepath.Dir(string(root)), ".cache", "test", strings.ReplaceAll(x.tb.Name(), "/", "-")+".png")
+	cmd := exec.Command("import", "-window", "root", file)
+	cmd.Env = append(os.Environ(), "DISPLAY="+x.display)
+	if err := cmd.Run(); err == nil {
+		x.tb.Logf("the screen at the end: %s", file)
+	}
+}
+
 // Display is the server's, for DISPLAY.
 func (x *Screen) Display() string { return x.display }
 
 // xdotool runs one command of it; it fails where there is no such window.
 func (x *Screen) xdotool(args ...string) (string, error) {
-	cmd := exec.Command("xdotool", args...)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second) // it may wait for ever for a window that has gone
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "xdotool", args...)
 	cmd.Env = append(os.Environ(), "DISPLAY="+x.display)
 	out, err := cmd.Output()
 	return strings.TrimSpace(string(out)), err
@@ -63,9 +87,10 @@ func (x *Screen) xdotool(args ...string) (string, error) {
 // windows are the windows on the screen with that title, a regular expression. xdotool
 // itself searches in WM_NAME, which KWallet's windows leave empty.
 func (x *Screen) windows(title string) (found []string) {
+	// It fails where a window goes while it looks; the root window is always there.
 	ids, err := x.xdotool("search", "--onlyvisible", "--name", ".*")
-	if err != nil {
-		return nil
+	for try := 0; err != nil && try < 5; try++ {
+		ids, err = x.xdotool("search", "--onlyvisible", "--name", ".*")
 	}
 	for id := range strings.FieldsSeq(ids) {
 		if name, err := x.xdotool("getwindowname", id); err == nil && regexp.MustCompile(title).MatchString(name) {
@@ -120,15 +145,16 @@ func (x *Screen) AnswerAll(title string, acts ...string) (answered func() int) {
 	var n atomic.Int64
 	go func() {
 		defer close(left)
-		seen := map[string]bool{}
+		var before []string // a program that starts anew has the same numbers of windows again
 		for {
-			for _, window := range x.windows(title) {
-				if !seen[window] {
-					seen[window] = true
+			now := x.windows(title)
+			for _, window := range now {
+				if !slices.Contains(before, window) {
 					n.Add(1)
 				}
 				x.act(window, acts)
 			}
+			before = now
 			select {
 			case <-leave:
 				return

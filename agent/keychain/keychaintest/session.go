@@ -39,6 +39,7 @@ type Session struct {
 	conn    *dbus.Conn
 	bus     *exec.Cmd
 	daemon  *exec.Cmd
+	ended   chan struct{} // closed when a daemon with windows has ended
 	prompts *prompter
 	more    []string // of Env
 }

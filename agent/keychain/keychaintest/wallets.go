@@ -1,6 +1,7 @@
 package keychaintest
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -21,14 +23,19 @@ type Wallet struct {
 	*Session
 	// Begin starts the service as the desktop does: with nothing unlocked.
 	Begin func()
-	// Kill ends it as a crash does.
-	Kill func()
+	// Kill ends it as a crash does, Quit as its menu or the desktop does.
+	Kill, Quit func()
 	// Shut locks it.
 	Shut func()
 	// Answer waits for the question for its password, and gives that or says no.
 	Answer func(yes bool)
 	// Asks tells whether that question is on the screen.
 	Asks func() bool
+	// First waits for the questions that come before the first secret is kept, and answers
+	// them; nil: there are none.
+	First func()
+	// SavesAfter is how long it keeps a secret only in memory.
+	SavesAfter time.Duration
 
 	Screen *Screen // nil for gnome-keyring, whose windows a test plays
 }
@@ -39,6 +46,13 @@ func StartGNOME(tb testing.TB) *Wallet {
 	s := Start(tb)
 	return &Wallet{
 		Session: s, Begin: s.StartLocked, Kill: s.StopDaemon, Shut: s.Lock,
+		Quit: func() {
+			tb.Helper()
+			if err := s.daemon.Process.Signal(syscall.SIGTERM); err != nil {
+				tb.Fatal(err)
+			}
+			s.awaitOwner(false)
+		},
 		Asks: func() bool { return s.Showing() > 0 },
 		Answer: func(yes bool) {
 			tb.Helper()
@@ -96,9 +110,20 @@ func StartKeePassXC(tb testing.TB) *KeePassXC {
 	w.Begin = func() {
 		tb.Helper()
 		s.write("config/keepassxc/keepassxc.ini", "[General]\nUpdateCheckMessageShown=true\n[GUI]\nCheckForUpdates=false\n[Security]\nLockDatabaseIdle=false\n[FdoSecrets]\nEnabled=true\n"+w.Options)
-		s.startProvider("keepassxc", s.path("db.kdbx"))
+		s.startProvider(x, "keepassxc", s.path("db.kdbx"))
 	}
-	w.Kill = s.StopDaemon
+	w.Kill = s.killProvider
+	w.Quit = func() {
+		tb.Helper()
+		// It does not quit while it saves, and forgets that it was to.
+		for begin := time.Now(); time.Since(begin) < patience; {
+			w.call("appExit")
+			if w.ends(2 * time.Second) {
+				return
+			}
+		}
+		tb.Fatal("KeePassXC does not quit")
+	}
 	w.Shut = func() {
 		tb.Helper()
 		w.call("lockAllDatabases")
@@ -134,44 +159,101 @@ func (w *KeePassXC) Open() {
 	until(w.tb, "KeePassXC opens its database", func() bool { return !w.locked() })
 }
 
-// Quit ends KeePassXC as its menu does.
-func (w *KeePassXC) Quit() {
-	w.tb.Helper()
-	w.call("appExit")
-	w.awaitOwner(false)
-}
-
 // Export is all that the database on the disk has, in XML, with the history of its entries
 // and the recycle bin.
 func (w *KeePassXC) Export() string { w.tb.Helper(); return w.cli("export", w.path("db.kdbx")) }
 
-// locked tells whether the database is.
-func (w *KeePassXC) locked() bool {
-	w.tb.Helper()
+// locked tells whether the service's collection is.
+func (s *Session) locked() bool {
+	s.tb.Helper()
+	ctx, cancel := context.WithTimeout(s.tb.Context(), patience)
+	defer cancel()
 	var path dbus.ObjectPath
-	err := w.conn.Object(secretsName, secretsPath).Call(service+".ReadAlias", 0, "default").Store(&path)
-	v, propertyErr := w.conn.Object(secretsName, path).GetProperty("org.freedesktop.Secret.Collection.Locked")
-	if err != nil || propertyErr != nil {
-		w.tb.Fatalf("KeePassXC's collection %s: %v, %v", path, err, propertyErr)
+	err := s.conn.Object(secretsName, secretsPath).CallWithContext(ctx, service+".ReadAlias", 0, "default").Store(&path)
+	var locked dbus.Variant
+	if err == nil {
+		err = s.conn.Object(secretsName, path).CallWithContext(ctx, "org.freedesktop.DBus.Properties.Get", 0, "org.freedesktop.Secret.Collection", "Locked").Store(&locked)
 	}
-	return v.Value() == true
+	if err != nil {
+		s.tb.Fatalf("the collection %s: %v", path, err)
+	}
+	return locked.Value() == true
 }
 
 func (w *KeePassXC) call(method string, args ...any) {
 	w.tb.Helper()
-	err := w.conn.Object("org.keepassxc.KeePassXC.MainWindow", "/keepassxc").Call("org.keepassxc.KeePassXC.MainWindow."+method, 0, args...).Err
+	ctx, cancel := context.WithTimeout(w.tb.Context(), patience)
+	defer cancel()
+	err := w.conn.Object("org.keepassxc.KeePassXC.MainWindow", "/keepassxc").CallWithContext(ctx, "org.keepassxc.KeePassXC.MainWindow."+method, 0, args...).Err
 	if err != nil {
 		w.tb.Fatalf("KeePassXC, %s: %v", method, err)
 	}
+}
+
+// kWalletWindow is the title of all windows of KWallet.
+const kWalletWindow = "KDE Wallet Service"
+
+// StartKWallet starts KWallet without a wallet: First goes through its assistant. It skips
+// the test where it is not installed.
+func StartKWallet(tb testing.TB) *Wallet {
+	tb.Helper()
+	s, x := startScreened(tb, "kwalletd5")
+	s.write("config/kwalletrc", "[Wallet]\nEnabled=true\nFirst Use=false\nPrompt on Open=false\nLeave Open=true\n")
+	call := func(object, method string) {
+		tb.Helper()
+		ctx, cancel := context.WithTimeout(tb.Context(), patience)
+		defer cancel()
+		if err := s.conn.Object("org.kde.kwalletd5", dbus.ObjectPath(object)).CallWithContext(ctx, method, 0).Err; err != nil {
+			tb.Fatalf("KWallet, %s: %v", method, err)
+		}
+	}
+	w := &Wallet{
+		Session: s, Screen: x,
+		Begin: func() { tb.Helper(); s.startProvider(x, "kwalletd5") },
+		Kill:  s.killProvider,
+		Quit: func() {
+			tb.Helper()
+			call("/MainApplication", "org.qtproject.Qt.QCoreApplication.quit")
+			if !s.ends(patience) {
+				tb.Fatal("KWallet does not quit")
+			}
+		},
+		Shut: func() {
+			tb.Helper()
+			call("/modules/kwalletd5", "org.kde.KWallet.closeAllWallets")
+			until(tb, "KWallet closes its wallet", s.locked)
+		},
+		// By keys, since the places of buttons depend on the fonts. The assistant offers GPG,
+		// for which there is no key here; Finish (Alt+F) is only there for the other choice.
+		First: func() {
+			tb.Helper()
+			x.Answer(kWalletWindow, "shift+Tab", "shift+Tab", "Up", "space", "alt+f")
+			x.Answer(kWalletWindow, "ctrl+a", "="+Password, "Tab", "ctrl+a", "="+Password, "Return", "shift+Tab")
+		},
+		Asks: func() bool { return x.Shows(kWalletWindow) },
+		Answer: func(yes bool) {
+			tb.Helper()
+			if yes {
+				x.Answer(kWalletWindow, "ctrl+a", "="+Password, "Return")
+			} else {
+				x.Answer(kWalletWindow, "Escape")
+			}
+		},
+		SavesAfter: 5 * time.Second, // _syncTime in kwalletd.cpp
+	}
+	w.Begin()
+	return w
 }
 
 // Content is that of the item that the program keeps for an account, empty where there is
 // none.
 func (s *Session) Content(program, account string) string {
 	s.tb.Helper()
+	ctx, cancel := context.WithTimeout(s.tb.Context(), patience)
+	defer cancel()
 	object := s.conn.Object(secretsName, secretsPath)
 	var unlocked, locked []dbus.ObjectPath
-	err := object.Call(service+".SearchItems", 0, map[string]string{"service": program, "username": account}).Store(&unlocked, &locked)
+	err := object.CallWithContext(ctx, service+".SearchItems", 0, map[string]string{"service": program, "username": account}).Store(&unlocked, &locked)
 	if err != nil || len(locked) > 0 || len(unlocked) > 1 {
 		s.tb.Fatalf("search for %s: %v, %v, %v", account, unlocked, locked, err)
 	}
@@ -180,7 +262,7 @@ func (s *Session) Content(program, account string) string {
 	}
 	var ignored dbus.Variant
 	var session dbus.ObjectPath
-	if err := object.Call(service+".OpenSession", 0, "plain", dbus.MakeVariant("")).Store(&ignored, &session); err != nil {
+	if err := object.CallWithContext(ctx, service+".OpenSession", 0, "plain", dbus.MakeVariant("")).Store(&ignored, &session); err != nil {
 		s.tb.Fatal(err)
 	}
 	var secret struct {
@@ -189,7 +271,7 @@ func (s *Session) Content(program, account string) string {
 		Value       []byte
 		ContentType string
 	}
-	if err := s.conn.Object(secretsName, unlocked[0]).Call("org.freedesktop.Secret.Item.GetSecret", 0, session).Store(&secret); err != nil {
+	if err := s.conn.Object(secretsName, unlocked[0]).CallWithContext(ctx, "org.freedesktop.Secret.Item.GetSecret", 0, session).Store(&secret); err != nil {
 		s.tb.Fatalf("read %s: %v", account, err)
 	}
 	return string(secret.Value)
@@ -223,8 +305,8 @@ func startScreened(tb testing.TB, programs ...string) (*Session, *Screen) {
 	return s, x
 }
 
-// startProvider starts a program with a Secret Service, which StopDaemon kills.
-func (s *Session) startProvider(program string, args ...string) {
+// startProvider starts a program with a Secret Service and windows, which killProvider kills.
+func (s *Session) startProvider(x *Screen, program string, args ...string) {
 	s.tb.Helper()
 	log, err := os.OpenFile(s.path("provider.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -237,9 +319,34 @@ func (s *Session) startProvider(program string, args ...string) {
 	if err := cmd.Start(); err != nil {
 		s.tb.Fatal(err)
 	}
-	s.daemon = cmd
-	s.tb.Cleanup(func() { end(cmd) })
+	ended := make(chan struct{})
+	go func() { _ = cmd.Wait(); close(ended) }() // an error: it was killed
+	s.daemon, s.ended = cmd, ended
+	s.tb.Cleanup(func() {
+		x.picture()
+		_ = cmd.Process.Kill()
+		<-ended
+	})
 	s.awaitOwner(true)
+}
+
+func (s *Session) killProvider() {
+	s.tb.Helper()
+	_ = s.daemon.Process.Kill() // an error: it has ended
+	<-s.ended
+	s.awaitOwner(false)
+}
+
+// ends waits until the provider has ended by itself; false: it has not.
+func (s *Session) ends(limit time.Duration) bool {
+	s.tb.Helper()
+	select {
+	case <-s.ended:
+		s.awaitOwner(false)
+		return true
+	case <-time.After(limit):
+		return false
+	}
 }
 
 func (s *Session) path(name string) string { return filepath.Join(s.dir, name) }
