@@ -120,10 +120,12 @@ func TestDesktop(t *testing.T) {
 	}
 	prod := Message{Subject: "prod", Title: "prod: sign in", Text: "a <b>", Buttons: []Button{SignIn}}
 	shows(prod, "Langkeep 1 prod: sign in | a ‹b› [default Open sign-in Sign in] true")
-	shows(Message{Subject: "other", Title: "other: offline", Text: "b", Buttons: []Button{Open}}, "Langkeep 2 other: offline | b [default Open] true")
+	shows(Message{Subject: "other", Title: "other: offline", Text: "b", Buttons: []Button{Open}}, "Langkeep 2 other: offline | b [default Open open Open] true")
 	d.emit(t, d.conn, "ActionInvoked", 1, "sign-in")
 	presses("prod sign-in")
 	d.emit(t, d.conn, "ActionInvoked", 2, onText)
+	presses("other open")
+	d.emit(t, d.conn, "ActionInvoked", 2, Open.Do)
 	presses("other open")
 	// Signals about other messages, or from a stranger on the bus.
 	d.emit(t, d.conn, "ActionInvoked", 9, onText)

@@ -141,9 +141,7 @@ func (b *board) showLocked(m Message) error {
 			buttons = append(slices.Clone(buttons[:gnomeButtons-1]), buttons[len(buttons)-1])
 		}
 		for _, button := range buttons {
-			if button != Open {
-				actions = append(actions, button.Do, button.Label)
-			}
+			actions = append(actions, button.Do, button.Label)
 		}
 	}
 	urgency, expires := byte(1), int32(-1) // normal, and as the desktop likes
