@@ -88,7 +88,7 @@ func newDesktop(t *testing.T) *desktop {
 [urgency_normal]
     background = "#2b2b33"
     foreground = "#f4f4f6"
-    timeout = 4
+    timeout = 0
 `)
 	d.startX()
 	d.startBus()
@@ -337,17 +337,23 @@ func (d *desktop) notified() []string {
 	return d.history()
 }
 
-// press presses a button of the notification, which goes away with it. dunst forgets a
-// press of a message that is replaced at that moment, so it is tried again.
-func (d *desktop) press(label string) {
+// choose presses a button of the notification.
+func (d *desktop) choose(label string) {
 	d.t.Helper()
 	d.write("button", 0o600, label)
+	d.run("dunstctl", "context")
+}
+
+// press presses a button whose notification goes away with it. dunst forgets a press of a
+// message that is replaced at that moment, so it is tried again.
+func (d *desktop) press(label string) {
+	d.t.Helper()
 	before := len(d.history())
 	var next time.Time
 	d.await("a notification with the button "+label, func() bool {
 		if now := time.Now(); now.After(next) {
 			next = now.Add(2 * time.Second)
-			d.run("dunstctl", "context")
+			d.choose(label)
 		}
 		return len(d.history()) > before
 	})

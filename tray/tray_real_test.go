@@ -196,13 +196,22 @@ func TestNotifications(t *testing.T) {
 	k.signIn("prod", server.URL)
 	k.awaitIcon(iconFresh)
 
-	server.Stop()
+	server.Fault("", langflowtest.Fault{Reset: true})
 	k.awaitIcon(iconOffline)
 	d.await("word of being offline", func() bool { return d.run("dunstctl", "count", "displayed") == "1\n" })
 	d.picture("notification-offline")
 	k.awaitState("prod", client.Stale)
-	server.Start()
-	d.press("Try now")
+	d.tries(server, func() client.Profile {
+		p, err := k.client.Profile(t.Context(), "prod")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}, func() { d.choose("Try now") })
+	server.ClearFaults()
+	if _, err := k.client.Refresh(t.Context(), "prod"); err != nil {
+		t.Fatal(err)
+	}
 	k.awaitIcon(iconFresh)
 	// It takes the place of the other.
 	d.await("word of being back", func() bool {
