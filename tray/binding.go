@@ -11,7 +11,8 @@ import (
 const (
 	refreshEvery = 15 * time.Second       // for the times left; the menu is also made anew when it opens
 	closedFor    = 300 * time.Millisecond // from the end of an open menu to changes, since the click may come after it
-	openLimit    = 2 * time.Minute        // for a panel that does not say when a menu closes
+	openLimit    = 2 * time.Minute        // for a panel that ends with its menu open
+	askedLimit   = 30 * time.Second       // for a panel that tells of no end; each menu that opens is made anew there
 )
 
 // surface is the desktop's side of the tray: its icon, and a menu to which items are
@@ -50,7 +51,8 @@ type menuEvent struct {
 type menuState int
 
 const (
-	opens  menuState = iota // it opens now, or in a moment; its end may not be told
+	opens  menuState = iota // it opens now; the surface's isOpen knows the rest
+	asked                   // it opens in a moment; its end may not be told, as waybar doesn't
 	opened                  // it opens now, and its end is told
 	closed
 )
@@ -272,7 +274,7 @@ func (t *binding) loop() {
 	defer ticker.Stop()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	open := false
+	state := closed
 	var still <-chan time.Time // nil: the menu may change
 	for {
 		select {
@@ -284,24 +286,26 @@ func (t *binding) loop() {
 			return
 		case c := <-t.clicks:
 			t.click(ctx, c)
-			if open { // some panels don't say that a click has closed the menu
-				open, still = false, time.After(closedFor)
+			if state != closed { // some panels don't say that a click has closed the menu
+				state, still = closed, time.After(closedFor)
 			}
 			continue
 		case e := <-t.events:
-			switch {
-			case e.now == closed && open:
-				open, still = false, time.After(closedFor)
-			case e.now != closed && !open:
+			if e.now != closed && state != opened {
 				t.show(t.compose())
-				if e.now == opened {
-					open, still = true, time.After(openLimit)
-				}
+			}
+			switch {
+			case e.now == closed && state != closed:
+				state, still = closed, time.After(closedFor)
+			case e.now == asked && state != opened:
+				state, still = asked, time.After(askedLimit)
+			case e.now == opened:
+				state, still = opened, time.After(openLimit)
 			}
 			close(e.seen)
 			continue
 		case <-still:
-			open, still = false, nil
+			state, still = closed, nil
 		case <-t.acted:
 		case <-t.Changes:
 		case <-ticker.C:

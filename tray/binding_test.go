@@ -209,7 +209,7 @@ func trial(t *testing.T, actions Actions, do func(b *binding, p *panel, set func
 func TestAnOpenMenuHoldsStill(t *testing.T) {
 	trial(t, Actions{}, func(b *binding, p *panel, set func(client.State)) {
 		b.tell(opened)
-		b.tell(opens) // as panels that say both do
+		b.tell(asked) // as panels that say both do
 		before := p.lines()
 		set(client.Stale)
 		time.Sleep(4 * refreshEvery)
@@ -228,11 +228,26 @@ func TestAnOpenMenuHoldsStill(t *testing.T) {
 		}
 
 		// A panel that says that a menu opens, and not that it closes.
+		b.tell(asked)
 		before = p.lines()
-		b.tell(opens)
 		set(client.SignedOut)
+		if got := p.lines(); got != before {
+			t.Errorf("the menu that may be open became\n%s\nfrom\n%s", got, before)
+		}
+		for i, again := range []menuState{asked, opened} { // so it was closed
+			if b.tell(again); p.lines() == before {
+				t.Errorf("a menu that opens again, %d, stays as it was", again)
+			}
+			b.tell(closed)
+			time.Sleep(closedFor + 1)
+			b.tell(asked)
+			before = p.lines()
+			set([]client.State{client.Stale, client.SignedOut}[i])
+		}
+		time.Sleep(askedLimit + 1)
+		synctest.Wait()
 		if got := p.lines(); got == before {
-			t.Error("a menu that may be closed stays as it was")
+			t.Error("a menu that may be closed for long stays as it was")
 		}
 
 		// A panel that ends while its menu is open.

@@ -44,7 +44,6 @@ type shell struct {
 	shows func(d *desktop, label string) bool
 	// text clicks on the text of a notification with a title; before is the screen without it.
 	text   func(d *desktop, title string, before *image.NRGBA)
-	untold bool   // nothing tells the agent that its menu is open, so the menu changes
 	locker string // the service that locks the screen; "": none tells
 }
 
@@ -101,7 +100,6 @@ func TestDesktops(t *testing.T) {
 		},
 		"sway": {
 			program: "waybar",
-			untold:  true, // seen with 0.9.17
 			restart: func(d *desktop) {
 				d.endOwner(trayPanel(d))
 				d.asUser("swaymsg", "exec", "waybar")
@@ -158,7 +156,7 @@ func (d *desktop) ofMako(label string) string {
 	for _, list := range shown.Data {
 		for _, n := range list {
 			for action, has := range n.Actions.Data {
-				if has == label {
+				if has == label && action != "default" { // which is a click on the text
 					return action
 				}
 			}
@@ -397,10 +395,12 @@ func walk(t *testing.T, kind string, s shell) {
 	d.picture(kind + "-fresh")
 	before := ""
 	s.page(d, k, func() {
-		before = labels(k.menu())
+		if before = labels(k.menu()); !strings.HasPrefix(before, "prod · fresh, 59 min [Open Langflow | ") {
+			t.Errorf("the menu that opens is not of now: %s", before)
+		}
 		server.Stop()
 		d.asUser("sh", "-c", program+" refresh prod || true")
-		if got := labels(k.menu()); got != before && !s.untold {
+		if got := labels(k.menu()); got != before {
 			t.Errorf("the open menu became\n%s\nfrom\n%s", got, before)
 		}
 		d.picture(kind + "-menu")
@@ -494,7 +494,8 @@ func (d *desktop) opens(place string) {
 	})
 }
 
-// messages clicks on the text of a message, has one withdrawn, and presses "Try now".
+// messages clicks on the text of a message, has one withdrawn, and presses "Open" and
+// "Try now".
 func messages(d *desktop, program string, s shell, signIn func(name string, at *langflowtest.Server)) {
 	d.t.Helper()
 	server := langflowtest.New(langflowtest.Options{AccessLifetime: time.Hour})
@@ -518,6 +519,17 @@ func messages(d *desktop, program string, s shell, signIn func(name string, at *
 	ended("over")
 	signIn("over", server)
 	d.await("the end of the message that is over", func() bool { return !s.shows(d, "Sign in") })
+
+	gone := langflowtest.New(langflowtest.Options{AccessLifetime: time.Hour})
+	defer gone.Close()
+	signIn("gone", gone)
+	gone.Deactivate(langflowtest.Admin().Name)
+	d.asUser("sh", "-c", program+" refresh gone || true")
+	d.await("a message", func() bool { return s.shows(d, "Open") })
+	d.picture("deactivated-" + s.program)
+	s.press(d, "Open")
+	d.opens("card/gone")
+	d.asUser(program, "logout", "gone")
 
 	signIn("away", away)
 	away.Fault("", langflowtest.Fault{Reset: true})

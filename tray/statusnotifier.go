@@ -94,7 +94,6 @@ type notifierItem struct {
 	props    map[string]any // the item's properties; nil before export
 	nodes    []*node        // by id; the first is the menu itself
 	revision uint32
-	open     []int32 // the menus that the panel has opened
 	icon     []pixels
 	iconName string // of a file in iconDir; "": the panel shows the pixels
 	tooltip  string
@@ -453,23 +452,13 @@ func (m menuObject) Event(id int32, kind string, _ dbus.Variant, _ uint32) *dbus
 		m.n.mu.Unlock()
 		return errNoItem
 	}
-	before := len(m.n.open)
-	switch kind {
-	case "opened":
-		if !slices.Contains(m.n.open, id) {
-			m.n.open = append(m.n.open, id)
-		}
-	case "closed":
-		m.n.open = slices.DeleteFunc(m.n.open, func(one int32) bool { return one == id || id == 0 })
-	}
-	after := len(m.n.open)
 	m.n.mu.Unlock()
 	switch {
 	case kind == "clicked" && of.clicked != nil:
 		of.clicked()
-	case before == 0 && after > 0:
+	case kind == "opened" && id == 0: // the whole menu, which stays open as submenus come and go
 		m.n.tell(opened)
-	case before > 0 && after == 0:
+	case kind == "closed" && id == 0:
 		m.n.tell(closed)
 	}
 	return nil
@@ -489,14 +478,14 @@ func (m menuObject) EventGroup(events []event) (missing []int32, _ *dbus.Error) 
 // as signals, so nothing else needs an update.
 func (m menuObject) AboutToShow(id int32) (bool, *dbus.Error) {
 	if id == 0 {
-		m.n.tell(opens)
+		m.n.tell(asked)
 	}
 	return false, nil
 }
 
 func (m menuObject) AboutToShowGroup(ids []int32) (updates, missing []int32, _ *dbus.Error) {
 	if slices.Contains(ids, 0) {
-		m.n.tell(opens)
+		m.n.tell(asked)
 	}
 	return []int32{}, []int32{}, nil
 }

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 )
 
@@ -29,6 +30,40 @@ func TestSymbolicIcons(t *testing.T) {
 		// GTK gives shapes a colour and leaves strokes; KDE looks for this style.
 		if bytes.Contains(svg, []byte("stroke=")) || !bytes.Contains(svg, []byte(`id="current-color-scheme"`)) {
 			t.Errorf("a panel can't colour %s:\n%s", state, svg)
+		}
+	}
+}
+
+// waybar 0.9.17 tells that the menu opens and not that it closes, and both of submenus,
+// which must not be taken for the menu.
+func TestPanelsTellOfTheMenu(t *testing.T) {
+	var told []menuState
+	n := newNotifierItem(nil, func(now menuState) { told = append(told, now) })
+	head := n.add(nil, "prod", false, nil)
+	n.add(head, "Sign out", false, nil)
+	menu, sub := menuObject{n}, head.(*node).id
+	says := func(id int32, kinds ...string) {
+		for _, kind := range kinds {
+			if _, err := menu.EventGroup([]event{{ID: id, Kind: kind}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for panel, one := range map[string]struct {
+		does func()
+		want []menuState
+	}{
+		"waybar": {func() { menu.AboutToShowGroup([]int32{0}); says(sub, "opened", "closed", "clicked") }, []menuState{asked}},
+		"GNOME Shell": {func() {
+			menu.AboutToShow(0)
+			says(0, "opened")
+			says(sub, "opened", "closed")
+			says(0, "closed")
+		}, []menuState{asked, opened, closed}},
+	} {
+		told = nil
+		if one.does(); !slices.Equal(told, one.want) {
+			t.Errorf("%s: %v, want %v", panel, told, one.want)
 		}
 	}
 }
