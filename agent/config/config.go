@@ -204,7 +204,7 @@ func (c Config) AllowedUsers() (ids []uint32, err error) {
 		}
 	}
 	if unknown != nil {
-		err = fmt.Errorf("allow_users: this computer knows no user %s", strings.Join(unknown, ", "))
+		err = fmt.Errorf("this computer knows no user %s, whom allow_users in config.toml names", strings.Join(unknown, ", "))
 	}
 	return ids, err
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -97,7 +98,7 @@ func (o *runFlags) check() error {
 func (a *app) passphrase() (secret.Text, error) {
 	name := a.getenv("LANGKEEP_PASSPHRASE_FILE")
 	if name == "" {
-		return secret.Text{}, fmt.Errorf("the file store needs LANGKEEP_PASSPHRASE_FILE, the name of a file with the passphrase: %w", keychain.ErrLocked)
+		return secret.Text{}, exitError{exitKeychainLocked, errors.New("the file store needs LANGKEEP_PASSPHRASE_FILE, the name of a file with the passphrase")}
 	}
 	line, err := func() (string, error) {
 		path, err := paths.Abs(name, a.getenv)
@@ -111,8 +112,11 @@ func (a *app) passphrase() (secret.Text, error) {
 		defer f.Close()
 		return readLine(f)
 	}()
+	if of, ok := errors.AsType[*fs.PathError](err); ok {
+		err = of.Err // the file's name is told already
+	}
 	if err != nil {
-		return secret.Text{}, fmt.Errorf("can't read the passphrase from the first line of %s: %v: %w", name, err, keychain.ErrLocked)
+		return secret.Text{}, exitError{exitKeychainLocked, fmt.Errorf("can't read the passphrase from the first line of %s: %w", name, err)}
 	}
 	return secret.New(line), nil
 }

@@ -47,7 +47,7 @@ func subcommand(cmd *cobra.Command, args []string) error {
 		all, advice = cmd.Name()+" "+all, cmd.CommandPath()+" --help lists them"
 	}
 	if like := nearest(cmd, args[0]); like != "" {
-		advice = "is it " + like
+		advice = "did you mean " + like + "?"
 	}
 	return fmt.Errorf("there is no command %q: %s", all, advice)
 }

@@ -52,7 +52,7 @@ func (l *liveConfig) reload(log *slog.Logger) {
 	if err == nil {
 		l.set(changed)
 		if _, unknown := changed.AllowedUsers(); unknown != nil {
-			log.Warn("config.toml admits a user that is not there", "error", unknown)
+			log.Warn("a user is not admitted", "error", unknown)
 		}
 	} else {
 		log.Warn("config.toml can't be read; the settings in force stay", "error", err)

@@ -49,7 +49,7 @@ func Settings(p paths.Paths) Check {
 			return failed("Mend it; until then the settings are as they were.", "%s", words.Sentence(strings.ReplaceAll(err.Error(), "\n", "; ")))
 		}
 		if _, err := settings.AllowedUsers(); err != nil {
-			return warning("Correct the name, or write the user's number.", "%s", words.Sentence("config.toml: "+err.Error()))
+			return warning("Correct the name, or write the user's number.", "%s", words.Sentence(err.Error()))
 		}
 		if len(profiles) == 1 {
 			return ok("config.toml and 1 profile can be read.")
