@@ -283,10 +283,10 @@ func createDir(dir string) error {
 	// The parents are the person's (~/.config): made 0700 where missing, as the
 	// XDG specification asks, and otherwise left alone.
 	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
-		return fmt.Errorf("create a folder: %w", err)
+		return fmt.Errorf("the folder %s can't be made: %w", dir, bare(err))
 	}
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("create a folder: %w", err)
+		return fmt.Errorf("the folder %s can't be made: %w", dir, bare(err))
 	}
 	info, err := os.Lstat(dir)
 	if err != nil {

@@ -276,8 +276,9 @@ func TestAdopt(t *testing.T) {
 		`{"schema":-1}`:                    "schema -1",
 		`{"schema":1,"clients":{}}`:        "can't be parsed, alas",
 		`{"schema":1,`:                     "can't be parsed, alas",
-		`[]`:                               "can't be parsed, alas",
-		``:                                 "can't be parsed, alas",
+		`[]`:                               ":1 can't be parsed, alas",
+		``:                                 ":1 can't be parsed, alas",
+		"{\n\"schema\":1,\n\"clients\":7}": ":3 can't be parsed, alas",
 	} {
 		_ = os.Remove(path + ".bak") // of the case before
 		var v struct{ Clients []string }

@@ -1,6 +1,7 @@
 package paths
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -53,8 +54,8 @@ func EncodeJSON(v any) ([]byte, error) {
 
 // adopt reads a file's JSON into v. The schema comes first, since a newer file
 // may have fields of other types; of an older one, which is written anew when
-// something in it changes, it keeps a Backup. An error names the file, and todo
-// is what to do with one that can't be parsed.
+// something in it changes, it keeps a Backup. An error names the file and the
+// line, and todo is what to do with one that can't be parsed.
 func adopt(path string, data []byte, v any, todo string) error {
 	var head struct {
 		Schema int `json:"schema"`
@@ -70,7 +71,13 @@ func adopt(path string, data []byte, v any, todo string) error {
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("%s can't be parsed%s: %w", path, todo, err)
+		end := int64(len(data))
+		if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
+			end = min(end, syntax.Offset)
+		} else if value, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+			end = min(end, value.Offset)
+		}
+		return fmt.Errorf("%s:%d can't be parsed%s", path, 1+bytes.Count(data[:end], []byte("\n")), todo)
 	}
 	return nil
 }
