@@ -52,9 +52,7 @@ type Agent struct {
 	clock       clock.Clock
 	log         *slog.Logger
 	profilesDir string
-	transport   func(ca []byte) (http.RoundTripper, error)
 	network     func() string
-	userAgent   string
 	openWindow  func(ctx context.Context, address string) (Window, error)
 
 	life   context.Context // of all work; ends with Run
@@ -62,9 +60,12 @@ type Agent struct {
 	crew   crew
 	kick   chan struct{} // the head of the queue has changed
 	saver  *saver
-	keys   *keys.Manager
-	counts counts
-	lock   lock
+
+	upstreams upstreams
+	windows   windows
+	keys      *keys.Manager
+	counts    counts
+	lock      lock
 
 	// The locks, in the order in which they are taken:
 	//
@@ -79,10 +80,10 @@ type Agent struct {
 	//  3. keys.Journal.mu: held while the journal's file is read or written.
 	//  4. mu: held for what memory takes and for a line in the log; functions that want
 	//     it held end in Locked.
-	//  5. keys.Manager.mu, then turn.mu, then gateway.Pass.mu, then the locks of a
-	//     flight.Slot, crew, saver, counts, a Subscription, gateway.Command,
-	//     langflow.Renewable and langflow.ClientCert: held for what memory takes, by their
-	//     own methods.
+	//  5. keys.Manager.mu, then turn.mu, then gateway.Pass.mu, then upstreams.mu, then the
+	//     locks of a flight.Slot, crew, saver, counts, windows, a Subscription,
+	//     gateway.Command, langflow.Renewable and langflow.ClientCert: held for what memory
+	//     takes, by their own methods.
 	//
 	// Looking at a session takes none of them; a Snapshot takes those of keys.Manager and
 	// the session's Pass.
@@ -93,8 +94,6 @@ type Agent struct {
 	limits        map[string]chan struct{} // by origin: the semaphore of one server
 	slots         map[string]time.Duration // by origin: clock.Elapsed when the next silent sign-in may run
 	subscriptions map[*Subscription]struct{}
-	connections   map[trust]*connections             // to servers
-	windows       map[string]context.CancelCauseFunc // of sign-ins in the browser, by profile
 	watchingStore bool
 	watchingCAs   bool
 	unreadable    []error // of the profiles' files, at the last Reload
@@ -108,9 +107,12 @@ type Agent struct {
 func New(c Config) *Agent {
 	a := &Agent{
 		store: c.Store, clock: c.Clock, log: c.Log, profilesDir: c.ProfilesDir,
-		transport: c.Transport, network: c.Network, userAgent: c.UserAgent, openWindow: c.OpenWindow, windows: map[string]context.CancelCauseFunc{},
+		network: c.Network, openWindow: c.OpenWindow,
+		upstreams: upstreams{
+			clock: c.Clock, log: c.Log, userAgent: c.UserAgent, transport: c.Transport, connections: map[trust]*connections{},
+		},
 		kick: make(chan struct{}, 1), saver: newSaver(c.Store, c.Log), limits: map[string]chan struct{}{},
-		slots: map[string]time.Duration{}, subscriptions: map[*Subscription]struct{}{}, connections: map[trust]*connections{},
+		slots: map[string]time.Duration{}, subscriptions: map[*Subscription]struct{}{},
 	}
 	a.keys = keys.New(keys.Config{
 		Sessions: keySource{a}, Store: keySource{a}, Journal: keys.OpenJournal(c.KeysFile), Clock: c.Clock, Log: c.Log, Begin: a.crew.begin,
@@ -118,8 +120,8 @@ func New(c Config) *Agent {
 	a.sessions.Store(&map[string]*session{})
 	a.lock.open(c.LockFile)
 	a.life, a.cancel = context.WithCancel(context.Background())
-	if a.transport == nil {
-		a.transport = func(ca []byte) (http.RoundTripper, error) { return langflow.NewTransport(ca) }
+	if c.Transport == nil {
+		a.upstreams.transport = func(ca []byte) (http.RoundTripper, error) { return langflow.NewTransport(ca) }
 	}
 	if a.network == nil {
 		a.network = addresses

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"langkeep/agent/chromium"
@@ -72,12 +73,12 @@ func (a *Agent) loginInBrowser(ctx context.Context, name string, c Credentials) 
 	defer cancel(nil)
 	stop := context.AfterFunc(a.life, func() { cancel(errStopping) })
 	defer stop()
-	if !a.beginWindow(name, cancel) {
+	if !a.windows.begin(name, cancel) {
 		return Snapshot{}, &Error{Kind: Conflict, Code: WindowOpen, Profile: name}
 	}
 	a.update(s, func(m *machine, _ moment) { m.signingIn = true })
 	defer func() {
-		a.endWindow(name)
+		a.windows.end(name)
 		a.update(s, func(m *machine, _ moment) { m.signingIn = false })
 	}()
 	limited, end := context.WithTimeoutCause(ctx, vocabulary.WindowTime, errWindowTime)
@@ -101,41 +102,59 @@ func (a *Agent) CancelLogin(name string) error {
 	if !a.Has(name) {
 		return noProfile(name)
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	cancel := a.windows[name]
-	if cancel == nil {
+	if !a.windows.cancel(name, errCancelled) {
 		return &Error{Kind: NotFound, Code: NoWindow, Profile: name}
 	}
-	cancel(errCancelled)
 	return nil
 }
 
 // CloseWindows ends all sign-ins in the browser, ahead of the agent's end: its server else
 // waits for them.
-func (a *Agent) CloseWindows() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for _, cancel := range a.windows {
-		cancel(errStopping)
-	}
+func (a *Agent) CloseWindows() { a.windows.cancelAll(errStopping) }
+
+// windows are the open ones of sign-ins in the browser.
+type windows struct {
+	mu   sync.Mutex                         // protects the following
+	open map[string]context.CancelCauseFunc // by profile
 }
 
-// beginWindow notes that a window is open for a profile; false if there is one.
-func (a *Agent) beginWindow(name string, cancel context.CancelCauseFunc) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.windows[name] != nil {
+// begin notes that a window is open for a profile; false if there is one.
+func (w *windows) begin(name string, cancel context.CancelCauseFunc) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.open[name] != nil {
 		return false
 	}
-	a.windows[name] = cancel
+	if w.open == nil {
+		w.open = map[string]context.CancelCauseFunc{}
+	}
+	w.open[name] = cancel
 	return true
 }
 
-func (a *Agent) endWindow(name string) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	delete(a.windows, name)
+func (w *windows) end(name string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.open, name)
+}
+
+// cancel ends the sign-in of a profile's window; false if there is none.
+func (w *windows) cancel(name string, cause error) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	cancel := w.open[name]
+	if cancel != nil {
+		cancel(cause)
+	}
+	return cancel != nil
+}
+
+func (w *windows) cancelAll(cause error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, cancel := range w.open {
+		cancel(cause)
+	}
 }
 
 // windowError is the Error of a sign-in in the browser that came to nothing. cause is why
@@ -317,7 +336,7 @@ func (a *Agent) withCookies(opened *machine, cookies []gateway.Cookie) upstream 
 	headers, _ := opened.pass.Kept()
 	pass := gateway.NewPass(opened.pass.Config)
 	pass.Keep(headers, cookies)
-	return a.through(opened.upstream, opened.profile, pass)
+	return a.upstreams.through(opened.upstream, opened.profile, pass)
 }
 
 // barred tells whether a session's requests don't get to its server.

@@ -1,10 +1,13 @@
 package agent
 
 import (
+	"log/slog"
 	"net/http"
 	"net/url"
+	"sync"
 	"time"
 
+	"langkeep/agent/clock"
 	"langkeep/agent/config"
 	"langkeep/agent/gateway"
 	"langkeep/agent/langflow"
@@ -24,59 +27,126 @@ type connections struct {
 	streams *langflow.Renewable // for requests that the proxy passes on
 }
 
-// upstreamOf makes the way to a profile's server.
-func (a *Agent) upstreamOf(p config.Profile) upstream {
+// upstreams makes the ways to servers. Those with one trust share their connections.
+type upstreams struct {
+	clock     clock.Clock
+	log       *slog.Logger
+	userAgent string
+	transport func(ca []byte) (http.RoundTripper, error)
+
+	mu          sync.Mutex // protects the following
+	connections map[trust]*connections
+}
+
+// of makes the way to a profile's server.
+func (u *upstreams) of(p config.Profile) upstream {
 	ca, err := readCA(p.CAFile) // the file may be on a network disk that does not answer
-	to := a.upstreamBy(p, ca, err, a.newPass(p))
+	to := u.by(p, ca, err, u.newPass(p))
 	if words := p.TokenCommand.Words(); words != nil {
-		to.token = gateway.NewCommand(words, "", a.clock, a.log)
+		to.token = gateway.NewCommand(words, "", u.clock, u.log)
 	}
 	return to
 }
 
-// upstreamBy is upstreamOf with the CA file's content, or the error of reading it.
-func (a *Agent) upstreamBy(p config.Profile, ca []byte, err error, pass *gateway.Pass) upstream {
+// by is of with the CA file's content, or the error of reading it.
+func (u *upstreams) by(p config.Profile, ca []byte, err error, pass *gateway.Pass) upstream {
 	to := upstream{pass: pass}
 	to.origin, _ = langflow.Origin(p.ServerURL)
 	if err == nil {
-		to.own, err = a.connectionsBy(trust{string(ca), p.ClientCert, p.ClientKey})
+		to.own, err = u.connect(trust{string(ca), p.ClientCert, p.ClientKey})
 	}
 	if err == nil {
-		to.foreign, err = a.connectionsBy(trust{ca: string(ca)})
+		to.foreign, err = u.connect(trust{ca: string(ca)})
 	}
 	if err != nil {
 		to.clientErr = langflow.CAFileError(err)
 		return to
 	}
-	return a.through(to, p, pass)
+	return u.through(to, p, pass)
 }
 
 // newPass makes what a gateway in front of a profile's server wants, without kept headers
 // and cookies.
-func (a *Agent) newPass(p config.Profile) *gateway.Pass {
+func (u *upstreams) newPass(p config.Profile) *gateway.Pass {
 	address := &url.URL{} // nothing goes there
 	if normal, err := langflow.ParseURL(p.ServerURL); err == nil {
 		address, _ = url.Parse(normal) // which ParseURL wrote
 	}
 	c := gateway.Config{Server: address, TokenHeader: p.TokenHeader}
 	if words := p.HeaderCommand.Words(); words != nil {
-		c.HeaderCommand = gateway.NewCommand(words, p.HeaderCommandFor, a.clock, a.log)
+		c.HeaderCommand = gateway.NewCommand(words, p.HeaderCommandFor, u.clock, u.log)
 	}
 	return gateway.NewPass(c)
 }
 
 // through returns an upstream that sends along what the pass has.
-func (a *Agent) through(to upstream, p config.Profile, pass *gateway.Pass) upstream {
+func (u *upstreams) through(to upstream, p config.Profile, pass *gateway.Pass) upstream {
 	to.pass = pass
 	if to.own == nil || to.foreign == nil {
 		return to // there is no client, for clientErr
 	}
 	to.streams = pass.Through(to.own.streams, to.foreign.streams)
 	to.client, to.clientErr = langflow.New(p.ServerURL, langflow.Options{
-		Transport: pass.Through(to.own.calls, to.foreign.calls), AllowHTTP: p.AllowHTTP, Clock: a.clock, UserAgent: a.userAgent,
+		Transport: pass.Through(to.own.calls, to.foreign.calls), AllowHTTP: p.AllowHTTP, Clock: u.clock, UserAgent: u.userAgent,
 		TryAgain: pass.TryAgain,
 	})
 	return to
+}
+
+// connect returns the connections of a trust.
+func (u *upstreams) connect(t trust) (*connections, error) {
+	u.mu.Lock()
+	w := u.connections[t]
+	u.mu.Unlock()
+	if w != nil {
+		return w, nil
+	}
+	transport, err := u.transport([]byte(t.ca))
+	if err != nil {
+		return nil, err
+	}
+	if plain, ok := transport.(*http.Transport); ok && t.cert != "" {
+		langflow.NewClientCert(t.cert, t.key).Use(plain)
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if w := u.connections[t]; w != nil {
+		return w, nil // another goroutine made it meanwhile
+	}
+	w = &connections{t, langflow.NewRenewable(transport), langflow.NewRenewable(langflow.Streaming(transport))}
+	u.connections[t] = w
+	return w, nil
+}
+
+// release gives up those connections of an upstream that no session uses any more.
+func (u *upstreams) release(to upstream, used func(*connections) bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for _, w := range []*connections{to.own, to.foreign} {
+		if w == nil || used(w) {
+			continue
+		}
+		if u.connections[w.trust] == w {
+			delete(u.connections, w.trust)
+		}
+		w.renew()
+	}
+}
+
+// renew gives up all connections to servers: after a sleep, or in another network, they
+// are dead without an error.
+func (u *upstreams) renew() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for _, w := range u.connections {
+		w.renew()
+	}
+}
+
+// renew gives up all connections.
+func (w *connections) renew() {
+	w.calls.Renew()
+	w.streams.Renew()
 }
 
 // close ends the commands of an upstream that is no longer used.
@@ -103,68 +173,16 @@ func (a *Agent) follow(s *session, to upstream) {
 	to.pass.OnRenewal(func(cookies []gateway.Cookie) { a.storeCookies(s, to, cookies) })
 }
 
-// connectionsBy returns the connections of a trust.
-func (a *Agent) connectionsBy(t trust) (*connections, error) {
-	a.mu.Lock()
-	w := a.connections[t]
-	a.mu.Unlock()
-	if w != nil {
-		return w, nil
-	}
-	transport, err := a.transport([]byte(t.ca))
-	if err != nil {
-		return nil, err
-	}
-	if plain, ok := transport.(*http.Transport); ok && t.cert != "" {
-		langflow.NewClientCert(t.cert, t.key).Use(plain)
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if w := a.connections[t]; w != nil {
-		return w, nil // another goroutine made it meanwhile
-	}
-	w = &connections{t, langflow.NewRenewable(transport), langflow.NewRenewable(langflow.Streaming(transport))}
-	a.connections[t] = w
-	return w, nil
-}
-
 // releaseLocked gives up the connections to a server that no session uses any more.
 func (a *Agent) releaseLocked(to upstream) {
-	for _, w := range []*connections{to.own, to.foreign} {
-		if w == nil || a.usedLocked(w) {
-			continue
+	a.upstreams.release(to, func(w *connections) bool {
+		for _, s := range a.all() {
+			if m := s.known.Load(); m.own == w || m.foreign == w {
+				return true
+			}
 		}
-		if a.connections[w.trust] == w {
-			delete(a.connections, w.trust)
-		}
-		w.renew()
-	}
-}
-
-// usedLocked tells whether a session uses connections.
-func (a *Agent) usedLocked(w *connections) bool {
-	for _, s := range a.all() {
-		if m := s.known.Load(); m.own == w || m.foreign == w {
-			return true
-		}
-	}
-	return false
-}
-
-// renew gives up all connections.
-func (w *connections) renew() {
-	w.calls.Renew()
-	w.streams.Renew()
-}
-
-// renewConnections gives up all connections to servers: after a sleep, or in another network,
-// they are dead without an error.
-func (a *Agent) renewConnections() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for _, w := range a.connections {
-		w.renew()
-	}
+		return false
+	})
 }
 
 // readCA reads a file of certificates; "" is none.
@@ -195,7 +213,7 @@ func (a *Agent) takeCA(s *session, path string, ca []byte) bool {
 	if old.profile.CAFile != path || old.clientErr == nil && string(ca) == old.own.ca {
 		return false
 	}
-	to := a.upstreamBy(old.profile, ca, nil, old.pass)
+	to := a.upstreams.by(old.profile, ca, nil, old.pass)
 	to.token = old.token
 	if to.own == nil {
 		return false

@@ -154,7 +154,7 @@ func (a *Agent) candidate(m *machine, c Credentials) (*machine, error) {
 		if _, err := checked(p); err != nil {
 			return nil, err
 		}
-		to = a.upstreamOf(p)
+		to = a.upstreams.of(p)
 	}
 	headers, cookies := m.pass.Kept()
 	if to.origin != m.origin {
@@ -167,7 +167,7 @@ func (a *Agent) candidate(m *machine, c Credentials) (*machine, error) {
 		return nil, &Error{Kind: BadRequest, Profile: m.profile.Name, Detail: err.Error()}
 	}
 	if to.pass == m.pass && (c.Headers != nil || len(c.HeaderChange) > 0) {
-		to = a.through(to, p, gateway.NewPass(m.pass.Config))
+		to = a.upstreams.through(to, p, gateway.NewPass(m.pass.Config))
 	}
 	if to.pass != m.pass {
 		to.pass.Keep(headers, cookies)

@@ -24,7 +24,7 @@ func (a *Agent) Probe(ctx context.Context, p config.Profile) (Offer, error) {
 	if err != nil {
 		return Offer{}, err
 	}
-	way := a.upstreamOf(p)
+	way := a.upstreams.of(p)
 	defer func() {
 		way.close()
 		a.mu.Lock()

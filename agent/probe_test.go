@@ -33,7 +33,7 @@ func TestProbe(t *testing.T) {
 				}
 				r.mu.Lock()
 				defer r.mu.Unlock()
-				if n := len(r.connections); n != 0 {
+				if n := len(r.upstreams.connections); n != 0 {
 					r.t.Errorf("%d connections are kept", n)
 				}
 			})

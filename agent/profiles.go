@@ -149,7 +149,7 @@ func (a *Agent) add(profiles ...config.Profile) {
 	added := map[string]*session{}
 	for _, p := range profiles {
 		m := newMachine(p)
-		m.upstream = a.upstreamOf(p)
+		m.upstream = a.upstreams.of(p)
 		added[p.Name] = a.newSession(m)
 		a.follow(added[p.Name], m.upstream)
 	}
@@ -342,7 +342,7 @@ func (a *Agent) apply(ctx context.Context, s *session, p config.Profile) error {
 		a.update(s, func(m *machine, _ moment) { m.profile = p })
 		return nil
 	}
-	to := a.upstreamOf(p)
+	to := a.upstreams.of(p)
 	old.pass.OnRenewal(nil)
 	to.pass.Keep(old.pass.Kept()) // which signOut has emptied if they were another server's
 	a.follow(s, to)

@@ -99,7 +99,7 @@ func (a *Agent) loop(ctx context.Context) {
 			if jump < 0 {
 				a.updateAll(func(m *machine, _ moment) { m.setBack(jump) })
 			}
-			a.renewConnections()
+			a.upstreams.renew()
 			a.wake(true)
 		}
 		if e-ticked >= lockedTick {
@@ -107,7 +107,7 @@ func (a *Agent) loop(ctx context.Context) {
 			if now := a.network(); now != addresses {
 				addresses = now
 				a.log.Info("the network changed")
-				a.renewConnections()
+				a.upstreams.renew()
 				a.wake(false)
 			}
 			a.lookAround()

@@ -320,7 +320,7 @@ func (r *rig) checkTables(profiles, servers int) {
 	defer r.mu.Unlock()
 	for what, sizes := range map[string][2]int{
 		"sessions": {len(r.all()), profiles}, "queue": {len(r.queue), profiles}, "limits": {len(r.limits), servers},
-		"slots": {len(r.slots), servers}, "subscriptions": {len(r.subscriptions), 0}, "connections": {len(r.connections), 1},
+		"slots": {len(r.slots), servers}, "subscriptions": {len(r.subscriptions), 0}, "connections": {len(r.upstreams.connections), 1},
 		"secrets to be saved": {pending, 0}, "keys in the journal": {len(records), 4 * profiles},
 		"failures": {len(r.counts.Failures), 20}, "ends": {len(r.counts.Ended), 20},
 	} {
