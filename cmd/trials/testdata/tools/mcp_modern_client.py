@@ -1,0 +1,36 @@
+"""Speaks the protocol of 2026-07-28 with an entry of a client's configuration file.
+
+mcp_modern_client.py FILE NAME
+"""
+import asyncio
+import json
+import sys
+
+from mcp import Client, StdioServerParameters
+
+
+async def main() -> None:
+    with open(sys.argv[1], encoding="utf-8") as file:
+        entry = json.load(file)["mcpServers"][sys.argv[2]]
+    async with Client(StdioServerParameters(command=entry["command"], args=entry["args"], env=entry.get("env"))) as client:
+        print(client.protocol_version)
+        print(" ".join(tool.name for tool in (await client.list_tools()).tools))
+        result = await client.call_tool("mirror", {"input_value": "größer"})
+        print(repr(result.content[0].text))
+        progressed = asyncio.Event()
+
+        async def progress(*_) -> None:
+            progressed.set()
+
+        call = asyncio.create_task(client.call_tool("slow", {"input_value": ""}, progress_callback=progress))
+        await progressed.wait()
+        print("progress")
+        call.cancel()
+        try:
+            await call
+        except asyncio.CancelledError:
+            print("cancelled")
+        print(repr((await client.call_tool("mirror", {"input_value": "on"})).content[0].text))
+
+
+asyncio.run(main())
