@@ -15,7 +15,8 @@ import (
 // KWallet 5.103 puts a new item's attributes on disk at once, and its secret 5 s after the
 // last write (_syncTime in kwalletd.cpp). A kwalletd that is killed before, also by the end
 // of a desktop session, has the secret from before, or an item without content. It deletes
-// as late (removeEntry there); watch does not look for a deletion that was lost.
+// as late (removeEntry there); a deletion that was lost leaves an item without attributes,
+// which no search finds.
 func settleTime(goos string) time.Duration {
 	if goos == "linux" {
 		return 10 * time.Second

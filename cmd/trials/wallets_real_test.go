@@ -171,8 +171,12 @@ func liveWith(t *testing.T, program string, rows *walletRows, name string, w *ke
 	note("the first sign-in", d)
 	h.doctorSays(client.CheckOK, "written to the keychain")
 
+	stored := func() string { t.Helper(); return w.Content(h.paths.KeychainService(), "prod/refresh-token") }
+	before := stored()
 	restart()
-	h.settles()
+	// It renews the session. A write in whose middle the keychain is locked would ask.
+	h.eventually("it has stored the new session", func() bool { return stored() != before })
+	saved("started")
 	note("the agent starts anew", h.do("token", "prod", "--no-start"))
 	if n := h.shown(); n != "fresh" {
 		t.Fatal(n)
@@ -212,6 +216,7 @@ func liveWith(t *testing.T, program string, rows *walletRows, name string, w *ke
 		note(end.when, d)
 		h.doctorSays(client.CheckFailed, "There is no keychain here.")
 		w.Begin()
+		h.doctorSays(client.CheckFailed, "The keychain is locked.")
 		note(end.back, h.answering(w, true, "refresh", "prod", "--no-start"))
 		saved("back")
 		access()
@@ -241,7 +246,7 @@ func liveWith(t *testing.T, program string, rows *walletRows, name string, w *ke
 	w.Begin()
 	h.answering(w, true, "refresh", "prod", "--no-start")
 	h.within(30*time.Second, "second is stored", func() bool { return w.Content(h.paths.KeychainService(), "second/refresh-token") != "" })
-	h.within(30*time.Second, "prod is stored", func() bool { return w.Content(h.paths.KeychainService(), "prod/refresh-token") != "" })
+	h.within(30*time.Second, "prod is stored", func() bool { return stored() != "" })
 	restart()
 	h.settles()
 	d = h.do("token", "second", "--no-start")
@@ -271,6 +276,16 @@ func liveWith(t *testing.T, program string, rows *walletRows, name string, w *ke
 	for _, account := range []string{"prod/refresh-token", "prod/password", "second/refresh-token", "third/refresh-token"} {
 		if w.Content(h.paths.KeychainService(), account) != "" {
 			t.Errorf("%s still has %s", name, account)
+		}
+	}
+	if w.SavesAfter > 0 {
+		w.Kill()
+		w.Begin()
+		left := w.All()
+		found := w.Content(h.paths.KeychainService(), "prod/password")
+		t.Logf("killed a moment after that it has %d items; prod/password is found: %v", len(left), found != "")
+		if !strings.Contains(strings.Join(left, " "), langflowtest.Admin().Password) || found != "" {
+			t.Error("it has saved the deletion in time, or the deleted item is found, and docs/keychains.md says otherwise")
 		}
 	}
 	if keepass == nil {

@@ -260,9 +260,49 @@ func (s *Session) Content(program, account string) string {
 	if len(unlocked) == 0 {
 		return ""
 	}
+	return s.secret(ctx, unlocked[0])
+}
+
+// All has the service unlocked, and returns the content of all items that it has.
+func (w *Wallet) All() (all []string) {
+	w.tb.Helper()
+	ctx, cancel := context.WithTimeout(w.tb.Context(), 2*patience)
+	defer cancel()
+	object := w.conn.Object(secretsName, secretsPath)
+	var collection, prompt dbus.ObjectPath
+	var unlocked, items []dbus.ObjectPath
+	err := object.CallWithContext(ctx, service+".ReadAlias", 0, "default").Store(&collection)
+	if err == nil {
+		err = object.CallWithContext(ctx, service+".Unlock", 0, []dbus.ObjectPath{collection}).Store(&unlocked, &prompt)
+	}
+	if err == nil && prompt != nothing {
+		err = w.conn.Object(secretsName, prompt).CallWithContext(ctx, "org.freedesktop.Secret.Prompt.Prompt", 0, "").Err
+	}
+	if err != nil {
+		w.tb.Fatalf("unlock %s: %v", collection, err)
+	}
+	w.Answer(true)
+	until(w.tb, "it is unlocked", func() bool { return !w.locked() })
+	var found dbus.Variant
+	err = w.conn.Object(secretsName, collection).CallWithContext(ctx, "org.freedesktop.DBus.Properties.Get", 0, "org.freedesktop.Secret.Collection", "Items").Store(&found)
+	if err == nil {
+		err = found.Store(&items)
+	}
+	if err != nil {
+		w.tb.Fatalf("the items of %s: %v", collection, err)
+	}
+	for _, item := range items {
+		all = append(all, w.secret(ctx, item))
+	}
+	return all
+}
+
+// secret reads an item.
+func (s *Session) secret(ctx context.Context, item dbus.ObjectPath) string {
+	s.tb.Helper()
 	var ignored dbus.Variant
 	var session dbus.ObjectPath
-	if err := object.CallWithContext(ctx, service+".OpenSession", 0, "plain", dbus.MakeVariant("")).Store(&ignored, &session); err != nil {
+	if err := s.conn.Object(secretsName, secretsPath).CallWithContext(ctx, service+".OpenSession", 0, "plain", dbus.MakeVariant("")).Store(&ignored, &session); err != nil {
 		s.tb.Fatal(err)
 	}
 	var secret struct {
@@ -271,8 +311,8 @@ func (s *Session) Content(program, account string) string {
 		Value       []byte
 		ContentType string
 	}
-	if err := s.conn.Object(secretsName, unlocked[0]).CallWithContext(ctx, "org.freedesktop.Secret.Item.GetSecret", 0, session).Store(&secret); err != nil {
-		s.tb.Fatalf("read %s: %v", account, err)
+	if err := s.conn.Object(secretsName, item).CallWithContext(ctx, "org.freedesktop.Secret.Item.GetSecret", 0, session).Store(&secret); err != nil {
+		s.tb.Fatalf("read %s: %v", item, err)
 	}
 	return string(secret.Value)
 }
