@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/chromedp"
@@ -27,11 +28,12 @@ func (b *tab) key(keys ...string) {
 	}
 }
 
-// tabTo presses Tab until the focus is on what has that name, and sees that the focus shows.
+// tabTo presses Tab until the focus is on what has that name, which may still be on its
+// way from the agent, and sees that the focus shows.
 func (b *tab) tabTo(name string) {
 	b.t.Helper()
 	var passed []string
-	for range 60 {
+	for limit := time.Now().Add(patience); time.Now().Before(limit); {
 		b.key(kb.Tab)
 		got := value[string](b, focusName)
 		if got == name {
@@ -42,7 +44,7 @@ func (b *tab) tabTo(name string) {
 		}
 		passed = append(passed, fmt.Sprintf("%.40s", got))
 	}
-	b.t.Fatalf("Tab does not lead to %q but to %q; the page says:\n%s", name, passed, b.text())
+	b.t.Fatalf("Tab does not lead to %q but to %q; the page says:\n%s", name, passed[:min(60, len(passed))], b.text())
 }
 
 // focused waits until the focus is on what has that name.
