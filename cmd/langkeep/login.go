@@ -305,11 +305,11 @@ func (o *loginOptions) login(ctx context.Context, c *client.Client, l client.Log
 	if o.change != (client.ServerChange{}) {
 		l.Change = &o.change
 	}
-	what := "signing in to " + o.name
 	if l.Browser {
-		what = "waiting for the browser"
+		defer o.sayLater("finish signing in in the browser window; Ctrl-C gives up")()
+	} else {
+		defer o.waiting("signing in to " + o.name)()
 	}
-	defer o.waiting(what)()
 	return c.Login(ctx, o.name, l)
 }
 
@@ -360,7 +360,6 @@ const tries = 3
 // takes.
 func (o *loginOptions) signIn(ctx context.Context, c *client.Client, p client.Profile) (client.Profile, error) {
 	if o.browser {
-		o.say("finish signing in in the browser window; Ctrl-C gives up")
 		signedIn, err := o.login(ctx, c, client.Login{Browser: true})
 		return signedIn, o.refused(err)
 	}

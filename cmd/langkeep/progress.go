@@ -22,6 +22,24 @@ func (a *app) waiting(what string) (done func()) {
 	return progress(a.stderr, words.Safe(what))
 }
 
+// sayLater says something once a wait has lasted for a second, which what fails at once does
+// not. Nothing else may be written until done is called.
+func (a *app) sayLater(s string) (done func()) {
+	stop, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		select {
+		case <-time.After(showAfter):
+			a.say(s)
+		case <-stop:
+		}
+	}()
+	return sync.OnceFunc(func() {
+		close(stop)
+		<-ended
+	})
+}
+
 func progress(w io.Writer, what string) (done func()) {
 	stop, ended := make(chan struct{}), make(chan struct{})
 	go func() {

@@ -28,6 +28,20 @@ func TestProgress(t *testing.T) {
 	}
 }
 
+func TestSayLater(t *testing.T) {
+	for takes, want := range map[time.Duration]string{900 * time.Millisecond: "", time.Minute: "langkeep: finish there\n"} {
+		synctest.Test(t, func(t *testing.T) {
+			var b bytes.Buffer
+			done := (&app{stderr: &b}).sayLater("finish there")
+			time.Sleep(takes)
+			done()
+			if b.String() != want {
+				t.Errorf("after %v it says %q, want %q", takes, b.String(), want)
+			}
+		})
+	}
+}
+
 // Programs see nothing of it.
 func TestNoProgressIntoAPipe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
