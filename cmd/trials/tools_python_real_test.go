@@ -139,7 +139,7 @@ func (p *person) usePython(s *tools, uv, wheel, version string, server *langflow
 	if said := use(as(elsewhere.URL), "token"); !strings.HasPrefix(said, "no-agent: the program that listens at 127.0.0.1:") {
 		t.Errorf("from a stranger: %s", said)
 	}
-	if said := use([]string{"LANGKEEP_PROFILE=none"}, "token"); said != "not-found: no profile \"none\": run langkeep login none URL\n" {
+	if said := use([]string{"LANGKEEP_PROFILE=none"}, "token"); said != "not-found: no profile \"none\": langkeep status lists them, langkeep login none URL adds it\n" {
 		t.Errorf("of no profile: %s", said)
 	}
 	for _, header := range elsewhere.seen() {

@@ -52,7 +52,7 @@ func Advice(err error) (found, advice string) {
 func told(e *agent.Error) (found, advice string) {
 	switch e.Code {
 	case agent.NoProfile:
-		return fmt.Sprintf("no profile %q", e.Detail), "run langkeep login " + e.Detail + " URL"
+		return fmt.Sprintf("no profile %q", e.Detail), "langkeep status lists them, langkeep login " + e.Detail + " URL adds it"
 	case agent.ProfileExists:
 		return "it exists already", "choose another name, or change it"
 	case agent.FileUnreadable:

@@ -17,7 +17,7 @@ func TestError(t *testing.T) {
 		want string
 	}{
 		{errors.New("something else"), "something else"},
-		{&agent.Error{Kind: agent.NotFound, Code: agent.NoProfile, Detail: "x"}, `no profile "x": run langkeep login x URL`},
+		{&agent.Error{Kind: agent.NotFound, Code: agent.NoProfile, Detail: "x"}, `no profile "x": langkeep status lists them, langkeep login x URL adds it`},
 		{&agent.Error{Kind: agent.Conflict, Code: agent.ProfileExists, Profile: "prod"}, `profile "prod": it exists already: choose another name, or change it`},
 		{&agent.Error{Kind: agent.Conflict, Code: agent.FileUnreadable, Profile: "prod"}, `profile "prod": its file exists but can't be read: mend or delete it`},
 		{&agent.Error{Kind: agent.Internal, Code: agent.FileUnwritable, Profile: "prod", Detail: "disk full"}, `profile "prod": can't write its file: disk full`},
