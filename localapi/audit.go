@@ -50,7 +50,7 @@ func (s *Server) note(u use, problem *client.Problem) {
 	s.Audit.Note(u.Use, func() audit.Process { return auditProcess(u.search.Wait()) })
 }
 
-// noteAbout notes what a request did to an app or a tool.
+// noteAbout notes what a request did to a profile, or to an app or a tool of its.
 func (s *Server) noteAbout(r *http.Request, caller *guard.Caller, profile, what, about string) {
 	u := s.useOf(r, caller, profile, what)
 	u.About = audit.Text(about)
@@ -91,7 +91,8 @@ func noted(r route) noting {
 		return notNoted // the request inside is noted on its own
 	case strings.HasSuffix(r.path, "/events"):
 		return notedBefore
-	case r.path == leasesPath, r.path == leasePath, r.path == clientsPath && r.method == http.MethodPost, r.path == clientPath, r.path == toolPath:
+	case r.path == leasesPath, r.path == leasePath, r.path == clientPath, r.path == toolPath,
+		r.method == http.MethodPost && (r.path == clientsPath || r.path == profilesPath):
 		return notedByHandler
 	}
 	return notedAfter

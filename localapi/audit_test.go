@@ -111,8 +111,8 @@ func TestLastRequestIsAudited(t *testing.T) {
 	}
 }
 
-// The log names the app that was added or revoked, and the tool that was connected; a
-// preview connects nothing.
+// The log names the profile and the app that was added, the app that was revoked, and the
+// tool that was connected; a preview connects nothing.
 func TestAuditOfAppsAndTools(t *testing.T) {
 	t.Setenv("PATH", "")
 	r := newRig(t)
@@ -127,8 +127,8 @@ func TestAuditOfAppsAndTools(t *testing.T) {
 	r.must(200, "POST", "/v1/tools/cursor", `{"profile":"prod"}`)
 	r.must(200, "DELETE", "/v1/tools/cursor?profile=prod", "")
 	r.refused(client.TypeNotFound, "owner", "DELETE", "/v1/tools/cursor?profile=prod", "")
-	want := []string{"added the app ci", "revoked the app ci", "was refused (not found): revoked an app", "looked at what connecting the tool cursor changes",
-		"connected the tool cursor", "disconnected the tool cursor", "was refused (not found): disconnected a tool"}
+	want := []string{"prod: added the profile", "prod: added the app ci", "revoked the app ci", "was refused (not found): revoked an app", "prod: looked at what connecting the tool cursor changes",
+		"prod: connected the tool cursor", "prod: disconnected the tool cursor", "was refused (not found): disconnected a tool"}
 	var got []string
 	for start := time.Now(); len(got) < len(want); {
 		if time.Since(start) > 5*time.Second {
@@ -136,8 +136,8 @@ func TestAuditOfAppsAndTools(t *testing.T) {
 		}
 		got = nil
 		for _, e := range r.server.Audit.Entries(0) {
-			if strings.Contains(e.What, "/v1/clients") || strings.Contains(e.What, "/v1/tools") {
-				got = append(got, words.Did(e.Use))
+			if strings.Contains(e.What, "/v1/clients") || strings.Contains(e.What, "/v1/tools") || e.What == "POST /v1/profiles" {
+				got = append(got, strings.TrimPrefix(string(e.Profile)+": "+words.Did(e.Use), ": "))
 			}
 		}
 	}

@@ -113,7 +113,11 @@ func (s *Server) addClient(w http.ResponseWriter, r *http.Request, caller *guard
 	}
 	for _, added := range s.Clients.All() {
 		if added.Name == c.Name {
-			s.noteAbout(r, caller, "", "POST "+clientsPath, c.Name)
+			profile := ""
+			if len(c.Profiles) == 1 {
+				profile = c.Profiles[0]
+			}
+			s.noteAbout(r, caller, profile, "POST "+clientsPath, c.Name)
 			err := answer(w, http.StatusCreated, clientAnswer{presentClient(added), token.Reveal()})
 			if http.NewResponseController(w).Flush() != nil {
 				// The caller has left, so nobody has seen the token.

@@ -170,6 +170,9 @@ func (s *Server) addProfile(w http.ResponseWriter, r *http.Request, caller *guar
 		// its clients must not get this one.
 		err = s.Clients.Forget(body.Name)
 	}
+	if err == nil {
+		s.noteAbout(r, caller, body.Name, "POST "+profilesPath, "")
+	}
 	return show(w, caller, http.StatusCreated, snapshot, err)
 }
 

@@ -59,6 +59,7 @@ const (
 	proofPath    = "/v1/proof"
 	refreshPath  = "/v1/profiles/{name}/refresh"
 	leasesPath   = "/v1/leases"
+	profilesPath = "/v1/profiles"
 	clientsPath  = "/v1/clients"
 	clientPath   = clientsPath + "/{name}"
 	toolPath     = "/v1/tools/{name}"
@@ -70,8 +71,8 @@ const (
 func (s *Server) table() []route {
 	return []route{
 		{"GET", "/v1/status", guard.Read, s.status},
-		{"GET", "/v1/profiles", guard.Read, s.profiles},
-		{"POST", "/v1/profiles", guard.Owner, s.addProfile},
+		{"GET", profilesPath, guard.Read, s.profiles},
+		{"POST", profilesPath, guard.Owner, s.addProfile},
 		{"GET", "/v1/profiles/{name}", guard.Read, s.profile},
 		{"PATCH", "/v1/profiles/{name}", guard.Owner, s.changeProfile},
 		{"DELETE", "/v1/profiles/{name}", guard.Owner, s.removeProfile},
