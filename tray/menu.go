@@ -69,7 +69,8 @@ type view struct {
 // offers are the optional parts of the menu.
 type offers struct {
 	page, clipboard, startAtLogin bool
-	browser                       bool // a sign-in in the browser
+	noClipboard                   string // why there is none; "": the copy entries are left out
+	browser                       bool   // a sign-in in the browser
 	lock                          bool
 	locked                        bool // the check mark
 	startsAtLogin                 bool // the check mark
@@ -187,13 +188,16 @@ func offered(p client.Profile, can offers) []entry {
 		}
 	}
 	forbidden := p.KeyReason != nil && *p.KeyReason == "keys-forbidden"
-	hasToken := valid && words.HasTokens(p)
+	token := entry{do: copyToken, title: "Copy access token", hidden: !valid || !words.HasTokens(p) || can.locked}
+	if !can.clipboard {
+		token = entry{do: copyToken, title: "Can't copy: " + can.noClipboard, hidden: !valid || can.locked || can.noClipboard == "", disabled: true}
+	}
 	bySignIn := words.SignInHelps(p) && (can.page || can.browser && words.WantsBrowser(p))
 	return []entry{
 		{do: signIn, title: "Sign in…", hidden: p.SigningIn || !bySignIn},
 		{do: cancelSignIn, title: "Cancel sign-in", hidden: !can.browser || !p.SigningIn},
 		{do: openLangflow, title: "Open Langflow", hidden: !browsable(p.ServerURL)},
-		{do: copyToken, title: "Copy access token", hidden: !can.clipboard || !hasToken || can.locked},
+		token,
 		{do: copyKey, title: "Copy API key", hidden: !can.clipboard || !valid || forbidden || can.locked},
 		proxy,
 		{do: refresh, title: again, hidden: !holds && p.State != client.KeychainLocked},

@@ -212,6 +212,25 @@ prod · fresh, 52 min
 About Langkeep (off)
 Quit
 `},
+		"no clipboard": {view{profiles: []client.Profile{of("prod", client.Fresh), key}, can: offers{page: true, noClipboard: "install Xwayland"}}, `
+[fresh] Langkeep · all fresh
+prod · fresh, 52 min
+  Open Langflow
+  Can't copy: install Xwayland (off)
+  Proxy
+  Refresh now
+  Sign out
+key · fresh
+  Open Langflow
+  Can't copy: install Xwayland (off)
+  Proxy
+  Refresh now
+  Sign out
+Add a profile…
+Control page…
+About Langkeep
+Quit
+`},
 		"locked": {view{profiles: []client.Profile{of("prod", client.Fresh)}, can: offers{page: true, clipboard: true, lock: true, locked: true}}, `
 [fresh] Langkeep · locked · prod: fresh, 52 min
 prod · fresh, 52 min

@@ -47,6 +47,7 @@ type Actions struct {
 	CancelSignIn func(profile string) error
 	CopyToken    func(ctx context.Context, profile string) error // nil, as CopyKey: there is no clipboard
 	CopyKey      func(ctx context.Context, profile string) error
+	NoClipboard  string // why; a few words for the menu
 	SetProxy     func(ctx context.Context, profile string, on bool) error
 	Refresh      func(ctx context.Context, profile string) error // may ask to unlock the keychain
 	SignOut      func(ctx context.Context, profile string) error
@@ -65,7 +66,7 @@ const actionLimit = 2 * time.Minute
 
 // offers are the parts of the menu that these actions allow.
 func (a *Actions) offers() offers {
-	o := offers{page: a.OpenPage != nil, browser: a.SignIn != nil, clipboard: a.CopyToken != nil, startAtLogin: a.StartAtLogin != nil}
+	o := offers{page: a.OpenPage != nil, browser: a.SignIn != nil, clipboard: a.CopyToken != nil, noClipboard: a.NoClipboard, startAtLogin: a.StartAtLogin != nil}
 	if a.Locked != nil {
 		o.lock, o.locked = true, a.Locked()
 	}

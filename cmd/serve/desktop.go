@@ -217,6 +217,12 @@ func (v *desktopView) actions(ctx context.Context) tray.Actions {
 		SetLocked:    func(on bool) error { return v.agent.SetLocked(agent.Person, on) },
 		Quit:         v.stop,
 	}
+	switch {
+	case errors.Is(v.noBoard, clipboard.ErrNoXwayland):
+		actions.NoClipboard = "install Xwayland"
+	case v.noBoard != nil:
+		actions.NoClipboard = "no display"
+	}
 	if v.board != nil {
 		actions.CopyToken = func(ctx context.Context, name string) error {
 			grant, err := v.agent.Token(ctx, name, agent.AnyLifetime)

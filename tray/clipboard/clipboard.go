@@ -18,6 +18,9 @@ const closeLimit = 2 * time.Second // for the display to answer at the end
 // ErrUnavailable means that there is no clipboard that can be cleared again.
 var ErrUnavailable = errors.New("no clipboard that can be cleared again")
 
+// ErrNoXwayland means that Xwayland, once installed, makes one available.
+var ErrNoXwayland = errors.New("the compositor has neither data control nor an X server; install Xwayland")
+
 // Clipboard holds at most one secret.
 type Clipboard struct {
 	put putter

@@ -28,7 +28,7 @@ func system(getenv func(string) string) (putter, error) {
 		}
 		if getenv("DISPLAY") == "" {
 			if errors.Is(err, ErrUnavailable) {
-				err = errors.New("the compositor has neither data control nor an X server; install Xwayland")
+				err = ErrNoXwayland
 			}
 			return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 		}
