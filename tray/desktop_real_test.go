@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"image/png"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -281,25 +280,16 @@ func awaitFor(t *testing.T, within time.Duration, what string, so func() bool) {
 // that LANGKEEP_TEST_PICTURES names.
 func (d *desktop) picture(name string) {
 	d.t.Helper()
-	dir := os.Getenv("LANGKEEP_TEST_PICTURES")
-	if dir == "" {
-		return
-	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		d.t.Fatal(err)
-	}
-	file := filepath.Join(dir, name+".png")
-	if d.user != nil {
-		var encoded bytes.Buffer
-		if err := png.Encode(&encoded, d.still()); err != nil {
+	switch dir := os.Getenv("LANGKEEP_TEST_PICTURES"); {
+	case dir == "":
+	case d.user != nil:
+		d.keep(d.still(), name)
+	default:
+		if err := os.MkdirAll(dir, 0o755); err != nil {
 			d.t.Fatal(err)
 		}
-		if err := os.WriteFile(file, encoded.Bytes(), 0o644); err != nil {
-			d.t.Fatal(err)
-		}
-		return
+		d.run("import", "-window", "root", filepath.Join(dir, name+".png"))
 	}
-	d.run("import", "-window", "root", file)
 }
 
 // openMenu opens the icon's menu with the mouse, and with keys the submenu of

@@ -11,6 +11,7 @@ import (
 	"math"
 	"os"
 	"os/exec"
+	"path/filepath"
 
 	"github.com/godbus/dbus/v5"
 )
@@ -41,8 +42,18 @@ func (d *desktop) look() *image.NRGBA {
 	return flat
 }
 
-// still is the screen once two pictures of it are alike, but for a cursor that blinks:
-// nothing moves any more.
+// keep writes a picture into the folder of LANGKEEP_TEST_PICTURES.
+func (d *desktop) keep(screen image.Image, name string) {
+	d.t.Helper()
+	dir := os.Getenv("LANGKEEP_TEST_PICTURES")
+	var encoded bytes.Buffer
+	if err := errors.Join(png.Encode(&encoded, screen), os.MkdirAll(dir, 0o755), os.WriteFile(filepath.Join(dir, name+".png"), encoded.Bytes(), 0o644)); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+// still is the screen once two pictures of it are alike, but for what is small: a mouse that
+// shows that a program starts, or a button on which a message's time runs out.
 func (d *desktop) still() *image.NRGBA {
 	d.t.Helper()
 	var moving image.Rectangle
@@ -56,13 +67,14 @@ func (d *desktop) still() *image.NRGBA {
 		before := now
 		now = d.look()
 		moving = changed(before, now)
-		return moving.Dx() <= 2*tile
+		return moving.Dx() < least || moving.Dy() < least
 	})
 	return now
 }
 
-// tile is the width of the squares in which pictures are compared.
-const tile = 8
+// tile is the width of the squares in which pictures are compared; least is that of a menu or
+// a message at the least, in pixels.
+const tile, least = 8, 50
 
 // changed is the largest piece of the screen that is not as it was.
 func changed(before, now *image.NRGBA) (largest image.Rectangle) {
@@ -104,7 +116,6 @@ func changed(before, now *image.NRGBA) (largest image.Rectangle) {
 // at rest, and returns its place.
 func (d *desktop) awaitBeside(before *image.NRGBA) (place image.Rectangle) {
 	d.t.Helper()
-	const least = 50 // pixels
 	d.await("something new on the screen", func() bool {
 		was := place
 		place = changed(before, d.look())
@@ -265,10 +276,15 @@ func contrast(a, b rgb) float64 {
 	return (max(x, y) + 0.05) / (min(x, y) + 0.05)
 }
 
-// icon waits until the screen shows the icon of a fresh session.
+// icon waits until the screen shows the icon of a fresh session at rest: a panel that begins
+// moves and scales its icons.
 func (d *desktop) icon() (s sighting) {
 	d.t.Helper()
-	d.await("the icon on the screen", func() (found bool) { s, found = iconOn(d.look()); return found })
+	d.await("the icon on the screen", func() (found bool) {
+		before := s
+		s, found = iconOn(d.look())
+		return found && s == before
+	})
 	return s
 }
 
