@@ -173,6 +173,7 @@ func liveWith(t *testing.T, program string, rows *walletRows, name string, w *ke
 
 	stored := func() string { t.Helper(); return w.Content(h.paths.KeychainService(), "prod/refresh-token") }
 	before := stored()
+	time.Sleep(time.Second) // tokens of the same second are the same
 	restart()
 	// It renews the session. A write in whose middle the keychain is locked would ask.
 	h.eventually("it has stored the new session", func() bool { return stored() != before })

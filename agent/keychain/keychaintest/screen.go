@@ -124,7 +124,8 @@ func (x *Screen) Answer(title string, acts ...string) {
 func (x *Screen) act(window string, acts []string) {
 	x.keyboard.Lock()
 	defer x.keyboard.Unlock()
-	_, _ = x.xdotool("windowfocus", "--sync", window) // an error: it has gone
+	// Not with --sync, which waits for the focus of a window that has gone meanwhile.
+	_, _ = x.xdotool("windowfocus", window) // an error: it has gone
 	for _, act := range acts {
 		switch act[0] {
 		case '@':

@@ -29,7 +29,7 @@ const (
 )
 
 // patience is the longest wait for a program to start or end.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // Session is a session bus, and a keyring daemon on it.
 type Session struct {

@@ -109,7 +109,8 @@ func StartKeePassXC(tb testing.TB) *KeePassXC {
 
 	w.Begin = func() {
 		tb.Helper()
-		s.write("config/keepassxc/keepassxc.ini", "[General]\nUpdateCheckMessageShown=true\n[GUI]\nCheckForUpdates=false\n[Security]\nLockDatabaseIdle=false\n[FdoSecrets]\nEnabled=true\n"+w.Options)
+		// Without SingleInstance=false it ends where the user has another KeePassXC, or a test.
+		s.write("config/keepassxc/keepassxc.ini", "[General]\nSingleInstance=false\nUpdateCheckMessageShown=true\n[GUI]\nCheckForUpdates=false\n[Security]\nLockDatabaseIdle=false\n[FdoSecrets]\nEnabled=true\n"+w.Options)
 		s.startProvider(x, "keepassxc", s.path("db.kdbx"))
 	}
 	w.Kill = s.killProvider
