@@ -385,9 +385,10 @@ func (m *machine) holds() bool {
 // profile's file before it stores anything.
 func (m *machine) isNew() bool { return m.profile.Method == "" && !m.holds() && !m.pass.Keeps() }
 
-// unused tells whether the session is signed out, and uses nothing that the store may have.
+// unused tells whether the session is signed out, and has used nothing that the store may
+// have. One whose token was refused a moment ago has.
 func (m *machine) unused() bool {
-	return m.loaded && !m.holds() && m.refused.reason == "" && !m.pass.Keeps()
+	return m.loaded && !m.holds() && m.pair.received.IsZero() && m.refused.reason == "" && !m.pass.Keeps()
 }
 
 // isLasting tells whether the session's credential is one that the agent does not renew:

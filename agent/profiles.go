@@ -333,7 +333,10 @@ func (a *Agent) apply(ctx context.Context, s *session, p config.Profile) error {
 	// A profile that uses nothing of the store may have been another one before the agent
 	// started, so what is stored there may be what its new settings want.
 	unused := old.unused()
-	if other && !unused {
+	switch {
+	case other && unused:
+		a.keys.Forget(s.name) // of the account from before
+	case other:
 		if err := a.signOut(ctx, s); err != nil {
 			return err
 		}

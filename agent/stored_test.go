@@ -92,6 +92,9 @@ func TestEditUndoneAfterARestart(t *testing.T) {
 				}
 				r.is("prod", Fresh)
 				r.mustToken("prod")
+				if _, err := r.Key(r.t.Context(), "prod", AnyLifetime); err != nil {
+					t.Error(err)
+				}
 			})
 		})
 	}
