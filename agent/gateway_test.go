@@ -2,6 +2,7 @@ package agent
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -60,13 +61,14 @@ type gate struct {
 	admits  func(*http.Request) bool
 	gives   []string      // Set-Cookie of the next answer
 	tells   func() string // the Authorization that Langflow gets of the gateway; nil is none
+	refuses string        // the JSON with which it refuses, as API gateways do; "" redirects to a sign-in
 	refused int
 	seen    []http.Header // of admitted requests
 }
 
 func (g *gate) RoundTrip(r *http.Request) (*http.Response, error) {
 	g.mu.Lock()
-	admitted, gives, tells := g.admits(r), g.gives, g.tells
+	admitted, gives, tells, refuses := g.admits(r), g.gives, g.tells, g.refuses
 	g.gives = nil
 	if admitted {
 		g.seen = append(g.seen, r.Header.Clone())
@@ -74,6 +76,10 @@ func (g *gate) RoundTrip(r *http.Request) (*http.Response, error) {
 		g.refused++
 	}
 	g.mu.Unlock()
+	if !admitted && refuses != "" {
+		h := http.Header{"Content-Type": {"application/json"}}
+		return &http.Response{StatusCode: http.StatusUnauthorized, Header: h, Body: io.NopCloser(strings.NewReader(refuses)), Request: r}, nil
+	}
 	if !admitted {
 		h := http.Header{"Location": {"https://corp.cloudflareaccess.com/cdn-cgi/access/login"}}
 		return &http.Response{StatusCode: http.StatusFound, Header: h, Body: http.NoBody, Request: r}, nil
@@ -288,10 +294,17 @@ func TestWrongHeaders(t *testing.T) {
 // A header command's answer goes with every request, and is asked for anew when the
 // gateway refuses it.
 func TestHeaderCommand(t *testing.T) {
+	for name, refuses := range map[string]string{"redirecting": "", "in JSON": `{"message":"Unauthorized"}`} {
+		t.Run(name, func(t *testing.T) { testHeaderCommand(t, refuses) })
+	}
+}
+
+func testHeaderCommand(t *testing.T, refuses string) {
 	command, prints := printing(t)
 	prints(`{"headers":{"X-Pass":"one"},"expires_at":"2030-01-01T00:00:00Z"}`)
 	bubble(t, langflowtest.Options{}, func(r *rig) {
 		g := guarded(r, carries("X-Pass", "one"))
+		g.set(func(g *gate) { g.refuses = refuses })
 		if _, err := r.Add(config.Profile{Name: "prod", ServerURL: r.server.URL, HeaderCommand: command}); err != nil {
 			r.t.Fatal(err)
 		}

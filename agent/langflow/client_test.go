@@ -74,7 +74,7 @@ func TestWhatIsNotLangflow(t *testing.T) {
 		"broken off 502":       {langflowtest.Fault{Status: 502, Body: "<html>", Truncate: true}, langflow.ServerError},
 		"reset":                {langflowtest.Fault{Reset: true}, langflow.Unreachable},
 		"gateway's 401":        {langflowtest.JSON(401, `{"detail":"please authenticate"}`), langflow.Refused},
-		"gateway's 403":        {langflowtest.JSON(403, `{"error":"denied"}`), langflow.Refused},
+		"gateway's 403":        {langflowtest.JSON(403, `{"error":"denied"}`), langflow.Gateway},
 		"server without a key": {langflowtest.JSON(401, `{"detail":"Server configuration error: Public key not configured."}`), langflow.Refused},
 		"odd detail":           {langflowtest.JSON(401, `{"detail":{"message":["Invalid refresh token"]}}`), langflow.Refused},
 		"final words in a 418": {langflowtest.JSON(418, `{"detail":"Invalid refresh token"}`), langflow.BadRequest},

@@ -97,8 +97,9 @@ func byHeader(h http.Header, leaves bool) string {
 }
 
 // ofRefusal recognises a 401 or 403 that is a gateway's: one that names a way to sign in
-// which Langflow doesn't have, or that is no JSON. Other JSON may be Langflow's own, of a
-// version that we don't know.
+// which Langflow doesn't have, that is no JSON, or that is JSON without the detail which
+// FastAPI, and so each Langflow, puts into its refusals. Other JSON may be Langflow's own,
+// of a version that we don't know.
 func ofRefusal(a *answer) gateway {
 	for _, challenge := range a.header.Values("Www-Authenticate") {
 		scheme, _, _ := strings.Cut(strings.ToLower(challenge), " ")
@@ -117,10 +118,16 @@ func ofRefusal(a *answer) gateway {
 		return gateway{vocabulary.OAuth2Proxy, "it wants a sign-in"} // for who accepts JSON
 	case a.header.Get("Gap-Auth") != "" || contains(a.page, "oauth2 proxy"):
 		return gateway{vocabulary.OAuth2Proxy, "it wants a sign-in"}
-	case name != vocabulary.OtherGateway, a.body == nil && !bytes.ContainsAny(a.page[:min(len(a.page), 1)], `{["`):
+	case name != vocabulary.OtherGateway, a.body == nil && !bytes.ContainsAny(a.page[:min(len(a.page), 1)], `{["`), a.body != nil && !a.hasDetail():
 		return gateway{name, "it refused"} // and not in JSON that was cut short
 	}
 	return gateway{}
+}
+
+// hasDetail tells whether an answer is an error as FastAPI makes them.
+func (a *answer) hasDetail() bool {
+	var body map[string]json.RawMessage
+	return json.Unmarshal(a.body, &body) == nil && body["detail"] != nil
 }
 
 // isSignInPage tells whether a page is one to sign in on: it asks for a password, or

@@ -5,6 +5,7 @@ package trials
 import (
 	"crypto/tls"
 	"fmt"
+	"io"
 	"net/http"
 	"path/filepath"
 	"slices"
@@ -95,6 +96,10 @@ func (g *gateways) gates(t *testing.T, proxy string) []*gate {
 		// A load balancer of AWS, which sends people to a provider of their own.
 		{profile: "provider", gateway: vocabulary.OtherGateway, says: "A gateway" + signIn,
 			serve: redirects(g.provider.URL+"/auth?client_id=langflow", "Set-Cookie: AWSELBAuthSessionCookie-0=x")},
+		{profile: "api-gateway", gateway: vocabulary.OtherGateway, says: "A gateway" + signIn, serve: func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusForbidden)
+			_, _ = io.WriteString(w, `{"message":"Forbidden"}`) // its reader tells if this fails
+		}},
 	}
 	cert, key := g.certificate(t)
 	over := "ssl_certificate " + cert + "; ssl_certificate_key " + key + ";\n"
