@@ -118,16 +118,16 @@ func ofRefusal(a *answer) gateway {
 		return gateway{vocabulary.OAuth2Proxy, "it wants a sign-in"} // for who accepts JSON
 	case a.header.Get("Gap-Auth") != "" || contains(a.page, "oauth2 proxy"):
 		return gateway{vocabulary.OAuth2Proxy, "it wants a sign-in"}
-	case name != vocabulary.OtherGateway, a.body == nil && !bytes.ContainsAny(a.page[:min(len(a.page), 1)], `{["`), a.body != nil && !a.hasDetail():
+	case name != vocabulary.OtherGateway, a.body == nil && !bytes.ContainsAny(a.page[:min(len(a.page), 1)], `{["`), a.body != nil && !a.has("detail"):
 		return gateway{name, "it refused"} // and not in JSON that was cut short
 	}
 	return gateway{}
 }
 
-// hasDetail tells whether an answer is an error as FastAPI makes them.
-func (a *answer) hasDetail() bool {
+// has tells whether an answer is a JSON object with a member.
+func (a *answer) has(member string) bool {
 	var body map[string]json.RawMessage
-	return json.Unmarshal(a.body, &body) == nil && body["detail"] != nil
+	return json.Unmarshal(a.body, &body) == nil && body[member] != nil
 }
 
 // isSignInPage tells whether a page is one to sign in on: it asks for a password, or
@@ -143,7 +143,7 @@ func contains(page []byte, text string) bool { return bytes.Contains(page, []byt
 // GatewayRefusal returns what a gateway said in a whole answer to a request that was
 // passed on, nil if the answer may be the server's. The answer can still be read from its
 // beginning. stands means that there is a gateway, so that each redirect to another origin
-// is its own.
+// is its own, and so is a refusal with the message that API gateways write.
 func GatewayRefusal(res *http.Response, server *url.URL, stands bool) *Error {
 	a := &answer{op: "pass it on", status: res.StatusCode, header: res.Header, request: res.Request}
 	switch {
@@ -172,7 +172,7 @@ func GatewayRefusal(res *http.Response, server *url.URL, stands bool) *Error {
 		return ""
 	}
 	g := gatewayOf(a, nil)
-	if g.name == "" || g.name == vocabulary.OtherGateway && !contains(a.page, "<html") || a.isLangflows(call{refused: known}) {
+	if g.name == "" || g.name == vocabulary.OtherGateway && !contains(a.page, "<html") && !(stands && a.has("message")) || a.isLangflows(call{refused: known}) {
 		return nil
 	}
 	return a.ofGateway(g)
