@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
@@ -190,6 +191,7 @@ func (c *computer) person(t *testing.T, name string) *person {
 			t.Logf("the end of %s's log:\n%s", name, log[max(0, len(log)-8000):])
 		}
 		if p.running() != 0 {
+			p.noteAnswers()
 			p.command("stop").Run() // what is left is killed below
 		}
 		p.killAgent()
@@ -250,6 +252,9 @@ func (p *person) run(cmd *exec.Cmd, stdin string) done {
 		return done{code: -1}
 	}
 	p.note(stderr.Bytes())
+	if cmd.Path == p.binary && slices.Contains([]string{"audit", "doctor", "login", "refresh", "status"}, cmd.Args[1]) {
+		p.note(stdout.Bytes()) // that of others can be a secret
+	}
 	return done{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
 }
 
@@ -265,6 +270,17 @@ func (p *person) note(words []byte) {
 	}
 	if err != nil {
 		p.t.Error(err)
+	}
+}
+
+// noteAnswers keeps what the agent answers, but for tokens and keys, for the search.
+func (p *person) noteAnswers() {
+	for _, route := range []string{"status", "clients", "apps", "audit", "events/recent", "settings", "asks"} {
+		a := p.curl("", p.socket("/v1/"+route)...)
+		if a.status != http.StatusOK {
+			p.t.Errorf("/v1/%s answers %d", route, a.status)
+		}
+		p.note([]byte(a.body))
 	}
 }
 
@@ -465,15 +481,15 @@ func (p *person) watch() *watcher {
 	var following sync.WaitGroup
 	following.Go(func() {
 		for ctx.Err() == nil {
-			w.follow(ctx, p.program("curl", append([]string{"-sN"}, p.socket("/v1/events")...)...))
+			w.follow(ctx, p.note, p.program("curl", append([]string{"-sN"}, p.socket("/v1/events")...)...))
 		}
 	})
 	p.t.Cleanup(func() { cancel(); following.Wait() })
 	return w
 }
 
-// follow reads one stream to its end.
-func (w *watcher) follow(ctx context.Context, curl *exec.Cmd) {
+// follow reads one stream to its end, and notes what it says.
+func (w *watcher) follow(ctx context.Context, note func([]byte), curl *exec.Cmd) {
 	out, err := curl.StdoutPipe()
 	if err != nil || curl.Start() != nil {
 		return
@@ -487,6 +503,7 @@ func (w *watcher) follow(ctx context.Context, curl *exec.Cmd) {
 		case "event":
 			kind = value
 		case "data":
+			note([]byte(value))
 			var profile client.Profile
 			if json.Unmarshal([]byte(value), &profile) == nil {
 				w.mu.Lock()
