@@ -654,6 +654,41 @@ func TestOSLost(t *testing.T) {
 	}
 }
 
+// KeePassXC does not save what was written at the end of a save, until something else is
+// written. What a person has deleted meanwhile does not come back.
+func TestOSUnsaved(t *testing.T) {
+	bubble(t, func(t *testing.T, r *fakeRing, s *osStore) {
+		_ = s.Close()
+		c := s.osConfig
+		c.settle = settleTime("linux")
+		s = newOS(c)
+		defer s.Close()
+		r.past = 10
+		r.saving = func() bool { return true }
+		if err := s.Set(t.Context(), account, everything); err != nil {
+			t.Fatal(err)
+		}
+		r.set(func() { r.saving = nil })
+		time.Sleep(c.settle + time.Second)
+		r.set(func() {
+			if !r.kept || r.sets != 2 {
+				t.Errorf("%d writes, the last one noticed: %v", r.sets, r.kept)
+			}
+		})
+		if it, err := s.Get(t.Context(), account); err != nil || !sameItem(it, everything) {
+			t.Errorf("it is %v: %v", it, err)
+		}
+		if err := s.Set(t.Context(), account, everything); err != nil {
+			t.Fatal(err)
+		}
+		r.set(func() { delete(r.items, "langkeep:"+account) })
+		time.Sleep(time.Hour)
+		if err := get(t.Context(), s); !errors.Is(err, ErrNotFound) {
+			t.Errorf("after a person has deleted it: %v", err)
+		}
+	})
+}
+
 // KWallet gives an empty secret for an item whose wallet was locked a moment ago.
 func TestOSEmpty(t *testing.T) {
 	bubble(t, func(t *testing.T, r *fakeRing, s *osStore) {

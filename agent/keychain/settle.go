@@ -126,6 +126,10 @@ func (s *osStore) lookAgain() bool {
 }
 
 // prove reads one item, and writes it again if the keychain has lost it.
+//
+// KeePassXC 2.7.4 saves at once, but not for a change at the end of a save, until there is
+// another one. So prove makes one. It does not write again there what is gone, which would
+// ask a person.
 func (s *osStore) prove(ctx context.Context, account string) error {
 	s.fresh.mu.Lock()
 	item, ok := s.fresh.items[account]
@@ -133,16 +137,20 @@ func (s *osStore) prove(ctx context.Context, account string) error {
 	if !ok || item.due.After(time.Now()) { // deleted or written meanwhile
 		return nil
 	}
-	if s.gate.history(ctx) > 0 { // KeePassXC saves at once, and would ask a person
+	keePassXC := s.gate.history(ctx) > 0
+	if keePassXC {
 		s.unwatch(account)
-		return nil
 	}
 	switch data, err := s.get(ctx, account); {
+	case err == nil && data == item.text.Reveal() && keePassXC:
+		return s.put(ctx, account, data+" ") // the same to who parses it
 	case err == nil && data == item.text.Reveal():
 		s.unwatch(account)
 		return nil
 	case err != nil && !errors.Is(err, ErrNotFound):
 		return err
+	case keePassXC:
+		return nil
 	}
 	s.log.Warn("the keychain has lost an item; writing it again", "account", account)
 	if err := s.put(ctx, account, item.text.Reveal()); err != nil {
