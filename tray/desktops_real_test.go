@@ -91,6 +91,7 @@ func TestDesktops(t *testing.T) {
 				d.awaitBeside(before)
 				open()
 				d.xdotool(append(append([]string{"key", "--delay", "50"}, slices.Repeat([]string{"Up"}, k.fromBelow("Control page…"))...), "Return")...) // Qt lists no menu on the accessibility bus
+				d.xdotool("mousemove", "640", "300")                                                                                                     // on the icon it has a tooltip come and go
 			},
 			press: (*desktop).doAs,
 			shows: func(d *desktop, label string) bool { _, err := d.labelled(label); return err == nil },
@@ -405,7 +406,7 @@ func walk(t *testing.T, kind string, s shell) {
 	d.picture(kind + "-fresh")
 	before := ""
 	s.page(d, k, func() {
-		if before = labels(k.menu()); !strings.HasPrefix(before, "prod · fresh, 59 min [Open Langflow | ") {
+		if before = labels(k.menu()); !strings.HasPrefix(before, "prod · fresh, ") {
 			t.Errorf("the menu that opens is not of now: %s", before)
 		}
 		server.Stop()
