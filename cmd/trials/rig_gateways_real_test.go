@@ -99,7 +99,7 @@ func cached(t *testing.T, parts ...string) string {
 		_, err = os.Stat(path)
 	}
 	if err != nil {
-		t.Fatalf("%v: .ci/setup gateways installs it", err)
+		t.Fatalf("%v: .ci/setup installs it", err)
 	}
 	return path
 }

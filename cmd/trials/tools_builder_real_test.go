@@ -57,3 +57,17 @@ func (s *tools) testBuilder(p *person) {
 	}
 	p.say(p.t, "lfx-mcp built, ran and deleted a flow, with the scope edit one of plain components alone; langflow admin listed the users with proxy alone")
 }
+
+// testOtherBuilder has langflow-builder-mcp, which is not of Langflow's makers, create,
+// read and delete a flow, with the scopes that docs/builders.md names.
+func (s *tools) testOtherBuilder(p *person) {
+	const done, refused = "tools: True\nread: By the other builder\ndeleted: True\ngone: True\n", "tools: True\nrefused: True\n"
+	for scope, want := range map[string]string{"proxy": done, "edit": done, "run": refused} {
+		cmd := p.program(s.server.Program("python"), s.script(p.t, "other_builder_client.py"),
+			p.binary, "exec", "prod", "--scope", scope, "--", cached(p.t, "builder-mcp", "bin", "langflow-builder-mcp"))
+		cmd.Env = append(cmd.Env, "HOME="+p.tmp, "DO_NOT_TRACK=true", "LANGFLOW_MCP_API_KEY=of-nobody", "LANGFLOW_MCP_LANGFLOW_URL=http://127.0.0.1:9")
+		if d := p.run(cmd, ""); d.code != 0 || d.stdout != want {
+			p.t.Errorf("%q: %d: %q %s", scope, d.code, d.stdout, d.stderr)
+		}
+	}
+}

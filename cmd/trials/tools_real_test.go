@@ -29,6 +29,7 @@ func TestTools(t *testing.T) {
 	t.Run("mcp", func(t *testing.T) { tools.testMCP(p.in(t)) })
 	t.Run("the lock", func(t *testing.T) { tools.testLock(p.in(t)) })
 	t.Run("builder", func(t *testing.T) { tools.testBuilder(p.in(t)) })
+	t.Run("another builder", func(t *testing.T) { tools.testOtherBuilder(p.in(t)) })
 	t.Run("environments", func(t *testing.T) { tools.testEnvironments(p.in(t)) })
 	t.Run("exec", func(t *testing.T) { tools.testExec(p.in(t)) })
 	t.Run("who is refused", func(t *testing.T) { tools.testRefused(p.in(t)) })
