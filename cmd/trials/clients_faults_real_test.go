@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"testing"
 	"time"
 )
 
@@ -173,4 +174,25 @@ func (c *clientHome) testWords() {
 	tells("no such file", c.passphrase()+"-lost")
 	c.write(c.path(), strings.Replace(string(contentOf(c.t, c.path())), `"prod"`, `"other"`, 1))
 	tells("no profile", c.passphrase())
+}
+
+// testWordsByHTTP looks for Langkeep's own words where the client asks the proxy itself. It
+// must not take them for the wish that it signs in by OAuth.
+func testWordsByHTTP(t *testing.T) {
+	m := newModern(t)
+	claude := mcpClients[0]
+	claude.connect = []string{"claude-code", "--http"}
+	c := install(t, m.home, claude)
+	c.staysConnected()
+	tells := func(words string) {
+		t.Helper()
+		if said := c.ran(c.started(c.list...)); !strings.Contains(said, words) || strings.Contains(said, "Registration") || strings.Contains(said, "authentication") {
+			t.Errorf("no %q in\n%s", words, said)
+		}
+	}
+	tells(c.listed)
+	m.must(exitDone, "logout", "prod")
+	tells("signed out: run langkeep login prod")
+	m.must(exitDone, "client", "revoke", "claude-code-prod")
+	tells("it was revoked or has expired: run langkeep connect for the tool again")
 }

@@ -181,6 +181,7 @@ func TestClients(t *testing.T) {
 	for _, sdk := range []string{"1.1", "1", "2"} {
 		t.Run("mcp "+sdk+" for Python", func(t *testing.T) { testSDK(t, h, server, sdk) })
 	}
+	t.Run("claude-code is told by HTTP", testWordsByHTTP)
 	t.Run("a server of 2026-07-28", testModernSDK)
 	t.Run("claude-code and a server of 2026-07-28", testModernClaude)
 	claude := mcpClients[0]

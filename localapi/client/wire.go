@@ -36,6 +36,10 @@ const (
 	External     Method = vocabulary.External
 )
 
+// UnknownToken is the header of an answer to a message of MCP whose token the proxy does not
+// know. Its status is 200, for clients that show nobody the words of a 401.
+const UnknownToken = "X-Langkeep-Unknown-Token"
+
 // Profile is a named server and account, and its session. Unknown values are
 // null and never left out. Clients but the owner and the page see neither the arguments of
 // commands nor the client certificate's files.

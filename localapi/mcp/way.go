@@ -143,7 +143,7 @@ func (w *Way) send(ctx context.Context, method string, in session, e envelope) (
 // unknownToken tells whether the proxy, and not the server behind it, refuses the token.
 func unknownToken(res *http.Response) bool {
 	kind, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type"))
-	return res.StatusCode == http.StatusUnauthorized && kind == "application/problem+json"
+	return res.Header.Get(client.UnknownToken) != "" || res.StatusCode == http.StatusUnauthorized && kind == "application/problem+json"
 }
 
 // unwrapped is an error without the URL, which says nothing that helps.

@@ -122,7 +122,12 @@ func (a *agents) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, &net.OpError{Op: "dial", Err: errors.New("connection refused")}
 	}
 	if r.Header.Get("X-Api-Key") != fmt.Sprint("lk_", a.serial.Load()) {
-		return says(r, http.StatusUnauthorized, "application/problem+json", unauthorized), nil
+		if body, _ := io.ReadAll(r.Body); !strings.Contains(string(body), `"id"`) {
+			return says(r, http.StatusUnauthorized, "application/problem+json", unauthorized), nil
+		}
+		res := says(r, http.StatusOK, "application/json", failed("1", "-32000", "the token is not valid"))
+		res.Header.Set(client.UnknownToken, "1")
+		return res, nil
 	}
 	return pongs(r), nil
 }

@@ -151,6 +151,12 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	caller, problem := h.Lookup(r, clientToken(r))
 	if problem != nil {
+		if against := h.unknown(w, r, problem); against.rpc != nil {
+			h.Note(r, caller, what(r), problem)
+			w.Header().Set(client.UnknownToken, "1")
+			against.write(w)
+			return
+		}
 		h.refuse(w, r, caller, problem)
 		return
 	}
@@ -239,6 +245,16 @@ const rpcFailed = -32000
 // here: that of MCP's older transport comes over another connection.
 func (t target) asksRPC(r *http.Request) bool {
 	return checks[t.check].rpc && r.Method == http.MethodPost && !r.URL.Query().Has("session_id")
+}
+
+// unknown is the refusal of a request whose token the agent does not know, or no more.
+func (h *Handler) unknown(w http.ResponseWriter, r *http.Request, problem *client.Problem) *objection {
+	t := target{check: "mcp"}
+	if problem.Kind() != client.TypeUnauthorized || !strings.HasSuffix(routeOf(methodOf(r), r.URL.Path), "/streamable") || !t.asksRPC(r) {
+		return &objection{problem: problem}
+	}
+	body, _ := h.readBody(w, r, "", repeatable) // a part of a message has no id
+	return forNow(t, r, body, client.NewProblem(client.TypeUnauthorized, problem.Detail+": run langkeep connect for the tool again, or give it a token of langkeep client add"))
 }
 
 // forNow is the refusal of a request that is right in itself, until a person has done

@@ -486,7 +486,9 @@ func TestRefusalsOfMCP(t *testing.T) {
 		"a notification has no answer": {path, `{"jsonrpc":"2.0","method":"notifications/x"}`, "lk_run", func(r *rig) { r.keyErr = errors.New("signed out") }, 403, "sign-in-required"},
 		"nor the older transport":      {"/api/v1/mcp?session_id=1", call, "lk_run", func(r *rig) { r.keyErr = errors.New("signed out") }, 403, "sign-in-required"},
 		"another route":                {"/api/v1/run/x", `{"input_value":""}`, "lk_run", func(r *rig) { r.keyErr = errors.New("signed out") }, 403, "sign-in-required"},
-		"an unknown token":             {path, call, "lk_none", func(*rig) {}, 401, "unauthorized"},
+		"an unknown token":             {path, call, "lk_none", func(*rig) {}, 200, `{"error":{"code":-32000,"message":"who are you: run langkeep connect for the tool again, or give it a token of langkeep client add"},"id":"7","jsonrpc":"2.0"}`},
+		"one, and no request":          {path, `{"jsonrpc":"2.0","method":"notifications/x"}`, "lk_none", func(*rig) {}, 401, "unauthorized"},
+		"one, and no JSON":             {path, strings.Repeat("x", 100000), "lk_none", func(*rig) {}, 401, "unauthorized"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := start(t, "", func(w http.ResponseWriter, _ *http.Request) {
