@@ -451,7 +451,7 @@ func ordinary(f *os.File) error {
 		return err
 	}
 	if !info.Mode().IsRegular() {
-		return fmt.Errorf("%s is no ordinary file; move it away", f.Name())
+		return fmt.Errorf("%s is no ordinary file; put one in its place", f.Name())
 	}
 	if what := Exposed(info); what != "" {
 		return fmt.Errorf("%s %s", f.Name(), what)
