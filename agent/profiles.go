@@ -350,8 +350,11 @@ func (a *Agent) apply(ctx context.Context, s *session, p config.Profile) error {
 	to.pass.Keep(old.pass.Kept()) // which signOut has emptied if they were another server's
 	a.follow(s, to)
 	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.updateLocked(s, func(m *machine, now moment) {
+	change := a.updateLocked
+	if other && unused {
+		change = a.noteLocked // its state is known once it was looked up
+	}
+	change(s, func(m *machine, now moment) {
 		m.profile, m.upstream, m.outage = p, to, outage{}
 		if p.ServerURL != old.profile.ServerURL {
 			m.version = "" // the version was another server's
@@ -364,6 +367,13 @@ func (a *Agent) apply(ctx context.Context, s *session, p config.Profile) error {
 		}
 	})
 	a.retireLocked(old.upstream, to)
+	a.mu.Unlock()
+	if other && unused {
+		if err := a.load(ctx, s); err != nil {
+			a.log.Info("the store is asked later", "profile", p.Name, "error", err)
+		}
+		a.update(s, func(*machine, moment) {}) // also where it had nothing to look up
+	}
 	return nil
 }
 

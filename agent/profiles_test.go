@@ -76,6 +76,10 @@ func TestOtherOriginSignsOutFirst(t *testing.T) {
 				t.Errorf("%s is left", itemName)
 			}
 		}
+		back := r.server.URL
+		if s, err = r.Change(r.t.Context(), "prod", func(p *config.Profile) { p.ServerURL = back }); err != nil || s.State != SignedOut {
+			t.Errorf("back again it is %s at once, %v", s.State, err)
+		}
 	})
 }
 
