@@ -35,6 +35,8 @@ func gatewayOf(a *answer, to *url.URL) gateway {
 		return gateway{vocabulary.ClientCertificate, "it refused with 400"}
 	case a.status == http.StatusUnauthorized || a.status == http.StatusForbidden:
 		return ofRefusal(a)
+	case a.status == http.StatusNotFound && a.body == nil && a.request != nil && strings.HasSuffix(strings.ToLower(a.request.URL.Hostname()), ".hf.space"):
+		return gateway{vocabulary.OtherGateway, "it answers 404, as Hugging Face does for a private Space"}
 	case a.status == http.StatusOK && a.body == nil && isSignInPage(a.page):
 		return gateway{byHeader(a.header, false), "it answers with a sign-in page"}
 	}

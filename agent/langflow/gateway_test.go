@@ -91,6 +91,25 @@ func TestGateways(t *testing.T) {
 	}
 }
 
+// A private Space of Hugging Face answers whoever it does not know with a page and 404. No
+// page with 404 is a gateway's elsewhere.
+func TestPrivateSpace(t *testing.T) {
+	for host, want := range map[string]langflow.Kind{"ann-flows.hf.space": langflow.Gateway, "flows.test": langflow.NotLangflow, "hf.space.test": langflow.NotLangflow} {
+		c, err := langflow.New("https://"+host, langflow.Options{Transport: answering(func(r *http.Request) *http.Response {
+			return &http.Response{StatusCode: http.StatusNotFound, Header: http.Header{}, Body: io.NopCloser(strings.NewReader("<html><h1>404</h1>Sorry, we can't find the page")), Request: r}
+		})})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = c.Version(t.Context())
+		wantKind(t, err, want)
+	}
+}
+
+type answering func(*http.Request) *http.Response
+
+func (f answering) RoundTrip(r *http.Request) (*http.Response, error) { return f(r), nil }
+
 // A server says by an alert of TLS 1.3 that it wants a client certificate, or another
 // one. That of TLS 1.2 for none, handshake failure, has other meanings too.
 func TestGatewayWantsACertificate(t *testing.T) {

@@ -3,6 +3,7 @@
 package trials
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -150,6 +151,9 @@ func TestAttackGateway(t *testing.T) {
 			planted, ran := command(t, "planted", `{"headers":{"X-From-Command":"planted"}}`)
 			file := b.paths.ProfileFile(name)
 			text, err := os.ReadFile(file)
+			if err == nil && !strings.Contains(string(text), good) {
+				err = errors.New("the command is not in the file, to be replaced")
+			}
 			if err == nil {
 				err = os.Chmod(file, 0o666)
 			}
