@@ -80,7 +80,7 @@ func parseJSON(text string, now time.Time) (Output, error) {
 		return Output{}, errors.New(`printed JSON that is not {"headers":{NAME:VALUE},"expires_at":TIME}`)
 	}
 	if len(printed.Headers) == 0 {
-		return Output{}, errors.New("printed JSON without headers")
+		return Output{}, errors.New("printed JSON without headers: have it print those, or the token alone")
 	}
 	o := Output{Headers: map[string]secret.Text{}}
 	for name, value := range printed.Headers {

@@ -69,7 +69,7 @@ func TestOutputs(t *testing.T) {
 		"a header that is taken": {"Cookie", "hunter2", "Cookie"},
 		"broken JSON":            {"", `{"headers":{"a":"hunter2"`, "JSON"},
 		"JSON of other types":    {"", `{"headers":{"a":["hunter2"]}}`, "JSON"},
-		"no headers":             {"", `{"accessToken":"hunter2"}`, "without headers"},
+		"az's own JSON":          {"", `{"accessToken":"hunter2","expires_on":1800000000}`, "the token alone"},
 		"empty headers":          {"", `{"headers":{}}`, "without headers"},
 		"two answers":            {"", "{\"headers\":{\"a\":\"hunter2\"}}\n{}", "JSON"},
 		"a name that is none":    {"", `{"headers":{"hunter2 hunter2":"x"}}`, "name"},
