@@ -104,6 +104,11 @@ func TestTools(t *testing.T) {
 		}
 		program, err := Link{Profile: "prod"}.Server("/opt/langkeep", map[string]string{"LANGKEEP_HOME": "/keep"})
 		program.Name = place.Name
+		bare := program
+		bare.Env = nil // as where LANGKEEP_HOME is not set
+		if got, err := place.Entry(tool.Value(bare)); err != nil || strings.Contains(strings.ToLower(got), "env") {
+			t.Errorf("%s: %v, without an environment:\n%s", tool.Name, err, got)
+		}
 		for want, server := range map[string]Server{
 			want.entry: program,
 			want.url:   {Name: place.Name, URL: "http://127.0.0.1:1/x", Token: secret.New("lk_1")},

@@ -2,8 +2,11 @@ package paths
 
 import (
 	"cmp"
+	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 
 	"langkeep/agent/paths/pathstest"
@@ -59,5 +62,31 @@ func TestProgramLasts(t *testing.T) {
 		if got := lasting(at(tt.exe), at(cmp.Or(tt.started, tt.exe)), func(name string) string { return tt.env[name] }); got != at(tt.want) {
 			t.Errorf("%s: %s, want %s", name, got, at(tt.want))
 		}
+	}
+}
+
+// A client's entry names the folders of an agent that is not where everybody looks for
+// it, and nothing else.
+func TestEnvironment(t *testing.T) {
+	own := fmt.Sprintf("/run/user/%d", os.Getuid())
+	for name, tt := range map[string]struct {
+		env   map[string]string
+		linux map[string]string // what is wanted there; elsewhere nothing
+	}{
+		"as installed":         {map[string]string{"HOME": "/home/ana", "XDG_RUNTIME_DIR": own}, nil},
+		"a relative folder":    {map[string]string{"XDG_CONFIG_HOME": "config"}, nil},
+		"folders of their own": {map[string]string{"XDG_CONFIG_HOME": "/c", "XDG_STATE_HOME": "/s", "XDG_RUNTIME_DIR": "/r"}, map[string]string{"XDG_CONFIG_HOME": "/c", "XDG_STATE_HOME": "/s", "XDG_RUNTIME_DIR": "/r"}},
+	} {
+		want := tt.linux
+		if runtime.GOOS != "linux" {
+			want = nil
+		}
+		if got := (Paths{}).Environment(func(name string) string { return tt.env[name] }); !maps.Equal(got, want) || want == nil && got != nil {
+			t.Errorf("%s: %v, want %v", name, got, want)
+		}
+	}
+	home := Paths{Home: "/keep"}.Environment(func(string) string { return "/other" })
+	if want := map[string]string{"LANGKEEP_HOME": "/keep"}; !maps.Equal(home, want) {
+		t.Errorf("LANGKEEP_HOME: %v, want %v", home, want)
 	}
 }
