@@ -3,8 +3,13 @@
 package localapi_test
 
 import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"io"
+	"log"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -220,6 +225,8 @@ func (c *chromium) gateways(t *testing.T) {
 	}
 	b.press("Cancel")
 
+	certificate(t, a, b, langflow)
+
 	// With a token that a command prints.
 	held := strings.TrimSpace(a.command("token", "corp"))
 	b.choose("corp", "Sign out")
@@ -232,4 +239,62 @@ func (c *chromium) gateways(t *testing.T) {
 	b.script(`document.querySelector("form[aria-label='Sign in to corp']").requestSubmit()`)
 	b.says("corp", "with the tokens of `echo`")
 	b.innocent(a)
+}
+
+// certificate adds a profile behind a gateway that wants a client certificate, of a CA that
+// this computer does not trust, and signs in with one.
+func certificate(t *testing.T, a *running, b *tab, langflow *langflowtest.Server) {
+	t.Helper()
+	ca, dir := langflowtest.NewAuthority(), t.TempDir()
+	issue := func(name string, change func(*x509.Certificate)) tls.Certificate {
+		made := ca.IssueWith(name, change)
+		key, err := x509.MarshalPKCS8PrivateKey(made.PrivateKey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for file, text := range map[string][]byte{
+			"ca.pem": ca.PEM(), name + ".pem": pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: made.Certificate[0]}),
+			name + ".key": pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}),
+		} {
+			if err := os.WriteFile(filepath.Join(dir, file), text, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return made
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(ca.PEM())
+	front := httptest.NewUnstartedServer(langflow)
+	front.TLS = &tls.Config{
+		Certificates: []tls.Certificate{issue("front", func(c *x509.Certificate) { c.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1)} })},
+		ClientAuth:   tls.RequireAndVerifyClientCert, ClientCAs: roots,
+	}
+	front.Config.ErrorLog = log.New(io.Discard, "", 0)
+	front.StartTLS()
+	t.Cleanup(front.Close)
+	issue("ann", func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} })
+	at := func(file string) string { return filepath.Join(dir, file) }
+
+	b.press("Add a profile")
+	b.fill("Address of your Langflow", front.URL)
+	b.fill("CA file (--ca-file)", at("ca.pem"))
+	b.press("Trust this CA")
+	b.reads("wants a client certificate.")
+	b.fill("Name of the profile", "cert")
+	b.press("Add")
+	b.says("cert", "Its private key")
+	b.fill("User name", langflowtest.Admin().Name)
+	b.fill("Password", langflowtest.Admin().Password)
+	b.fill("Client certificate", at("ann.pem"))
+	b.fill("Its private key", at("none.key"))
+	send := `document.querySelector("form[aria-label='Sign in to cert']").requestSubmit()`
+	b.script(send)
+	b.says("cert", "none.key")
+	b.fill("Its private key", at("ann.key"))
+	b.shots("certificate")
+	b.script(send)
+	b.says("cert", "Signed in as "+langflowtest.Admin().Name)
+	if p, err := a.profile("cert"); err != nil || p.ClientCert == nil || *p.ClientCert != at("ann.pem") || *p.ClientKey != at("ann.key") {
+		t.Errorf("the profile is %+v, %v", p, err)
+	}
 }
