@@ -64,27 +64,35 @@ func (m *modern) wantModern(t *testing.T) {
 // ticks counts how often the slow tool has said that it runs.
 func (m *modern) ticks() int { return bytes.Count(m.server.said(), []byte("tick\n")) }
 
-// testModernSDK has the SDK for Python discover the server, call it, hear of a call's
-// progress, and cancel that.
+// testModernSDK has the SDK for Python discover the server, call it, answer what a tool asks
+// its person, hear of a call's progress, and cancel that; and the same as before 2026-07-28.
 func testModernSDK(t *testing.T) {
 	m := newModern(t)
 	file := filepath.Join(shortDir(t), "mcp.json")
 	m.must(exitDone, "connect", "cursor", "prod", "--file", file, "--yes")
-	cmd := exec.Command(clientProgram(t, "mcp-2", "bin/python"), filepath.Join(workingFolder(t), "testdata", "tools", "mcp_modern_client.py"), file, "langflow-prod")
-	cmd.Env = []string{"HOME=" + filepath.Dir(file), "PATH=" + os.Getenv("PATH")}
-	const want = "2026-07-28\nmirror slow\n'reßörg'\nprogress\ncancelled\n'no'\n"
-	if out, err := cmd.CombinedOutput(); err != nil || string(out) != want {
-		t.Errorf("%v: %s", err, out)
-	}
-	m.wantModern(t)
-	cancelled := m.ticks()
-	m.eventually("the call has ended", func() bool {
-		n := m.ticks()
-		<-time.After(time.Second) // ten ticks of one that goes on
-		return m.ticks() == n
-	})
-	if n := m.ticks(); n == 0 || n > cancelled+100 {
-		t.Errorf("%d ticks, and %d when it was cancelled", n, cancelled)
+	for _, mode := range []string{"auto", "legacy"} {
+		cmd := exec.Command(clientProgram(t, "mcp-2", "bin/python"), filepath.Join(workingFolder(t), "testdata", "tools", "mcp_modern_client.py"), mode, file, "langflow-prod")
+		cmd.Env = []string{"HOME=" + filepath.Dir(file), "PATH=" + os.Getenv("PATH")}
+		want := "2026-07-28\nmirror weather slow\n'reßörg'\nWhich city?\nsunny in Rome\nprogress\ncancelled\n'no'\n"
+		if mode == "legacy" {
+			want = strings.Replace(want, "2026-07-28", "2025-11-25", 1)
+		}
+		before := m.ticks()
+		if out, err := cmd.CombinedOutput(); err != nil || string(out) != want {
+			t.Errorf("%s: %v: %s", mode, err, out)
+		}
+		if mode == "auto" {
+			m.wantModern(t)
+		}
+		cancelled := m.ticks()
+		m.eventually("the call has ended", func() bool {
+			n := m.ticks()
+			<-time.After(time.Second) // ten ticks of one that goes on
+			return m.ticks() == n
+		})
+		if n := m.ticks(); n == before || n > cancelled+100 {
+			t.Errorf("%s: %d ticks, %d when it was cancelled and %d before", mode, n, cancelled, before)
+		}
 	}
 }
 

@@ -38,7 +38,11 @@ var mcpMethods = map[string]field{
 	})}),
 }
 
-var callFields = map[string]field{"name": text, "arguments": optionalObject, "_meta": optionalObject}
+// inputResponses and requestState, of 2026-07-28, answer what a tool has asked its caller;
+// Langflow (1.4.3 to 1.13.0) passes over them.
+var callFields = map[string]field{
+	"name": text, "arguments": optionalObject, "_meta": optionalObject, "inputResponses": optionalObject, "requestState": text,
+}
 
 // plainArguments are a tool's inputs. 1.4.3 and 1.10.3 read input_value and
 // session_id of them; 1.13.0 makes tweaks of all others, on the fields of the flow's

@@ -1,22 +1,31 @@
-"""Speaks the protocol of 2026-07-28 with an entry of a client's configuration file.
+"""Speaks the protocol of 2026-07-28, or an earlier one, with an entry of a client's
+configuration file.
 
-mcp_modern_client.py FILE NAME
+mcp_modern_client.py auto|legacy FILE NAME
 """
 import asyncio
 import json
 import sys
 
 from mcp import Client, StdioServerParameters
+from mcp.types import ElicitResult
+
+
+async def answer(_, params) -> ElicitResult:
+    print(params.message)
+    return ElicitResult(action="accept", content={"city": "Rome"})
 
 
 async def main() -> None:
-    with open(sys.argv[1], encoding="utf-8") as file:
-        entry = json.load(file)["mcpServers"][sys.argv[2]]
-    async with Client(StdioServerParameters(command=entry["command"], args=entry["args"], env=entry.get("env"))) as client:
+    with open(sys.argv[2], encoding="utf-8") as file:
+        entry = json.load(file)["mcpServers"][sys.argv[3]]
+    program = StdioServerParameters(command=entry["command"], args=entry["args"], env=entry.get("env"))
+    async with Client(program, mode=sys.argv[1], elicitation_callback=answer) as client:
         print(client.protocol_version)
         print(" ".join(tool.name for tool in (await client.list_tools()).tools))
         result = await client.call_tool("mirror", {"input_value": "größer"})
         print(repr(result.content[0].text))
+        print((await client.call_tool("weather", {})).content[0].text)
         progressed = asyncio.Event()
 
         async def progress(*_) -> None:

@@ -4,8 +4,10 @@ mcp_modern_server.py PORT
 """
 import asyncio
 import sys
+from typing import Annotated
 
-from mcp.server.mcpserver import Context, MCPServer
+from mcp.server.mcpserver import Context, Elicit, MCPServer, Resolve
+from pydantic import BaseModel
 
 server = MCPServer("modern")
 
@@ -14,6 +16,20 @@ server = MCPServer("modern")
 def mirror(input_value: str) -> str:
     """Mirrors a text."""
     return input_value[::-1]
+
+
+class Place(BaseModel):
+    city: str
+
+
+async def which() -> Elicit[Place]:
+    return Elicit("Which city?", Place)
+
+
+@server.tool()
+async def weather(place: Annotated[Place, Resolve(which)]) -> str:
+    """Asks for the city, and tells its weather."""
+    return f"sunny in {place.city}"
 
 
 @server.tool()
