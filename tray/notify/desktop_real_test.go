@@ -25,6 +25,7 @@ type daemonOf struct {
 	mu     sync.Mutex // protects the following
 	last   uint32
 	events []string
+	delay  time.Duration
 }
 
 func (d *daemonOf) GetCapabilities() ([]string, *dbus.Error) { return d.can, nil }
@@ -41,6 +42,7 @@ func (d *daemonOf) Notify(app string, replaces uint32, _, title, text string, ac
 		d.last++
 		id = d.last
 	}
+	time.Sleep(d.delay)
 	_, image := hints["image-data"]
 	d.events = append(d.events, fmt.Sprint(app, " ", id, " ", title, " | ", text, " ", actions, " ", image))
 	return id, nil
@@ -139,6 +141,8 @@ func TestDesktop(t *testing.T) {
 	shows(Message{Subject: "prod", Over: true}, "close 1")
 	shows(Message{Subject: "prod", Over: true})
 	shows(Message{Subject: "other", Title: "other: sign in", Text: "d", Buttons: []Button{SignIn}}, "Langkeep 3 other: sign in | d [default Open sign-in Sign in] true")
+	d.delay = 4 * time.Second // as where it starts on a busy computer
+	shows(Message{Subject: "slow", Title: "slow: sign in", Text: "e"}, "Langkeep 4 slow: sign in | e [default Open] true")
 	if len(pressed) != 0 {
 		t.Errorf("also pressed: %q", <-pressed)
 	}

@@ -24,7 +24,7 @@ const (
 	onText     = "default" // the action of a click on the text
 )
 
-const busLimit = 3 * time.Second // for the notification daemon to answer
+const busLimit = 10 * time.Second // for the notification daemon to answer, which may have to start: Plasma's took 3 s
 
 // gnomeButtons is the most that GNOME Shell (43) shows; it leaves out the last ones.
 const gnomeButtons = 3
