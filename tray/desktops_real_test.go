@@ -66,8 +66,9 @@ func TestDesktops(t *testing.T) {
 				}
 			},
 			page: func(d *desktop, _ *agentProcess, open func()) {
+				before := d.still()
 				d.clickOn("const area = Main.panel.statusArea; area[Object.keys(area).find(name => name.startsWith('appindicator-'))]")
-				d.atRest(labelled("Control page…"))
+				d.awaitBeside(before)
 				open()
 				d.clickOn(labelled("Control page…"))
 			},
@@ -597,7 +598,10 @@ func asking(d *desktop, program string, s shell) {
 			}
 			s.press(d, one.press)
 		}
-		_ = cmd.Wait() // what it prints tells
+		_ = cmd.Wait()       // what it prints tells
+		if one.press != "" { // else the buttons of the next question could be those of this one
+			d.await("the end of the question", func() bool { return !s.shows(d, "Deny") })
+		}
 		if got := out.String(); strings.Contains(got, "access_token") != one.allowed || strings.Contains(got, "not-allowed-yet") == one.allowed {
 			d.t.Errorf("%s, with %q: %.300s", one.as, one.press, got)
 		}
