@@ -39,7 +39,7 @@ func TestDesktopEntry(t *testing.T) {
 	failed := action("Copy token")
 	d.await("a notification", func() bool { return d.run("dunstctl", "count", "displayed") == "1\n" })
 	d.picture("entry-several")
-	d.press("Control page")
+	d.choose("Control page")
 	d.await("the control page", func() bool { return len(d.opened()) == before+1 && strings.Contains(d.opened()[before], "/#code=") })
 	if out := failed(); !strings.Contains(out, "name a profile: prod or staging") {
 		t.Errorf("it says %s", out)

@@ -261,7 +261,7 @@ func TestStartAtLoginIsOffered(t *testing.T) {
 		t.Errorf("it says after %v: %s", took, d.last())
 	}
 	d.picture("notification-start-at-login")
-	d.press("Start at login")
+	d.choose("Start at login")
 	d.await("the check mark", func() bool {
 		item := find(k.menu(), "Start at login")
 		return item != nil && item.checked
