@@ -16,9 +16,13 @@ func (s *scoped) testProjects() {
 	}
 	var project struct{ ID string }
 	s.decode(s.must(201, "proxy", "POST", "/api/v1/projects/", `{"name":"Open to all","flows_list":[],"components_list":[]}`), &project)
-	s.must(200, "proxy", "PATCH", "/api/v1/mcp/project/"+project.ID, `{"settings":[],"auth_settings":{"auth_type":"none"}}`)
+	open := func() {
+		s.Helper()
+		s.must(200, "proxy", "PATCH", "/api/v1/mcp/project/"+project.ID, `{"settings":[],"auth_settings":{"auth_type":"none"}}`)
+	}
+	open()
 	// Nobody is a stranger without a credential.
-	nobody := func(message string) string {
+	ask := func(message string) string {
 		s.Helper()
 		req, err := http.NewRequestWithContext(s.Context(), "POST", s.server.URL+"/api/v1/mcp/project/"+project.ID+"/streamable", strings.NewReader(message))
 		if err != nil {
@@ -36,6 +40,16 @@ func (s *scoped) testProjects() {
 			s.Fatal(err)
 		}
 		return string(said)
+	}
+	nobody := func(message string) string {
+		s.Helper()
+		said := ask(message)
+		if strings.Contains(said, "API key required") { // Langflow 1.13.0 had, once, taken the setting back
+			s.Logf("the project wants a key again: %s", said)
+			open()
+			said = ask(message)
+		}
+		return said
 	}
 	const list = `{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{}}`
 	private := s.create("proxy", "Private", s.owned(s.echo(), "private"))
