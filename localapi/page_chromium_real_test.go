@@ -141,7 +141,7 @@ func (b *tab) says(name, text string) {
 // press clicks the button of that text, in whatever is shown.
 func (b *tab) press(text string) {
 	b.t.Helper()
-	button := fmt.Sprintf(`[...document.querySelectorAll("button, a.button")].find((e) => e.textContent === %q && e.checkVisibility())`, text)
+	button := fmt.Sprintf(`[...document.querySelectorAll("button, a.button")].find((e) => e.textContent === %q && !e.disabled && e.checkVisibility())`, text)
 	b.until(button)
 	b.script(button + ".click()")
 }
