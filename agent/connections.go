@@ -48,7 +48,8 @@ func (u *upstreams) of(p config.Profile) upstream {
 	return to
 }
 
-// by is of with the CA file's content, or the error of reading it.
+// by makes the same from what the caller has read: the CA file's content, or the error of
+// reading it.
 func (u *upstreams) by(p config.Profile, ca []byte, err error, pass *gateway.Pass) upstream {
 	to := upstream{pass: pass}
 	to.origin, _ = langflow.Origin(p.ServerURL)

@@ -332,9 +332,9 @@ func (a *Agent) apply(ctx context.Context, s *session, p config.Profile) error {
 	other := origin != old.origin || p.Username != old.profile.Username || p.Method != old.profile.Method
 	// A profile that uses nothing of the store may have been another one before the agent
 	// started, so what is stored there may be what its new settings want.
-	unused := old.unused()
+	afresh := other && old.unused()
 	switch {
-	case other && unused:
+	case afresh:
 		a.keys.Forget(s.name) // of the account from before
 	case other:
 		if err := a.signOut(ctx, s); err != nil {
@@ -351,7 +351,7 @@ func (a *Agent) apply(ctx context.Context, s *session, p config.Profile) error {
 	a.follow(s, to)
 	a.mu.Lock()
 	change := a.updateLocked
-	if other && unused {
+	if afresh {
 		change = a.noteLocked // its state is known once it was looked up
 	}
 	change(s, func(m *machine, now moment) {
@@ -359,7 +359,7 @@ func (a *Agent) apply(ctx context.Context, s *session, p config.Profile) error {
 		if p.ServerURL != old.profile.ServerURL {
 			m.version = "" // the version was another server's
 		}
-		if other && unused {
+		if afresh {
 			m.loaded = p.Method == "" // as newMachine
 		}
 		if m.holds() || !m.loaded {
@@ -368,7 +368,7 @@ func (a *Agent) apply(ctx context.Context, s *session, p config.Profile) error {
 	})
 	a.retireLocked(old.upstream, to)
 	a.mu.Unlock()
-	if other && unused {
+	if afresh {
 		if err := a.load(ctx, s); err != nil {
 			a.log.Info("the store is asked later", "profile", p.Name, "error", err)
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"langkeep/agent/clock"
 	"langkeep/agent/flight"
 	"langkeep/agent/keychain"
 	"langkeep/agent/secret"
@@ -69,7 +70,10 @@ var errAgain = errors.New("look again")
 func (a *Agent) demand(ctx context.Context, s *session, renew bool) error {
 	f, renewing, wait := a.force(s, renew)
 	if f == nil {
-		return pause(ctx, wait)
+		if err := clock.Pause(ctx, wait); err != nil {
+			return err
+		}
+		return errAgain
 	}
 	err := f.Wait(ctx)
 	switch {
@@ -114,18 +118,6 @@ func (a *Agent) awaitTurn(ctx context.Context, name string) error {
 		return errStopping
 	}
 	return nil
-}
-
-// pause waits, then asks to look again.
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return errAgain
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // errStopping answers all waiting callers when the agent stops.

@@ -95,6 +95,7 @@ type Server struct {
 	recent  recent
 	file    pageFile
 	metrics metrics
+	tokens  sync.Pool // of *[]byte, in which answers with a token are put together
 	proxies *proxies
 	// attending are the open pages that speak for the person.
 	attending atomic.Int32
@@ -109,6 +110,7 @@ type Server struct {
 func New(c Config) *Server {
 	s := &Server{
 		Config: c, file: pageFile{path: c.PageFile}, metrics: metrics{refusals: map[outcome]int64{}, proxied: map[string]int64{}},
+		tokens: sync.Pool{New: func() any { return new([]byte) }},
 	}
 	s.routes, s.weakened, s.added = s.prepared(), make(chan []asks.Weakened, 16), make(chan clients.Client, 16)
 	if s.Modes == nil {

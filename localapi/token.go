@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"langkeep/agent"
@@ -33,15 +32,13 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request, caller *guard.Cal
 		return nil
 	}
 	w.Header()["Content-Type"] = jsonType
-	b := tokenBuffers.Get().(*[]byte)
+	b := s.tokens.Get().(*[]byte)
 	*b = appendToken((*b)[:0], grant)
 	_, _ = w.Write(*b) // fails only if the client has gone
 	clear(*b)
-	tokenBuffers.Put(b)
+	s.tokens.Put(b)
 	return nil
 }
-
-var tokenBuffers = sync.Pool{New: func() any { return new([]byte) }}
 
 // Made once: http.Header.Set would allocate them for every answer. They never change.
 var (

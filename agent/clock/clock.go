@@ -4,6 +4,7 @@
 package clock
 
 import (
+	"context"
 	"sync"
 	"time"
 )
@@ -36,9 +37,22 @@ func (s system) Both() (time.Time, time.Duration) {
 // Tick is how often an idle agent looks around.
 const Tick = 15 * time.Second
 
-// NextTick returns the time until all that looks around every Tick does so next. It is
-// one moment for all of them, so that an idle computer wakes up once.
+// NextTick returns the time until c has run for another whole number of Ticks. Parts of
+// the agent that wait for it look around at the same moment, so that they wake an idle
+// computer once.
 func NextTick(c Clock) time.Duration { return Tick - c.Elapsed()%Tick }
+
+// Pause waits for d, or until ctx ends, whose error it returns.
+func Pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
 
 // Jumping is a System clock whose wall time a test can move, as a suspended
 // laptop or a corrected clock would.

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/zalando/go-keyring"
+
+	"langkeep/agent/clock"
 )
 
 // ring is the system's keychain, as go-keyring offers it. Its calls take no context and
@@ -397,20 +399,10 @@ func (s *osStore) blank(ctx context.Context, account string) (was string, err er
 			count++
 		}
 		if err == nil && pause > 0 {
-			err = sleep(ctx, pause)
+			err = clock.Pause(ctx, pause)
 		}
 	}
 	return was, err
-}
-
-// sleep waits, unless ctx ends.
-func sleep(ctx context.Context, d time.Duration) error {
-	select {
-	case <-time.After(d):
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // check is nil if the ring may be called. A call that comes back after its limit must

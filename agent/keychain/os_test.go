@@ -604,10 +604,7 @@ func TestOSLost(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, r *fakeRing, s *osStore) {
-				_ = s.Close()
-				c := s.osConfig
-				c.settle = settleTime("linux")
-				s = newOS(c)
+				s = onLinux(s)
 				defer s.Close()
 				if err := s.Set(t.Context(), account, everything); err != nil {
 					t.Fatal(err)
@@ -629,11 +626,11 @@ func TestOSLost(t *testing.T) {
 				// What is lost again meanwhile is written again too.
 				time.Sleep(time.Second)
 				r.set(func() { lose(r) })
-				if !back(c.settle) {
+				if !back(s.settle) {
 					t.Error("lost once more, it did not come back")
 				}
 				// Later changes are a person's.
-				time.Sleep(c.settle + time.Second)
+				time.Sleep(s.settle + time.Second)
 				r.set(func() { lose(r) })
 				time.Sleep(time.Hour)
 				if it, err := s.Get(t.Context(), account); err == nil && sameItem(it, everything) {
@@ -654,14 +651,19 @@ func TestOSLost(t *testing.T) {
 	}
 }
 
+// onLinux is a store in the place of s that proves its items after Linux' time.
+func onLinux(s *osStore) *osStore {
+	_ = s.Close()
+	c := s.osConfig
+	c.settle = settleTime("linux")
+	return newOS(c)
+}
+
 // KeePassXC does not save what was written at the end of a save, until something else is
 // written. What a person has deleted meanwhile does not come back.
 func TestOSUnsaved(t *testing.T) {
 	bubble(t, func(t *testing.T, r *fakeRing, s *osStore) {
-		_ = s.Close()
-		c := s.osConfig
-		c.settle = settleTime("linux")
-		s = newOS(c)
+		s = onLinux(s)
 		defer s.Close()
 		r.past = 10
 		r.saving = func() bool { return true }
@@ -669,7 +671,7 @@ func TestOSUnsaved(t *testing.T) {
 			t.Fatal(err)
 		}
 		r.set(func() { r.saving = nil })
-		time.Sleep(c.settle + time.Second)
+		time.Sleep(s.settle + time.Second)
 		r.set(func() {
 			if !r.kept || r.sets != 2 {
 				t.Errorf("%d writes, the last one noticed: %v", r.sets, r.kept)

@@ -25,25 +25,17 @@ func (a *app) waiting(what string) (done func()) {
 // sayLater says something once a wait has lasted for a second, which what fails at once does
 // not. Nothing else may be written until done is called.
 func (a *app) sayLater(s string) (done func()) {
-	stop, ended := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(ended)
+	return meanwhile(func(stop <-chan struct{}) {
 		select {
 		case <-time.After(showAfter):
 			a.say(s)
 		case <-stop:
 		}
-	}()
-	return sync.OnceFunc(func() {
-		close(stop)
-		<-ended
 	})
 }
 
 func progress(w io.Writer, what string) (done func()) {
-	stop, ended := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(ended)
+	return meanwhile(func(stop <-chan struct{}) {
 		begin, tick := time.Now(), time.NewTicker(showAfter)
 		defer tick.Stop()
 		shown := false
@@ -59,6 +51,15 @@ func progress(w io.Writer, what string) (done func()) {
 				return
 			}
 		}
+	})
+}
+
+// meanwhile runs show in the background. done has it stop, and waits for its end.
+func meanwhile(show func(stop <-chan struct{})) (done func()) {
+	stop, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		show(stop)
 	}()
 	return sync.OnceFunc(func() {
 		close(stop)

@@ -20,12 +20,14 @@ type liveConfig struct {
 	err      error
 }
 
-func (l *liveConfig) set(c config.Config) {
+// set puts settings in force. Its error names unknown users; all else is in force.
+func (l *liveConfig) set(c config.Config) (unknown error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.settings = c
-	l.uids, _ = c.AllowedUsers() // reload logs the error
+	l.uids, unknown = c.AllowedUsers()
 	setLevel(l.level, c)
+	return unknown
 }
 
 // Get returns the current settings.
@@ -41,7 +43,7 @@ func (l *liveConfig) Change(c config.Change) (config.Config, error) {
 	defer l.changing.Unlock()
 	changed, err := config.ChangeConfig(l.path, c)
 	if err == nil {
-		l.set(changed)
+		_ = l.set(changed) // reload, which sees the change too, logs it
 	}
 	return changed, err
 }
@@ -50,8 +52,7 @@ func (l *liveConfig) Change(c config.Change) (config.Config, error) {
 func (l *liveConfig) reload(log *slog.Logger) {
 	changed, err := config.LoadConfig(l.path)
 	if err == nil {
-		l.set(changed)
-		if _, unknown := changed.AllowedUsers(); unknown != nil {
+		if unknown := l.set(changed); unknown != nil {
 			log.Warn("a user is not admitted", "error", unknown)
 		}
 	} else {

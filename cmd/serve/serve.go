@@ -108,7 +108,7 @@ func run(ctx context.Context, o Options, show func(running)) (err error) {
 	defer func() { err = errors.Join(err, store.Close()) }()
 
 	live := &liveConfig{path: o.Paths.ConfigFile(), level: level}
-	live.set(settings)
+	_ = live.set(settings) // reload, at the start of config.Watch, logs the error
 	owner := guard.NewToken()
 	clk := clock.System()
 	api := newAPI(o, live, store, owner, clk, log)
