@@ -70,6 +70,7 @@ const (
 // openapi.yaml.
 func (s *Server) table() []route {
 	return []route{
+		{"GET", "/v1/profiles/{name}/token", guard.Token, s.token}, // found first: programs read tokens all the time
 		{"GET", "/v1/status", guard.Read, s.status},
 		{"GET", profilesPath, guard.Read, s.profiles},
 		{"POST", profilesPath, guard.Owner, s.addProfile},
@@ -80,7 +81,6 @@ func (s *Server) table() []route {
 		{"POST", "/v1/profiles/{name}/login/cancel", guard.Manage, s.cancelLogin},
 		{"POST", "/v1/profiles/{name}/logout", guard.Manage, s.logout},
 		{"POST", refreshPath, guard.Token, s.refresh},
-		{"GET", "/v1/profiles/{name}/token", guard.Token, s.token},
 		{"GET", "/v1/profiles/{name}/api-key", guard.APIKey, s.apiKey},
 		{"GET", "/v1/profiles/{name}/keys", guard.Manage, s.keys},
 		{"DELETE", "/v1/profiles/{name}/keys", guard.Manage, s.revokeKey},

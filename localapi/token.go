@@ -1,6 +1,7 @@
 package localapi
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"net/http"
 	"slices"
@@ -67,28 +68,42 @@ func appendToken(b []byte, g agent.Grant) []byte {
 	return append(b, "}\n"...)
 }
 
-// asItIs are the bytes that encoding/json leaves as they are.
-var asItIs = func() (all [256]bool) {
-	for c := ' '; c <= '~'; c++ {
-		all[c] = !strings.ContainsRune(`"\<>&`, c)
-	}
-	return all
-}()
-
 // appendString appends a JSON string.
 func appendString(b []byte, s string) []byte {
-	for i := range len(s) {
-		if !asItIs[s[i]] {
-			encoded, err := json.Marshal(s)
-			if err != nil {
-				panic(err) // a string can always be encoded
-			}
-			return append(b, encoded...)
+	if !plain(s) {
+		encoded, err := json.Marshal(s)
+		if err != nil {
+			panic(err) // a string can always be encoded
 		}
+		return append(b, encoded...)
 	}
 	b = append(b, '"')
 	b = append(b, s...)
 	return append(b, '"')
+}
+
+// plain tells whether encoding/json writes a string as it is. It looks at eight bytes at
+// once, as a token has hundreds.
+func plain(s string) bool {
+	for ; len(s) >= 8; s = s[8:] {
+		if special(binary.LittleEndian.Uint64([]byte(s[:8]))) != 0 {
+			return false
+		}
+	}
+	rest := [8]byte{'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a'}
+	copy(rest[:], s)
+	return special(binary.LittleEndian.Uint64(rest[:])) == 0
+}
+
+// special is not 0 if one of the eight bytes of x is not ASCII, a control character, or
+// one of "&<>\. A byte that is less than n borrows from its highest bit when n is taken
+// away, and only a zero byte does for n = 1; two characters that differ in one bit are
+// the same once that is set.
+func special(x uint64) uint64 {
+	const each = 0x0101010101010101
+	less := func(y, n uint64) uint64 { return (y - each*n) &^ y }
+	return (x | less(x, ' ') | less((x|each*('"'^'&'))^each*('"'|'&'), 1) | less((x|each*('<'^'>'))^each*('<'|'>'), 1) |
+		less(x^each*'\\', 1)) & (each << 7)
 }
 
 // wantsText tells whether a client asks for the bare token. Some HTTP libraries

@@ -75,6 +75,23 @@ func FuzzTokenAnswer(f *testing.F) {
 	})
 }
 
+// Every byte, in every place of the eight that are looked at together and behind them.
+func TestStringAsEncodingJSON(t *testing.T) {
+	for c := range 256 {
+		for at := range 12 {
+			s := []byte("abcdefghijkl")
+			s[at] = byte(c)
+			want, err := json.Marshal(string(s))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := appendString(nil, string(s)); string(got) != string(want) {
+				t.Errorf("%q is written as %s", s, got)
+			}
+		}
+	}
+}
+
 func TestToken(t *testing.T) {
 	r := newRig(t)
 	r.signIn()

@@ -3,6 +3,7 @@ package serve
 import (
 	"log/slog"
 	"sync"
+	"sync/atomic"
 
 	"langkeep/agent/config"
 )
@@ -14,28 +15,34 @@ type liveConfig struct {
 
 	changing sync.Mutex // held from reading config.toml to writing it
 
-	mu       sync.Mutex // protects the following
+	now atomic.Pointer[inForce] // without a lock, since every request reads it
+	err atomic.Pointer[error]   // why config.toml can't be read
+}
+
+// inForce are the settings in force. They never change; others replace them.
+type inForce struct {
 	settings config.Config
 	uids     []uint32 // of allow_users
-	err      error
+}
+
+// newLiveConfig takes the settings that were read at the start. An unknown user among
+// them is logged by reload, at the start of config.Watch.
+func newLiveConfig(path string, level *slog.LevelVar, c config.Config) *liveConfig {
+	l := &liveConfig{path: path, level: level}
+	_ = l.set(c)
+	return l
 }
 
 // set puts settings in force. Its error names unknown users; all else is in force.
 func (l *liveConfig) set(c config.Config) (unknown error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.settings = c
-	l.uids, unknown = c.AllowedUsers()
+	uids, unknown := c.AllowedUsers()
+	l.now.Store(&inForce{c, uids})
 	setLevel(l.level, c)
 	return unknown
 }
 
 // Get returns the current settings.
-func (l *liveConfig) Get() config.Config {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.settings
-}
+func (l *liveConfig) Get() config.Config { return l.now.Load().settings }
 
 // Change writes config.toml and takes it up at once.
 func (l *liveConfig) Change(c config.Change) (config.Config, error) {
@@ -58,23 +65,18 @@ func (l *liveConfig) reload(log *slog.Logger) {
 	} else {
 		log.Warn("config.toml can't be read; the settings in force stay", "error", err)
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.err = err
+	l.err.Store(&err)
 }
 
 func (l *liveConfig) problem() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.err
+	if err := l.err.Load(); err != nil {
+		return *err
+	}
+	return nil
 }
 
 // allowedUsers are the ids of allow_users.
-func (l *liveConfig) allowedUsers() []uint32 {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.uids
-}
+func (l *liveConfig) allowedUsers() []uint32 { return l.now.Load().uids }
 
 func setLevel(level *slog.LevelVar, c config.Config) {
 	// The level was checked when config.toml was read.

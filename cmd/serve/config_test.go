@@ -12,7 +12,7 @@ import (
 // Two check marks clicked at once must both stay.
 func TestSettingsChangedAtOnce(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "config.toml")
-	live := &liveConfig{path: path, level: new(slog.LevelVar), settings: config.Default()}
+	live := newLiveConfig(path, new(slog.LevelVar), config.Default())
 	for i := range 20 {
 		on := i%2 == 1
 		var changing sync.WaitGroup

@@ -107,8 +107,7 @@ func run(ctx context.Context, o Options, show func(running)) (err error) {
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
 
-	live := &liveConfig{path: o.Paths.ConfigFile(), level: level}
-	_ = live.set(settings) // reload, at the start of config.Watch, logs the error
+	live := newLiveConfig(o.Paths.ConfigFile(), level, settings)
 	owner := guard.NewToken()
 	clk := clock.System()
 	api := newAPI(o, live, store, owner, clk, log)

@@ -50,7 +50,7 @@ type Log struct {
 	path  string
 	clock clock.Clock
 	log   *slog.Logger
-	queue chan event
+	queue chan *event // pointers: the collector looks at all of its room each time
 
 	mu      sync.Mutex    // protects the following
 	entries []audit.Entry // the last, oldest first
@@ -80,7 +80,7 @@ type repeated struct {
 // Open makes a log that goes on where the file at path ends; "" keeps it in memory.
 // Open tries the file, so that Problem knows at once; Run writes entries.
 func Open(path string, c clock.Clock, log *slog.Logger) *Log {
-	l := &Log{path: path, clock: c, log: log, queue: make(chan event, waiting), seen: map[audit.Use]*repeated{}}
+	l := &Log{path: path, clock: c, log: log, queue: make(chan *event, waiting), seen: map[audit.Use]*repeated{}}
 	l.load()
 	l.open()
 	return l
@@ -159,7 +159,7 @@ func sameAs(u audit.Use) audit.Use {
 // its time.
 func (l *Log) Note(u audit.Use, process func() audit.Process) {
 	select {
-	case l.queue <- event{l.clock.Now(), u, process}:
+	case l.queue <- &event{l.clock.Now(), u, process}:
 	default:
 		l.mu.Lock()
 		defer l.mu.Unlock()
@@ -215,7 +215,7 @@ func (l *Log) Run(ctx context.Context) {
 }
 
 // take writes a new use at once, and counts a repeat.
-func (l *Log) take(e event) {
+func (l *Log) take(e *event) {
 	if e.process != nil {
 		e.use.Process = e.process()
 	}

@@ -26,7 +26,7 @@ func FuzzLog(f *testing.F) {
 		}
 		l := Open(path, clock.System(), slog.New(slog.DiscardHandler))
 		old := l.Entries(0)
-		l.take(event{l.clock.Now(), audit.Use{Client: "new", What: "GET /v1/status"}, nil})
+		l.take(&event{l.clock.Now(), audit.Use{Client: "new", What: "GET /v1/status"}, nil})
 		l.close()
 		if err := l.Problem(); err != nil {
 			t.Fatal(err)
