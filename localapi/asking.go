@@ -3,10 +3,13 @@ package localapi
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"langkeep/agent/asks"
+	"langkeep/agent/audit"
 	"langkeep/localapi/client"
 	"langkeep/localapi/guard"
 	"langkeep/localapi/words"
@@ -44,6 +47,14 @@ func (s *Server) mayHave(r *http.Request, caller *guard.Caller, profile string, 
 		return problem
 	}
 	return err
+}
+
+// noteAnswer notes a person's answer, wherever they gave it.
+func (s *Server) noteAnswer(w asks.Wish, a asks.Answer) {
+	s.Audit.Note(audit.Use{
+		Client: "owner", Profile: audit.Text(w.Profile), What: fmt.Sprintf("answer: %s, %s", a, w.Want),
+		About: audit.Text(strings.TrimSpace(w.Program.Exe + " " + w.Program.Script)),
+	}, nil)
 }
 
 // listAsks answers with the questions that wait for a person, and what is remembered.

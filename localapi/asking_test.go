@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -116,6 +117,37 @@ func TestAskBeforeEachCredential(t *testing.T) {
 	r.askFirst("")
 	r.answering(asks.Deny)
 	r.refused(client.TypeNotAllowedYet, "owner", "GET", "/v1/profiles/prod/token", "")
+}
+
+// The audit log has each answer, wherever the person gave it.
+func TestAnswersAreNoted(t *testing.T) {
+	r := newRig(t)
+	r.signIn()
+	r.askFirst("always")
+	asked := r.answering(asks.Once, asks.Deny)
+	r.must(200, "GET", "/v1/profiles/prod/token", "")
+	r.refused(client.TypeNotAllowedYet, "owner", "GET", "/v1/profiles/prod/api-key", "")
+	program := asked()[0].Program
+	want := []string{"answer: once, token", "answer: deny, key"}
+	var got []string
+	for start := time.Now(); len(got) < len(want); time.Sleep(5 * time.Millisecond) {
+		if time.Since(start) > 20*time.Second {
+			t.Fatalf("the log has %q", got)
+		}
+		got = nil
+		for _, e := range r.server.Audit.Entries(0) {
+			if !strings.HasPrefix(e.What, "answer: ") {
+				continue
+			}
+			got = append(got, e.What)
+			if e.Client != "owner" || e.Profile != "prod" || string(e.About) != strings.TrimSpace(program.Exe+" "+program.Script) || e.Process.PID != 0 {
+				t.Errorf("%+v", e)
+			}
+		}
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("the log has %q", got)
+	}
 }
 
 // A command's answer waits for the person's, and a no does not.

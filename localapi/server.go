@@ -113,6 +113,9 @@ func New(c Config) *Server {
 		tokens: sync.Pool{New: func() any { return new([]byte) }},
 	}
 	s.routes, s.weakened, s.added = s.prepared(), make(chan []asks.Weakened, 16), make(chan clients.Client, 16)
+	if s.Asks != nil {
+		s.Asks.Answered = s.noteAnswer
+	}
 	if s.Modes == nil {
 		s.Modes = asks.NewMemory("")
 	}

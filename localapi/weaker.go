@@ -52,7 +52,7 @@ func (s *Server) LookAtAsk() {
 	}
 	for _, w := range weaker {
 		s.Log.Warn("programs are asked about less", "profile", w.Profile, "was", w.Was, "is", w.Is)
-		s.Audit.Note(audit.Use{Profile: audit.Text(w.Profile), What: fmt.Sprintf("ask: %s, was %s", w.Is, w.Was)}, func() audit.Process { return audit.Process{} })
+		s.Audit.Note(audit.Use{Profile: audit.Text(w.Profile), What: fmt.Sprintf("ask: %s, was %s", w.Is, w.Was)}, nil)
 	}
 	select {
 	case s.weakened <- weaker:

@@ -133,6 +133,8 @@ type Config struct {
 	File string
 	// Alive tells whether a Program's session goes on.
 	Alive func(session string) bool
+	// Answered, if it is not nil, is told each answer of a person. It must not wait.
+	Answered func(Wish, Answer)
 }
 
 // Desk is where programs wait for a person's answer. Nobody is asked before Attend.
@@ -310,6 +312,9 @@ func (d *Desk) Answer(id string, a Answer) error {
 		}
 	}
 	d.Log.Info("a person has answered", "exe", q.Program.Exe, "profile", q.Profile, "want", q.Want, "answer", a)
+	if d.Answered != nil {
+		d.Answered(q.Wish, a)
+	}
 	d.endLocked(q, a)
 	return nil
 }

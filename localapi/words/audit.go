@@ -1,6 +1,7 @@
 package words
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -76,6 +77,8 @@ func Did(u audit.Use) string {
 			said = "called " + route + " through the proxy"
 		case strings.HasPrefix(said, "ask: "):
 			said = "set " + said
+		case strings.HasPrefix(said, "answer: "):
+			said = "gave " + cmp.Or(Safe(string(u.About)), "a program that can't be told") + " the " + said
 		case strings.Contains(said, "/"):
 			said = "called " + said
 		}

@@ -19,6 +19,8 @@ func TestAuditInWords(t *testing.T) {
 		"You, on the page signed out":                                           {Client: "page", What: "POST /v1/profiles/{name}/logout"},
 		"ci called GET /api/v1/flows/{flow_id} through the proxy":               {Client: "ci", What: "proxy GET /api/v1/flows/{flow_id}"},
 		"Somebody unknown set ask: never, was new":                              {What: "ask: never, was new"},
+		"You gave /usr/bin/curl the answer: always, token":                      {Client: "owner", What: "answer: always, token", About: "/usr/bin/curl"},
+		"You gave a program that can't be told the answer: once, key":           {Client: "owner", What: "answer: once, key"},
 		"ci called POST /api/v1/run/{flow}":                                     {Client: "ci", What: "POST /api/v1/run/{flow}"},
 		"Somebody unknown was refused (not found): asked for what there is not": {What: "unknown route", Refused: "not-found"},
 	} {
