@@ -127,7 +127,7 @@ func (p *askedPage) until(what, script string) {
 // press clicks the button of that text.
 func (p *askedPage) press(label string) {
 	p.t.Helper()
-	button := fmt.Sprintf(`[...document.querySelectorAll("button")].find((e) => e.textContent === %q && e.checkVisibility())`, label)
+	button := fmt.Sprintf(`[...document.querySelectorAll("button")].find((e) => e.textContent === %q && !e.disabled && e.checkVisibility())`, label)
 	p.until("the button "+label, button)
 	p.does(chromedp.Evaluate[chromedp.Void](button + ".click()"))
 }

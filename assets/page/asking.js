@@ -71,6 +71,9 @@ const answer = (pressed, ids, choice) => during(pressed, "Answering…", () => a
       if (problem.kind !== "not-found" || ids.length === 1) throw problem; // else answered elsewhere
     }
   }
+  // The stream tells within a second. Until then an answered question would stand before a new one.
+  state.asks = state.asks.filter(({ id }) => !ids.includes(id));
+  showQuestions();
 }));
 
 function line(question) {
