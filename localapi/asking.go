@@ -3,7 +3,6 @@ package localapi
 import (
 	"cmp"
 	"errors"
-	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -52,7 +51,7 @@ func (s *Server) mayHave(r *http.Request, caller *guard.Caller, profile string, 
 // noteAnswer notes a person's answer, wherever they gave it.
 func (s *Server) noteAnswer(w asks.Wish, a asks.Answer) {
 	s.Audit.Note(audit.Use{
-		Client: "owner", Profile: audit.Text(w.Profile), What: fmt.Sprintf("answer: %s, %s", a, w.Want),
+		Client: "owner", Profile: audit.Text(w.Profile), What: "answer: " + string(a) + ", " + string(w.Want),
 		About: audit.Text(strings.TrimSpace(w.Program.Exe + " " + w.Program.Script)),
 	}, nil)
 }

@@ -71,7 +71,7 @@ const answer = (pressed, ids, choice) => during(pressed, "Answering…", () => a
       if (problem.kind !== "not-found" || ids.length === 1) throw problem; // else answered elsewhere
     }
   }
-  // The stream tells within a second. Until then an answered question would stand before a new one.
+  // The stream tells a second later, when a new question may stand behind.
   state.asks = state.asks.filter(({ id }) => !ids.includes(id));
   showQuestions();
 }));

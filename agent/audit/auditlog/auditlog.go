@@ -5,14 +5,13 @@ package auditlog
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"io/fs"
 	"log/slog"
-	"slices"
+	"sort"
 	"sync"
 	"time"
 
@@ -173,7 +172,7 @@ func (l *Log) Entries(after int64) []audit.Entry {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	last := l.entries[max(0, len(l.entries)-recent):]
-	i, _ := slices.BinarySearchFunc(last, after+1, func(e audit.Entry, n int64) int { return cmp.Compare(e.N, n) })
+	i := sort.Search(len(last), func(i int) bool { return last[i].N > after })
 	return append([]audit.Entry{}, last[i:]...)
 }
 
