@@ -87,7 +87,9 @@ func (b *bench) oidcToken(ctx context.Context) (command, error) {
 		_ = agent.Wait() // it was killed
 	})
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		if _, err := os.Stat(socket); err == nil {
+		// The socket is there a moment before anybody listens on it.
+		if c, err := net.Dial("unix", socket); err == nil {
+			_ = c.Close()
 			break
 		}
 		if time.Now().After(deadline) {
