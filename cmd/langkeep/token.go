@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"langkeep/agent/clock"
 	"langkeep/agent/secret"
 	"langkeep/cmd/quick"
 	"langkeep/localapi/client"
@@ -85,10 +86,7 @@ func (o *credentialOptions) toClipboard(ctx context.Context, credential secret.T
 	}
 	defer board.Close()
 	o.say("it is on the clipboard for 30 seconds")
-	select {
-	case <-time.After(clipboard.Keep):
-	case <-ctx.Done():
-	}
+	_ = clock.Pause(ctx, clipboard.Keep) // a signal ends it early
 	return nil
 }
 

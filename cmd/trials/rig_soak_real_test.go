@@ -19,6 +19,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"langkeep/agent/clock"
 	"langkeep/agent/langflow/langflowtest"
 	"langkeep/agent/secret"
 	"langkeep/localapi/client"
@@ -189,16 +190,7 @@ func (s *soak) begin() (end func()) {
 }
 
 // pause waits, and tells whether to go on.
-func pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
+func pause(ctx context.Context, d time.Duration) bool { return clock.Pause(ctx, d) == nil }
 
 // read asks for the token of one profile after the other. Each must be there,
 // live, and pass at the server.

@@ -19,6 +19,7 @@ import (
 	"sync"
 	"time"
 
+	"langkeep/agent/clock"
 	"langkeep/agent/flight"
 	"langkeep/localapi/sse"
 )
@@ -502,10 +503,7 @@ func (r *relay) listen(ctx context.Context) {
 				r.Warn("the server's own messages are missed: " + err.Error())
 			}
 			told = err != nil
-			select {
-			case <-time.After(listenRetry):
-			case <-ctx.Done():
-			}
+			_ = clock.Pause(ctx, listenRetry) // the loop looks at ctx
 		}
 	}()
 }

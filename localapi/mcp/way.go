@@ -12,6 +12,7 @@ import (
 	"net/http/httptrace"
 	"time"
 
+	"langkeep/agent/clock"
 	"langkeep/agent/secret"
 	"langkeep/localapi/client"
 )
@@ -102,10 +103,8 @@ func (r *relay) send(ctx context.Context, method string, in session, e envelope)
 		if time.Since(begun) > away {
 			return nil, err
 		}
-		select {
-		case <-time.After(awayRetry):
-		case <-ctx.Done():
-			return nil, ctx.Err()
+		if err := clock.Pause(ctx, awayRetry); err != nil {
+			return nil, err
 		}
 	}
 }
