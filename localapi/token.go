@@ -96,9 +96,9 @@ func plain(s string) bool {
 }
 
 // special is not 0 if one of the eight bytes of x is not ASCII, a control character, or
-// one of "&<>\. A byte that is less than n borrows from its highest bit when n is taken
-// away, and only a zero byte does for n = 1; two characters that differ in one bit are
-// the same once that is set.
+// one of "&<>\. Its less finds an ASCII byte that is less than n: to subtract n sets that
+// byte's highest bit. A byte equals a character if their exclusive or is less than 1. Of two
+// characters that differ in one bit, both equal the second once that bit is set.
 func special(x uint64) uint64 {
 	const each = 0x0101010101010101
 	less := func(y, n uint64) uint64 { return (y - each*n) &^ y }

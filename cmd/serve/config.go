@@ -13,7 +13,7 @@ type liveConfig struct {
 	path  string // of config.toml
 	level *slog.LevelVar
 
-	changing sync.Mutex // held from reading config.toml to writing it
+	changing sync.Mutex // held from reading config.toml until what was read or written is in force
 
 	now atomic.Pointer[inForce] // without a lock, since every request reads it
 	err atomic.Pointer[error]   // why config.toml can't be read
@@ -57,6 +57,8 @@ func (l *liveConfig) Change(c config.Change) (config.Config, error) {
 
 // reload takes up config.toml. If that can't be read, it keeps the error, for status.
 func (l *liveConfig) reload(log *slog.Logger) {
+	l.changing.Lock()
+	defer l.changing.Unlock()
 	changed, err := config.LoadConfig(l.path)
 	if err == nil {
 		if unknown := l.set(changed); unknown != nil {

@@ -59,8 +59,8 @@ func NewServer(c ServerConfig) *http.Server {
 	}
 	s.Protocols.SetHTTP1(true)
 	if !c.Streams {
-		// For what net/http answers itself; limited has its own for all else. A time-out
-		// of its own would have net/http set the deadline once more.
+		// For what net/http answers itself; limited has its own for all else. It is the
+		// headers' time-out: for any other, net/http would set the deadline once more.
 		s.ReadTimeout = headerTimeout
 		s.WriteTimeout = writeTimeout
 		s.Handler = Limited(c.Handler)
